@@ -1,0 +1,1 @@
+"""descentlab: which optimizer should a Keras model be trained with?"""

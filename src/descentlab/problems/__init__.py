@@ -1,0 +1,40 @@
+"""Problems to train: what a Problem is, and the built-in ones, one file each.
+
+A built-in problem's module is imported when the problem is asked for, so that planning needs neither Keras nor data.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """Where a built-in problem lives, and about what an epoch of it costs.
+
+    ``epoch_seconds`` (seconds of one core for an epoch with its evaluation, roughly) only decides how many optimizers
+    share a job.
+    """
+
+    module: str
+    epoch_seconds: float
+
+
+BUILTIN_PROBLEMS: Mapping[str, Builtin] = MappingProxyType(
+    {
+        "linear_regression": Builtin("descentlab.problems.linear_regression", 0.002),
+        "logistic_regression": Builtin("descentlab.problems.logistic_regression", 0.003),
+        "slides_mlp": Builtin("descentlab.problems.slides_mlp", 0.003),
+        "mlp": Builtin("descentlab.problems.mlp", 0.004),
+        "digits_cnn": Builtin("descentlab.problems.digits_cnn", 0.03),
+        "slides_cnn": Builtin("descentlab.problems.slides_cnn", 4.0),
+    }
+)
+
+
+def builtin_problem(name: str):  # noqa: ANN201 - naming the type would import NumPy while the workflow is parsed
+    """The built-in :class:`~descentlab.problems.base.Problem` of that name."""
+    return importlib.import_module(BUILTIN_PROBLEMS[name].module).PROBLEM

@@ -1,0 +1,191 @@
+"""What a problem is: a Keras model, data, a loss and a metric, with what the protocol must know of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from descentlab.streams import stream_seed
+
+
+class ProblemError(ValueError):
+    """A problem or its data is not what the protocol needs; the message says what is."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What generalisation is measured in.
+
+    Attributes:
+        name: as shown, ``accuracy``.
+        higher_is_better: its direction.
+        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,): their mean is the metric.
+    """
+
+    name: str
+    higher_is_better: bool
+    per_example: Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """All examples of a problem; splits are index arrays into them.
+
+    Attributes:
+        x: input array of shape (n, …), or a tuple or dict of such arrays as the model takes them.
+        y: targets, shape (n, …).
+        test: indices of the canonical test split, or None to draw one once.
+        sample_weight: weights in the training loss, shape (n,), or None.
+    """
+
+    x: Any
+    y: np.ndarray
+    test: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
+
+    def inputs(self) -> list[np.ndarray]:
+        """The input arrays in a fixed order."""
+        if isinstance(self.x, dict):
+            return [self.x[name] for name in sorted(self.x)]
+        return list(self.x) if isinstance(self.x, (tuple, list)) else [self.x]
+
+    def arrays(self) -> list[np.ndarray]:
+        """Every array, inputs first."""
+        return [*self.inputs(), self.y, *([] if self.sample_weight is None else [self.sample_weight])]
+
+    def check(self, where: str) -> None:
+        """Raise ProblemError unless the arrays belong together and are finite."""
+        lengths = {len(array) for array in self.arrays()}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ProblemError(f"{where}: all arrays must have the same, positive length; received {sorted(lengths)}")
+        for array in self.arrays():
+            if array.dtype.kind not in "fiub":
+                raise ProblemError(f"{where}: arrays must be numbers; received dtype {array.dtype}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ProblemError(f"{where}: arrays must be finite; received NaN or infinity")
+
+    def hash(self) -> str:
+        """sha256 of every array's type, shape and bytes."""
+        digest = hashlib.sha256()
+        for array in [*self.arrays(), *([] if self.test is None else [self.test])]:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def sealed(self, test: np.ndarray) -> Data:
+        """These data with the targets of ``test`` zeroed: what tuning runs are given."""
+        y = self.y.copy()
+        y[test] = 0
+        return replace(self, y=y)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the training, validation and test examples; test is the same for every seed."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+    def hash(self) -> str:
+        """sha256 of the three index arrays."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.val, self.test):
+            digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes() + b"|")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem.
+
+    Attributes:
+        name: its name; random streams are derived from it.
+        title: one line for the report.
+        build_model: makes a new, uncompiled Keras model of one output; its random choices must come from Keras' global
+            seed.
+        load_data: ``(path or None) -> Data``; only problems that read a file look at the path.
+        loss: a keras.losses.Loss, a name of Keras, or a function ``(y, y_pred) -> losses`` of shape (n,).
+        metric: what generalisation is measured in.
+        epochs, batch_size: budget and batch size unless the config says otherwise.
+        margin: δ of the protocol (section 6), in the metric's unit: smaller differences are negligible.
+        loss_bound: a training loss above it counts as diverged.
+        test_share, validation_share: shares of all examples, and of what the test split leaves.
+        stratified: splits keep the shares of the classes in ``y``.
+        convex: the loss is convex in the weights.
+        optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
+        count: how the parameters add up, for the report's page of models.
+    """
+
+    name: str
+    title: str
+    build_model: Callable[[], Any]
+    load_data: Callable[[str | None], Data]
+    loss: Any
+    metric: Metric
+    epochs: int = 20
+    batch_size: int = 32
+    margin: float = 0.01
+    loss_bound: float = 1e4
+    test_share: float = 0.2
+    validation_share: float = 0.2
+    stratified: bool = True
+    convex: bool = False
+    optimum: Callable[[np.ndarray, np.ndarray], float] | None = None
+    count: str = ""
+
+
+def test_indices(problem: Problem, data: Data) -> np.ndarray:
+    """The sealed test split: the canonical one, or one drawn once for all seeds (protocol, section 3)."""
+    if data.test is not None:
+        return np.sort(np.asarray(data.test))
+    from sklearn.model_selection import train_test_split
+
+    indices = np.arange(len(data.y))
+    _, test = train_test_split(
+        indices,
+        test_size=problem.test_share,
+        random_state=stream_seed(problem.name, 0, "test split"),
+        stratify=data.y if problem.stratified else None,
+    )
+    return np.sort(test)
+
+
+def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_examples: int | None = None) -> Split:
+    """Draw a seed's training and validation split from what the test split leaves.
+
+    The number of training examples is rounded down to a multiple of the batch size, so that every epoch uses each
+    exactly once and full-batch descent sees as many as the others; what is left over joins the validation split (or is
+    left out, where ``train_examples`` asks for fewer than there are).
+
+    Raises:
+        ProblemError: not one batch can be filled, or no example is left to validate on.
+    """
+    from sklearn.model_selection import train_test_split
+
+    test = test_indices(problem, data)
+    rest = np.setdiff1d(np.arange(len(data.y)), test)
+    wanted = int(len(rest) * (1 - problem.validation_share))
+    if train_examples is not None:
+        wanted = min(wanted, train_examples)
+    n_train = wanted // batch_size * batch_size
+    n_val = len(rest) - n_train
+    if train_examples is not None:
+        n_val = min(n_val, max(1, round(n_train * problem.validation_share / (1 - problem.validation_share))))
+    if n_train == 0 or n_val == 0:
+        raise ProblemError(
+            f"problem '{problem.name}': batch_size must fit into the training split; received batch_size={batch_size}, "
+            f"with {wanted} training examples"
+        )
+    train, val = train_test_split(
+        rest,
+        train_size=n_train,
+        test_size=n_val,
+        random_state=stream_seed(problem.name, seed, "split"),
+        stratify=data.y[rest] if problem.stratified else None,
+    )
+    return Split(np.sort(train), np.sort(val), test)

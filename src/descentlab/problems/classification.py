@@ -1,0 +1,24 @@
+"""Loss and metric that the classification problems share."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from descentlab.problems.base import Data, Metric
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ACCURACY = Metric("accuracy", True, keras.metrics.sparse_categorical_accuracy)
+
+
+def load_digits(path: str | None) -> Data:
+    """The 1,797 digits of 8×8 pixels that scikit-learn bundles (UCI), pixels scaled to [0, 1], flat.
+
+    Args:
+        path: not read: the data come with scikit-learn.
+    """
+    del path
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    return Data((digits.data / 16).astype(np.float32), digits.target.astype(np.int32))

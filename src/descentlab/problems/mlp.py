@@ -1,0 +1,26 @@
+"""A network of one hidden layer on digits, 64-64-10: the smallest case that is not convex."""
+
+from __future__ import annotations
+
+import keras
+
+from descentlab.problems.base import Problem
+from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+
+
+def build_model() -> keras.Model:
+    """64 ReLU units, 10 logits."""
+    layers = [keras.Input((64,)), keras.layers.Dense(64, activation="relu", name="hidden")]
+    return keras.Sequential([*layers, keras.layers.Dense(10, name="logits")], name="mlp")
+
+
+PROBLEM = Problem(
+    name="mlp",
+    title="Multi-layer perceptron 64-64-10 (digits, 4,810 parameters)",
+    build_model=build_model,
+    load_data=load_digits,
+    loss=CROSS_ENTROPY,
+    metric=ACCURACY,
+    epochs=30,
+    count="64 × 64 + 64 + 64 × 10 + 10 = 4,810",
+)
