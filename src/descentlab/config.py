@@ -48,6 +48,10 @@ class ProblemConfig(_Model):
     epochs: PositiveInt | None = Field(default=None, description="budget in passes over the training set")
     batch_size: PositiveInt | None = Field(default=None, description="examples an update, but for full-batch methods")
     train_examples: PositiveInt | None = Field(default=None, description="train on this many only; all by default")
+    evaluation_examples: PositiveInt | None = Field(
+        default=None,
+        description="examples of each split that evaluations during a run take; the last one takes all; all by default",
+    )
     data: str | None = Field(default=None, description="path of the data file, for problems that read one")
     mode: Literal["auto", "xla", "graph"] = Field(default="auto", description="how the epoch is compiled")
     gd_equal_updates: bool = Field(

@@ -75,8 +75,8 @@ def check_trainable(problem: Problem, model: Any) -> None:
     for method in ("train_step", "compute_loss"):
         if getattr(type(model), method) is not getattr(keras.Model, method):
             raise ProblemError(f"{where}: a model with its own {method} can't be trained; give its loss to the Problem")
-    if not model.built:
-        raise ProblemError(f"{where}: the model must be built; begin it with keras.Input")
+    if not model.built or not getattr(model, "outputs", None):
+        raise ProblemError(f"{where}: the model must be a built Sequential or functional one; begin it with keras.Input")
     if len(model.outputs) != 1:
         raise ProblemError(f"{where}: a model must have one output; received {len(model.outputs)}")
     if not model.trainable_variables:

@@ -1,0 +1,153 @@
+"""The command line: one verb for each rule of the workflow, no logic of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from descentlab.config import Config, load_config, parse_config
+from descentlab.records import write_text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0, or 2 after one line that says what was wrong."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.verb(options)
+    except (ValueError, RuntimeError, OSError) as error:
+        if type(error).__module__.startswith("descentlab") or isinstance(error, OSError):
+            print(f"descentlab: {error}", file=sys.stderr)
+            return 2
+        raise
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="descentlab", description="Which optimizer should a Keras model use?")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, function: Any, description: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=description, description=description)
+        added.set_defaults(verb=function)
+        return added
+
+    plan = verb("plan", _plan, "check a config and everything it names; write plan.json")
+    plan.add_argument("config", type=Path, nargs="?", help="YAML file")
+    plan.add_argument("--config-json", help="the config as JSON instead")
+    plan.add_argument("--output", type=Path, help="results/EXPERIMENT/plan.json by default")
+
+    train = verb("train", _train, "train the runs of one job")
+    train.add_argument("plan", type=Path)
+    train.add_argument("--problem", required=True)
+    train.add_argument("--job", type=int, required=True)
+
+    track = verb("track", _track, "log the runs of a problem to MLflow, each exactly once")
+    track.add_argument("results", type=Path, help="results/EXPERIMENT")
+    track.add_argument("--problem", help="one problem only")
+    track.add_argument("--follow", action="store_true", help="track again as jobs finish, until all have")
+
+    store = verb("store", _store, "create the MLflow store")
+    store.add_argument("plan", type=Path)
+
+    for name, function, description in (
+        ("collect", _collect, "merge the jobs' tables"),
+        ("compare", _compare, "summaries, contrasts and verdicts from the merged tables"),
+    ):
+        verb(name, function, description).add_argument("results", type=Path, help="results/EXPERIMENT")
+
+    report = verb("report", _report, "write the report")
+    report.add_argument("results", type=Path, help="results/EXPERIMENT")
+    report.add_argument("--output", type=Path, help="reports/EXPERIMENT/index.html by default")
+
+    track_report = verb("track-report", _track_report, "log the report to MLflow")
+    track_report.add_argument("results", type=Path, help="results/EXPERIMENT")
+    track_report.add_argument("report", type=Path, help="reports/EXPERIMENT/index.html")
+
+    schema = verb("schema", _schema, "write the JSON schema of a config")
+    schema.add_argument("output", type=Path)
+    return parser
+
+
+def _read_plan(path: Path) -> tuple[dict[str, Any], Config]:
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    return plan, parse_config(plan["config"], str(path))
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from descentlab.plan import make_plan
+
+    if options.config_json:
+        config = parse_config(json.loads(options.config_json), "config")
+    else:
+        config = load_config(options.config or Path("workflow/config/default.yaml"))
+    plan = make_plan(config)
+    write_text(options.output or Path("results", config.experiment, "plan.json"), json.dumps(plan, indent=1))
+    for problem, runs in plan["runs"].items():
+        jobs = plan["jobs"][problem]
+        print(f"{problem}: {runs} runs of {sum(map(len, jobs))} optimizers in {len(jobs)} jobs", file=sys.stderr)
+    print(f"{sum(plan['runs'].values())} runs in all", file=sys.stderr)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from descentlab.train import train_job
+
+    plan, config = _read_plan(options.plan)
+    output = options.plan.parent / "train" / config.problem(options.problem).name
+    train_job(plan, options.problem, options.job, output, options.plan.parents[1] / "cache")
+
+
+def _store(options: argparse.Namespace) -> None:
+    from descentlab.track import create_store
+
+    create_store(_read_plan(options.plan)[1].tracking.uri)
+
+
+def _track(options: argparse.Namespace) -> None:
+    from descentlab.track import follow, track_problem
+
+    tracking = _read_plan(options.results / "plan.json")[1].tracking
+    if options.follow:
+        follow(options.results, tracking.uri, tracking.tuning_curves)
+        return
+    plan, _ = _read_plan(options.results / "plan.json")
+    for problem in [options.problem] if options.problem else plan["problems"]:
+        print(track_problem(options.results, problem, tracking.uri, tracking.tuning_curves), file=sys.stderr)
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from descentlab.collect import collect_runs
+
+    collect_runs(options.results)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from descentlab.compare import compare_results
+
+    compare_results(options.results)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from descentlab.report import write_report
+
+    output = options.output or Path("reports", options.results.name, "index.html")
+    write_report(options.results, output)
+    print(output)
+
+
+def _track_report(options: argparse.Namespace) -> None:
+    from descentlab.track import track_report
+
+    uri = _read_plan(options.results / "plan.json")[1].tracking.uri
+    track_report(options.results, options.report, uri)
+
+
+def _schema(options: argparse.Namespace) -> None:
+    write_text(options.output, json.dumps(Config.model_json_schema(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

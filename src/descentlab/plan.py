@@ -1,0 +1,251 @@
+"""From a config to the runs it asks for; and, before anything is trained, whether they can be run.
+
+:func:`cut_jobs` is what the workflow needs while it is parsed (no Keras, no code of the reader's);
+:func:`make_plan` imports everything, builds every model and optimizer once, reads the data, and writes down what the
+later stages need to know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from descentlab.config import Config, ConfigError, ProblemConfig, parse_config
+from descentlab.optimizers import (
+    OptimizerEntry,
+    OptimizerError,
+    arm_hyperparameters,
+    build,
+    default_learning_rate,
+    import_object,
+)
+from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.records import RunSpec
+
+START_SECONDS = 8.0  # a process that imports TensorFlow, one core
+COMPILE_SECONDS = 1.5  # an optimizer on a small model, one core
+UNKNOWN_EPOCH_SECONDS = 1.0
+
+
+def runs_per_optimizer(config: Config) -> int:
+    """Runs of one optimizer on one problem, both neighbours of the chosen rate counted."""
+    tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
+    neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
+    return ("default" in config.arms) * config.seeds.final + ("tuned" in config.arms) * (tuned + neighbours)
+
+
+def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
+    """The optimizers of each job, by problem: one process each, in the order of the config.
+
+    With ``execution.optimizers_per_job: auto`` as many to a job as keep starting it below a tenth of its time.
+    """
+    jobs: dict[str, list[list[str]]] = {}
+    for problem in config.problems:
+        names = [entry.name for entry in config.entries(problem)]
+        most = config.execution.optimizers_per_job
+        if most == "auto":
+            builtin = BUILTIN_PROBLEMS.get(problem.problem)
+            epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS
+            seconds = COMPILE_SECONDS + runs_per_optimizer(config) * epoch_seconds * (problem.epochs or 20)
+            most = max(1, math.ceil(9 * START_SECONDS / seconds))
+        number = math.ceil(len(names) / most)
+        size, longer = divmod(len(names), number)
+        cuts = [i * size + min(i, longer) for i in range(number + 1)]
+        jobs[problem.name] = [names[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return jobs
+
+
+def find_problem(config: ProblemConfig) -> Any:
+    """The :class:`~descentlab.problems.base.Problem` that a config names.
+
+    Raises:
+        ConfigError: the import path doesn't import, or names something else.
+    """
+    from descentlab.problems.base import Problem
+
+    if config.problem in BUILTIN_PROBLEMS:
+        return builtin_problem(config.problem)
+    try:
+        found = import_object(config.problem, f"problem '{config.name}'")
+    except OptimizerError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(found, Problem):
+        raise ConfigError(
+            f"problem '{config.name}': an import path must name a descentlab.problems.base.Problem; "
+            f"'{config.problem}' is a {type(found).__name__}"
+        )
+    return found
+
+
+def make_plan(config: Config) -> dict[str, Any]:
+    """Check everything that training will need, and describe it (the contents of ``plan.json``).
+
+    Raises:
+        ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
+    """
+    from descentlab.engine import check_trainable, choose_mode, configure_device
+    from descentlab.problems.base import ProblemError, split_data
+
+    device = configure_device()
+    entries = {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
+    optimizers = {name: _describe_optimizer(entry, config) for name, entry in entries.items()}
+    problems: dict[str, Any] = {}
+    for wanted in config.problems:
+        problem = find_problem(wanted)
+        where = f"problem '{wanted.name}'"
+        try:
+            data = problem.load_data(wanted.data)
+            model = problem.build_model()
+        except ProblemError:
+            raise
+        except Exception as error:  # a problem of the reader's own may raise anything
+            raise ProblemError(f"{where}: its data and model must load; {type(error).__name__}: {error}") from error
+        data.check(where)
+        check_trainable(problem, model)
+        batch_size = wanted.batch_size or problem.batch_size
+        split = split_data(problem, data, 0, batch_size, wanted.train_examples)
+        mode = choose_mode(model, device) if wanted.mode == "auto" else wanted.mode
+        problems[wanted.name] = {
+            "problem": wanted.problem,
+            "title": problem.title,
+            "metric": problem.metric.name,
+            "higher_is_better": problem.metric.higher_is_better,
+            "margin": problem.margin,
+            "convex": problem.convex,
+            "loss_bound": problem.loss_bound,
+            "epochs": wanted.epochs or problem.epochs,
+            "batch_size": batch_size,
+            "train_examples": len(split.train),
+            "val_examples": len(split.val),
+            "test_examples": len(split.test),
+            "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+            "count": problem.count,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "type": type(layer).__name__,
+                    "output_shape": str(tuple(layer.output.shape)),
+                    "parameters": layer.count_params(),
+                }
+                for layer in model.layers
+            ],
+            "data_hash": data.hash(),
+            "mode": mode,
+            "device": device,
+        }
+    plan = {
+        "config": config.model_dump(mode="json"),
+        "problems": problems,
+        "optimizers": optimizers,
+        "jobs": cut_jobs(config),
+        "versions": _versions(),
+    }
+    plan["runs"] = {
+        problem.name: runs_per_optimizer(config) * len(config.entries(problem)) for problem in config.problems
+    }
+    return plan
+
+
+def _describe_optimizer(entry: OptimizerEntry, config: Config) -> dict[str, Any]:
+    """Build an optimizer once for each arm; what later stages need to know of it."""
+    rate = default_learning_rate(entry)
+    for arm in config.arms:
+        build(entry, arm, rate)
+    grid = [None if point != point else point for point in entry.grid(config.tuning.points)]
+    return {
+        **{
+            field.name: getattr(entry, field.name)
+            for field in dataclasses.fields(entry)
+            if field.name not in {"name", "hyperparameters", "default_learning_rate"}
+        },
+        "hyperparameters": {arm: arm_hyperparameters(entry, arm) for arm in config.arms},
+        "default_learning_rate": None if rate != rate else rate,
+        "grid": grid,
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Versions that a result may depend on, and the commit it was planned at."""
+    packages = ("descentlab", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "mlflow", "snakemake")
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # git is not installed
+        commit = ""
+    return {"python": platform.python_version(), **{p: version(p) for p in packages}, "git_commit": commit or "unknown"}
+
+
+def entries_of(plan: dict[str, Any], problem: str) -> dict[str, OptimizerEntry]:
+    """The optimizers of a problem as entries, by name."""
+    config = parse_config(plan["config"], "plan")
+    return {entry.name: entry for entry in config.entries(config.problem(problem))}
+
+
+def _spec(plan: dict[str, Any], problem: str, optimizer: str, arm: str, phase: str, rate: Any, seed: int) -> RunSpec:
+    about, entry = plan["problems"][problem], plan["optimizers"][optimizer]
+    return RunSpec(
+        problem=problem,
+        optimizer=optimizer,
+        arm=arm,
+        phase=phase,
+        learning_rate=float("nan") if rate is None else rate,
+        schedule="linear" if arm == "tuned" and rate is not None else "constant",
+        batch_size=0 if entry["full_batch"] else about["batch_size"],
+        epochs=about["epochs"],
+        reference_batch_size=about["batch_size"],
+        equal_updates=entry["equal_updates"],
+        seed=seed,
+    )
+
+
+def tuning_runs(plan: dict[str, Any], problem: str, optimizer: str) -> list[RunSpec]:
+    """The runs that choose an optimizer's learning rate; none without a tuned arm."""
+    config = parse_config(plan["config"], "plan")
+    if "tuned" not in config.arms:
+        return []
+    return [
+        _spec(plan, problem, optimizer, "tuned", "tuning", rate, seed)
+        for rate in plan["optimizers"][optimizer]["grid"]
+        for seed in config.seeds.tuning_seeds
+    ]
+
+
+def final_runs(
+    plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None
+) -> list[RunSpec]:
+    """The runs that count: both arms at their rate, and the tuned one's neighbours.
+
+    ``selection`` is the optimizer's entry of ``selections.json``; None where nothing was selected (yet): then only the
+    default arm's runs are known.
+    """
+    config = parse_config(plan["config"], "plan")
+    seeds = config.seeds.final_seeds
+    about = plan["optimizers"][optimizer]
+    runs = []
+    if "default" in config.arms:
+        rate = about["default_learning_rate"]
+        runs += [_spec(plan, problem, optimizer, "default", "final", rate, seed) for seed in seeds]
+    if "tuned" in config.arms and selection is not None:
+        chosen = selection["learning_rate"]
+        runs += [_spec(plan, problem, optimizer, "tuned", "final", chosen, seed) for seed in seeds]
+        neighbours = selection["neighbours"] if config.tuning.neighbours else []
+        runs += [
+            _spec(plan, problem, optimizer, "tuned", "neighbour", rate, seed) for rate in neighbours for seed in seeds
+        ]
+    return runs
+
+
+def planned_runs(plan: dict[str, Any], selections: list[dict[str, Any]]) -> list[RunSpec]:
+    """Every run of the experiment that can be known, given the selections made so far."""
+    made = {(s["problem"], s["optimizer"]): s for s in selections}
+    runs: list[RunSpec] = []
+    for problem, jobs in plan["jobs"].items():
+        for optimizer in (name for job in jobs for name in job):
+            runs += tuning_runs(plan, problem, optimizer)
+            runs += final_runs(plan, problem, optimizer, made.get((problem, optimizer)))
+    return runs

@@ -1,0 +1,35 @@
+"""When a run is evaluated, and with which learning rate each of its updates is made."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MOST_EPOCH_EVALUATIONS = 100
+
+
+def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
+    """Learning rate of each update, float32 of shape (updates,).
+
+    ``constant``, or ``linear``: from ``initial`` at the first update towards zero, which the update after the last would
+    have (protocol, section 1).
+    """
+    if schedule == "constant":
+        return np.full(updates, initial, dtype=np.float32)
+    if schedule == "linear":
+        return (initial * (1 - np.arange(updates) / updates)).astype(np.float32)
+    raise ValueError(f"a schedule must be 'constant' or 'linear'; received '{schedule}'")
+
+
+def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:
+    """Updates after which a run is evaluated, ascending, from 0 to the budget.
+
+    Doubling inside the first epoch, because adaptive methods' advantage is early (protocol, section 5), then after each
+    epoch; of more than 100 epochs, 100 or fewer that lie half evenly, half evenly on a logarithmic scale.
+    """
+    inside = [2**k for k in range(updates_per_epoch.bit_length()) if 2**k < updates_per_epoch]
+    if epochs <= MOST_EPOCH_EVALUATIONS:
+        ends = np.arange(1, epochs + 1)
+    else:
+        half = MOST_EPOCH_EVALUATIONS // 2
+        ends = np.unique(np.rint(np.concatenate([np.geomspace(1, epochs, half), np.linspace(1, epochs, half)])))
+    return [0, *inside, *(int(end) * updates_per_epoch for end in ends)]

@@ -1,0 +1,462 @@
+"""One job: the runs of some optimizers on one problem, through the run cache.
+
+Optimizer by optimizer: the tuning runs (test targets zeroed), the selection written to a file, then the final runs.
+A run that is in the cache is not trained again, so a job that was killed goes on after its last finished run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
+from descentlab.engine import Evaluation, Trainer, choose_mode, configure_device, initial_variables
+from descentlab.optimizers import OptimizerEntry, build, evaluation_weights, resolve_factory
+from descentlab.plan import entries_of, final_runs, find_problem, parse_config, tuning_runs
+from descentlab.problems.base import Data, ProblemError, Split, split_data
+from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, RunSpec, empty_table, write_table, write_text
+from descentlab.schedules import evaluation_steps, learning_rates
+from descentlab.streams import data_order
+
+PROGRESS_SECONDS = 5.0
+DECISIVE_MODULES = (
+    "descentlab.cache", "descentlab.engine", "descentlab.train", "descentlab.schedules", "descentlab.streams",
+    "descentlab.problems.base",
+)  # fmt: skip
+
+
+class TrainingError(RuntimeError):
+    """A run raised; the message names it. What was finished before is in the cache."""
+
+
+def say(text: str) -> None:
+    """A line for the job's log, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class ProblemData:
+    """A problem with its data, splits and initial weights, each made when it is first needed.
+
+    Args:
+        plan: the contents of plan.json.
+        name: the problem's name in the config.
+        device: what :func:`~descentlab.engine.configure_device` returned.
+    """
+
+    def __init__(self, plan: dict[str, Any], name: str, device: str) -> None:
+        self.config = parse_config(plan["config"], "plan").problem(name)
+        self.about = plan["problems"][name]
+        self.problem = find_problem(self.config)
+        self.device = device
+        self._splits: dict[int, Split] = {}
+        self._initial: dict[int, list[np.ndarray]] = {}
+        self._optima: dict[int, float] = {}
+
+    @cached_property
+    def mode(self) -> str:
+        """How epochs are compiled on this device."""
+        return choose_mode(self.problem.build_model(), self.device) if self.config.mode == "auto" else self.config.mode
+
+    @cached_property
+    def data(self) -> Data:
+        """All examples, test targets included: only final runs are given them.
+
+        Raises:
+            ProblemError: the data are not those that were planned with.
+        """
+        data = self.problem.load_data(self.config.data)
+        if data.hash() != self.about["data_hash"]:
+            raise ProblemError(
+                f"problem '{self.config.name}': the data must be those of plan.json (sha256 "
+                f"{self.about['data_hash'][:12]}…); received {data.hash()[:12]}…. Plan again"
+            )
+        return data
+
+    @cached_property
+    def sealed_data(self) -> Data:
+        """All examples with the test targets zeroed: what tuning runs are given."""
+        return self.data.sealed(self.split(0).test)
+
+    def split(self, seed: int) -> Split:
+        """The split of a seed."""
+        if seed not in self._splits:
+            batch_size, limit = self.about["batch_size"], self.config.train_examples
+            self._splits[seed] = split_data(self.problem, self.data, seed, batch_size, limit)
+        return self._splits[seed]
+
+    def initial(self, seed: int) -> list[np.ndarray]:
+        """The initial variables of a seed."""
+        if seed not in self._initial:
+            self._initial[seed] = initial_variables(self.problem, seed)
+        return self._initial[seed]
+
+    def optimum(self, seed: int) -> float:
+        """Least training loss plus penalty on a seed's training split; NaN where it is not known."""
+        if self.problem.optimum is None:
+            return math.nan
+        if seed not in self._optima:
+            train = self.split(seed).train
+            self._optima[seed] = self.problem.optimum(self.data.inputs()[0][train], self.data.y[train])
+        return self._optima[seed]
+
+    @cached_property
+    def source(self) -> str:
+        """Digest of the modules that define the problem: the reader's own file, and ours that it uses."""
+        problem = self.problem
+        parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
+        modules = {inspect.getmodule(part) for part in parts}
+        return source_digest(m.__name__ for m in modules if m is not None and not m.__name__.startswith("keras"))
+
+
+class OptimizerJob:
+    """All runs of one optimizer on one problem; compiles when the first run is not in the cache."""
+
+    def __init__(self, problem: ProblemData, entry: OptimizerEntry, cache: Path, versions: dict[str, str]) -> None:
+        self._problem = problem
+        self._entry = entry
+        self._cache = cache
+        self._versions = versions
+        self._trainers: dict[str, Trainer] = {}
+
+    def run(self, spec: RunSpec) -> tuple[str, RunResult, bool]:
+        """The digest and result of a run, and whether it had to be trained.
+
+        Raises:
+            TrainingError: training raised.
+        """
+        digest = self._digest(spec)
+        known = load_result(self._cache, digest, say)
+        if known is not None:
+            return digest, known, False
+        try:
+            result = self._train(spec)
+        except Exception as error:  # whatever it was, the reader must learn which run it was
+            raise TrainingError(
+                f"run {spec.run_id} raised {type(error).__name__}: {error} ({json.dumps(spec.as_dict())})"
+            ) from error
+        store_result(self._cache, digest, result)
+        return digest, result, True
+
+    def _digest(self, spec: RunSpec) -> str:
+        names_only = {"optimizer", "arm", "phase"}  # the same training under another name is the same run
+        trainer_source = ""
+        if ":" in self._entry.factory:
+            module = inspect.getmodule(resolve_factory(self._entry))
+            trainer_source = source_digest([module.__name__]) if module else ""
+        return run_digest(
+            {
+                **{name: value for name, value in spec.as_dict().items() if name not in names_only},
+                "problem": [self._problem.problem.name, self._problem.source, self._problem.config.train_examples,
+                            self._problem.config.evaluation_examples],
+                "data": self._problem.about["data_hash"],
+                "optimizer": [self._entry.factory, self._hyperparameters(spec), trainer_source,
+                              inspect.getsource(evaluation_weights)],
+                "sealed": spec.phase == "tuning",
+                "mode": self._problem.mode,
+                "device": self._problem.device,
+                "code": source_digest(DECISIVE_MODULES),
+                "versions": {name: self._versions[name] for name in ("tensorflow", "keras", "numpy")},
+            }
+        )  # fmt: skip
+
+    def _hyperparameters(self, spec: RunSpec) -> dict[str, Any]:
+        from descentlab.optimizers import arm_hyperparameters
+
+        return arm_hyperparameters(self._entry, spec.arm)
+
+    def _trainer(self, spec: RunSpec) -> Trainer:
+        """One compiled trainer for each set of hyperparameters."""
+        key = json.dumps(self._hyperparameters(spec), sort_keys=True)
+        if key not in self._trainers:
+            has_rate = spec.learning_rate == spec.learning_rate
+            self._trainers[key] = Trainer(
+                self._problem.problem,
+                lambda: build(self._entry, spec.arm, spec.learning_rate),
+                self._problem.mode,
+                has_rate,
+            )
+        return self._trainers[key]
+
+    def _train(self, spec: RunSpec) -> RunResult:
+        problem, trainer = self._problem, self._trainer(spec)
+        split = problem.split(spec.seed)
+        tested = spec.phase != "tuning"
+        batch_size = spec.batch_size or len(split.train)
+        per_epoch = len(split.train) // spec.reference_batch_size
+        updates = spec.epochs * per_epoch
+        if spec.batch_size == 0 and not spec.equal_updates:
+            per_epoch, updates = 1, spec.epochs
+        parts = [split.train, split.val] + ([split.test] if tested else [])
+        limit = problem.config.evaluation_examples
+        during = parts if limit is None else [_spread(part, limit) for part in parts]
+        evaluations = trainer.train(
+            problem.data if tested else problem.sealed_data,
+            problem.initial(spec.seed),
+            data_order(problem.problem.name, spec.seed, split.train, spec.batch_size, spec.epochs),
+            learning_rates(spec.learning_rate, spec.schedule, updates),
+            evaluation_steps(per_epoch, spec.epochs),
+            np.concatenate(during),
+            None if limit is None else np.concatenate(parts),
+        )
+        rows, last, message = [], None, ""
+        for evaluation in evaluations:
+            last = evaluation
+            sizes = [len(part) for part in (parts if evaluation.updates == updates else during)]
+            rows.append(_history_row(evaluation, sizes, batch_size, len(split.train), spec, updates))
+            message = _divergence(rows[-1], problem.problem.loss_bound)
+            if message:
+                break
+        assert last is not None  # evaluation_steps always begins with 0
+        history = pd.DataFrame(rows)
+        record = {
+            "status": "diverged" if message else "finished",
+            "message": message,
+            "batch_size": batch_size,
+            "init_hash": _arrays_hash(problem.initial(spec.seed)),
+            "split_hash": split.hash(),
+            "updates_planned": updates,
+            "evaluation_seconds": last.evaluation_seconds,
+            "compile_seconds": trainer.compile_seconds,
+            "parameters": trainer.parameters,
+            "state_bytes_per_parameter": trainer.state_bytes_per_parameter,
+            "optimum": problem.optimum(spec.seed),
+            **_moments(history, problem.problem.metric.higher_is_better),
+        }
+        scores, weights = np.empty(0, np.float32), []
+        if tested:
+            if not message:
+                scores = last.score[-len(split.test) :]
+            weights = [np.asarray(variable) for variable in trainer.evaluated_model().variables]
+        return RunResult(record, history, scores, weights)
+
+
+def _spread(indices: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the indices, spread evenly."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
+
+
+def _arrays_hash(arrays: Iterable[np.ndarray]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _history_row(
+    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, spec: RunSpec, updates: int
+) -> dict[str, Any]:
+    """An evaluation as a row of the history, means taken in double precision."""
+    examples = evaluation.updates * batch_size
+    rates = learning_rates(spec.learning_rate, spec.schedule, updates)
+    row: dict[str, Any] = {
+        "updates": evaluation.updates,
+        "epoch": examples / train_examples,
+        "examples": examples,
+        "train_seconds": evaluation.train_seconds,
+        "learning_rate": float(rates[min(evaluation.updates, updates - 1)]),
+        "penalty": evaluation.penalty,
+    }
+    begin = 0
+    for split, size in zip(SPLITS, [*sizes, 0][: len(SPLITS)], strict=True):
+        part = slice(begin, begin + size)
+        row[f"{split}_loss"] = evaluation.loss[part].mean(dtype=np.float64) if size else math.nan
+        row[f"{split}_metric"] = evaluation.score[part].mean(dtype=np.float64) if size else math.nan
+        begin += size
+    return row
+
+
+def _divergence(row: dict[str, Any], bound: float) -> str:
+    """Why a run counts as diverged after this evaluation; empty while it doesn't."""
+    if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
+        return f"loss not finite after {row['updates']} updates"
+    if row["train_loss"] > bound:
+        return f"training loss {row['train_loss']:.3g} above {bound:g} after {row['updates']} updates"
+    return ""
+
+
+def _moments(history: pd.DataFrame, higher_is_better: bool) -> dict[str, Any]:
+    """The end of a run and its best validation epoch, as columns of the table of runs."""
+    last = history.iloc[-1]
+    measures = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
+    record: dict[str, Any] = {name: last[name] for name in ("train_seconds", "penalty", *measures)}
+    record |= {name: int(last[name]) for name in ("updates", "examples")}
+    trained = history[(history["updates"] > 0) & history["val_loss"].notna()]
+    if trained.empty:
+        return {**record, "best_epoch": math.nan, **{f"best_{name}": math.nan for name in measures}}
+    goodness = trained["val_metric"] if higher_is_better else -trained["val_metric"]
+    order = pd.DataFrame({"goodness": -goodness, "loss": trained["val_loss"]}).sort_values(["goodness", "loss"])
+    best = trained.loc[order.index[0]]
+    return {**record, "best_epoch": float(best["epoch"]), **{f"best_{name}": float(best[name]) for name in measures}}
+
+
+def select_learning_rate(
+    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
+) -> dict[str, Any]:
+    """Choose the rate with the best mean validation metric over the tuning seeds (protocol, section 3).
+
+    A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
+    of the grid is taken, and its final runs show what it does.
+
+    Returns:
+        The optimizer's entry of ``selections.json``.
+    """
+    runs = pd.DataFrame(
+        {
+            "rate": [spec.learning_rate for spec in specs],
+            "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
+            "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
+        }
+    )
+    # min_count: one diverged seed takes its rate out of the choice.
+    seeds = len(runs) // runs["rate"].nunique(dropna=False)
+    by_rate = runs.groupby("rate", dropna=False, sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
+    grid = [None if rate != rate else float(rate) for rate in by_rate.index]
+    goodness = by_rate["metric"].to_numpy() * (1 if higher_is_better else -1)
+    order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
+    chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
+    edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
+    plain = by_rate.astype(object).where(by_rate.notna(), None)
+    return {
+        "problem": problem,
+        "optimizer": entry.name,
+        "learning_rate": grid[chosen],
+        "grid": grid,
+        "val_metric": plain["metric"].tolist(),
+        "val_loss": plain["loss"].tolist(),
+        "edge": edge,
+        "neighbours": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
+        "tuning_seeds": sorted({spec.seed for spec in specs}),
+    }
+
+
+class Progress:
+    """Says how many of a job's runs are done, and when the rest will be, every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._trained = total, 0, 0
+        self._begun = self._said = time.monotonic()
+
+    def step(self, run_id: str, trained: bool) -> None:
+        """Count one run."""
+        self._done += 1
+        self._trained += trained
+        now = time.monotonic()
+        if now - self._said >= PROGRESS_SECONDS or self._done == self._total:
+            self._said = now
+            each = (now - self._begun) / max(self._trained, 1)
+            left = each * (self._total - self._done)
+            say(f"{self._done} of {self._total} runs ({self._trained} trained), ETA {left:.0f} s, last {run_id}")
+
+
+def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
+    """Train a job's runs; write ``<output>/<job>.history.parquet`` and the tables beside it, and the best models.
+
+    Args:
+        plan: the contents of plan.json.
+        problem_name: which problem.
+        job: which batch of its optimizers, an index into ``plan["jobs"][problem]``.
+        output: ``results/<experiment>/train/<problem>``.
+        cache: folder of the run cache.
+
+    Raises:
+        TrainingError: a run raised. ProblemError: data or model are not what was planned.
+    """
+    device = configure_device()
+    problem = ProblemData(plan, problem_name, device)
+    entries = entries_of(plan, problem_name)
+    names = plan["jobs"][problem_name][job]
+    neighbours = parse_config(plan["config"], "plan").tuning.neighbours
+    known = [len(tuning_runs(plan, problem_name, name)) for name in names]
+    progress = Progress(sum(known) + sum(_final_count(plan, problem_name, name, neighbours) for name in names))
+    say(f"{problem_name}: {', '.join(names)} on {device}, {problem.mode}")
+
+    selections: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    histories: list[pd.DataFrame] = []
+    examples: list[pd.DataFrame] = []
+
+    def run_all(runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
+        results = []
+        for spec in specs:
+            digest, result, trained = runs.run(spec)
+            progress.step(spec.run_id, trained)
+            named = {name: value for name, value in spec.as_dict().items() if name in RUNS}
+            records.append({**named, "run_id": spec.run_id, **result.record, **common, "digest": digest})
+            histories.append(result.history.assign(run_id=spec.run_id))
+            if spec.phase != "tuning" and len(result.scores):
+                test = problem.split(spec.seed).test
+                examples.append(pd.DataFrame({"run_id": spec.run_id, "example": test, "score": result.scores}))
+            results.append(result)
+        return results
+
+    common = {
+        "data_hash": problem.about["data_hash"],
+        "device": device,
+        "mode": problem.mode,
+        "metric": problem.problem.metric.name,
+        "higher_is_better": problem.problem.metric.higher_is_better,
+    }
+    for name in names:
+        runs = OptimizerJob(problem, entries[name], cache, plan["versions"])
+        selection = None
+        tuning = tuning_runs(plan, problem_name, name)
+        if tuning:
+            tuned = [result.record for result in run_all(runs, tuning)]
+            selection = select_learning_rate(
+                entries[name], problem_name, tuning, tuned, problem.problem.metric.higher_is_better
+            )
+            selections.append(selection)
+            # The choice is on disk before a run that sees a test target starts.
+            write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
+        finals = final_runs(plan, problem_name, name, selection)
+        save_best_model(problem, finals, run_all(runs, finals), output.parents[1] / "models" / problem_name, name)
+    write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
+    write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
+    write_table(pd.DataFrame(records), RUNS, output / f"{job}.runs.parquet")
+    write_table(_joined(histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
+
+
+def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
+
+
+def _final_count(plan: dict[str, Any], problem: str, optimizer: str, neighbours: bool) -> int:
+    """Final runs to expect before the selection is known; one neighbour fewer turns out at an edge."""
+    grid = plan["optimizers"][optimizer]["grid"]
+    guess = {"learning_rate": grid[0], "neighbours": grid[:2] if neighbours and len(grid) > 1 else []}
+    return len(final_runs(plan, problem, optimizer, guess))
+
+
+def save_best_model(
+    problem: ProblemData, specs: list[RunSpec], results: list[RunResult], folder: Path, name: str
+) -> None:
+    """Write ``<folder>/<name>.keras``: of the final runs (tuned, where there are), the best by validation metric."""
+    arm = "tuned" if any(spec.arm == "tuned" for spec in specs) else "default"
+    sign = 1 if problem.problem.metric.higher_is_better else -1
+    finished = [
+        (sign * result.record["val_metric"], -spec.seed, result)
+        for spec, result in zip(specs, results, strict=True)
+        if spec.arm == arm and spec.phase == "final" and result.record["status"] == "finished"
+    ]
+    path = folder / f"{name}.keras"
+    if not finished:
+        path.unlink(missing_ok=True)
+        return
+    best = max(finished, key=lambda candidate: candidate[:2])[2]
+    model = problem.problem.build_model()
+    for variable, value in zip(model.variables, best.weights, strict=True):
+        variable.assign(value)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(path)
