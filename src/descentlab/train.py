@@ -21,8 +21,9 @@ import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
 from descentlab.engine import Evaluation, Trainer, choose_mode, configure_device, initial_variables
-from descentlab.optimizers import OptimizerEntry, build, evaluation_weights, resolve_factory
-from descentlab.plan import entries_of, final_runs, find_problem, parse_config, tuning_runs
+from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
+from descentlab.config import parse_config
+from descentlab.plan import entries_of, final_runs, find_problem, runs_per_optimizer, tuning_runs
 from descentlab.problems.base import Data, ProblemError, Split, split_data
 from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, RunSpec, empty_table, write_table, write_text
 from descentlab.schedules import evaluation_steps, learning_rates
@@ -170,8 +171,6 @@ class OptimizerJob:
         )  # fmt: skip
 
     def _hyperparameters(self, spec: RunSpec) -> dict[str, Any]:
-        from descentlab.optimizers import arm_hyperparameters
-
         return arm_hyperparameters(self._entry, spec.arm)
 
     def _trainer(self, spec: RunSpec) -> Trainer:
@@ -348,6 +347,10 @@ class Progress:
         self._total, self._done, self._trained = total, 0, 0
         self._begun = self._said = time.monotonic()
 
+    def expect(self, fewer: int) -> None:
+        """Count fewer runs than first thought: a chosen rate at an edge has one neighbour."""
+        self._total -= fewer
+
     def step(self, run_id: str, trained: bool) -> None:
         """Count one run."""
         self._done += 1
@@ -377,9 +380,8 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
     problem = ProblemData(plan, problem_name, device)
     entries = entries_of(plan, problem_name)
     names = plan["jobs"][problem_name][job]
-    neighbours = parse_config(plan["config"], "plan").tuning.neighbours
-    known = [len(tuning_runs(plan, problem_name, name)) for name in names]
-    progress = Progress(sum(known) + sum(_final_count(plan, problem_name, name, neighbours) for name in names))
+    most = runs_per_optimizer(parse_config(plan["config"], "plan"))
+    progress = Progress(most * len(names))
     say(f"{problem_name}: {', '.join(names)} on {device}, {problem.mode}")
 
     selections: list[dict[str, Any]] = []
@@ -421,6 +423,7 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
             # The choice is on disk before a run that sees a test target starts.
             write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
         finals = final_runs(plan, problem_name, name, selection)
+        progress.expect(most - len(tuning) - len(finals))
         save_best_model(problem, finals, run_all(runs, finals), output.parents[1] / "models" / problem_name, name)
     write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
     write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
@@ -430,13 +433,6 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
 
 def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
-
-
-def _final_count(plan: dict[str, Any], problem: str, optimizer: str, neighbours: bool) -> int:
-    """Final runs to expect before the selection is known; one neighbour fewer turns out at an edge."""
-    grid = plan["optimizers"][optimizer]["grid"]
-    guess = {"learning_rate": grid[0], "neighbours": grid[:2] if neighbours and len(grid) > 1 else []}
-    return len(final_runs(plan, problem, optimizer, guess))
 
 
 def save_best_model(

@@ -1,0 +1,42 @@
+# descentlab: which optimizer should a Keras model be trained with?
+# Another experiment: snakemake --cores all --configfile workflow/config/test.yaml
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from descentlab.config import ConfigError, parse_config
+from descentlab.plan import cut_jobs
+from descentlab.provenance import code_digest, job_digest
+
+min_version("9.20")
+
+
+# A config given on the command line stands alone: Snakemake would merge it, key by key, into the default one.
+if not workflow.configfiles:
+
+    configfile: "workflow/config/default.yaml"
+
+
+try:
+    experiment = parse_config(config, "config")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{experiment.experiment}"
+REPORT = f"reports/{experiment.experiment}/index.html"
+JOBS = cut_jobs(experiment)
+VERB = f"{sys.executable} -m descentlab"
+
+
+include: "workflow/rules/train.smk"
+include: "workflow/rules/track.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        REPORT,
+        f"{RESULTS}/tracking/report.done",
+    localrule: True

@@ -1,0 +1,64 @@
+"""Digests by which the workflow knows what to run again: of the code of a stage, and of the config of a job.
+
+Light: it reads files as text and imports none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+from descentlab.config import Config
+
+PACKAGE = Path(__file__).parent
+
+# Files of the package that a stage runs; a folder stands for all files in it.
+STAGES = {
+    "plan": ("plan.py", "config.py", "optimizers.py", "problems", "engine.py"),
+    "train": ("train.py", "engine.py", "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py"),
+    "track": ("track.py", "records.py", "stats.py"),
+    "collect": ("collect.py", "records.py", "plan.py"),
+    "compare": ("compare.py", "comparison_tables.py", "answers.py", "stats.py"),
+    "report": ("report.py", "sections.py", "plotting.py", "templates"),
+}
+
+
+def code_digest(stage: str) -> str:
+    """Short sha256 of the source of a stage: an edit reruns the stages that it touches, and no other."""
+    digest = hashlib.sha256()
+    for name in STAGES[stage]:
+        path = PACKAGE / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.relative_to(PACKAGE).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
+    """Short sha256 of what the config says about one job, and of the reader's own modules that it names."""
+    wanted = config.problem(problem)
+    own = [o for o in config.optimizers if {o.name, f"{o.name}_equal_updates"} & set(optimizers)]
+    paths = [wanted.problem, *(o.optimizer for o in own)]
+    said = {
+        "problem": wanted.model_dump(mode="json"),
+        "optimizers": [o.model_dump(mode="json") for o in own],
+        "names": optimizers,
+        "arms": config.arms,
+        "seeds": config.seeds.model_dump(),
+        "tuning": config.tuning.model_dump(),
+        "modules": [module_digest(path) for path in paths if ":" in path],
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def module_digest(import_path: str) -> str:
+    """sha256 of the file of ``package.module:name``; empty where there is none (``plan`` says what is wrong)."""
+    try:
+        found = importlib.util.find_spec(import_path.partition(":")[0])
+    except (ImportError, ValueError):
+        return ""
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return ""
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()

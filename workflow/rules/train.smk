@@ -1,0 +1,39 @@
+# From the config to every job's tables.
+
+
+rule plan:
+    output:
+        f"{RESULTS}/plan.json",
+    log:
+        f"{RESULTS}/logs/plan.log",
+    params:
+        code=code_digest("plan"),
+        config=experiment.as_json(),
+    shell:
+        "{VERB} plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
+
+
+rule train:
+    input:
+        plan=ancient(f"{RESULTS}/plan.json"),
+    output:
+        history=f"{RESULTS}/train/{{problem}}/{{job}}.history.parquet",
+        runs=f"{RESULTS}/train/{{problem}}/{{job}}.runs.parquet",
+        examples=f"{RESULTS}/train/{{problem}}/{{job}}.examples.parquet",
+        selections=f"{RESULTS}/train/{{problem}}/{{job}}.selections.json",
+    log:
+        f"{RESULTS}/logs/train/{{problem}}.{{job}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{problem}}.{{job}}.tsv"
+    params:
+        code=code_digest("train"),
+        spec=lambda wildcards: job_digest(experiment, wildcards.problem, JOBS[wildcards.problem][int(wildcards.job)]),
+    wildcard_constraints:
+        job=r"\d+",
+    threads: 1
+    resources:
+        gpu=1,
+    message:
+        "Training {wildcards.problem}, job {wildcards.job}"
+    shell:
+        "{VERB} train {input.plan:q} --problem {wildcards.problem:q} --job {wildcards.job} 2>&1 | tee {log:q}"
