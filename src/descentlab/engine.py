@@ -178,7 +178,7 @@ class Trainer:
         self._each_loss = copy.copy(self._loss)
         self._each_loss.reduction = "none"
         self._data: tuple[Data, Any] | None = None
-        self._compiled: set[tuple[Any, ...]] = set()
+        self._compiled: dict[tuple[Any, ...], tuple[Any, dict[bool, Any]]] = {}
         self._advance, self._evaluate = self._compile()
 
     @property
@@ -299,39 +299,48 @@ class Trainer:
         order_on_device, rates_on_device = tf.constant(order), tf.constant(rates, tf.float32)
         index_of = {False: tf.constant(chunked(examples))}
         index_of[True] = index_of[False] if last_examples is None else tf.constant(chunked(last_examples))
-        self._compile_for(arrays, order_on_device, rates_on_device, index_of)
+        advance, evaluate = self._compile_for(arrays, order_on_device, rates_on_device, index_of)
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             begun = time.perf_counter()
             if updates > done:
                 stretch = tf.constant(done), tf.constant(updates)
-                reached = self._advance(arrays, order_on_device, rates_on_device, *stretch)
+                reached = advance(arrays, order_on_device, rates_on_device, *stretch)
                 int(reached)  # waits for the device
                 done = updates
             trained = time.perf_counter()
             last = updates == evaluate_at[-1]
             count = len(last_examples if last and last_examples is not None else examples)
             index = index_of[last]
-            loss, score, penalty = self._evaluate(arrays, index, tf.constant(index.shape[0]))
+            loss, score, penalty = evaluate[last](arrays, index, tf.constant(index.shape[0]))
             losses, scores = np.asarray(loss).ravel()[:count], np.asarray(score).ravel()[:count]
             train_seconds += trained - begun
             evaluation_seconds += time.perf_counter() - trained
             yield Evaluation(done, train_seconds, evaluation_seconds, losses, scores, float(penalty))
 
-    def _compile_for(self, arrays: Any, order: Any, rates: Any, index_of: dict[bool, Any]) -> None:
-        """Compile for these shapes, before any clock of a run starts: loops of no turns do no work."""
+    def _compile_for(
+        self, arrays: Any, order: Any, rates: Any, index_of: dict[bool, Any]
+    ) -> tuple[Any, dict[bool, Any]]:
+        """``advance`` and ``evaluate`` for these shapes, compiled before any clock of a run starts.
+
+        Concrete functions: TensorFlow then doesn't compare every argument's type at every call, which takes longer than
+        35 updates of a small model.
+        """
         import tensorflow as tf
 
-        shapes = tuple(tuple(t.shape) for t in (order, rates, *index_of.values()))
-        if shapes in self._compiled:
-            return
-        begun = time.perf_counter()
-        zero = tf.constant(0)
-        int(self._advance(arrays, order, rates, zero, zero))
-        for index in index_of.values():
-            float(self._evaluate(arrays, index, zero)[2])
-        self._compiled.add(shapes)
-        self.compile_seconds += time.perf_counter() - begun
+        shapes = tuple(tuple(tensor.shape) for tensor in (order, rates, *index_of.values()))
+        if shapes not in self._compiled:
+            begun = time.perf_counter()
+            zero = tf.constant(0)
+            advance = self._advance.get_concrete_function(arrays, order, rates, zero, zero)
+            evaluate = {k: self._evaluate.get_concrete_function(arrays, i, zero) for k, i in index_of.items()}
+            # Loops of no turns compile and do no work.
+            int(advance(arrays, order, rates, zero, zero))
+            for last, index in index_of.items():
+                float(evaluate[last](arrays, index, zero)[2])
+            self._compiled[shapes] = (advance, evaluate)
+            self.compile_seconds += time.perf_counter() - begun
+        return self._compiled[shapes]
 
     def evaluated_model(self) -> Any:
         """The model with the weights that were evaluated last (a view: the next member overwrites it)."""

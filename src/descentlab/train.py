@@ -6,6 +6,7 @@ A run that is in the cache is not trained again, so a job that was killed goes o
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -198,11 +199,12 @@ class OptimizerJob:
         parts = [split.train, split.val] + ([split.test] if tested else [])
         limit = problem.config.evaluation_examples
         during = parts if limit is None else [_spread(part, limit) for part in parts]
+        rates = learning_rates(spec.learning_rate, spec.schedule, updates)
         evaluations = trainer.train(
             problem.data if tested else problem.sealed_data,
             problem.initial(spec.seed),
             data_order(problem.problem.name, spec.seed, split.train, spec.batch_size, spec.epochs),
-            learning_rates(spec.learning_rate, spec.schedule, updates),
+            rates,
             evaluation_steps(per_epoch, spec.epochs),
             np.concatenate(during),
             None if limit is None else np.concatenate(parts),
@@ -211,7 +213,7 @@ class OptimizerJob:
         for evaluation in evaluations:
             last = evaluation
             sizes = [len(part) for part in (parts if evaluation.updates == updates else during)]
-            rows.append(_history_row(evaluation, sizes, batch_size, len(split.train), spec, updates))
+            rows.append(_history_row(evaluation, sizes, batch_size, len(split.train), rates))
             message = _divergence(rows[-1], problem.problem.loss_bound)
             if message:
                 break
@@ -245,8 +247,6 @@ def _spread(indices: np.ndarray, most: int) -> np.ndarray:
 
 
 def _arrays_hash(arrays: Iterable[np.ndarray]) -> str:
-    import hashlib
-
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
@@ -254,17 +254,16 @@ def _arrays_hash(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _history_row(
-    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, spec: RunSpec, updates: int
+    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, rates: np.ndarray
 ) -> dict[str, Any]:
     """An evaluation as a row of the history, means taken in double precision."""
     examples = evaluation.updates * batch_size
-    rates = learning_rates(spec.learning_rate, spec.schedule, updates)
     row: dict[str, Any] = {
         "updates": evaluation.updates,
         "epoch": examples / train_examples,
         "examples": examples,
         "train_seconds": evaluation.train_seconds,
-        "learning_rate": float(rates[min(evaluation.updates, updates - 1)]),
+        "learning_rate": float(rates[min(evaluation.updates, len(rates) - 1)]),
         "penalty": evaluation.penalty,
     }
     begin = 0
