@@ -15,7 +15,7 @@ min_version("9.20")
 # A config given on the command line stands alone: Snakemake would merge it, key by key, into the default one.
 if not workflow.configfiles:
 
-    configfile: "workflow/config/default.yaml"
+    configfile: f"{workflow.basedir}/workflow/config/default.yaml"
 
 
 try:
