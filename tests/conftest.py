@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from workflow_fixture import run_snakemake
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
 
@@ -18,3 +20,13 @@ def device() -> str:
     from descentlab.engine import configure_device
 
     return configure_device()
+
+
+@pytest.fixture(scope="session")
+def finished_workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole workflow of test.yaml has run once. Read it; what changes it works on a copy."""
+    folder = tmp_path_factory.mktemp("workflow")
+    finished = run_snakemake(folder)
+    assert finished.returncode == 0, finished.stdout
+    (folder / "snakemake.out").write_text(finished.stdout)
+    return folder
