@@ -105,10 +105,15 @@ class OptimizerError(ValueError):
 
 
 def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
-    """``, did you mean 'x'?`` for the nearest valid word, or nothing."""
+    """How a sentence on an unknown word ends: ``, did you mean 'x'?`` with the nearest valid word, or a full stop."""
     by_lower = {name.lower(): name for name in valid}
     near = difflib.get_close_matches(received.lower(), list(by_lower), n=1, cutoff=0.6)
-    return f", did you mean '{by_lower[near[0]]}'?" if near else ""
+    return f", did you mean '{by_lower[near[0]]}'?" if near else "."
+
+
+def one_line(error: Exception) -> str:
+    """Type and message of an error that others raised, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def import_object(path: str, where: str) -> Any:
@@ -122,7 +127,7 @@ def import_object(path: str, where: str) -> Any:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module of the reader's own may raise anything while it is imported
         raise OptimizerError(
-            f"{where}: an import path must import; received '{path}', which raised {type(error).__name__}: {error}"
+            f"{where}: an import path must import; received '{path}', which raised {one_line(error)}"
         ) from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
@@ -134,9 +139,19 @@ def import_object(path: str, where: str) -> Any:
 
 
 def resolve_factory(entry: OptimizerEntry) -> Any:
-    """The callable that makes the optimizer: a class of Keras, or the reader's own."""
+    """The callable that makes the optimizer: a class of Keras, or the reader's own.
+
+    Raises:
+        OptimizerError: an import path doesn't import, or names nothing that can be called.
+    """
     if ":" in entry.factory:
-        return import_object(entry.factory, f"optimizer '{entry.name}'")
+        where = f"optimizer '{entry.name}'"
+        factory = import_object(entry.factory, where)
+        if not callable(factory):
+            raise OptimizerError(
+                f"{where}: an import path must name a class or function; '{entry.factory}' is a {type(factory).__name__}"
+            )
+        return factory
     import keras
 
     return getattr(keras.optimizers, entry.factory)
@@ -144,7 +159,10 @@ def resolve_factory(entry: OptimizerEntry) -> Any:
 
 def accepted_hyperparameters(factory: Any) -> tuple[list[str], bool]:
     """Names that ``factory`` accepts, and whether it accepts any other too."""
-    parameters = inspect.signature(factory).parameters.values()
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some callables written in C have none
+        return [], True
     # Keras optimizers take **kwargs only to refuse them: an unknown name is a typo.
     keras_class = inspect.isclass(factory) and factory.__module__.startswith("keras.")
     open_ended = not keras_class and any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -157,7 +175,10 @@ def default_learning_rate(entry: OptimizerEntry) -> float:
         return entry.default_learning_rate
     if entry.centre_learning_rate is None:
         return float("nan")
-    parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
+    try:
+        parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
+    except (TypeError, ValueError):  # some callables written in C have none
+        parameter = None
     if parameter is None or not isinstance(parameter.default, (int, float)):
         return entry.centre_learning_rate
     return float(parameter.default)
@@ -166,7 +187,7 @@ def default_learning_rate(entry: OptimizerEntry) -> float:
 def arm_hyperparameters(entry: OptimizerEntry, arm: str) -> dict[str, Any]:
     """Hyperparameters in an arm, learning rate apart (protocol, section 1)."""
     hyperparameters = dict(entry.hyperparameters)
-    if arm == "tuned" and entry.factory in {"AdamW", "Muon", "ScheduleFreeAdamW"}:
+    if arm == "tuned" and entry.tuned_weight_decay is not None:
         hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)
         if entry.factory == "Muon":
             hyperparameters.setdefault("adam_weight_decay", entry.tuned_weight_decay)
@@ -188,8 +209,6 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float) -> Any:
 
     factory = resolve_factory(entry)
     where = f"optimizer '{entry.name}'"
-    if not callable(factory):
-        raise OptimizerError(f"{where}: an import path must name a class or function; received {factory!r}")
     hyperparameters = arm_hyperparameters(entry, arm)
     check_hyperparameters(factory, hyperparameters, where)
     if learning_rate == learning_rate:
@@ -198,7 +217,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float) -> Any:
         optimizer = factory(**hyperparameters)
     except Exception as error:  # whatever the factory objects to, the reader must see it with the optimizer's name
         raise OptimizerError(
-            f"{where}: {entry.factory} could not be made with {hyperparameters}; {type(error).__name__}: {error}"
+            f"{where}: {entry.factory} could not be made with {hyperparameters}; {one_line(error)}"
         ) from error
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise OptimizerError(
