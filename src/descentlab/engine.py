@@ -7,7 +7,6 @@ Keras model is what ``model.fit`` does; what it can't do is refused by name (:fu
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +115,14 @@ def training_loss(loss: Any) -> Any:
     return FunctionLoss(name=getattr(found, "__name__", "loss"))
 
 
+def unreduced(loss: Any) -> Any:
+    """The same loss, one value an example. (``copy`` would rebuild it from its config, which a reader's own lacks.)"""
+    twin = object.__new__(type(loss))
+    twin.__dict__.update(vars(loss))
+    twin.reduction = "none"
+    return twin
+
+
 def state_variables(optimizer: Any) -> list[Any]:
     """Every variable that an optimizer keeps, learning rate and counter included."""
     import keras
@@ -175,8 +182,7 @@ class Trainer:
         self.optimizer = make_optimizer()
         self.optimizer.build(self.model.trainable_variables)
         self._loss = training_loss(problem.loss)
-        self._each_loss = copy.copy(self._loss)
-        self._each_loss.reduction = "none"
+        self._each_loss = unreduced(self._loss)
         self._data: tuple[Data, Any] | None = None
         self._compiled: dict[tuple[Any, ...], tuple[Any, dict[bool, Any]]] = {}
         self._advance, self._evaluate = self._compile()

@@ -1,0 +1,283 @@
+"""A job: the sealed test split, the selection, pairing, the cache, the files."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from descentlab import train
+from descentlab.cache import RunResult
+from descentlab.config import parse_config
+from descentlab.optimizers import OPTIMIZERS
+from descentlab.plan import entries_of, final_runs, make_plan, tuning_runs
+from descentlab.problems.base import ProblemError
+from descentlab.records import RUNS, RunSpec, read_table
+from descentlab.train import OptimizerJob, ProblemData, TrainingError, select_learning_rate, train_job
+
+pytestmark = pytest.mark.usefixtures("device")
+
+
+def planned(**changes: object) -> dict[str, Any]:
+    plain = {
+        "experiment": "e",
+        "problems": [{"problem": "logistic_regression", "epochs": 2}],
+        "optimizers": ["sgd", "adam"],
+        "seeds": {"final": 2, "tuning": 2},
+        "tuning": {"points": 3},
+    }
+    return make_plan(parse_config({**plain, **changes}, "test"))
+
+
+@pytest.fixture(scope="module")
+def plan(device: str) -> dict[str, Any]:
+    del device
+    return planned()
+
+
+def specs_and_records(
+    metrics: dict[float, list[float]], losses: dict[float, list[float]] | None = None
+) -> tuple[list[RunSpec], list[dict[str, Any]]]:
+    """Tuning runs with given final validation metrics by rate and seed; NaN for a diverged run."""
+    specs, records = [], []
+    for rate, values in metrics.items():
+        for seed, value in enumerate(values):
+            specs.append(RunSpec("p", "adam", "tuned", "tuning", rate, "linear", 32, 2, 32, False, 1000 + seed))
+            loss = losses[rate][seed] if losses else 1.0
+            status = "diverged" if math.isnan(value) else "finished"
+            records.append({"status": status, "val_metric": 0.9 if math.isnan(value) else value, "val_loss": loss})
+    return specs, records
+
+
+def choose(metrics: dict[float, list[float]], higher: bool = True, **more: Any) -> dict[str, Any]:
+    return select_learning_rate(OPTIMIZERS["adam"], "p", *specs_and_records(metrics, **more), higher)
+
+
+def test_the_best_mean_is_chosen_in_the_metrics_direction() -> None:
+    metrics = {0.1: [0.5, 0.7], 0.3: [0.8, 0.6], 1.0: [0.65, 0.65]}
+    assert choose(metrics)["learning_rate"] == 0.3
+    assert choose(metrics, higher=False)["learning_rate"] == 0.1
+    chosen = choose(metrics)
+    assert chosen["val_metric"] == pytest.approx([0.6, 0.7, 0.65])
+    assert (chosen["edge"], chosen["neighbours"], chosen["tuning_seeds"]) == ("", [0.1, 1.0], [1000, 1001])
+
+
+def test_the_order_of_the_runs_does_not_matter() -> None:
+    specs, records = specs_and_records({0.1: [0.5, 0.7], 0.3: [0.8, 0.6], 1.0: [0.65, 0.65]})
+    forwards = select_learning_rate(OPTIMIZERS["adam"], "p", specs, records, True)
+    assert select_learning_rate(OPTIMIZERS["adam"], "p", specs[::-1], records[::-1], True) == forwards
+
+
+def test_a_rate_that_diverged_once_is_out() -> None:
+    chosen = choose({0.1: [0.5, 0.5], 0.3: [0.6, 0.6], 1.0: [0.9, math.nan]})
+    assert chosen["learning_rate"] == 0.3
+    assert chosen["val_metric"][2] is None
+
+
+def test_ties_go_to_the_lower_loss() -> None:
+    metrics = {0.1: [0.5, 0.5], 0.3: [0.5, 0.5], 1.0: [0.5, 0.5]}
+    assert choose(metrics, losses={0.1: [3, 3], 0.3: [2, 2], 1.0: [1, 1]})["learning_rate"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("rates", "edge", "neighbours"), [((0.9, 0.5, 0.4), "low", [0.3]), ((0.4, 0.5, 0.9), "high", [0.3])]
+)
+def test_an_optimum_on_an_edge_is_named(rates: tuple[float, ...], edge: str, neighbours: list[float]) -> None:
+    chosen = choose({rate: [value] for rate, value in zip((0.1, 0.3, 1.0), rates, strict=True)})
+    assert (chosen["edge"], chosen["neighbours"]) == (edge, neighbours)
+
+
+def test_where_every_rate_diverged_the_centre_is_taken() -> None:
+    chosen = choose({0.1: [math.nan], 0.3: [math.nan], 1.0: [math.nan]})
+    assert (chosen["learning_rate"], chosen["edge"], chosen["val_metric"]) == (0.3, "", [None, None, None])
+
+
+def tuned_with_noisy_test_targets(
+    plan: dict[str, Any], folder: Path, device: str, noise_seed: int | None
+) -> tuple[list[float], list[RunResult]]:
+    """Tuning results where the test targets were replaced by noise."""
+    problem = ProblemData(plan, "logistic_regression", device)
+    if noise_seed is not None:
+        data = problem.data
+        y = data.y.copy()
+        test = problem.split(0).test
+        y[test] = np.random.default_rng(noise_seed).integers(0, 10, len(test))
+        assert (y[test] != data.y[test]).any()
+        problem.__dict__["data"] = replace(data, y=y, test=test)
+    jobs = OptimizerJob(problem, entries_of(plan, "logistic_regression")["adam"], folder, plan["versions"])
+    results = [jobs.run(spec)[1] for spec in tuning_runs(plan, "logistic_regression", "adam")]
+    return [result.record["val_metric"] for result in results], results
+
+
+def test_tuning_cannot_read_a_test_target(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+    plain, plain_results = tuned_with_noisy_test_targets(plan, tmp_path / "plain", device, None)
+    for noise_seed in (1, 2):
+        noisy, noisy_results = tuned_with_noisy_test_targets(plan, tmp_path / f"{noise_seed}", device, noise_seed)
+        assert noisy == plain
+        for a, b in zip(plain_results, noisy_results, strict=True):
+            clocks = ["train_seconds"]
+            assert_frame_equal(a.history.drop(columns=clocks), b.history.drop(columns=clocks), check_exact=True)
+    assert all(result.history[["test_loss", "test_metric"]].isna().all(axis=None) for result in plain_results)
+
+
+def test_the_selection_is_on_disk_before_a_final_run_starts(
+    plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "e/train/logistic_regression"
+    selected_when_final: list[set[str]] = []
+    whole = OptimizerJob.run
+
+    def run(self: OptimizerJob, spec: RunSpec) -> tuple[str, RunResult, bool]:
+        if spec.phase != "tuning":
+            selections = json.loads((output / "0.selections.json").read_text())
+            selected_when_final.append({selection["optimizer"] for selection in selections})
+            assert spec.optimizer in selected_when_final[-1]
+        return whole(self, spec)
+
+    monkeypatch.setattr(OptimizerJob, "run", run)
+    train_job(plan, "logistic_regression", 0, output, tmp_path / "cache")
+    assert selected_when_final[0] == {"sgd"}
+    assert selected_when_final[-1] == {"sgd", "adam"}
+    runs = read_table(output / "0.runs.parquet", RUNS)
+    assert len(runs) == len(selected_when_final) + 2 * 3 * 2
+
+
+def run_once(plan: dict[str, Any], optimizer: str, seed: int, cache: Path, device: str) -> RunResult:
+    problem = ProblemData(plan, "logistic_regression", device)
+    job = OptimizerJob(problem, entries_of(plan, "logistic_regression")[optimizer], cache, plan["versions"])
+    specs = final_runs(plan, "logistic_regression", optimizer, None)
+    _, result, trained = job.run(next(spec for spec in specs if spec.seed == seed))
+    assert trained
+    return result
+
+
+def test_same_seed_same_bits_other_seed_other_bits(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+    first = run_once(plan, "adam", 0, tmp_path / "first", device)
+    again = run_once(plan, "adam", 0, tmp_path / "again", device)
+    other = run_once(plan, "adam", 1, tmp_path / "other", device)
+    clocks = ["train_seconds"]
+    assert_frame_equal(first.history.drop(columns=clocks), again.history.drop(columns=clocks), check_exact=True)
+    np.testing.assert_array_equal(first.scores, again.scores)
+    for a, b, c in zip(first.weights, again.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+    assert first.record["init_hash"] != other.record["init_hash"]
+    assert first.record["split_hash"] != other.record["split_hash"]
+
+
+def test_optimizers_of_one_seed_are_paired(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+    sgd = run_once(plan, "sgd", 0, tmp_path, device)
+    adam = run_once(plan, "adam", 0, tmp_path, device)
+    for name in ("init_hash", "split_hash", "optimum", "updates_planned"):
+        assert sgd.record[name] == adam.record[name]
+    start = ["train_loss", "val_loss", "test_loss", "penalty"]
+    assert_frame_equal(sgd.history.loc[[0], start], adam.history.loc[[0], start], check_exact=True)
+    assert sgd.record["train_loss"] != adam.record["train_loss"]
+
+
+def test_training_does_not_go_below_the_optimum(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+    record = run_once(plan, "adam", 0, tmp_path, device).record
+    assert record["train_loss"] + record["penalty"] > record["optimum"] > 0.1
+
+
+def test_data_other_than_those_planned_with_are_refused(plan: dict[str, Any], device: str) -> None:
+    about = {**plan["problems"]["logistic_regression"], "data_hash": "0" * 64}
+    problem = ProblemData({**plan, "problems": {"logistic_regression": about}}, "logistic_regression", device)
+    with pytest.raises(ProblemError) as refused:
+        _ = problem.data
+    received = plan["problems"]["logistic_regression"]["data_hash"][:12]
+    assert str(refused.value) == (
+        "problem 'logistic_regression': the data must be those of plan.json (sha256 000000000000…); received "
+        f"{received}…. Plan again"
+    )
+
+
+def test_a_run_that_raises_is_named(
+    plan: dict[str, Any], tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(*arguments: object) -> None:
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(train, "data_order", raising)
+    with pytest.raises(TrainingError) as raised:
+        run_once(plan, "adam", 0, tmp_path, device)
+    message = str(raised.value)
+    assert message.startswith(
+        "run logistic_regression.adam.default.final.lr=0.001.seed=0 raised MemoryError: too much ({"
+    )
+    assert '"seed": 0' in message
+
+
+def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exploding_problem.py").write_text(
+        "from dataclasses import replace\n"
+        "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
+        "PROBLEM = replace(LINEAR, name='exploding', loss_bound=0.5, optimum=None)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = planned(problems=[{"problem": "exploding_problem:PROBLEM", "name": "exploding", "epochs": 2}])
+    output = tmp_path / "e/train/exploding"
+    train_job(made, "exploding", 0, output, tmp_path / "cache")
+    runs = read_table(output / "0.runs.parquet", RUNS)
+    assert set(runs["status"]) == {"diverged"}
+    assert runs["message"].str.fullmatch(r"training loss [\d.]+ above 0.5 after 0 updates").all()
+    assert (runs["updates"] == 0).all()
+    assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.1
+    assert not (tmp_path / "e/models/exploding/sgd.keras").exists()
+
+
+def test_the_saved_model_is_the_best_final_run_by_validation(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+    output = tmp_path / "e/train/logistic_regression"
+    train_job(plan, "logistic_regression", 0, output, tmp_path / "cache")
+    runs = read_table(output / "0.runs.parquet", RUNS)
+    finals = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final") & (runs["optimizer"] == "adam")]
+    best = finals.loc[finals["val_metric"].idxmax()]
+    model = keras.saving.load_model(tmp_path / "e/models/logistic_regression/adam.keras")
+    problem = ProblemData(plan, "logistic_regression", device)
+    test = problem.split(int(best["seed"])).test
+    predicted = np.asarray(model(problem.data.x[test])).argmax(1)
+    assert np.mean(predicted == problem.data.y[test]) == pytest.approx(best["test_metric"])
+
+
+def test_evaluations_on_a_part_end_with_the_whole(tmp_path: Path) -> None:
+    wanted = {"problem": "logistic_regression", "epochs": 2, "evaluation_examples": 50, "train_examples": 320}
+    made = planned(problems=[wanted], optimizers=["sgd"], arms=["default"])
+    about = made["problems"]["logistic_regression"]
+    assert (about["train_examples"], about["val_examples"]) == (320, 80)
+    output = tmp_path / "e/train/logistic_regression"
+    train_job(made, "logistic_regression", 0, output, tmp_path / "cache")
+    history = pd.read_parquet(output / "0.history.parquet")
+    run = history[history["run_id"] == history["run_id"].iloc[0]]
+    # The mean of 0s and 1s over n examples is a multiple of 1 / n.
+    right = np.append(run["test_metric"].iloc[:-1] * 50, run["test_metric"].iloc[-1] * 360)
+    np.testing.assert_allclose(right, np.round(right), atol=1e-6)
+    assert len(pd.read_parquet(output / "0.examples.parquet")) == 2 * 360
+
+
+def test_a_problem_of_the_readers_own_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_problem.py").write_text(
+        "import keras, numpy as np\n"
+        "from descentlab.problems.base import Data, Metric, Problem\n"
+        "def build_model():\n"
+        "    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "def load_data(path):\n"
+        "    x = np.random.default_rng(0).normal(size=(90, 2)).astype('float32')\n"
+        "    return Data(x, x @ np.float32([[1], [-2]]))\n"
+        "PROBLEM = Problem('own', 'Own', build_model, load_data, 'mse',\n"
+        "    Metric('absolute error', False, keras.losses.mean_absolute_error), epochs=30, batch_size=8, stratified=False)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = planned(problems=["own_problem:PROBLEM"], optimizers=["momentum"])
+    output = tmp_path / "e/train/problem"
+    train_job(made, "problem", 0, output, tmp_path / "cache")
+    runs = read_table(output / "0.runs.parquet", RUNS)
+    tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
+    assert (tuned["test_metric"] < 0.01).all()  # a noise-free affine target
