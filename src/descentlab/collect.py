@@ -1,0 +1,65 @@
+"""Every job's tables into one table each; what was planned and is not there becomes a row that says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.plan import planned_runs
+from descentlab.records import EXAMPLES, HISTORY, RUNS, Column, empty_table, read_table, write_table, write_text
+
+
+def collect_runs(results: Path) -> None:
+    """Merge ``train/<problem>/<job>.*`` into runs, history, examples and selections of the experiment.
+
+    Args:
+        results: ``results/<experiment>``, with its plan.json.
+    """
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    jobs = [
+        results / "train" / problem / str(job) for problem, cut in plan["jobs"].items() for job in range(len(cut))
+    ]
+    selections: list[dict[str, Any]] = []
+    for job in jobs:
+        path = job.with_name(f"{job.name}.selections.json")
+        selections += json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections)
+    write_text(results / "selections.json", json.dumps(selections, indent=1))
+    write_table(read_all(jobs, "examples", EXAMPLES), EXAMPLES, results / "examples.parquet")
+    write_table(read_all(jobs, "history", HISTORY), HISTORY, results / "history.parquet")
+    write_table(runs, RUNS, results / "runs.parquet")
+
+
+def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.DataFrame:
+    """The tables ``name`` of the jobs that have one, one after the other."""
+    paths = [job.with_name(f"{job.name}.{name}.parquet") for job in jobs]
+    tables = [table for path in paths if path.exists() and len(table := read_table(path, columns))]
+    return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
+
+
+def with_missing(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+    """``runs`` and a row of status ``missing`` for each planned run that is not among them."""
+    present = set(runs["run_id"])
+    rows = []
+    for spec in planned_runs(plan, selections):
+        if spec.run_id in present:
+            continue
+        about = plan["problems"][spec.problem]
+        known = {
+            **spec.as_dict(),
+            "run_id": spec.run_id,
+            "batch_size": spec.batch_size or about["train_examples"],
+            "status": "missing",
+            "message": "planned, and not among the results",
+            "metric": about["metric"],
+            "higher_is_better": about["higher_is_better"],
+            "parameters": about["parameters"],
+        }
+        blank = {"str": "", "int64": 0, "float64": float("nan"), "bool": False}
+        rows.append({name: known.get(name, blank[column.dtype]) for name, column in RUNS.items()})
+    if not rows:
+        return runs
+    return pd.concat([runs, pd.DataFrame(rows)], ignore_index=True) if len(runs) else pd.DataFrame(rows)

@@ -1,0 +1,356 @@
+"""From runs and histories to what the report says: summaries, curves, paired contrasts with verdicts, alarms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from descentlab.answers import write_answers
+from descentlab.comparison_tables import TABLES, Comparison, write_comparison
+from descentlab.records import HISTORY, RUNS, empty_table, read_table
+from descentlab.stats import (
+    holm,
+    holm_levels,
+    paired_p,
+    ratio_interval,
+    t_interval,
+    updates_to_target,
+    verdict,
+    width_in_decades,
+)
+
+TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
+PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
+LEAST_SEEDS = 5
+ROW = ["problem", "arm", "optimizer"]
+
+
+class PairingError(ValueError):
+    """Two runs of one seed did not start from the same weights and split, so their difference means nothing."""
+
+
+def compare_results(results: Path) -> None:
+    """Write ``comparison/`` from the merged tables of an experiment."""
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
+    runs = read_table(results / "runs.parquet", RUNS)
+    history = read_table(results / "history.parquet", HISTORY)
+    write_comparison(compare_runs(plan, runs, history, selections), results / "comparison")
+
+
+def compare_runs(
+    plan: dict[str, Any], runs: pd.DataFrame, history: pd.DataFrame, selections: list[dict[str, Any]]
+) -> Comparison:
+    """All tables of the comparison.
+
+    Raises:
+        PairingError: runs that should be pairs have other initial weights or splits.
+    """
+    order = {kind: {name: i for i, name in enumerate(plan[kind])} for kind in ("problems", "optimizers")}
+    arms = {arm: i for i, arm in enumerate(plan["config"]["arms"])}
+    finals = runs[runs["phase"] == "final"]
+    finals = finals.iloc[
+        np.lexsort(
+            (
+                finals["seed"],
+                finals["optimizer"].map(order["optimizers"]),
+                finals["arm"].map(arms),
+                finals["problem"].map(order["problems"]),
+            )
+        )
+    ]
+    # Only now can a test metric of a diverged run be told from one that counts.
+    finished = finals[finals["status"] == "finished"]
+    final_history = history[history["run_id"].isin(finals["run_id"])].merge(finals[["run_id", *ROW, "seed"]], on="run_id")
+    summary = summarise(finals, finished)
+    contrasts = contrast(plan, finals)
+    sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
+    widths = measure_widths(plan, sensitivity)
+    speed = measure_speed(plan, finals, final_history)
+    tables = {
+        "summary": summary,
+        "scores": finals[list(TABLES["scores"])],
+        "contrasts": contrasts,
+        "curves": average_curves(finals, final_history),
+        "sensitivity": sensitivity,
+        "widths": widths,
+        "speed": speed,
+        "gaps": measure_gaps(finished),
+        "alarms": raise_alarms(plan, runs, selections),
+    }
+    answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])
+    return Comparison(**tables, answers=answers)
+
+
+def _averages(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Mean, 95 % t interval and n of columns by group, in order of appearance (vectorised t_interval)."""
+    grouped = table.groupby(by, sort=False, dropna=False)[columns]
+    mean, deviation, n = grouped.mean(), grouped.std(ddof=1), grouped.count()
+    half = deviation / np.sqrt(n) * distributions.t.ppf(0.975, (n - 1).where(n > 1))
+    parts = {}
+    for column in columns:
+        parts[f"{column}_mean"] = mean[column]
+        parts[f"{column}_low"] = mean[column] - half[column]
+        parts[f"{column}_high"] = mean[column] + half[column]
+    return pd.DataFrame(parts).assign(n=n.max(axis=1)).reset_index()
+
+
+def _filled(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """``table`` with exactly the columns of TABLES[name], a column that is absent as NaN."""
+    return table.reindex(columns=list(TABLES[name])) if len(table) else empty_table(TABLES[name])
+
+
+def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
+    """One row per problem, arm and optimizer."""
+    if finals.empty:
+        return empty_table(TABLES["summary"])
+    counts = finals.groupby([*ROW, "status"], sort=False).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=["finished", "diverged", "failed", "missing"], fill_value=0).add_prefix("n_")
+    table = finals.groupby(ROW, sort=False).agg(
+        n_planned=("run_id", "size"),
+        learning_rate=("learning_rate", "first"),
+        updates=("updates_planned", "max"),
+        state_bytes_per_parameter=("state_bytes_per_parameter", "max"),
+    )
+    table = table.join(counts)
+    measured = _averages(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
+    means = finished.groupby(ROW, sort=False)[["val_metric", "train_loss", "test_loss", "train_seconds"]].mean()
+    clock = (finished["train_seconds"] / finished["updates"].where(finished["updates"] > 0) * 1e6).groupby(
+        [finished[name] for name in ROW], sort=False
+    )
+    table = table.join(measured).join(means.add_suffix("_mean"))
+    table["microseconds_per_update"] = clock.median()
+    table = table.reset_index()
+    higher = table["problem"].map(finals.groupby("problem")["higher_is_better"].any())
+    goodness = table["test_metric_mean"].where(higher, -table["test_metric_mean"])
+    # Optimizers without a diverged seed come first, whatever the others' finished seeds say.
+    ranked = goodness.where(table["n_finished"] == table["n_planned"])
+    first = ranked.groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
+    rest = goodness.where(ranked.isna()).groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
+    ahead = ranked.notna().groupby([table["problem"], table["arm"]]).transform("sum")
+    table["rank"] = first.fillna(rest + ahead)
+    return _filled(table, "summary")
+
+
+def contrast(plan: dict[str, Any], finals: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences of test goodness, with Holm's correction over the problems of one (arm, first, second)."""
+    reference = plan["config"]["report"]["reference"]
+    names = list(plan["optimizers"])
+    pairs = {pair: "primary" for pair in PRIMARY if set(pair) <= set(names)}
+    if reference in names:
+        for name in names:
+            if name != reference:
+                pairs.setdefault((name, reference), "exploratory")
+    by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
+    rows = []
+    for arm in plan["config"]["arms"]:
+        for (first, second), declared in pairs.items():
+            family: list[dict[str, Any]] = []
+            differences: list[np.ndarray] = []
+            for problem, about in plan["problems"].items():
+                a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
+                if a is None or b is None:
+                    continue
+                d, dropped, note = paired_differences(a, b, f"{problem}, {arm}: {first} and {second}")
+                differences.append(d)
+                family.append(
+                    {"problem": problem, "arm": arm, "first": first, "second": second, "declared": declared,
+                     "n": len(d), "n_dropped": dropped, "margin": about["margin"], "note": note}
+                )  # fmt: skip
+            p = np.array([paired_p(d) for d in differences])
+            adjusted, levels = holm(p), holm_levels(p)
+            for row, d, one, corrected, level in zip(family, differences, p, adjusted, levels, strict=True):
+                plain = t_interval(d)
+                wide = t_interval(d, 1 - level) if not np.isnan(level) else plain
+                deviation = d.std(ddof=1) if len(d) > 1 else np.nan
+                judged = verdict(wide.low, wide.high, wide.mean, wide.n, row["margin"])
+                rows.append(
+                    {**row, "difference_mean": plain.mean, "low": plain.low, "high": plain.high,
+                     "low_holm": wide.low, "high_holm": wide.high, "p": one, "p_holm": corrected,
+                     "effect_size": plain.mean / deviation if deviation > 0 else np.nan,
+                     "verdict": "diverged" if row["note"] else judged}
+                )  # fmt: skip
+    return _filled(pd.DataFrame(rows), "contrasts")
+
+
+def paired_differences(first: pd.DataFrame, second: pd.DataFrame, where: str) -> tuple[np.ndarray, int, str]:
+    """Differences of test goodness by seed, first − second; how many pairs were lost; who diverged, if one side did.
+
+    Args:
+        first, second: final runs of two optimizers, indexed by seed.
+
+    Raises:
+        PairingError: a seed's runs differ in initial weights or split.
+    """
+    seeds = first.index.union(second.index)
+    a, b = first.reindex(seeds), second.reindex(seeds)
+    both = (a["status"] == "finished") & (b["status"] == "finished")
+    for column in ("init_hash", "split_hash"):
+        differing = both & (a[column] != b[column])
+        if differing.any():
+            raise PairingError(
+                f"{where}: runs of one seed must have the same {column}; they differ for seeds "
+                f"{', '.join(str(seed) for seed in seeds[differing])}"
+            )
+    diverged = {
+        name: int((side["status"] == "diverged").sum())
+        for name, side in ((_only(first["optimizer"]), a), (_only(second["optimizer"]), b))
+    }
+    one_sided = [name for name, count in diverged.items() if count] if list(diverged.values()).count(0) == 1 else []
+    note = f"{one_sided[0]} diverged on {diverged[one_sided[0]]} of {len(seeds)} seeds" if one_sided else ""
+    sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
+    d = sign * (a.loc[both, "test_metric"] - b.loc[both, "test_metric"]).to_numpy(dtype=np.float64)
+    return d, int((~both).sum()), note
+
+
+def _only(values: pd.Series) -> str:
+    return str(values.iloc[0])
+
+
+def average_curves(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Mean and interval over seeds at each evaluation."""
+    if history.empty:
+        return empty_table(TABLES["curves"])
+    measures = ["train_loss", "val_loss", "val_metric"]
+    finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in measures})
+    by = [*ROW, "updates"]
+    averaged = _averages(finite, by, measures).set_index(by)
+    axes = finite.groupby(by, sort=False)[["epoch", "examples", "train_seconds"]].mean()
+    table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
+    rank = finals.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
+    table = table.merge(rank, on=ROW).sort_values(["rank", "updates"], kind="stable")
+    return _filled(table.reset_index(drop=True), "curves")
+
+
+def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+    """Validation metric of the tuning runs by learning rate."""
+    tuning = tuning[tuning["learning_rate"].notna()]
+    if tuning.empty:
+        return empty_table(TABLES["sensitivity"])
+    by = ["problem", "optimizer", "learning_rate"]
+    counts = tuning.groupby(by, sort=False).agg(
+        n=("status", lambda s: int((s == "finished").sum())),
+        n_diverged=("status", lambda s: int((s == "diverged").sum())),
+    )
+    values = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
+    table = _averages(values, by, ["val_metric"]).drop(columns="n").set_index(by).join(counts).reset_index()
+    chosen = {(s["problem"], s["optimizer"]): s for s in selections}
+    made = [chosen.get(key) for key in zip(table["problem"], table["optimizer"], strict=True)]
+    table["chosen"] = [
+        s is not None and s["learning_rate"] == rate for s, rate in zip(made, table["learning_rate"], strict=True)
+    ]
+    table["edge"] = [s["edge"] if s else "" for s in made]
+    return _filled(table, "sensitivity")
+
+
+def measure_widths(plan: dict[str, Any], sensitivity: pd.DataFrame) -> pd.DataFrame:
+    """Decades of learning rate within the margin of the best, per problem and optimizer."""
+    rows = []
+    for (problem, optimizer), group in sensitivity.groupby(["problem", "optimizer"], sort=False):
+        about = plan["problems"][problem]
+        ascending = group.sort_values("learning_rate")
+        complete = ascending["val_metric_mean"].where(ascending["n_diverged"] == 0)
+        goodness = complete if about["higher_is_better"] else -complete
+        width, censored = width_in_decades(
+            ascending["learning_rate"].to_numpy(), goodness.to_numpy(), about["margin"]
+        )
+        rows.append({"problem": problem, "optimizer": optimizer, "width": width, "censored": censored,
+                     "n": int(ascending["n"].max())})  # fmt: skip
+    return _filled(pd.DataFrame(rows), "widths")
+
+
+def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
+    """The validation losses that count as reached, from one problem's runs of the reference (protocol, section 5).
+
+    From the median initial loss towards the median of the reference's least losses; of its tuned arm where there is
+    one. Empty without a finished run of the reference.
+    """
+    mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
+    if (mine["arm"] == "tuned").any():
+        mine = mine[mine["arm"] == "tuned"]
+    curves = history[history["run_id"].isin(mine["run_id"])]
+    if curves.empty:
+        return {}
+    start = curves[curves["updates"] == 0]["val_loss"].median()
+    least = curves.groupby("run_id")["val_loss"].min().median()
+    return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
+
+
+def measure_speed(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Updates and examples to each target, misses and divergences counted as the whole budget."""
+    rows: list[dict[str, Any]] = []
+    curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
+              for key, group in history.groupby("run_id", sort=False)}  # fmt: skip
+    for problem, of_problem in finals.groupby("problem", sort=False):
+        present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
+        of_history = history[history["problem"] == problem]
+        for name, target in find_targets(of_problem, of_history, plan["config"]["report"]["reference"]).items():
+            reached = np.array(
+                [
+                    updates_to_target(*curves[run_id], target) if status == "finished" else np.inf
+                    for run_id, status in zip(present["run_id"], present["status"], strict=True)
+                ]
+            )
+            timed = present.assign(reached=reached, restricted=np.minimum(reached, present["updates_planned"]))
+            timed["restricted_examples"] = timed["restricted"] * timed["batch_size"]
+            for (arm, optimizer), group in timed.groupby(["arm", "optimizer"], sort=False):
+                sgd = timed[(timed["arm"] == arm) & (timed["optimizer"] == "sgd")].set_index("seed")
+                paired = group.set_index("seed")
+                common = paired.index.intersection(sgd.index)
+                # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
+                comparable = len(common) and (paired["updates_planned"].max() == sgd["updates_planned"].max())
+                ratio = ratio_interval(
+                    paired.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
+                    sgd.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
+                )
+                mean = t_interval(group["restricted"].to_numpy())
+                rows.append(
+                    {"problem": problem, "arm": arm, "optimizer": optimizer, "target": name, "target_val_loss": target,
+                     "n": len(group), "n_reached": int(np.isfinite(group["reached"]).sum()),
+                     "updates_median": float(np.median(group["reached"])),
+                     "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
+                     "budget_updates": group["updates_planned"].max(),
+                     "examples_restricted_mean": group["restricted_examples"].mean(), "ratio_to_sgd": ratio.mean,
+                     "ratio_low": ratio.low, "ratio_high": ratio.high,
+                     "ratio_is_bound": bool(comparable and np.isinf(sgd.loc[common, "reached"]).any())}
+                )  # fmt: skip
+    return _filled(pd.DataFrame(rows), "speed")
+
+
+def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
+    """How far above the known optimum training ended."""
+    known = finished[finished["optimum"].notna()]
+    if known.empty:
+        return empty_table(TABLES["gaps"])
+    gap = known["train_loss"] + known["penalty"] - known["optimum"]
+    return _filled(_averages(known.assign(gap=gap), ROW, ["gap"]), "gaps")
+
+
+def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+    """What a reader must know before believing a number: divergences, missing runs, optima on an edge, few seeds."""
+    rows: list[dict[str, Any]] = []
+    finals = runs[runs["phase"] == "final"]
+    for status in ("diverged", "failed", "missing"):
+        for key, group in finals[finals["status"] == status].groupby(ROW, sort=False):
+            problem, arm, optimizer = key
+            of = int(((finals[ROW] == list(key)).all(axis=1)).sum())
+            rows.append({"kind": status, "problem": problem, "arm": arm, "optimizer": optimizer, "count": len(group),
+                         "text": f"{optimizer} on {problem}, {arm} arm: {len(group)} of {of} final runs {status}"})
+    for selection in selections:
+        if selection["edge"]:
+            grid = [rate for rate in selection["grid"] if rate is not None]
+            rows.append({"kind": "edge", "problem": selection["problem"], "arm": "tuned",
+                         "optimizer": selection["optimizer"], "count": 1,
+                         "text": f"{selection['optimizer']} on {selection['problem']}: the chosen learning rate "
+                         f"{selection['learning_rate']:g} is the {'lowest' if selection['edge'] == 'low' else 'highest'}"
+                         f" of its grid ({min(grid):g} to {max(grid):g})"})
+    seeds = plan["config"]["seeds"]["final"]
+    if seeds < LEAST_SEEDS:
+        rows.append({"kind": "few seeds", "problem": "", "arm": "", "optimizer": "", "count": seeds,
+                     "text": f"{seeds} final seeds are too few for intervals to be trusted; {LEAST_SEEDS} are the least"})
+    return _filled(pd.DataFrame(rows), "alarms")

@@ -1,0 +1,157 @@
+"""The tables that ``compare`` hands to the report: columns, units, directions, and the files they lie in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.records import Column, read_table, write_table, write_text
+
+
+def _text(*names: str) -> dict[str, Column]:
+    return {name: Column("str", "", "", name) for name in names}
+
+
+def _counts(**meanings: str) -> dict[str, Column]:
+    return {name: Column("int64", "runs", "", meaning) for name, meaning in meanings.items()}
+
+
+def _numbers(unit: str, better: str, **meanings: str) -> dict[str, Column]:
+    return {name: Column("float64", unit, better, meaning) for name, meaning in meanings.items()}
+
+
+def _interval(name: str, unit: str, better: str, meaning: str) -> dict[str, Column]:
+    """Mean and the ends of its 95 % t interval over seeds."""
+    return _numbers(
+        unit, better,
+        **{f"{name}_mean": f"mean {meaning}", f"{name}_low": "95 % low end", f"{name}_high": "95 % high end"},
+    )  # fmt: skip
+
+
+_ROW = _text("problem", "arm", "optimizer")
+
+TABLES: dict[str, dict[str, Column]] = {
+    "summary": {
+        **_ROW,
+        **_counts(
+            n_planned="final runs planned", n_finished="of them finished", n_diverged="diverged", n_failed="raised",
+            n_missing="not there",
+        ),
+        **_numbers("", "", learning_rate="rate of the final runs; NaN without one"),
+        **_interval("test_metric", "metric", "problem", "test metric at the end, finished seeds"),
+        **_numbers("metric", "problem", val_metric_mean="mean validation metric at the end"),
+        **_numbers("loss", "lower", train_loss_mean="mean training loss", test_loss_mean="mean test loss"),
+        **_numbers("updates", "", updates="budget"),
+        **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
+        **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
+        **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state by parameter"),
+        **_numbers("", "lower", rank="1 = best mean test metric of problem and arm; diverged seeds after those without"),
+    },
+    "scores": {
+        **_ROW,
+        "seed": Column("int64", "", "", "seed"),
+        **_text("status"),
+        **_numbers("metric", "problem", test_metric="at the end", val_metric="at the end"),
+        **_numbers("loss", "lower", test_loss="at the end", train_loss="at the end"),
+        **_text("run_id"),
+    },
+    "contrasts": {
+        **_text("problem", "arm", "first", "second", "declared"),
+        **_counts(n="pairs of seeds", n_dropped="pairs lost to a diverged, failed or missing run"),
+        **_numbers(
+            "metric", "higher",
+            difference_mean="mean paired difference of test goodness, first − second", low="95 % t interval",
+            high="95 % t interval", low_holm="interval at Holm's level in its family", high_holm="likewise",
+        ),
+        **_numbers("", "", p="paired t", p_holm="adjusted in its family", effect_size="mean / sd of the differences"),
+        **_numbers("metric", "", margin="δ: smaller differences are negligible"),
+        **_text("verdict", "note"),
+    },
+    "curves": {
+        **_ROW,
+        **_numbers("updates", "", updates="updates done"),
+        **_numbers("epochs", "", epoch="passes done"),
+        **_numbers("examples", "", examples="examples processed"),
+        **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
+        **_counts(n="seeds with a finite value"),
+        **_interval("train_loss", "loss", "lower", "training loss"),
+        **_interval("val_loss", "loss", "lower", "validation loss"),
+        **_interval("val_metric", "metric", "problem", "validation metric"),
+    },
+    "sensitivity": {
+        **_text("problem", "optimizer"),
+        **_numbers("", "", learning_rate="rate of the grid"),
+        **_counts(n="tuning runs finished", n_diverged="tuning runs diverged"),
+        **_interval("val_metric", "metric", "problem", "validation metric of tuning runs"),
+        "chosen": Column("bool", "", "", "the rate of the tuned arm's final runs"),
+        **_text("edge"),
+    },
+    "widths": {
+        **_text("problem", "optimizer"),
+        **_numbers("decades", "higher", width="learning rates within the margin of the best"),
+        "censored": Column("bool", "", "", "an end lies outside the grid: the width is a lower bound"),
+        **_counts(n="tuning seeds"),
+    },
+    "speed": {
+        **_ROW,
+        **_text("target"),
+        **_numbers("loss", "", target_val_loss="validation loss to reach"),
+        **_counts(n="final runs", n_reached="of them reached the target"),
+        **_numbers("updates", "lower", updates_median="median; inf where under half reached"),
+        **_numbers(
+            "updates", "lower",
+            updates_restricted_mean="mean within the budget: a miss or a divergence counts as the budget",
+            low="95 % t interval", high="95 % t interval", budget_updates="budget",
+        ),
+        **_numbers("examples", "lower", examples_restricted_mean="the same in examples"),
+        **_numbers(
+            "ratio", "lower", ratio_to_sgd="geometric mean of paired ratios of restricted updates to sgd's",
+            ratio_low="95 % t interval", ratio_high="95 % t interval",
+        ),
+        "ratio_is_bound": Column("bool", "", "", "a run of sgd missed: the true ratio is at most this"),
+    },
+    "gaps": {
+        **_ROW,
+        **_counts(n="finished final runs"),
+        **_interval("gap", "loss", "lower", "training loss plus penalty above the known optimum, at the end"),
+    },
+    "alarms": {
+        **_text("kind", "problem", "arm", "optimizer"),
+        **_counts(count="runs concerned"),
+        **_text("text"),
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the report draws; each table has the columns of TABLES."""
+
+    summary: pd.DataFrame
+    scores: pd.DataFrame
+    contrasts: pd.DataFrame
+    curves: pd.DataFrame
+    sensitivity: pd.DataFrame
+    widths: pd.DataFrame
+    speed: pd.DataFrame
+    gaps: pd.DataFrame
+    alarms: pd.DataFrame
+    answers: list[dict[str, Any]]
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """One parquet a table, and ``answers.json``."""
+    for name, columns in TABLES.items():
+        write_table(getattr(comparison, name), columns, folder / f"{name}.parquet")
+    write_text(folder / "answers.json", json.dumps(comparison.answers, indent=1, ensure_ascii=False))
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What :func:`write_comparison` wrote, held to its columns."""
+    tables = {name: read_table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()}
+    assert set(tables) == {field.name for field in fields(Comparison)} - {"answers"}
+    return Comparison(**tables, answers=json.loads((folder / "answers.json").read_text(encoding="utf-8")))

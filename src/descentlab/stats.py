@@ -1,0 +1,156 @@
+"""Statistics of paired runs: pure functions of arrays (protocol, sections 5 and 6).
+
+What scipy or statsmodels has is taken from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "diverged", "not tested")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its two-sided t interval; NaN ends where n < 2."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Mean and t interval of ``values``, shape (n,), NaN left out."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[~np.isnan(finite)]
+    n = len(finite)
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    mean = float(finite.mean())
+    if n == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * finite.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def paired_p(differences: np.ndarray) -> float:
+    """Two-sided p of the paired t test on ``differences``, shape (n,).
+
+    Identical pairs (every difference 0) give 1, equal differences other than 0 give 0, n < 2 gives NaN.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if len(d) < 2:
+        return float("nan")
+    if np.ptp(d) == 0:
+        return 1.0 if d[0] == 0 else 0.0
+    return float(stats.ttest_1samp(d, 0.0).pvalue)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p values, shape (m,); NaN stays NaN and doesn't count as a test."""
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = multipletests(p[tested], method="holm")[1]
+    return adjusted
+
+
+def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+    """The level at which Holm's procedure judges each test, shape (m,).
+
+    ``alpha / (m − rank)`` while tests are rejected, from the least p on; the tests from the first that is not rejected
+    on share its level. An interval of confidence ``1 − level`` excludes 0 exactly where Holm rejects.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    levels = np.full(p.shape, np.nan)
+    order = [i for i in np.argsort(p) if not np.isnan(p[i])]
+    m = len(order)
+    level, stopped = alpha, False
+    for rank, index in enumerate(order):
+        if not stopped:
+            level = alpha / (m - rank)
+            stopped = p[index] > level
+        levels[index] = level
+    return levels
+
+
+def verdict(low: float, high: float, mean: float, n: int, margin: float) -> str:
+    """The protocol's rule (section 6) on a difference where positive means that the first is better.
+
+    In this order: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; whole
+    interval inside (−margin, margin): ``negligible``; above 0: ``better``; below 0: ``worse``; else ``inconclusive``.
+    """
+    if n == 0:
+        return "not tested"
+    if np.isnan(low) or np.isnan(high):
+        return "inconclusive"
+    if low == high == mean == 0:
+        return "identical"
+    if -margin < low and high < margin:
+        return "negligible"
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "inconclusive"
+
+
+def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) -> float:
+    """Updates of the first evaluation whose loss is at most ``target``; inf where none is.
+
+    Args:
+        updates: ascending, shape (evaluations,).
+        losses: same shape; NaN never reaches.
+    """
+    reached = np.flatnonzero(np.asarray(losses) <= target)
+    return float(np.asarray(updates)[reached[0]]) if len(reached) else float("inf")
+
+
+def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
+    """Geometric mean of paired ratios ``first / second``, with the t interval of their logarithms taken back.
+
+    Args:
+        first, second: positive, shape (n,); pairs with a zero or a NaN are left out.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    valid = (a > 0) & (b > 0)
+    logs = t_interval(np.log(a[valid] / b[valid]))
+    return Interval(*(float(np.exp(x)) for x in (logs.mean, logs.low, logs.high)), logs.n)
+
+
+def width_in_decades(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[float, bool]:
+    """How many decades of learning rate lie within ``margin`` of the best score around the best rate.
+
+    Args:
+        rates: ascending, shape (points,).
+        goodness: mean score, higher is better, same shape; NaN where a run diverged.
+
+    Returns:
+        Width in decades, interpolated on a logarithmic scale between grid points (a diverged neighbour ends the width
+        at the last good point), and whether an end lies outside the grid (then the width is a lower bound).
+    """
+    x, y = np.log10(np.asarray(rates, dtype=np.float64)), np.asarray(goodness, dtype=np.float64)
+    if np.isnan(y).all():
+        return float("nan"), False
+    best = int(np.nanargmax(y))
+    threshold = y[best] - margin
+    ends, censored = [], False
+    for step in (-1, 1):
+        i = best
+        while 0 <= i + step < len(y) and y[i + step] >= threshold:
+            i += step
+        j = i + step
+        if not 0 <= j < len(y):
+            censored = True
+            ends.append(x[i])
+        elif np.isnan(y[j]):
+            ends.append(x[i])
+        else:
+            ends.append(x[i] + (x[j] - x[i]) * (y[i] - threshold) / (y[i] - y[j]))
+    return float(ends[1] - ends[0]), censored
