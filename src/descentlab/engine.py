@@ -334,7 +334,8 @@ class Trainer:
         """
         import tensorflow as tf
 
-        shapes = tuple(tuple(tensor.shape) for tensor in (order, rates, *index_of.values()))
+        tensors = tf.nest.flatten([arrays, order, rates, *index_of.values()])
+        shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
         if shapes not in self._compiled:
             begun = time.perf_counter()
             zero = tf.constant(0)
