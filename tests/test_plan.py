@@ -76,15 +76,15 @@ def test_tuning_and_final_seeds_never_meet(plan: dict[str, Any]) -> None:
 
 def test_runs_of_an_optimizer(plan: dict[str, Any]) -> None:
     tuning = tuning_runs(plan, "linear_regression", "adam")
-    assert sorted({spec.learning_rate for spec in tuning}) == [0.0003, 0.000949, 0.003, 0.00949, 0.03]
+    assert sorted({spec.learning_rate for spec in tuning}) == [0.001, 0.00316, 0.01, 0.0316, 0.1]
     assert {(spec.arm, spec.phase, spec.schedule) for spec in tuning} == {("tuned", "tuning", "linear")}
-    runs = final_runs(plan, "linear_regression", "adam", selection(0.00949, [0.003, 0.03]))
+    runs = final_runs(plan, "linear_regression", "adam", selection(0.0316, [0.01, 0.1]))
     counted = collections.Counter((spec.arm, spec.phase, spec.schedule, spec.learning_rate) for spec in runs)
     assert counted == {
         ("default", "final", "constant", 0.001): 2,
-        ("tuned", "final", "linear", 0.00949): 2,
-        ("tuned", "neighbour", "linear", 0.003): 2,
-        ("tuned", "neighbour", "linear", 0.03): 2,
+        ("tuned", "final", "linear", 0.0316): 2,
+        ("tuned", "neighbour", "linear", 0.01): 2,
+        ("tuned", "neighbour", "linear", 0.1): 2,
     }
     assert len(tuning) + len(runs) == runs_per_optimizer(parse_config(plan["config"], "plan"))
 
@@ -97,10 +97,10 @@ def test_full_batch_has_a_second_row_with_as_many_updates(plan: dict[str, Any]) 
 
 
 def test_run_ids_are_unique_and_plain(plan: dict[str, Any]) -> None:
-    made = [{**selection(0.003, [0.000949]), "optimizer": name} for name in ("gd", "gd_equal_updates", "adam")]
+    made = [{**selection(0.01, [0.00316]), "optimizer": name} for name in ("gd", "gd_equal_updates", "adam")]
     ids = [spec.run_id for spec in planned_runs(plan, made)]
     assert len(ids) == len(set(ids)) == 3 * (10 + 2 + 2 + 2)
-    assert "linear_regression.adam.tuned.neighbour.lr=0.000949.seed=1" in ids
+    assert "linear_regression.adam.tuned.neighbour.lr=0.00316.seed=1" in ids
 
 
 def test_without_selections_only_what_is_known_is_planned(plan: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb
 
 from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
 
-CLOCKS = ["train_seconds", "evaluation_seconds", "compile_seconds"]
+CLOCKS = ["started_at", "train_seconds", "evaluation_seconds", "compile_seconds"]
 
 
 def copied(finished: Path, to: Path) -> Path:

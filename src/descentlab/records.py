@@ -125,6 +125,7 @@ RUNS: dict[str, Column] = {
     "updates": Column("int64", "updates", "", "updates done"),
     "updates_planned": Column("int64", "updates", "", "budget in updates"),
     "examples": Column("int64", "examples", "", "training examples processed"),
+    "started_at": Column("float64", "seconds", "", "when training began, in seconds since 1970 (UTC)"),
     "train_seconds": Column("float64", "seconds", "lower", "wall time of the updates alone"),
     "evaluation_seconds": Column("float64", "seconds", "lower", "wall time of the evaluations"),
     "compile_seconds": Column("float64", "seconds", "lower", "compilation shared by the optimizer's runs of its job"),

@@ -209,6 +209,7 @@ class OptimizerJob:
             np.concatenate(during),
             None if limit is None else np.concatenate(parts),
         )
+        started_at = time.time()
         rows, last, message = [], None, ""
         for evaluation in evaluations:
             last = evaluation
@@ -226,6 +227,7 @@ class OptimizerJob:
             "init_hash": _arrays_hash(problem.initial(spec.seed)),
             "split_hash": split.hash(),
             "updates_planned": updates,
+            "started_at": started_at,
             "evaluation_seconds": last.evaluation_seconds,
             "compile_seconds": trainer.compile_seconds,
             "parameters": trainer.parameters,
