@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -139,11 +140,12 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
         TrackError: the store is away.
     """
     plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
-    jobs = sorted((results / "train" / problem).glob("*.runs.parquet"))
-    if not jobs:
+    # A job writes its history last.
+    histories = sorted((results / "train" / problem).glob("*.history.parquet"))
+    if not histories:
         return TrackSummary(problem, 0, 0, 0)
+    jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
-    histories = [path.with_name(path.name.replace(".runs.", ".history.")) for path in jobs]
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
     curves = {str(run_id): curve for run_id, curve in history.groupby("run_id", sort=False)}
     finals = runs[runs["phase"] == "final"]
@@ -339,8 +341,6 @@ def upsert_parent(
 
 def hash_of(digests: pd.Series) -> str:
     """One digest for a set of runs, whatever their order."""
-    import hashlib
-
     return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
