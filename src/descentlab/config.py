@@ -6,13 +6,24 @@ Everything that can be judged without importing Keras or a reader's own code is 
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, suggestion
 from descentlab.problems import BUILTIN_PROBLEMS
@@ -21,8 +32,18 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NAME_RULE = "letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters"
 
+
+
+def no_bool(value: Any) -> Any:
+    """``true`` is no number, whatever Python says."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, BeforeValidator(no_bool), Field(gt=0, allow_inf_nan=False)]
+Decay = Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)]
 
 
 class ConfigError(ValueError):
@@ -38,6 +59,25 @@ def check_name(name: str) -> str:
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
+    """A key of an optimizer that isn't the config's own, so one of the optimizer's; ``1e-7`` in YAML is a text.
+
+    Raises:
+        ValueError: it is nearly one of the config's own, or its value is of no type that a hyperparameter can have.
+    """
+    near = difflib.get_close_matches(str(key), own_keys, n=1, cutoff=0.85)
+    if near:
+        raise ValueError(f"unknown key '{key}', did you mean '{near[0]}'?")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if value is not None and not isinstance(value, (bool, int, float, list)):
+        raise ValueError(f"'{key}' must be a number, a text, true, false, null or a list; received {value!r}")
+    return value
 
 
 class ProblemConfig(_Model):
@@ -91,7 +131,7 @@ class OptimizerConfig(_Model):
     )
     centre_learning_rate: Rate | None = Field(default=None, description="middle of its tuning grid")
     full_batch: bool | None = Field(default=None, description="one update uses the whole training set")
-    tuned_weight_decay: float | None = Field(default=None, ge=0, description="weight decay in the tuned arm")
+    tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +153,16 @@ class OptimizerConfig(_Model):
             entry = table_entry(optimizer)
             plain = entry.name if entry else snake_case(optimizer.rpartition(":")[2])
             value = {**value, "name": value.get("name") or plain}
-        return value
+        own = list(cls.model_fields)
+        return {key: given if key in own else hyperparameter(key, given, own) for key, given in value.items()}
+
+    @model_serializer(mode="wrap")
+    def _keep_absence(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A null learning rate says that there is none, an absent one that it is the default: keep them apart."""
+        fields = dump(self)
+        if "learning_rate" not in self.model_fields_set:
+            del fields["learning_rate"]
+        return fields
 
     @field_validator("name")
     @classmethod
@@ -190,6 +239,13 @@ class ExecutionConfig(_Model):
         default="auto", description="optimizers trained by one process; auto keeps start-up below a tenth of a job"
     )
 
+    @field_validator("optimizers_per_job", mode="before")
+    @classmethod
+    def _auto_or_count(cls, value: Any) -> Any:
+        if value != "auto" and not (type(value) is int and value > 0):
+            raise ValueError("must be 'auto' or a positive whole number")
+        return value
+
 
 class TrackingConfig(_Model):
     """Where MLflow keeps its runs."""
@@ -237,7 +293,7 @@ class Config(_Model):
         if value == "all":
             return list(OPTIMIZERS)
         if isinstance(value, str):
-            raise ValueError("optimizers must be 'all' or a list")
+            raise ValueError("must be 'all' or a list")
         return value
 
     @model_validator(mode="after")
@@ -254,6 +310,9 @@ class Config(_Model):
         clash = reserved & {o.name for o in self.optimizers}
         if clash:
             raise ValueError(f"optimizers: the name is taken by a full-batch optimizer's second row: {clash.pop()}")
+        reference, rows = self.report.reference, [*(o.name for o in self.optimizers), *sorted(reserved)]
+        if reference != ReportConfig().reference and reference not in rows:
+            raise ValueError(f"report.reference: must be one of the optimizers ({', '.join(rows)}); received '{reference}'")
         return self
 
     def entries(self, problem: ProblemConfig) -> list[OptimizerEntry]:
@@ -342,19 +401,32 @@ def _fields_at(location: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
+# What pydantic says, in the words of someone who writes YAML.
+_RULES = {
+    "missing": "this key is required",
+    "too_short": "must have at least one item",
+    "tuple_type": "must be a list",
+    "model_type": "must be a mapping",
+    "invalid_key": "keys must be texts",
+}
+
+
 def _first_line(error: ValidationError) -> str:
     """The first problem of a validation in one line, and how many more there are."""
-    errors = error.errors()
+    # A list of which an item is invalid counts as empty too: that is no problem of its own.
+    errors = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"]) or "config"
+    place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         valid = _fields_at(first["loc"])
         key = str(first["loc"][-1])
         text = f"{place}: unknown key '{key}'{suggestion(key, valid)} Valid: {', '.join(valid)}"
     else:
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         received = repr(first.get("input"))
         received = received if len(received) <= 80 else received[:77] + "..."
-        shown = first["type"] != "missing" and first["loc"]
-        text = f"{place}: {message}" + (f"; received {received}" if shown else "")
-    return text + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+        shown = first["type"] != "missing" and first["loc"] and "; received" not in message
+        text = (f"{place}: " if place else "") + _RULES.get(first["type"], message)
+        text += f"; received {received}" if shown else ""
+    text += f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

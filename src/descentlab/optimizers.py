@@ -230,21 +230,37 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float) -> Any:
 
 
 def check_hyperparameters(factory: Any, hyperparameters: Mapping[str, Any], where: str) -> None:
-    """Refuse names that the factory doesn't know, or that the protocol can't account for.
+    """Refuse names that the factory doesn't know or that the protocol can't account for, and values of a wrong type.
 
     Raises:
-        OptimizerError: naming the hyperparameter, and the nearest valid one.
+        OptimizerError: naming the hyperparameter, and the nearest valid one or what it must be.
     """
     accepted, open_ended = accepted_hyperparameters(factory)
-    for name in hyperparameters:
+    for name, value in hyperparameters.items():
         if name in REFUSED_HYPERPARAMETERS:
             raise OptimizerError(f"{where}: '{name}' is not supported: {REFUSED_HYPERPARAMETERS[name]}")
         if name not in accepted and not open_ended:
             hint = ", did you mean 'learning_rate'?" if name in {"lr", "alpha"} else suggestion(name, accepted)
             valid = [a for a in accepted if a not in REFUSED_HYPERPARAMETERS]
-            raise OptimizerError(
-                f"{where}: unknown hyperparameter '{name}'{hint} Valid: {', '.join(valid)}"
-            )
+            raise OptimizerError(f"{where}: unknown hyperparameter '{name}'{hint} Valid: {', '.join(valid)}")
+        if rule := type_rule(factory, name, value):
+            raise OptimizerError(f"{where}: '{name}' must be {rule}; received {value!r}")
+
+
+def type_rule(factory: Any, name: str, value: Any) -> str:
+    """What ``value`` must be, where its default says so and it isn't; Keras would only find out while it trains."""
+    try:
+        parameter = inspect.signature(factory).parameters.get(name)
+    except (TypeError, ValueError):  # some callables written in C have none
+        return ""
+    default = None if parameter is None else parameter.default
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, (int, float)):
+        return "" if number else "a number"
+    optional = name in {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
+    return "" if number or value is None or not optional else "a number or null"
 
 
 def evaluation_weights(optimizer: Any, weights: list[Any]) -> list[Any] | None:
