@@ -276,7 +276,7 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ),
         (
             {"optimizers": optimizer(learning_rate=math.nan)},
-            "optimizers.0.learning_rate: must be greater than 0; received nan",
+            "optimizers.0.learning_rate: must be a finite number; received nan",
         ),
         ({"optimizers": optimizer(learning_rate=True)}, "optimizers.0.learning_rate: must be a number; received True"),
         (

@@ -42,8 +42,8 @@ def no_bool(value: Any) -> Any:
 
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-Rate = Annotated[float, BeforeValidator(no_bool), Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
+Decay = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 
 
 class ConfigError(ValueError):
