@@ -20,9 +20,9 @@ PHRASES = {
     "better": "ends better",
     "worse": "ends worse",
     "negligible": "makes a negligible difference",
-    "inconclusive": "can't be told apart",
+    "inconclusive": "is inconclusive",
     "identical": "ends in exactly the same place",
-    "diverged": "is not comparable, one of them diverging,",
+    "diverged": "is not comparable (one of them diverged)",
     "not tested": "is not tested",
 }
 
@@ -63,7 +63,12 @@ def write_answers(
     widths: pd.DataFrame,
     alarms: pd.DataFrame,
 ) -> list[dict[str, Any]]:
-    """The sentences, each ``{"id", "text", "numbers"}``, in the order of the first page."""
+    """The first page's statements, in its order.
+
+    Returns:
+        Each ``{"id", "head", "details"}``: a sentence, and under it one line a problem, ``{"problem", "verdict", "text"}``
+        (verdict empty where none is given).
+    """
     answers = []
     for arm in reversed(plan["config"]["arms"]):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
@@ -74,33 +79,28 @@ def write_answers(
     return answers
 
 
+def _statement(identity: str, head: str, details: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    return {"id": identity, "head": head, "details": details or []}
+
+
 def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
-    """Adam against ``second``: final test metric, by verdict."""
-    rows = contrasts[
-        (contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)
-    ]
+    """Adam against ``second``: final test metric, how many problems have which verdict."""
+    rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
     head = f"{ARM_TITLES[arm]}: Adam against {optimizer_title(second)}"
     identity = f"{arm}-adam-{second}"
     if rows.empty:
-        return {"id": identity, "text": f"{head} is not tested: they are not both in the experiment.", "numbers": {}}
-    parts = []
-    for judged in ORDER:
-        group = rows[rows["verdict"] == judged]
-        if group.empty:
-            continue
-        details = [_contrast_detail(plan, row) for row in group.to_dict("records")]
-        parts.append(f"{PHRASES[judged]} on {len(group)} of {len(rows)} problems ({'; '.join(details)})")
-    numbers = {row["problem"]: {"difference": row["difference_mean"], "low": row["low_holm"], "high": row["high_holm"],
-                                "n": row["n"], "verdict": row["verdict"]} for row in rows.to_dict("records")}  # fmt: skip
-    return {"id": identity, "text": f"{head} {joined(parts)}.", "numbers": numbers}
-
-
-def _contrast_detail(plan: dict[str, Any], row: dict[str, Any]) -> str:
-    metric = plan["problems"][row["problem"]]["metric"]
-    if row["note"]:
-        return f"{row['problem']}: {row['note']}"
-    value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
-    return f"{row['problem']}: {value}, test {metric}, positive is better"
+        return _statement(identity, f"{head} is not tested: they are not both in the experiment.")
+    counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
+    parts = [f"{PHRASES[judged]} on {count}" for judged, count in counts.items() if count]
+    details = []
+    for row in rows.to_dict("records"):
+        value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
+        metric = plan["problems"][row["problem"]]["metric"]
+        note = f"; {row['note']}" if row["note"] else ""
+        text = f"{value}; test {metric}, positive means Adam is better{note}"
+        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": text})
+    number_of = f"{len(rows)} problem{'s' if len(rows) > 1 else ''}"
+    return _statement(identity, f"{head}: of {number_of}, Adam {joined(parts)}.", details)
 
 
 def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
@@ -109,24 +109,26 @@ def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
     rows = speed[(speed["arm"] == arm) & (speed["optimizer"] == "adam") & (speed["target"] == "medium")]
     rows = rows[rows["ratio_to_sgd"].notna()]
     if rows.empty:
-        text = "Speed of Adam against plain SGD is not tested: they are not both in the experiment, or nothing to reach."
-        return {"id": "speed", "text": text, "numbers": {}}
-    parts, numbers = [], {}
+        return _statement("speed", "Speed of Adam against plain SGD is not tested: they are not both in the experiment, or "
+                          "there is no reference to set a target.")  # fmt: skip
+    details = []
     for row in rows.to_dict("records"):
         bound = "at most " if row["ratio_is_bound"] else ""
         value = interval(row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"])
-        parts.append(
-            f"{bound}{value} on {row['problem']} (Adam reached it in {row['n_reached']} of {row['n']} runs)"
-        )
-        numbers[row["problem"]] = {"ratio": row["ratio_to_sgd"], "low": row["ratio_low"], "high": row["ratio_high"],
-                                   "n": row["n"], "bound": row["ratio_is_bound"]}  # fmt: skip
-    head = f"Updates that Adam needs to the medium target, as a ratio to plain SGD ({arm} arm; below 1 is faster): "
-    return {"id": "speed", "text": f"{head}{'; '.join(parts)}.", "numbers": numbers}
+        text = f"{bound}{value}; Adam reached the target in {row['n_reached']} of {row['n']} runs"
+        details.append({"problem": row["problem"], "verdict": "", "text": text})
+    fewer, more = int((rows["ratio_high"] < 1).sum()), int((rows["ratio_low"] > 1).sum())
+    head = (
+        f"Speed, {arm} arm: to the medium target, Adam needs fewer updates than plain SGD on {fewer} of {len(rows)} "
+        f"problems and more on {more}; on {len(rows) - fewer - more} the interval of the ratio holds 1. "
+        "Ratio of updates, below 1 is faster:"
+    )
+    return _statement("speed", head, details)
 
 
 def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, Any]:
-    """How wide the range of good learning rates is, Adam's beside plain SGD's and momentum's."""
-    parts, numbers = [], {}
+    """How wide the range of good learning rates is, Adam's beside momentum's and plain SGD's."""
+    details, wider, compared = [], 0, 0
     for problem in plan["problems"]:
         mine = widths[widths["problem"] == problem].set_index("optimizer")
         named = [name for name in ("adam", "momentum", "sgd") if name in mine.index]
@@ -134,45 +136,53 @@ def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, 
             continue
         texts = []
         for name in named:
-            row = mine.loc[name]
-            at_least = "at least " if row["censored"] else ""
-            texts.append(f"{optimizer_title(name)} {at_least}{number(float(row['width']))}")
-        parts.append(f"{problem}: {joined(texts)} (n = {int(mine.loc['adam', 'n'])} seeds)")
-        numbers[problem] = {name: float(mine.loc[name, "width"]) for name in named}
-    if not parts:
-        return {"id": "sensitivity", "text": "Sensitivity to the learning rate is not tested: no tuned arm with Adam "
-                "and SGD.", "numbers": {}}  # fmt: skip
-    head = "Decades of learning rate that end within the margin of the best validation metric, wider is more forgiving: "
-    return {"id": "sensitivity", "text": f"{head}{'; '.join(parts)}.", "numbers": numbers}
+            at_least = "at least " if mine.loc[name, "censored"] else ""
+            texts.append(f"{optimizer_title(name)} {at_least}{number(float(mine.loc[name, 'width']))}")
+        if "sgd" in named:
+            compared += 1
+            wider += bool(mine.loc["adam", "width"] > mine.loc["sgd", "width"])
+        text = f"{joined(texts)}; n = {int(mine.loc['adam', 'n'])} tuning seeds"
+        details.append({"problem": problem, "verdict": "", "text": text})
+    if not details:
+        return _statement("sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD.")
+    head = (
+        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {compared} problems. Decades "
+        "within the margin of the best validation metric, without interval:"
+    )
+    return _statement("sensitivity", head, details)
 
 
 def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:
     """The best mean test metric of each problem."""
-    parts, numbers = [], {}
+    details, winners = [], []
     for problem, about in plan["problems"].items():
         rows = summary[(summary["problem"] == problem) & (summary["arm"] == arm) & (summary["rank"] == 1)]
         if rows.empty:
             continue
         row = rows.iloc[0]
         names = joined([optimizer_title(name) for name in rows["optimizer"]])
+        winners += list(rows["optimizer"])
         value = interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"]))
-        parts.append(f"{names} on {problem} ({about['metric']} {value})")
-        numbers[problem] = {"optimizers": list(rows["optimizer"]), "mean": float(row["test_metric_mean"])}
-    if not parts:
-        return {"id": f"{arm}-best", "text": f"{ARM_TITLES[arm]}: no final run finished.", "numbers": {}}
-    text = f"{ARM_TITLES[arm]}: the best mean test metric has {joined(parts)}; its neighbours may be as good."
-    return {"id": f"{arm}-best", "text": text, "numbers": numbers}
+        details.append({"problem": problem, "verdict": "", "text": f"{names}; {about['metric']} {value}"})
+    if not details:
+        return _statement(f"{arm}-best", f"{ARM_TITLES[arm]}: no final run finished.")
+    head = (
+        f"{ARM_TITLES[arm]}: {len(set(winners))} optimizers share the best mean test metrics of {len(details)} problems. "
+        "The best mean is not always better than the next:"
+    )
+    return _statement(f"{arm}-best", head, details)
 
 
 def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     """How much there is to be wary of."""
     if alarms.empty:
-        return {"id": "alarms", "text": "No alarm: no run diverged, failed or is missing, and no chosen learning rate "
-                "lies on the edge of its grid.", "numbers": {}}  # fmt: skip
-    counts = {str(kind): int(count) for kind, count in alarms["kind"].value_counts(sort=False).items()}
+        return _statement("alarms", "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on "
+                          "the edge of its grid.")  # fmt: skip
     words = {
         "diverged": "optimizers with diverged final runs", "failed": "with failed runs", "missing": "with missing runs",
         "edge": "chosen learning rates on the edge of their grid", "few seeds": "warning of too few seeds",
     }  # fmt: skip
-    text = f"Alarms: {joined([f'{count} {words[kind]}' for kind, count in counts.items()])}."
-    return {"id": "alarms", "text": text, "numbers": counts}
+    counts = alarms["kind"].value_counts(sort=False)
+    head = f"Alarms: {joined([f'{count} {words[str(kind)]}' for kind, count in counts.items()])}."
+    details = [{"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
+    return _statement("alarms", head, details[:8])

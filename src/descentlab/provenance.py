@@ -21,7 +21,7 @@ STAGES = {
     "track": ("track.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "plan.py"),
     "compare": ("compare.py", "comparison_tables.py", "answers.py", "stats.py"),
-    "report": ("report.py", "sections.py", "plotting.py", "templates"),
+    "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
 }
 
 

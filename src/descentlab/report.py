@@ -1,0 +1,69 @@
+"""The report: one HTML file, no request to any network, the same bytes for the same results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from descentlab.comparison_tables import read_comparison
+from descentlab.records import write_text
+from descentlab.sections import SECTIONS, Evidence
+from descentlab.sections.blocks import Figure, Section, Switch
+
+
+def write_report(results: Path, output: Path) -> None:
+    """Write ``output`` from plan.json, selections.json and comparison/ in ``results``; figures also as SVG files.
+
+    Args:
+        results: ``results/<experiment>``.
+        output: the HTML file.
+    """
+    evidence = Evidence(
+        plan=json.loads((results / "plan.json").read_text(encoding="utf-8")),
+        comparison=read_comparison(results / "comparison"),
+        selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
+    )
+    sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
+    write_text(output, render(evidence, sections))
+    write_figures(sections, results / "figures")
+
+
+def render(evidence: Evidence, sections: list[Section]) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("descentlab"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    config = evidence.plan["config"]
+    runs = int(evidence.comparison.summary["n_planned"].sum())
+    return environment.get_template("report.html").render(
+        title=config["report"]["title"] or f"Which optimizer? Experiment “{config['experiment']}”",
+        experiment=config["experiment"],
+        problems=list(evidence.plan["problems"]),
+        optimizers=evidence.optimizers,
+        arms=evidence.arms,
+        final_runs=runs,
+        seeds=config["seeds"]["final"],
+        answers=evidence.comparison.answers,
+        sections=sections,
+    )
+
+
+def write_figures(sections: list[Section], folder: Path) -> None:
+    """Every drawing as a file of its own, in place of those that were there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    ink = "<style>svg{color:#1b1f24;--rule:#d5dae0;background:#fff}</style>"
+    for section in sections:
+        for block in section.blocks:
+            drawings = {}
+            if isinstance(block, Figure):
+                drawings[block.identity] = block.svg
+            elif isinstance(block, Switch):
+                for (measure, axis), svg in block.panels.items():
+                    drawings[f"{block.identity}-{measure}-{axis}".replace(" ", "-")] = svg
+            for name, svg in drawings.items():
+                head, tag, rest = svg.partition(">")
+                write_text(folder / f"{name}.svg", f"{head}{tag}{ink}{rest}\n")

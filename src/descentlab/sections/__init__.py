@@ -1,0 +1,29 @@
+"""The report's sections, in their order: one function each, ``Evidence`` → ``Section``.
+
+To add a section: write such a function and put it into this list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from descentlab.sections.about import models, protocol, provenance
+from descentlab.sections.blocks import Evidence, Section
+from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
+from descentlab.sections.outcome import final_metric, paired_differences
+from descentlab.sections.tuning import alarms, sensitivity
+
+SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
+    paired_differences,
+    final_metric,
+    convergence,
+    time_to_target,
+    sensitivity,
+    optimum_gap,
+    alarms,
+    models,
+    protocol,
+    provenance,
+)
+
+__all__ = ["SECTIONS", "Evidence", "Section"]

@@ -1,0 +1,144 @@
+"""What a section is made of: figures, tables and paragraphs, each with the data behind it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from descentlab.answers import interval, joined, number, optimizer_title
+from descentlab.comparison_tables import Comparison
+
+ARM_WORDS = {"default": "default rates", "tuned": "tuned rates"}
+
+__all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Switch", "Table", "interval", "joined",
+           "number", "optimizer_title"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a section may draw from."""
+
+    plan: dict[str, Any]
+    comparison: Comparison
+    selections: list[dict[str, Any]]
+
+    @property
+    def arms(self) -> list[str]:
+        """The experiment's arms, the tuned one first."""
+        return sorted(self.plan["config"]["arms"], reverse=True)
+
+    @property
+    def optimizers(self) -> list[str]:
+        """All optimizers, in the order of the plan."""
+        return list(self.plan["optimizers"])
+
+    @property
+    def reference(self) -> str:
+        """The optimizer that differences are measured from."""
+        return str(self.plan["config"]["report"]["reference"])
+
+    def metric(self, problem: str) -> str:
+        """The problem's metric with its direction."""
+        about = self.plan["problems"][problem]
+        return f"{about['metric']} ({'higher' if about['higher_is_better'] else 'lower'} is better)"
+
+
+def csv_link(table: pd.DataFrame) -> str:
+    """A data: URI of the table as CSV, five significant digits."""
+    text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing: the takeaway is its title, computed from the data that it offers to download."""
+
+    identity: str
+    takeaway: str
+    svg: str
+    caption: str
+    data: pd.DataFrame
+
+    kind: str = field(default="figure", init=False)
+
+    @property
+    def csv(self) -> str:
+        """Link to the data."""
+        return csv_link(self.data)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Drawings of the same data of which one is shown, chosen by two sets of labels.
+
+    ``panels`` maps (first choice, second choice) to SVG; works without a script.
+    """
+
+    identity: str
+    takeaway: str
+    panels: dict[tuple[str, str], str]
+    caption: str
+    data: pd.DataFrame
+    labels: tuple[str, str]
+
+    kind: str = field(default="switch", init=False)
+
+    @property
+    def choices(self) -> tuple[list[str], list[str]]:
+        """The two sets of labels, in their order."""
+        return list(dict.fromkeys(a for a, _ in self.panels)), list(dict.fromkeys(b for _, b in self.panels))
+
+    @property
+    def csv(self) -> str:
+        """Link to the data."""
+        return csv_link(self.data)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; ``numeric`` columns are set flush right. ``folded``: shown when the reader asks for it."""
+
+    identity: str
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+    caption: str = ""
+    data: pd.DataFrame | None = None
+    numeric: frozenset[int] = frozenset()
+    folded: bool = False
+
+    kind: str = field(default="table", init=False)
+
+    @property
+    def csv(self) -> str:
+        """Link to the data, or to what is shown."""
+        return csv_link(self.data if self.data is not None else pd.DataFrame(self.rows, columns=self.headers))
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text; ``preformatted`` keeps its lines."""
+
+    text: str
+    preformatted: bool = False
+
+    kind: str = field(default="paragraph", init=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the report."""
+
+    identity: str
+    title: str
+    blocks: list[Figure | Switch | Table | Paragraph]
+
+
+def present(names: Iterable[str], order: list[str]) -> list[str]:
+    """``names`` once each, in the given order."""
+    there = set(names)
+    return [name for name in order if name in there]

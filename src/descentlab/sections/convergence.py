@@ -1,0 +1,190 @@
+"""How fast: curves against updates, examples and seconds, time to target, gap to the known optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.plotting import draw_curves, draw_rows, figure_svg, label_rows, new_figure, use_log_scale
+from descentlab.sections.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    Switch,
+    Table,
+    interval,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
+
+MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
+AXES = {"updates": "updates", "examples": "examples", "seconds": "train_seconds_mean"}
+
+
+def convergence(evidence: Evidence) -> Section | None:
+    """Curves of every problem."""
+    curves = evidence.comparison.curves
+    if curves.empty:
+        return None
+    problems = present(curves["problem"], list(evidence.plan["problems"]))
+    return Section("convergence", "Convergence", [curve_figure(evidence, problem) for problem in problems])
+
+
+def curve_figure(evidence: Evidence, problem: str) -> Switch:
+    """One problem's curves: a panel an arm, switched by measure and axis."""
+    curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
+    arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
+    identity = f"convergence-{problem}"
+    takeaway = f"{problem}: {joined([early_leader(curves, arm) for arm in arms])}"
+    n = int(curves["n"].max())
+    caption = (
+        f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals "
+        "of the slides' optimizers, the others are dashed (their names appear under the pointer). Seconds are wall time of "
+        "the updates alone, with other jobs beside them. Curves of diverged seeds end where they diverged."
+    )
+    panels = {}
+    for measure, column in MEASURES.items():
+        for axis, x in AXES.items():
+            figure, axes = new_figure(len(arms), 3.3, 2.9, right=0.95, gap=1.55)
+            for panel, arm in zip(axes, arms, strict=True):
+                drawn = curves[curves["arm"] == arm].sort_values(x, kind="stable")
+                drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
+                loss = column != "val_metric"
+                draw_curves(panel, drawn, x, column, y_scale="log" if loss else "linear")
+                panel.set_title(ARM_WORDS[arm])
+                panel.set_xlabel(axis)
+                panel.set_ylabel(measure if loss else f"validation {evidence.metric(problem)}")
+            alt = f"{measure} against {axis}. {takeaway}. {caption}"
+            name = f"{identity}-{column}-{axis}".replace("_", "-")
+            panels[measure, axis] = figure_svg(figure, alt, name)
+    return Switch(identity, takeaway, panels, caption, curves, ("measure", "against"))
+
+
+def early_leader(curves: pd.DataFrame, arm: str) -> str:
+    """Who has the least mean validation loss after a tenth of the budget, and who at its end."""
+    mine = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
+    budget = mine["epoch"].max()
+    early = mine[mine["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
+    late = mine.groupby("optimizer", sort=False).last()
+    if early.empty:
+        return f"no curve with {ARM_WORDS[arm]}"
+    first, last = str(early["val_loss_mean"].idxmin()), str(late["val_loss_mean"].idxmin())
+    return (
+        f"with {ARM_WORDS[arm]}, {optimizer_title(first)} leads in validation loss after a tenth of the budget, "
+        f"{optimizer_title(last)} at its end"
+    )
+
+
+def time_to_target(evidence: Evidence) -> Section | None:
+    """Updates until the validation loss reaches targets set by the reference."""
+    speed = evidence.comparison.speed
+    if speed.empty:
+        return None
+    figures = [figure for arm in evidence.arms if (figure := target_figure(evidence, arm))]
+    return Section("time-to-target", "Time to target", [*figures, speed_table(evidence)])
+
+
+def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figure | None:
+    """Share of the budget until the medium target, a panel a problem."""
+    speed = evidence.comparison.speed
+    rows = speed[(speed["arm"] == arm) & (speed["target"] == target)]
+    if rows.empty:
+        return None
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    order = present(rows["optimizer"], evidence.optimizers)
+    shares = rows.copy()
+    for column in ("updates_restricted_mean", "low", "high"):
+        shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.6, gap=0.15, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        mine = shares[shares["problem"] == problem]
+        whole = mine[mine["n_reached"] == mine["n"]]
+        draw_rows(panel, whole, order, "updates_restricted_mean", "low", "high")
+        part = mine[mine["n_reached"] < mine["n"]]
+        draw_rows(panel, part, order, "updates_restricted_mean", "low", "high", filled=False)
+        label_rows(panel, order)
+        use_log_scale(panel, "x")
+        panel.set_xlim(7e-4, 1.5)
+        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1 %", "1 %", "10 %", "all"])
+        panel.set_title(problem)
+        panel.set_xlabel("share of the budget")
+    fastest = []
+    for problem in problems:
+        mine = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
+        if len(mine):
+            fastest.append(f"{optimizer_title(str(mine.loc[mine['updates_restricted_mean'].idxmin(), 'optimizer']))} "
+                           f"on {problem}")  # fmt: skip
+    takeaway = f"{ARM_WORDS[arm].capitalize()}: fewest updates to the {target} target: " + (
+        joined(fastest) if fastest else "nobody, no optimizer reached it with every seed"
+    )
+    caption = (
+        f"Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, "
+        f"n = up to {int(rows['n'].max())} seeds; a run that misses or diverges counts as the whole budget, hollow where "
+        "any did. Full-batch descent has as many examples as the others, so few updates: its budget is its own."
+    )
+    identity = f"time-to-target-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def speed_table(evidence: Evidence) -> Table:
+    """All times to target in figures."""
+    rows = evidence.comparison.speed
+    shown = []
+    for row in rows.to_dict("records"):
+        bound = "≤ " if row["ratio_is_bound"] else ""
+        ratio = "" if np.isnan(row["ratio_to_sgd"]) else bound + interval(
+            row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
+        )  # fmt: skip
+        mean = interval(row["updates_restricted_mean"], row["low"], row["high"], row["n"])
+        reached = f"{row['n_reached']} of {row['n']}"
+        shown.append([row["problem"], row["arm"], row["optimizer"], row["target"], number(row["target_val_loss"]), reached,
+                      number(row["updates_median"]), mean, number(row["budget_updates"]), ratio])  # fmt: skip
+    headers = ["problem", "arm", "optimizer", "target", "validation loss", "reached", "median updates",
+               "mean within the budget [95 %]", "budget", "ratio to sgd [95 %]"]  # fmt: skip
+    caption = (
+        f"Targets lie 60, 85 and 97 % of the way from the initial validation loss to the least one of "
+        f"{optimizer_title(evidence.reference)}. The ratio of paired means within the budget is at most what is shown where "
+        "a run of sgd missed (≤)."
+    )
+    return Table("speed", "All times to target in figures", headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True)
+
+
+def optimum_gap(evidence: Evidence) -> Section | None:
+    """How near the known optimum of a convex problem training ended."""
+    gaps = evidence.comparison.gaps
+    if gaps.empty:
+        return None
+    problems = present(gaps["problem"], list(evidence.plan["problems"]))
+    return Section("optimum", "Gap to the known optimum", [gap_figure(evidence, problem) for problem in problems])
+
+
+def gap_figure(evidence: Evidence, problem: str) -> Figure:
+    """One convex problem: gap by optimizer, arms side by side."""
+    gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
+    order = present(gaps["optimizer"], evidence.optimizers)
+    arms = [arm for arm in evidence.arms if (gaps["arm"] == arm).any()]
+    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=1.6, share_y=True, share_x=True)
+    for panel, arm in zip(axes, arms, strict=True):
+        drawn = gaps[gaps["arm"] == arm].copy()
+        for column in ("gap_mean", "gap_low", "gap_high"):
+            drawn[column] = drawn[column].clip(lower=1e-9)
+        draw_rows(panel, drawn, order, "gap_mean", "gap_low", "gap_high")
+        label_rows(panel, order)
+        use_log_scale(panel, "x")
+        panel.set_title(ARM_WORDS[arm])
+        panel.set_xlabel("training objective − optimum (lower is better)")
+    nearest = gaps.loc[gaps["gap_mean"].idxmin()]
+    takeaway = (
+        f"{problem}: {optimizer_title(nearest['optimizer'])} with {ARM_WORDS[nearest['arm']]} ends nearest the optimum, "
+        f"{interval(nearest['gap_mean'], nearest['gap_low'], nearest['gap_high'], nearest['n'])} above it"
+    )
+    caption = (
+        "Mean over finished final seeds of training loss plus penalty at the end, minus the least possible on the same "
+        f"training split; 95 % t interval, n = up to {int(gaps['n'].max())} seeds. The optimum is known in closed form "
+        "(linear regression) or by L-BFGS in double precision (logistic regression)."
+    )
+    identity = f"optimum-{problem}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, gaps)

@@ -1,0 +1,198 @@
+"""How it ended: paired differences to the reference, and every final test metric."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from descentlab.plotting import draw_points, draw_rows, figure_svg, label_rows, new_figure
+from descentlab.sections.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    Table,
+    interval,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
+
+MARGINS_SHOWN = 30.0
+
+
+def paired_differences(evidence: Evidence) -> Section | None:
+    """Every optimizer against the reference, seed by seed."""
+    contrasts = evidence.comparison.contrasts
+    mine = contrasts[contrasts["second"] == evidence.reference]
+    if mine.empty:
+        return None
+    figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, mine, arm))]
+    table = contrast_table(evidence)
+    title = f"Every optimizer against {optimizer_title(evidence.reference)}"
+    return Section("differences", title, [*figures, table])
+
+
+def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> Figure | None:
+    """Differences in units of each problem's margin, a panel a problem."""
+    rows = contrasts[contrasts["arm"] == arm].rename(columns={"first": "optimizer"})
+    if rows.empty:
+        return None
+    order = [name for name in evidence.optimizers if name in set(rows["optimizer"])]
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    scaled = rows.copy()
+    for column in ("difference_mean", "low_holm", "high_holm"):
+        scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.6, gap=0.15, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        panel.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
+        panel.axvline(0, color="#888888", linewidth=0.9)
+        drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
+        draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
+        lost = set(order) - set(drawn["optimizer"])
+        for name in lost:
+            panel.text(0, order.index(name), "no pairs", ha="center", va="center", fontsize=7.5)
+        panel.set_xscale("symlog", linthresh=1, linscale=0.8)
+        panel.set_xlim(-MARGINS_SHOWN * 1.15, MARGINS_SHOWN * 1.15)
+        panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "−10", "−3", "−1", "0", "1", "3", "10", "30"])
+        panel.tick_params(axis="x", labelsize=7)
+        panel.set_title(problem)
+        panel.set_xlabel("difference / margin")
+    seeds = int(rows["n"].max())
+    counts = rows["verdict"].value_counts()
+    takeaway = (
+        f"{ARM_WORDS[arm].capitalize()}: of {len(rows)} comparisons with {optimizer_title(evidence.reference)}, "
+        f"{counts.get('better', 0)} end better, {counts.get('worse', 0)} worse, {counts.get('negligible', 0)} "
+        f"negligibly different, {counts.get('inconclusive', 0)} inconclusive"
+        + (f", {counts['diverged']} with a divergence" if counts.get("diverged") else "")
+    )
+    margins = joined([f"{number(evidence.plan['problems'][p]['margin'])} {evidence.plan['problems'][p]['metric']} on {p}"
+                      for p in problems])  # fmt: skip
+    caption = (
+        f"Paired difference of the final test metric to {optimizer_title(evidence.reference)}, divided by the problem's "
+        f"margin ({margins}); right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; "
+        f"n = up to {seeds} pairs of seeds. Marks: triangle up better, triangle down worse, square negligible (interval "
+        "inside the grey band), hollow circle inconclusive, diamond identical, cross: a side diverged. What lies beyond "
+        f"{MARGINS_SHOWN:g} margins is drawn at {MARGINS_SHOWN:g}."
+    )
+    identity = f"differences-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def contrast_table(evidence: Evidence) -> Table:
+    """All contrasts in figures."""
+    rows = evidence.comparison.contrasts
+    shown = [
+        [
+            row["problem"], row["arm"], f"{row['first']} − {row['second']}", row["declared"], row["verdict"],
+            interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
+            number(row["p_holm"]), number(row["effect_size"], signed=True), row["note"],
+        ]
+        for row in rows.to_dict("records")
+    ]  # fmt: skip
+    headers = ["problem", "arm", "contrast", "declared", "verdict", "difference [interval]", "p (Holm)", "d / sd", "note"]
+    caption = (
+        "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
+        "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
+    )
+    return Table("contrasts", "All contrasts in figures", headers, shown, caption, rows, frozenset({6, 7}), folded=True)
+
+
+def final_metric(evidence: Evidence) -> Section | None:
+    """Final test metric by optimizer and arm, each seed a point."""
+    if evidence.comparison.scores.empty:
+        return None
+    problems = present(evidence.comparison.scores["problem"], list(evidence.plan["problems"]))
+    figures = [metric_figure(evidence, problem) for problem in problems]
+    return Section("test-metric", "Final test metric", [*figures, summary_table(evidence)])
+
+
+def metric_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem: a panel an arm, a row an optimizer."""
+    scores = evidence.comparison.scores[evidence.comparison.scores["problem"] == problem]
+    summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
+    order = present(summary["optimizer"], evidence.optimizers)
+    arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
+    figure, axes = new_figure(len(arms), 3.3, 0.22 * len(order), left=1.6, share_y=True)
+    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
+    limits = shown_range(finished["test_metric"].to_numpy(), higher)
+    for panel, arm in zip(axes, arms, strict=True):
+        points = finished[finished["arm"] == arm].copy()
+        points["test_metric"] = points["test_metric"].clip(*limits)
+        means = summary[(summary["arm"] == arm) & summary["test_metric_mean"].notna()].copy()
+        for column in ("test_metric_mean", "test_metric_low", "test_metric_high"):
+            means[column] = means[column].clip(*limits)
+        draw_points(panel, points, order, "test_metric")
+        draw_rows(panel, means, order, "test_metric_mean", "test_metric_low", "test_metric_high")
+        label_rows(panel, order)
+        for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
+            text = f"{row['n_diverged']} of {row['n_planned']} diverged"
+            panel.text(0.5, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="center",
+                       va="center", fontsize=7.5)  # fmt: skip
+        panel.set_title(ARM_WORDS[arm])
+        panel.set_xlabel(f"test {evidence.metric(problem)}")
+        room = (limits[1] - limits[0]) * 0.04
+        panel.set_xlim(limits[0] - room, limits[1] + room)
+    takeaway = f"{problem}: {joined([leader(summary, arm) for arm in arms])}"
+    n = int(summary["n_finished"].max())
+    caption = (
+        f"{evidence.plan['problems'][problem]['title']}. Test {evidence.metric(problem)} after the last update; small "
+        f"points are seeds, large ones means with 95 % t intervals, n = up to {n} seeds. Values beyond the axis are drawn "
+        "at its end."
+    )
+    identity = f"test-metric-{problem}"
+    svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
+    return Figure(identity, takeaway, svg, caption, scores)
+
+
+def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, float]:
+    """Limits that show the better end in full and at least three quarters of the values; never empty."""
+    if len(values) == 0:
+        return 0.0, 1.0
+    goodness = values if higher_is_better else -values
+    low, middle, high = np.quantile(goodness, [0.12, 0.5, 1.0])
+    low = max(low, high - 6 * (high - middle))
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    return (float(low), float(high)) if higher_is_better else (float(-high), float(-low))
+
+
+def leader(summary: pd.DataFrame, arm: str) -> str:
+    """Who has the best mean in an arm, and by how much over the next."""
+    ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
+    if ranked.empty:
+        return f"no run finished with {ARM_WORDS[arm]}"
+    best = ranked.iloc[0]
+    if len(ranked) == 1:
+        return f"{optimizer_title(best['optimizer'])} is alone with {ARM_WORDS[arm]}"
+    gap = abs(best["test_metric_mean"] - ranked.iloc[1]["test_metric_mean"])
+    half = (best["test_metric_high"] - best["test_metric_low"]) / 2
+    by = f"{number(gap)} ahead of {optimizer_title(ranked.iloc[1]['optimizer'])}"
+    known = f", its own interval is ±{number(half)}" if not math.isnan(half) else ""
+    return f"{optimizer_title(best['optimizer'])} has the best mean with {ARM_WORDS[arm]} ({by}{known})"
+
+
+def summary_table(evidence: Evidence) -> Table:
+    """All means in figures."""
+    summary = evidence.comparison.summary
+    shown = [
+        [
+            row["problem"], row["arm"], row["optimizer"], number(row["learning_rate"]), number(row["rank"]),
+            interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
+            f"{row['n_diverged']} of {row['n_planned']}", number(row["train_loss_mean"]), number(row["test_loss_mean"]),
+            number(row["microseconds_per_update"]), number(row["state_bytes_per_parameter"]),
+        ]
+        for row in summary.to_dict("records")
+    ]  # fmt: skip
+    headers = ["problem", "arm", "optimizer", "learning rate", "rank", "test metric [95 % interval]", "diverged",
+               "train loss", "test loss", "µs / update", "state bytes / parameter"]  # fmt: skip
+    caption = (
+        "Means over final seeds. µs / update is the median wall time of an update while other jobs ran beside it: it "
+        "compares roughly."
+    )
+    numeric = frozenset({3, 4, 7, 8, 9, 10})
+    return Table("summary", "All means in figures", headers, shown, caption, summary, numeric, folded=True)

@@ -1,0 +1,135 @@
+"""What the learning rate does, and what a reader must be wary of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.plotting import (
+    SLIDES,
+    figure_svg,
+    label_ends,
+    new_figure,
+    optimizer_colour,
+    optimizer_marker,
+    use_log_scale,
+)
+from descentlab.sections.blocks import Evidence, Figure, Paragraph, Section, Table, joined, number, optimizer_title, present
+
+
+def sensitivity(evidence: Evidence) -> Section | None:
+    """Validation metric against learning rate."""
+    table = evidence.comparison.sensitivity
+    if table.empty:
+        return None
+    problems = present(table["problem"], list(evidence.plan["problems"]))
+    figures = [sensitivity_figure(evidence, problem) for problem in problems]
+    return Section("sensitivity", "Sensitivity to the learning rate", [*figures, width_table(evidence)])
+
+
+def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem: a line an optimizer over its grid; the slides' optimizers on the left, the others on the right."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    order = present(table["optimizer"], evidence.optimizers)
+    groups = [[n for n in order if n in SLIDES], [n for n in order if n not in SLIDES]]
+    titles = ["the slides' optimizers", "the others"]
+    shown = [(title, group) for title, group in zip(titles, groups, strict=True) if group]
+    figure, axes = new_figure(len(shown), 3.1, 3.0, right=1.45, gap=1.3, share_y=True)
+    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    means = table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna()
+    bottom, top = value_range(means, higher)
+    for panel, (title, group) in zip(axes, shown, strict=True):
+        ends: dict[str, tuple[float, float]] = {}
+        for name in group:
+            line = table[table["optimizer"] == name].sort_values("learning_rate")
+            colour, rates = optimizer_colour(name), line["learning_rate"]
+            mean = line["val_metric_mean"].clip(bottom, top)
+            panel.plot(rates, mean, color=colour, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
+            low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
+            panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
+            chosen = line[line["chosen"]]
+            panel.plot(chosen["learning_rate"], chosen["val_metric_mean"].clip(bottom, top), "o", markersize=9,
+                       markerfacecolor="none", color=colour)  # fmt: skip
+            diverged = line[line["n_diverged"] > 0]
+            worst = bottom if higher else top
+            panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)
+            good = mean[np.isfinite(mean)]
+            if len(good):
+                ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
+        use_log_scale(panel, "x")
+        room = (top - bottom) * 0.05
+        panel.set_ylim(bottom - room, top + room)
+        panel.set_title(title)
+        panel.set_xlabel("learning rate")
+        panel.set_ylabel(f"validation {evidence.metric(problem)}")
+        label_ends(panel, ends)
+    takeaway = f"{problem}: {width_words(evidence, problem)}"
+    n = int((table["n"] + table["n_diverged"]).max())
+    caption = (
+        f"Mean validation metric of the tuning runs by learning rate, 95 % t interval, n = {n} seeds a point; a ring marks "
+        "the chosen rate, a cross a rate at which a seed diverged (at the worst end of the axis). Values beyond the axis are "
+        "drawn at its end."
+    )
+    identity = f"sensitivity-{problem}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:
+    """Limits that show the better end in full, and the worse one as far as it is bounded."""
+    if means.empty:
+        return 0.0, 1.0
+    if higher_is_better:
+        return float(means.min()), float(means.max())
+    best = float(means.min())
+    return best, float(min(means.max(), max(3 * abs(best), means.median() * 2)))
+
+
+def width_words(evidence: Evidence, problem: str) -> str:
+    """Who is least and who most sensitive, by the width of the range within the margin."""
+    widths = evidence.comparison.widths
+    mine = widths[(widths["problem"] == problem) & widths["width"].notna()]
+    if mine.empty:
+        return "no learning rate finished with every seed"
+    widest, narrowest = mine.loc[mine["width"].idxmax()], mine.loc[mine["width"].idxmin()]
+
+    def words(row: pd.Series) -> str:
+        bound = "at least " if row["censored"] else ""
+        return f"{optimizer_title(row['optimizer'])} ({bound}{number(row['width'])} decades)"
+
+    return f"widest range of good learning rates: {words(widest)}; narrowest: {words(narrowest)}"
+
+
+def width_table(evidence: Evidence) -> Table:
+    """Widths in figures, a column a problem."""
+    widths = evidence.comparison.widths
+    problems = present(widths["problem"], list(evidence.plan["problems"]))
+    cells = {
+        (row["optimizer"], row["problem"]): ("≥ " if row["censored"] else "") + number(row["width"])
+        for row in widths.to_dict("records")
+    }
+    order = present(widths["optimizer"], evidence.optimizers)
+    rows = [[name, *(cells.get((name, problem), "") for problem in problems)] for name in order]
+    caption = (
+        "Decades of learning rate whose mean validation metric lies within the problem's margin of the best, interpolated "
+        "between grid points; ≥ where an end lies outside the grid; wider is more forgiving. Measured on the tuning grid, "
+        f"n = {int(widths['n'].max()) if len(widths) else 0} seeds."
+    )
+    numeric = frozenset(range(1, len(problems) + 1))
+    return Table("widths", "Width of the range of good learning rates", ["optimizer", *problems], rows, caption, widths, numeric)
+
+
+def alarms(evidence: Evidence) -> Section:
+    """Divergences, missing runs, optima on an edge, too few seeds."""
+    table = evidence.comparison.alarms
+    if table.empty:
+        text = "No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
+        return Section("alarms", "Alarms", [Paragraph(text)])
+    kinds = table["kind"].value_counts(sort=False)
+    rows = [[row["kind"], row["problem"], row["arm"], row["optimizer"], row["text"]] for row in table.to_dict("records")]
+    title = f"What to be wary of: {joined([f'{count} × {kind}' for kind, count in kinds.items()])}"
+    caption = (
+        "diverged: a loss that is not finite or above its bound counts as the worst possible result; edge: a better learning "
+        "rate may lie outside the grid, so the optimizer may be undertuned."
+    )
+    return Section("alarms", "Alarms", [Table("alarm-table", title, ["kind", "problem", "arm", "optimizer", "what"], rows,
+                                              caption, table)])  # fmt: skip
