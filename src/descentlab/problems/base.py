@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,7 +59,10 @@ class Data:
         return [*self.inputs(), self.y, *([] if self.sample_weight is None else [self.sample_weight])]
 
     def check(self, where: str) -> None:
-        """Raise ProblemError unless the arrays belong together and are finite."""
+        """Raise ProblemError unless the arrays belong together and are finite, and the test split is a part of them."""
+        for array in self.arrays():
+            if not isinstance(array, np.ndarray):
+                raise ProblemError(f"{where}: arrays must be NumPy arrays; received {type(array).__name__}")
         lengths = {len(array) for array in self.arrays()}
         if len(lengths) != 1 or 0 in lengths:
             raise ProblemError(f"{where}: all arrays must have the same, positive length; received {sorted(lengths)}")
@@ -67,6 +71,16 @@ class Data:
                 raise ProblemError(f"{where}: arrays must be numbers; received dtype {array.dtype}")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ProblemError(f"{where}: arrays must be finite; received NaN or infinity")
+        n = len(self.y)
+        if self.sample_weight is not None and self.sample_weight.shape != (n,):
+            raise ProblemError(f"{where}: sample_weight must have shape ({n},); received {self.sample_weight.shape}")
+        if self.test is not None:
+            known = np.intersect1d(self.test, np.arange(n))
+            if len(known) != np.size(self.test) or not 0 < len(known) < n:
+                raise ProblemError(
+                    f"{where}: test must hold distinct indices from 0 to {n - 1}, not none and not all; received "
+                    f"{np.size(self.test)}, of which {len(known)} are"
+                )
 
     def hash(self) -> str:
         """sha256 of every array's type, shape and bytes."""
@@ -143,16 +157,31 @@ def test_indices(problem: Problem, data: Data) -> np.ndarray:
     """The sealed test split: the canonical one, or one drawn once for all seeds (protocol, section 3)."""
     if data.test is not None:
         return np.sort(np.asarray(data.test))
+    indices = np.arange(len(data.y))
+    n_test = math.ceil(problem.test_share * len(indices))
+    _, test = _cut(problem, data, indices, len(indices) - n_test, n_test, stream_seed(problem.name, 0, "test split"))
+    return np.sort(test)
+
+
+def _cut(
+    problem: Problem, data: Data, indices: np.ndarray, first: int, second: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two disjoint random parts of ``indices``, with the classes' shares where the problem is stratified."""
     from sklearn.model_selection import train_test_split
 
-    indices = np.arange(len(data.y))
-    _, test = train_test_split(
-        indices,
-        test_size=problem.test_share,
-        random_state=stream_seed(problem.name, 0, "test split"),
-        stratify=data.y if problem.stratified else None,
-    )
-    return np.sort(test)
+    try:
+        return train_test_split(
+            indices,
+            train_size=first,
+            test_size=second,
+            random_state=seed,
+            stratify=data.y[indices] if problem.stratified else None,
+        )
+    except ValueError as error:  # too few examples of a class, or none
+        raise ProblemError(
+            f"problem '{problem.name}': {len(indices)} examples can't be split into {first} and {second}"
+            f"{' with equal shares of the classes' if problem.stratified else ''}: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_examples: int | None = None) -> Split:
@@ -163,29 +192,20 @@ def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_e
     left out, where ``train_examples`` asks for fewer than there are).
 
     Raises:
-        ProblemError: not one batch can be filled, or no example is left to validate on.
+        ProblemError: not one batch can be filled, no example is left to validate on, or a class has too few.
     """
-    from sklearn.model_selection import train_test_split
-
     test = test_indices(problem, data)
     rest = np.setdiff1d(np.arange(len(data.y)), test)
-    wanted = int(len(rest) * (1 - problem.validation_share))
-    if train_examples is not None:
-        wanted = min(wanted, train_examples)
+    there = int(len(rest) * (1 - problem.validation_share))
+    wanted = min(there, train_examples or there)
     n_train = wanted // batch_size * batch_size
     n_val = len(rest) - n_train
-    if train_examples is not None:
+    if wanted < there:
         n_val = min(n_val, max(1, round(n_train * problem.validation_share / (1 - problem.validation_share))))
     if n_train == 0 or n_val == 0:
         raise ProblemError(
             f"problem '{problem.name}': batch_size must fit into the training split; received batch_size={batch_size}, "
             f"with {wanted} training examples"
         )
-    train, val = train_test_split(
-        rest,
-        train_size=n_train,
-        test_size=n_val,
-        random_state=stream_seed(problem.name, seed, "split"),
-        stratify=data.y[rest] if problem.stratified else None,
-    )
+    train, val = _cut(problem, data, rest, n_train, n_val, stream_seed(problem.name, seed, "split"))
     return Split(np.sort(train), np.sort(val), test)

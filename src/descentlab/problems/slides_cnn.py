@@ -51,6 +51,10 @@ def read_arrays(path: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nda
             raise ProblemError(
                 f"{rule}; {name} must have shape {('n', *shape)}; '{path}' has {arrays[name].shape}".replace("'n'", "n")
             )
+    for split in ("train", "test"):
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if len(images) != len(labels):
+            raise ProblemError(f"{rule}; '{path}' has {len(images)} images in x_{split} and {len(labels)} labels")
     return (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])
 
 
