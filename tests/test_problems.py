@@ -1,0 +1,393 @@
+"""The built-in problems: their models as the slides count them, splits, known optima, and data that can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descentlab.engine import Trainer, initial_variables
+from descentlab.optimizers import OPTIMIZERS, build
+from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
+
+pytestmark = pytest.mark.usefixtures("device")
+
+BUNDLED = [name for name in BUILTIN_PROBLEMS if name != "slides_cnn"]
+PARAMETERS = {
+    "linear_regression": 11, "logistic_regression": 650, "slides_mlp": 53, "mlp": 4810, "digits_cnn": 1898,
+    "slides_cnn": 319370,
+}  # fmt: skip
+ARRAYS = "the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test"
+
+
+@pytest.fixture(autouse=True)
+def _no_data_of_the_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DESCENTLAB_DATA", raising=False)
+
+
+def problem_and_data(name: str) -> tuple[Problem, Data]:
+    problem = builtin_problem(name)
+    return problem, problem.load_data(None)
+
+
+def images(path: Path, **changes: np.ndarray | None) -> Path:
+    """A tiny file with MNIST's four arrays: 12 training and 5 test images."""
+    generator = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray | None] = {
+        "x_train": generator.integers(0, 256, (12, 28, 28)).astype(np.uint8),
+        "y_train": (np.arange(12) % 10).astype(np.uint8),
+        "x_test": generator.integers(0, 256, (5, 28, 28)).astype(np.uint8),
+        "y_test": np.arange(5).astype(np.uint8),
+        **changes,
+    }
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def message(function: Callable[[], Any]) -> str:
+    with pytest.raises(ProblemError) as caught:
+        function()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", BUILTIN_PROBLEMS)
+def test_parameters_are_as_many_as_counted(name: str) -> None:
+    """The sum that the report shows ends in the number of Keras, and so does the title."""
+    problem = builtin_problem(name)
+    assert problem.name == name
+    model = problem.build_model()
+    assert model.count_params() == sum(int(np.prod(v.shape)) for v in model.trainable_variables) == PARAMETERS[name]
+    assert f"{PARAMETERS[name]:,} parameters" in problem.title
+    assert problem.count.endswith(f"= {PARAMETERS[name]:,}")
+
+
+def test_slides_cnn_is_the_slides_table() -> None:
+    """Slide "Cuenta de parámetros", line by line (it numbers its Flatten 7)."""
+    model = builtin_problem("slides_cnn").build_model()
+    table = [(layer.name, type(layer).__name__, layer.output.shape, layer.count_params()) for layer in model.layers]
+    assert table == [
+        ("c1", "Conv2D", (None, 28, 28, 32), 320),
+        ("mp1", "MaxPooling2D", (None, 14, 14, 32), 0),
+        ("c2", "Conv2D", (None, 7, 7, 64), 18496),
+        ("mp2", "MaxPooling2D", (None, 3, 3, 64), 0),
+        ("flatten", "Flatten", (None, 576), 0),
+        ("fc1", "Dense", (None, 512), 295424),
+        ("fc2", "Dense", (None, 10), 5130),
+    ]
+    assert (model.count_params(), len(model.non_trainable_variables)) == (319370, 0)
+
+
+def test_slides_mlp_is_the_slides_count() -> None:
+    """Slide "¿Qué optimizamos?": W1 12, W2 20, W3 10, B1 4, B2 5, B3 2."""
+    weights = builtin_problem("slides_mlp").build_model().get_weights()
+    assert [w.size for w in weights if w.ndim == 2] == [12, 20, 10]
+    assert [w.size for w in weights if w.ndim == 1] == [4, 5, 2]
+    assert [w.shape for w in weights if w.ndim == 2] == [(3, 4), (4, 5), (5, 2)]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_data_are_sound(name: str) -> None:
+    problem, data = problem_and_data(name)
+    data.check(f"problem '{name}'")
+    assert data.x.dtype == np.float32
+    assert data.x.shape[1:] == problem.build_model().input_shape[1:]
+    assert data.hash() == problem.load_data(None).hash()
+    examples = {"linear_regression": 442, "slides_mlp": 600}
+    assert len(data.y) == examples.get(name, 1797)
+
+
+def test_digits_lie_between_zero_and_one_and_diabetes_is_standardised() -> None:
+    digits, diabetes = problem_and_data("mlp")[1], problem_and_data("linear_regression")[1]
+    assert (digits.x.min(), digits.x.max()) == (0, 1)
+    np.testing.assert_array_equal(np.unique(digits.y), np.arange(10))
+    for values in (diabetes.x, diabetes.y):
+        np.testing.assert_allclose(values.mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(values.std(0), 1, atol=1e-5)
+
+
+def test_slides_mlp_has_two_classes_of_equal_size_inside_and_outside_a_sphere() -> None:
+    _, data = problem_and_data("slides_mlp")
+    radius = np.linalg.norm(data.x, axis=1)
+    assert np.bincount(data.y).tolist() == [300, 300]
+    assert radius[data.y == 0].max() < radius[data.y == 1].min()
+
+
+@pytest.mark.parametrize(("seed", "batch_size"), [(0, None), (1, 7), (1000, 50)])
+@pytest.mark.parametrize("name", BUNDLED)
+def test_splits_are_disjoint_and_cover(name: str, seed: int, batch_size: int | None) -> None:
+    problem, data = problem_and_data(name)
+    size = batch_size or problem.batch_size
+    split = split_data(problem, data, seed, size)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.train, split.val, split.test])), np.arange(len(data.y)))
+    assert len(split.train) % size == 0
+    wanted = int((len(data.y) - len(split.test)) * (1 - problem.validation_share))
+    assert wanted - size < len(split.train) <= wanted
+    assert len(split.test) == np.ceil(problem.test_share * len(data.y))
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_test_split_is_sealed_and_the_others_are_drawn_by_seed(name: str) -> None:
+    problem, data = problem_and_data(name)
+    first, same, other = (split_data(problem, data, seed, problem.batch_size) for seed in (3, 3, 4))
+    assert first.hash() == same.hash() != other.hash()
+    np.testing.assert_array_equal(first.test, other.test)
+    assert not np.array_equal(first.train, other.train)
+    # Another batch size or fewer examples leave the test split alone too.
+    np.testing.assert_array_equal(split_data(problem, data, 9, 10, 100).test, first.test)
+
+
+def test_the_test_split_belongs_to_the_problem() -> None:
+    """Logistic regression and the MLP share their data, not their draw."""
+    problem, data = problem_and_data("mlp")
+    other = builtin_problem("logistic_regression")
+    assert not np.array_equal(split_data(problem, data, 0, 32).test, split_data(other, data, 0, 32).test)
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "slides_mlp", "mlp", "digits_cnn"])
+def test_stratified_splits_keep_the_classes_shares(name: str) -> None:
+    problem, data = problem_and_data(name)
+    split = split_data(problem, data, 0, problem.batch_size)
+    shares = np.bincount(data.y) / len(data.y)
+    for part in (split.train, split.val, split.test):
+        assert np.max(np.abs(np.bincount(data.y[part]) - shares * len(part))) < 1.5
+
+
+def test_fewer_training_examples() -> None:
+    problem, data = problem_and_data("mlp")
+    few = split_data(problem, data, 0, 32, 500)
+    assert (len(few.train), len(few.val), len(few.test)) == (480, 120, 360)
+    assert len(np.intersect1d(few.train, few.val)) == 0
+    assert len(np.intersect1d(np.concatenate([few.train, few.val]), few.test)) == 0
+    everything = split_data(problem, data, 0, 32)
+    assert split_data(problem, data, 0, 32, 10**6).hash() == everything.hash()
+
+
+def test_a_canonical_test_split_is_kept() -> None:
+    problem, data = problem_and_data("mlp")
+    canonical = replace(data, test=np.array([30, 10, 20]))
+    split = split_data(problem, canonical, 0, 32)
+    np.testing.assert_array_equal(split.test, [10, 20, 30])
+    assert len(split.train) + len(split.val) == len(data.y) - 3
+
+
+def test_splits_that_cant_be_drawn() -> None:
+    problem, data = problem_and_data("mlp")
+    assert message(lambda: split_data(problem, data, 0, 2000)) == (
+        "problem 'mlp': batch_size must fit into the training split; received batch_size=2000, with 1149 training examples"
+    )
+    assert message(lambda: split_data(problem, data, 0, 32, 32)) == (
+        "problem 'mlp': 1437 examples can't be split into 32 and 8 with equal shares of the classes: "
+        "The test_size = 8 should be greater or equal to the number of classes = 10"
+    )
+    whole = replace(problem, stratified=False, validation_share=0.0)
+    assert message(lambda: split_data(whole, data, 0, 1)) == (
+        "problem 'mlp': batch_size must fit into the training split; received batch_size=1, with 1437 training examples"
+    )
+
+
+def test_split_hash_knows_which_part_an_example_is_in() -> None:
+    a, b, c = (np.array(values) for values in ([1, 2], [3], [4]))
+    assert Split(a, b, c).hash() == Split(a.astype(np.int32), b, c).hash()
+    assert len({Split(*parts).hash() for parts in ((a, b, c), (a, c, b), (b, a, c), (np.array([1]), np.array([2, 3]), c))}) == 4
+
+
+def test_sealed_data_have_no_test_targets() -> None:
+    _, data = problem_and_data("mlp")
+    test = np.array([1, 2, 5])
+    before = data.y.copy()
+    sealed = data.sealed(test)
+    assert (sealed.y[test] == 0).all()
+    others = np.setdiff1d(np.arange(len(data.y)), test)
+    np.testing.assert_array_equal(sealed.y[others], before[others])
+    np.testing.assert_array_equal(data.y, before)
+    assert sealed.x is data.x
+
+
+def test_data_hash_knows_every_array() -> None:
+    x, y, weight = np.zeros((4, 2), np.float32), np.zeros(4, np.int32), np.ones(4, np.float32)
+    data = Data(x, y, np.array([3]), weight)
+    others = [
+        replace(data, x=x + 1), replace(data, y=y + 1), replace(data, test=np.array([2])), replace(data, test=None),
+        replace(data, sample_weight=2 * weight), replace(data, sample_weight=None), replace(data, x=x.reshape(4, 2, 1)),
+        replace(data, x=x.astype(np.float64)),
+    ]  # fmt: skip
+    assert replace(data, x=x.copy()).hash() == data.hash()
+    assert len({data.hash(), *(other.hash() for other in others)}) == 9
+
+
+def test_inputs_come_in_a_fixed_order() -> None:
+    a, b, y = np.zeros(2), np.ones(2), np.zeros(2)
+    assert Data({"b": b, "a": a}, y).inputs() == [a, b] == Data({"a": a, "b": b}, y).inputs()
+    assert Data((b, a), y).inputs() == [b, a]
+    assert Data(a, y, None, b).arrays() == [a, y, b]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (Data(np.zeros((3, 2)), np.zeros(2)), "all arrays must have the same, positive length; received [2, 3]"),
+        (Data(np.zeros((0, 2)), np.zeros(0)), "all arrays must have the same, positive length; received [0]"),
+        (Data([[1.0]], np.zeros(1)), "arrays must be NumPy arrays; received list"),  # type: ignore[arg-type]
+        (Data(np.array(["a"]), np.zeros(1)), "arrays must be numbers; received dtype <U1"),
+        (Data({"a": np.ones(1), "b": np.array([np.nan])}, np.zeros(1)), "arrays must be finite; received NaN or infinity"),
+        (Data(np.ones(1), np.array([np.inf])), "arrays must be finite; received NaN or infinity"),
+        (
+            Data(np.ones(2), np.ones(2), None, np.ones((2, 1))),
+            "sample_weight must have shape (2,); received (2, 1)",
+        ),
+        (
+            Data(np.ones(3), np.ones(3), np.array([1, 3])),
+            "test must hold distinct indices from 0 to 2, not none and not all; received 2, of which 1 are",
+        ),
+        (
+            Data(np.ones(3), np.ones(3), np.array([1, 1])),
+            "test must hold distinct indices from 0 to 2, not none and not all; received 2, of which 1 are",
+        ),
+        (
+            Data(np.ones(3), np.ones(3), np.arange(3)),
+            "test must hold distinct indices from 0 to 2, not none and not all; received 3, of which 3 are",
+        ),
+        (
+            Data(np.ones(3), np.ones(3), np.array([], int)),
+            "test must hold distinct indices from 0 to 2, not none and not all; received 0, of which 0 are",
+        ),
+    ],
+)
+def test_data_that_do_not_belong_together(data: Data, expected: str) -> None:
+    assert message(lambda: data.check("problem 'mine'")) == f"problem 'mine': {expected}"
+
+
+def test_metrics_by_example() -> None:
+    accuracy, error = builtin_problem("mlp").metric, builtin_problem("linear_regression").metric
+    logits = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.4]], np.float32)
+    np.testing.assert_array_equal(accuracy.per_example(np.array([1, 1, 1]), logits), [1, 0, 1])
+    predicted = np.array([[1.0], [3.0]], np.float32)
+    np.testing.assert_allclose(error.per_example(np.array([[0.0], [1.0]], np.float32), predicted), [1, 4])
+    assert (accuracy.name, accuracy.higher_is_better) == ("accuracy", True)
+    assert (error.name, error.higher_is_better) == ("mean squared error", False)
+
+
+def test_least_mse_solves_the_normal_equations_and_bounds_every_map() -> None:
+    problem, data = problem_and_data("linear_regression")
+    assert problem.optimum is not None
+    x, y = data.x[:200].astype(np.float64), data.y[:200].astype(np.float64)
+    least = problem.optimum(data.x[:200], data.y[:200])
+    design = np.column_stack([x, np.ones(200)])
+    solution = np.linalg.solve(design.T @ design, design.T @ y)
+    assert least == pytest.approx(float(np.mean((design @ solution - y) ** 2)), rel=1e-10)
+    generator = np.random.default_rng(0)
+    for scale in (1e-3, 1e-1, 1.0):
+        other = solution + scale * generator.normal(size=solution.shape)
+        assert np.mean((design @ other - y) ** 2) > least
+
+
+def test_least_objective_is_that_of_an_independent_solver() -> None:
+    """scikit-learn's Newton-Cholesky: it minimises C Σ loss + ½‖W‖², which is ours by the factor 1/(2 · L2)."""
+    from sklearn.linear_model import LogisticRegression
+
+    from descentlab.problems.logistic_regression import L2, least_objective
+
+    _, data = problem_and_data("logistic_regression")
+    x, y = data.x[:400].astype(np.float64), data.y[:400]
+    solver = LogisticRegression(C=1 / (2 * L2 * 400), solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(x, y)
+    likelihood = solver.predict_proba(x)[np.arange(400), y]
+    objective = float(-np.log(likelihood).mean() + L2 * np.sum(solver.coef_**2))
+    assert least_objective(data.x[:400], y) == pytest.approx(objective, abs=1e-8)
+
+
+# Full batch, linearly decayed (protocol, section 8): how near to the optimum each of these comes, and never below it.
+GAPS = {"gd": (0.1, 1e-4), "momentum": (0.03, 1e-6), "adam": (0.02, 1e-5)}
+
+
+@pytest.mark.parametrize(("optimizer", "rate_and_gap"), GAPS.items(), ids=GAPS)
+def test_training_ends_at_the_known_optimum_of_linear_regression(optimizer: str, rate_and_gap: tuple[float, float]) -> None:
+    assert_ends_at_optimum("linear_regression", optimizer, *rate_and_gap, updates=2000)
+
+
+def test_training_ends_at_the_known_optimum_of_logistic_regression() -> None:
+    assert_ends_at_optimum("logistic_regression", "adam", 0.1, 1e-5, updates=3000)
+
+
+def assert_ends_at_optimum(name: str, optimizer: str, rate: float, gap: float, updates: int) -> None:
+    problem, data = problem_and_data(name)
+    assert problem.optimum is not None
+    train = split_data(problem, data, 0, 64).train[:256]
+    trainer = Trainer(problem, lambda: build(OPTIMIZERS[optimizer], "default", rate), "xla")
+    rates = (rate * (1 - np.arange(updates) / updates)).astype(np.float32)
+    order = train.astype(np.int32)[None, :]
+    *_, last = trainer.train(data, initial_variables(problem, 0), order, rates, [0, updates], train)
+    reached = float(last.loss.astype(np.float64).mean()) + last.penalty
+    above = reached - problem.optimum(data.x[train], data.y[train])
+    assert -1e-6 < above < gap  # single precision may fall below by its rounding
+
+
+def test_mnist_from_a_path_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = builtin_problem("slides_cnn")
+    path = images(tmp_path / "tiny.npz")
+    data = problem.load_data(str(path))
+    data.check("slides_cnn")
+    assert (data.x.shape, data.x.dtype, data.y.dtype) == ((17, 28, 28, 1), np.float32, np.int32)
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test, np.arange(12, 17))
+    np.testing.assert_array_equal(data.y[data.test], np.arange(5))
+    stored = np.load(path)
+    np.testing.assert_array_equal(np.rint(data.x[..., 0] * 255)[:12], stored["x_train"])
+    monkeypatch.setenv("DESCENTLAB_DATA", str(path))
+    assert problem.load_data(None).hash() == data.hash()
+    other = images(tmp_path / "other.npz", y_test=np.full(5, 9, np.uint8))
+    assert problem.load_data(str(other)).hash() != data.hash()
+
+
+def test_mnist_from_keras_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a path Keras is asked, which knows where it keeps the file, and downloads it where it doesn't."""
+    path = images(tmp_path / "mnist.npz")
+    asked = []
+
+    def get_file(fname: str, origin: str, file_hash: str) -> str:
+        asked.append((fname, origin.rpartition("/")[2], len(file_hash)))
+        return str(path)
+
+    monkeypatch.setattr("keras.src.datasets.mnist.get_file", get_file)
+    problem = builtin_problem("slides_cnn")
+    assert problem.load_data(None).hash() == problem.load_data(str(path)).hash()
+    assert asked == [("mnist.npz", "mnist.npz", 64)]
+
+
+def test_mnist_files_that_cant_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = builtin_problem("slides_cnn").load_data
+    path = tmp_path / "bad.npz"
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; no file at '{path}'"
+    monkeypatch.setenv("DESCENTLAB_DATA", str(tmp_path))
+    assert message(lambda: load(None)) == f"{ARRAYS}; no file at '{tmp_path}'"
+
+    images(path, y_test=None)
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; '{path}' has x_train, y_train, x_test"
+    np.savez(path)
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; '{path}' has nothing"
+
+    images(path, x_train=np.zeros((12, 8, 8), np.uint8))
+    assert message(lambda: load(str(path))) == (
+        f"{ARRAYS}; x_train must have shape (n, 28, 28); '{path}' has (12, 8, 8)"
+    )
+    images(path, y_train=np.zeros((12, 10), np.uint8))
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; y_train must have shape (n,); '{path}' has (12, 10)"
+    images(path, y_train=np.zeros(11, np.uint8), y_test=np.zeros(6, np.uint8))
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; '{path}' has 12 images in x_train and 11 labels"
+
+    images(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    assert message(lambda: load(str(path))) == f"{ARRAYS}; '{path}' can't be read: File is not a zip file"
+    path.write_text("images")
+    assert message(lambda: load(str(path))) == (
+        f"{ARRAYS}; '{path}' can't be read: This file contains pickled (object) data. If you trust the file you can load it "
+        "unsafely using the `allow_pickle=` keyword argument or `pickle.load()`."
+    )
+    images(path, x_train=np.array([{"an": "object"}], dtype=object))
+    assert message(lambda: load(str(path))) == (
+        f"{ARRAYS}; '{path}' can't be read: Object arrays cannot be loaded when allow_pickle=False"
+    )
