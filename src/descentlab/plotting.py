@@ -40,6 +40,7 @@ STYLE = {
     "axes.edgecolor": RULE, "axes.labelcolor": INK, "axes.titlecolor": INK, "text.color": INK, "xtick.color": INK,
     "ytick.color": INK, "grid.color": RULE, "grid.linewidth": 0.6, "axes.grid": True, "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
+    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
     "font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "descentlab", "path.simplify": True,
     "axes.formatter.useoffset": False,
 }  # fmt: skip
@@ -96,13 +97,23 @@ def new_figure(
 
 
 def use_log_scale(axes: Axes, which: str) -> None:
-    """A logarithmic axis with plain labels on the decades (Matplotlib's own are typeset as formulas, slowly)."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """A logarithmic axis with plain labels (Matplotlib's own are typeset as formulas, slowly); limits must be set.
 
+    Decades are labelled, and 2 and 5 between them where there are fewer than two decades.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
+    decades = np.log10(high / low) if 0 < low < high else 9
+    if decades < 2:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    elif decades < 8:
+        axis.set_major_locator(LogLocator(numticks=9))
     axis.set_major_formatter(FuncFormatter(lambda value, _: decade_label(value)))
     axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def decade_label(value: float) -> str:
@@ -130,12 +141,13 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r"(\d+\.\d)\d+", r"\1", svg)
+    # A tenth of a point is enough for coordinates; what is written between the tags stays as it is.
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)
     svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg).replace("; stroke-linecap: round", "")
     svg = svg.replace("'DejaVu Sans'", "system-ui,sans-serif").replace(INK, "currentColor").replace(RULE, "var(--rule)")
     svg = re.sub(r'id="([^"]+)"', rf'id="{identity}-\1"', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{identity}-", svg)
-    svg = re.sub(r'<g id="[^"]*?-line(name)-([\w-]+?)--\d+"', r'<g class="series"', svg)
+    svg = re.sub(r'<g id="[^"]*-linename-([\w-]+)--">', r'<g class="series"><title>\1</title>', svg)
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     text = html.escape(alt, quote=True)
     head = f'<svg class="plot" role="img" aria-label="{text}" viewBox="0 0 {width} {height}" '
@@ -144,29 +156,37 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     return re.sub(r">\s+<", "><", head + body).strip()
 
 
-def spread_labels(positions: Sequence[float], least: float) -> np.ndarray:
+def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Positions moved apart so that neighbours are at least ``least`` away, each as near to its own as that allows.
 
     Args:
         positions: any order, shape (n,).
+        low, high: where the first and the last may lie; where there is no room for all, they are set evenly.
 
     Returns:
         Shape (n,), in the order of ``positions``.
     """
+    n = len(positions)
+    if n > 1 and least * (n - 1) > high - low:
+        least = (high - low) / (n - 1)
     order = np.argsort(positions, kind="stable")
+    placed = np.clip(np.asarray(positions, dtype=float)[order], low, high)
     groups: list[tuple[float, int]] = []  # centre and size of runs of touching labels
-    for position in np.asarray(positions, dtype=float)[order]:
-        groups.append((position, 1))
-        while len(groups) > 1:
-            (a, m), (b, n) = groups[-2:]
-            if b - a >= least * (m + n) / 2:
+    for position in placed:
+        groups.append((float(position), 1))
+        while True:
+            centre, size = groups[-1]
+            half = least * (size - 1) / 2
+            groups[-1] = (min(max(centre, low + half), high - half), size)
+            if len(groups) < 2:
                 break
-            groups[-2:] = [((a * m + b * n) / (m + n), m + n)]
-    placed = np.concatenate(
-        [centre + least * (np.arange(size) - (size - 1) / 2) for centre, size in groups] or [np.empty(0)]
-    )
-    moved = np.empty(len(placed))
-    moved[order] = placed
+            (a, m), (b, k) = groups[-2:]
+            if b - a >= least * (m + k) / 2 - 1e-12:
+                break
+            groups[-2:] = [((a * m + b * k) / (m + k), m + k)]
+    spread = [centre + least * (np.arange(size) - (size - 1) / 2) for centre, size in groups]
+    moved = np.empty(n)
+    moved[order] = np.concatenate(spread) if spread else np.empty(0)
     return moved
 
 
@@ -192,7 +212,7 @@ def draw_curves(
         axes.plot(
             horizontal, mean, color=optimizer_colour(name), linewidth=1.8 if leading else 0.9,
             alpha=1.0 if leading else 0.55, zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--0",
+            linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
         )  # fmt: skip
         if leading:
             low, high = line[f"{y}_low"], line[f"{y}_high"]
@@ -200,12 +220,14 @@ def draw_curves(
             visible = mean[np.isfinite(mean)]
             if len(visible):
                 ends[name] = (float(horizontal.loc[visible.index[-1]]), float(visible.iloc[-1]))
-    for which, scale in (("x", x_scale), ("y", y_scale)):
-        if scale == "log":
-            use_log_scale(axes, which)
+    axes.set_xscale(x_scale)
+    axes.set_yscale(y_scale)
     values = curves[f"{y}_mean"].replace([np.inf, -np.inf], np.nan).dropna()
     if len(values):
         limit_values(axes, values.to_numpy(), y_scale)
+    for which, scale in (("x", x_scale), ("y", y_scale)):
+        if scale == "log":
+            use_log_scale(axes, which)
     label_ends(axes, ends)
 
 
@@ -229,8 +251,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
     transform = axes.transData
     to_axes = axes.transAxes.inverted()
     heights = [float(to_axes.transform(transform.transform(end))[1]) for end in ends.values()]
-    inside = np.clip(heights, 0.02, 0.98)
-    for name, height in zip(ends, spread_labels(inside, 0.055), strict=True):
+    for name, height in zip(ends, spread_labels(heights, 0.055), strict=True):
         axes.text(
             1.015, height, name, transform=axes.transAxes, color=optimizer_colour(name), va="center", fontsize=8.5,
             fontweight="bold", clip_on=False,

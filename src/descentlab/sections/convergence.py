@@ -38,7 +38,7 @@ def curve_figure(evidence: Evidence, problem: str) -> Switch:
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
     identity = f"convergence-{problem}"
-    takeaway = f"{problem}: {joined([early_leader(curves, arm) for arm in arms])}"
+    takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
     n = int(curves["n"].max())
     caption = (
         f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals "
@@ -72,10 +72,8 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     if early.empty:
         return f"no curve with {ARM_WORDS[arm]}"
     first, last = str(early["val_loss_mean"].idxmin()), str(late["val_loss_mean"].idxmin())
-    return (
-        f"with {ARM_WORDS[arm]}, {optimizer_title(first)} leads in validation loss after a tenth of the budget, "
-        f"{optimizer_title(last)} at its end"
-    )
+    head = f"with {ARM_WORDS[arm]}, {optimizer_title(first)} has the least validation loss after a tenth of the budget"
+    return f"{head} and at its end" if first == last else f"{head}, {optimizer_title(last)} at its end"
 
 
 def time_to_target(evidence: Evidence) -> Section | None:
@@ -98,7 +96,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     shares = rows.copy()
     for column in ("updates_restricted_mean", "low", "high"):
         shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.6, gap=0.15, share_y=True)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.85, gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         mine = shares[shares["problem"] == problem]
         whole = mine[mine["n_reached"] == mine["n"]]
@@ -106,9 +104,10 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         part = mine[mine["n_reached"] < mine["n"]]
         draw_rows(panel, part, order, "updates_restricted_mean", "low", "high", filled=False)
         label_rows(panel, order)
-        use_log_scale(panel, "x")
-        panel.set_xlim(7e-4, 1.5)
+        panel.set_xscale("log")
+        panel.set_xlim(7e-4, 1.8)
         panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1 %", "1 %", "10 %", "all"])
+        panel.minorticks_off()
         panel.set_title(problem)
         panel.set_xlabel("share of the budget")
     fastest = []
@@ -166,7 +165,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
     order = present(gaps["optimizer"], evidence.optimizers)
     arms = [arm for arm in evidence.arms if (gaps["arm"] == arm).any()]
-    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=1.6, share_y=True, share_x=True)
+    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=1.85, share_y=True, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
         drawn = gaps[gaps["arm"] == arm].copy()
         for column in ("gap_mean", "gap_low", "gap_high"):

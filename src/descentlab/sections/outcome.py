@@ -46,7 +46,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     scaled = rows.copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.6, gap=0.15, share_y=True)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.85, gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         panel.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
         panel.axvline(0, color="#888888", linewidth=0.9)
@@ -57,7 +57,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
             panel.text(0, order.index(name), "no pairs", ha="center", va="center", fontsize=7.5)
         panel.set_xscale("symlog", linthresh=1, linscale=0.8)
         panel.set_xlim(-MARGINS_SHOWN * 1.15, MARGINS_SHOWN * 1.15)
-        panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "−10", "−3", "−1", "0", "1", "3", "10", "30"])
+        panel.set_xticks([-10, -3, -1, 0, 1, 3, 10], labels=["−10", "−3", "−1", "0", "1", "3", "10"])
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
         panel.set_xlabel("difference / margin")
@@ -116,12 +116,12 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
     order = present(summary["optimizer"], evidence.optimizers)
     arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
-    figure, axes = new_figure(len(arms), 3.3, 0.22 * len(order), left=1.6, share_y=True)
+    figure, axes = new_figure(len(arms), 3.3, 0.22 * len(order), left=1.85, share_y=True)
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
-    limits = shown_range(finished["test_metric"].to_numpy(), higher)
     for panel, arm in zip(axes, arms, strict=True):
         points = finished[finished["arm"] == arm].copy()
+        limits = shown_range(points["test_metric"].to_numpy(), higher)
         points["test_metric"] = points["test_metric"].clip(*limits)
         means = summary[(summary["arm"] == arm) & summary["test_metric_mean"].notna()].copy()
         for column in ("test_metric_mean", "test_metric_low", "test_metric_high"):
@@ -167,13 +167,15 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
     if ranked.empty:
         return f"no run finished with {ARM_WORDS[arm]}"
     best = ranked.iloc[0]
-    if len(ranked) == 1:
-        return f"{optimizer_title(best['optimizer'])} is alone with {ARM_WORDS[arm]}"
-    gap = abs(best["test_metric_mean"] - ranked.iloc[1]["test_metric_mean"])
+    first, behind = ranked[ranked["rank"] == 1], ranked[ranked["rank"] > 1]
+    names = joined([optimizer_title(name) for name in first["optimizer"]])
+    have = "has" if len(first) == 1 else "share"
     half = (best["test_metric_high"] - best["test_metric_low"]) / 2
-    by = f"{number(gap)} ahead of {optimizer_title(ranked.iloc[1]['optimizer'])}"
-    known = f", its own interval is ±{number(half)}" if not math.isnan(half) else ""
-    return f"{optimizer_title(best['optimizer'])} has the best mean with {ARM_WORDS[arm]} ({by}{known})"
+    known = f"interval ±{number(half)}" if not math.isnan(half) else "no interval"
+    if len(behind):
+        gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
+        known = f"{number(gap)} ahead of {optimizer_title(behind.iloc[0]['optimizer'])}, {known}"
+    return f"{names} {have} the best mean with {ARM_WORDS[arm]} ({known})"
 
 
 def summary_table(evidence: Evidence) -> Table:
