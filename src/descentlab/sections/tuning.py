@@ -34,7 +34,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     groups = [[n for n in order if n in SLIDES], [n for n in order if n not in SLIDES]]
     titles = ["the slides' optimizers", "the others"]
     shown = [(title, group) for title, group in zip(titles, groups, strict=True) if group]
-    figure, axes = new_figure(len(shown), 3.1, 3.0, right=1.45, gap=1.3, share_y=True)
+    figure, axes = new_figure(len(shown), 3.1, 3.0, right=1.6, gap=1.2, share_y=True)
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     means = table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna()
     bottom, top = value_range(means, higher)
