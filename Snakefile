@@ -5,7 +5,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from descentlab.config import ConfigError, parse_config
+from descentlab.config import ConfigError, check_folders, parse_config
 from descentlab.plan import cut_jobs
 from descentlab.provenance import code_digest, job_digest
 
@@ -20,6 +20,7 @@ if not workflow.configfiles:
 
 try:
     experiment = parse_config(config, "config")
+    check_folders(experiment.experiment)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

@@ -208,6 +208,18 @@ def test_what_only_importing_shows_is_refused_before_anything_is_trained(tmp_pat
     assert not (tmp_path / "results/test/train").exists()
 
 
+@pytest.mark.parametrize("folder", ["results", "reports"])
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).write_text("in the way")
+    refused = run_snakemake(tmp_path)
+    assert refused.returncode != 0
+    assert (
+        f"{folder}/test: results and reports need a folder that can be written to; '{folder}' is a file"
+    ) in refused.stdout
+    assert "Traceback" not in refused.stdout
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".snakemake"] == [folder]
+
+
 def test_a_diverging_run_is_a_row_not_a_failure(tmp_path: Path) -> None:
     config = changed_config(
         tmp_path,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, load_config, parse_config
+from descentlab.config import Config, check_folders, load_config, parse_config
 from descentlab.records import write_text
 
 
@@ -84,6 +84,7 @@ def _plan(options: argparse.Namespace) -> None:
         config = parse_config(json.loads(options.config_json), "config")
     else:
         config = load_config(options.config or Path("workflow/config/default.yaml"))
+    check_folders(config.experiment)
     plan = make_plan(config)
     write_text(options.output or Path("results", config.experiment, "plan.json"), json.dumps(plan, indent=1))
     for problem, runs in plan["runs"].items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -312,7 +313,8 @@ class Config(_Model):
             raise ValueError(f"optimizers: the name is taken by a full-batch optimizer's second row: {clash.pop()}")
         reference, rows = self.report.reference, [*(o.name for o in self.optimizers), *sorted(reserved)]
         if reference != ReportConfig().reference and reference not in rows:
-            raise ValueError(f"report.reference: must be one of the optimizers ({', '.join(rows)}); received '{reference}'")
+            known = ", ".join(rows)
+            raise ValueError(f"report.reference: must be one of the optimizers ({known}); received '{reference}'")
         return self
 
     def entries(self, problem: ProblemConfig) -> list[OptimizerEntry]:
@@ -371,6 +373,22 @@ def parse_config(raw: Any, where: str) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_line(error)}") from None
+
+
+def check_folders(experiment: str) -> None:
+    """Refuse folders of results and reports that can't be written to, before anything is trained.
+
+    Raises:
+        ConfigError: naming the folder and what stands in the way.
+    """
+    for folder in (Path("results", experiment), Path("reports", experiment)):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
+            raise ConfigError(f"{folder}: results and reports need a folder that can be written to; '{existing}' is a file")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{folder}: results and reports need a folder that can be written to; '{existing}' can't be"
+            )
 
 
 def load_config(path: Path) -> Config:
