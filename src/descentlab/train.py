@@ -6,14 +6,10 @@ A run that is in the cache is not trained again, so a job that was killed goes o
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
-import math
 import sys
 import time
-from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +17,21 @@ import numpy as np
 import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
-from descentlab.engine import Evaluation, Trainer, choose_mode, configure_device, initial_variables
-from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
 from descentlab.config import parse_config
-from descentlab.plan import entries_of, final_runs, find_problem, runs_per_optimizer, tuning_runs
-from descentlab.problems.base import Data, ProblemError, Split, split_data
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, RunSpec, empty_table, write_table, write_text
+from descentlab.engine import Trainer, configure_device
+from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
+from descentlab.plan import entries_of, final_runs, runs_per_optimizer, tuning_runs
+from descentlab.problem_data import ProblemData
+from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text
+from descentlab.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.schedules import evaluation_steps, learning_rates
+from descentlab.selection import select_learning_rate
 from descentlab.streams import data_order
 
 PROGRESS_SECONDS = 5.0
 DECISIVE_MODULES = (
-    "descentlab.cache", "descentlab.engine", "descentlab.train", "descentlab.schedules", "descentlab.streams",
-    "descentlab.problems.base",
+    "descentlab.cache", "descentlab.engine", "descentlab.problem_data", "descentlab.problems.base",
+    "descentlab.run_record", "descentlab.schedules", "descentlab.streams", "descentlab.train",
 )  # fmt: skip
 
 
@@ -44,80 +42,6 @@ class TrainingError(RuntimeError):
 def say(text: str) -> None:
     """A line for the job's log, at once."""
     print(text, file=sys.stderr, flush=True)
-
-
-class ProblemData:
-    """A problem with its data, splits and initial weights, each made when it is first needed.
-
-    Args:
-        plan: the contents of plan.json.
-        name: the problem's name in the config.
-        device: what :func:`~descentlab.engine.configure_device` returned.
-    """
-
-    def __init__(self, plan: dict[str, Any], name: str, device: str) -> None:
-        self.config = parse_config(plan["config"], "plan").problem(name)
-        self.about = plan["problems"][name]
-        self.problem = find_problem(self.config)
-        self.device = device
-        self._splits: dict[int, Split] = {}
-        self._initial: dict[int, list[np.ndarray]] = {}
-        self._optima: dict[int, float] = {}
-
-    @cached_property
-    def mode(self) -> str:
-        """How epochs are compiled on this device."""
-        return choose_mode(self.problem.build_model(), self.device) if self.config.mode == "auto" else self.config.mode
-
-    @cached_property
-    def data(self) -> Data:
-        """All examples, test targets included: only final runs are given them.
-
-        Raises:
-            ProblemError: the data are not those that were planned with.
-        """
-        data = self.problem.load_data(self.config.data)
-        if data.hash() != self.about["data_hash"]:
-            raise ProblemError(
-                f"problem '{self.config.name}': the data must be those of plan.json (sha256 "
-                f"{self.about['data_hash'][:12]}…); received {data.hash()[:12]}…. Plan again"
-            )
-        return data
-
-    @cached_property
-    def sealed_data(self) -> Data:
-        """All examples with the test targets zeroed: what tuning runs are given."""
-        return self.data.sealed(self.split(0).test)
-
-    def split(self, seed: int) -> Split:
-        """The split of a seed."""
-        if seed not in self._splits:
-            batch_size, limit = self.about["batch_size"], self.config.train_examples
-            self._splits[seed] = split_data(self.problem, self.data, seed, batch_size, limit)
-        return self._splits[seed]
-
-    def initial(self, seed: int) -> list[np.ndarray]:
-        """The initial variables of a seed."""
-        if seed not in self._initial:
-            self._initial[seed] = initial_variables(self.problem, seed)
-        return self._initial[seed]
-
-    def optimum(self, seed: int) -> float:
-        """Least training loss plus penalty on a seed's training split; NaN where it is not known."""
-        if self.problem.optimum is None:
-            return math.nan
-        if seed not in self._optima:
-            train = self.split(seed).train
-            self._optima[seed] = self.problem.optimum(self.data.inputs()[0][train], self.data.y[train])
-        return self._optima[seed]
-
-    @cached_property
-    def source(self) -> str:
-        """Digest of the modules that define the problem: the reader's own file, and ours that it uses."""
-        problem = self.problem
-        parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
-        modules = {inspect.getmodule(part) for part in parts}
-        return source_digest(m.__name__ for m in modules if m is not None and not m.__name__.startswith("keras"))
 
 
 class OptimizerJob:
@@ -161,7 +85,7 @@ class OptimizerJob:
                 "problem": [self._problem.problem.name, self._problem.source, self._problem.config.train_examples,
                             self._problem.config.evaluation_examples],
                 "data": self._problem.about["data_hash"],
-                "optimizer": [self._entry.factory, self._hyperparameters(spec), trainer_source,
+                "optimizer": [self._entry.factory, arm_hyperparameters(self._entry, spec.arm), trainer_source,
                               inspect.getsource(evaluation_weights)],
                 "sealed": spec.phase == "tuning",
                 "mode": self._problem.mode,
@@ -171,12 +95,9 @@ class OptimizerJob:
             }
         )  # fmt: skip
 
-    def _hyperparameters(self, spec: RunSpec) -> dict[str, Any]:
-        return arm_hyperparameters(self._entry, spec.arm)
-
     def _trainer(self, spec: RunSpec) -> Trainer:
         """One compiled trainer for each set of hyperparameters."""
-        key = json.dumps(self._hyperparameters(spec), sort_keys=True)
+        key = json.dumps(arm_hyperparameters(self._entry, spec.arm), sort_keys=True)
         if key not in self._trainers:
             has_rate = spec.learning_rate == spec.learning_rate
             self._trainers[key] = Trainer(
@@ -198,7 +119,7 @@ class OptimizerJob:
             per_epoch, updates = 1, spec.epochs
         parts = [split.train, split.val] + ([split.test] if tested else [])
         limit = problem.config.evaluation_examples
-        during = parts if limit is None else [_spread(part, limit) for part in parts]
+        during = parts if limit is None else [spread_evenly(part, limit) for part in parts]
         rates = learning_rates(spec.learning_rate, spec.schedule, updates)
         evaluations = trainer.train(
             problem.data if tested else problem.sealed_data,
@@ -214,8 +135,8 @@ class OptimizerJob:
         for evaluation in evaluations:
             last = evaluation
             sizes = [len(part) for part in (parts if evaluation.updates == updates else during)]
-            rows.append(_history_row(evaluation, sizes, batch_size, len(split.train), rates))
-            message = _divergence(rows[-1], problem.problem.loss_bound)
+            rows.append(history_row(evaluation, sizes, batch_size, len(split.train), rates))
+            message = divergence(rows[-1], problem.problem.loss_bound)
             if message:
                 break
         assert last is not None  # evaluation_steps always begins with 0
@@ -224,7 +145,7 @@ class OptimizerJob:
             "status": "diverged" if message else "finished",
             "message": message,
             "batch_size": batch_size,
-            "init_hash": _arrays_hash(problem.initial(spec.seed)),
+            "init_hash": hash_arrays(problem.initial(spec.seed)),
             "split_hash": split.hash(),
             "updates_planned": updates,
             "started_at": started_at,
@@ -233,7 +154,7 @@ class OptimizerJob:
             "parameters": trainer.parameters,
             "state_bytes_per_parameter": trainer.state_bytes_per_parameter,
             "optimum": problem.optimum(spec.seed),
-            **_moments(history, problem.problem.metric.higher_is_better),
+            **moments(history, problem.problem.metric.higher_is_better),
         }
         scores, weights = np.empty(0, np.float32), []
         if tested:
@@ -241,104 +162,6 @@ class OptimizerJob:
                 scores = last.score[-len(split.test) :]
             weights = [np.asarray(variable) for variable in trainer.evaluated_model().variables]
         return RunResult(record, history, scores, weights)
-
-
-def _spread(indices: np.ndarray, most: int) -> np.ndarray:
-    """At most ``most`` of the indices, spread evenly."""
-    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
-
-
-def _arrays_hash(arrays: Iterable[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _history_row(
-    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, rates: np.ndarray
-) -> dict[str, Any]:
-    """An evaluation as a row of the history, means taken in double precision."""
-    examples = evaluation.updates * batch_size
-    row: dict[str, Any] = {
-        "updates": evaluation.updates,
-        "epoch": examples / train_examples,
-        "examples": examples,
-        "train_seconds": evaluation.train_seconds,
-        "learning_rate": float(rates[min(evaluation.updates, len(rates) - 1)]),
-        "penalty": evaluation.penalty,
-    }
-    begin = 0
-    for split, size in zip(SPLITS, [*sizes, 0][: len(SPLITS)], strict=True):
-        part = slice(begin, begin + size)
-        row[f"{split}_loss"] = evaluation.loss[part].mean(dtype=np.float64) if size else math.nan
-        row[f"{split}_metric"] = evaluation.score[part].mean(dtype=np.float64) if size else math.nan
-        begin += size
-    return row
-
-
-def _divergence(row: dict[str, Any], bound: float) -> str:
-    """Why a run counts as diverged after this evaluation; empty while it doesn't."""
-    if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
-        return f"loss not finite after {row['updates']} updates"
-    if row["train_loss"] > bound:
-        return f"training loss {row['train_loss']:.3g} above {bound:g} after {row['updates']} updates"
-    return ""
-
-
-def _moments(history: pd.DataFrame, higher_is_better: bool) -> dict[str, Any]:
-    """The end of a run and its best validation epoch, as columns of the table of runs."""
-    last = history.iloc[-1]
-    measures = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
-    record: dict[str, Any] = {name: last[name] for name in ("train_seconds", "penalty", *measures)}
-    record |= {name: int(last[name]) for name in ("updates", "examples")}
-    trained = history[(history["updates"] > 0) & history["val_loss"].notna()]
-    if trained.empty:
-        return {**record, "best_epoch": math.nan, **{f"best_{name}": math.nan for name in measures}}
-    goodness = trained["val_metric"] if higher_is_better else -trained["val_metric"]
-    order = pd.DataFrame({"goodness": -goodness, "loss": trained["val_loss"]}).sort_values(["goodness", "loss"])
-    best = trained.loc[order.index[0]]
-    return {**record, "best_epoch": float(best["epoch"]), **{f"best_{name}": float(best[name]) for name in measures}}
-
-
-def select_learning_rate(
-    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
-) -> dict[str, Any]:
-    """Choose the rate with the best mean validation metric over the tuning seeds (protocol, section 3).
-
-    A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
-    of the grid is taken, and its final runs show what it does.
-
-    Returns:
-        The optimizer's entry of ``selections.json``.
-    """
-    runs = pd.DataFrame(
-        {
-            "rate": [spec.learning_rate for spec in specs],
-            "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
-            "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
-        }
-    )
-    # min_count: one diverged seed takes its rate out of the choice.
-    seeds = len(runs) // runs["rate"].nunique(dropna=False)
-    by_rate = runs.groupby("rate", dropna=False, sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
-    grid = [None if rate != rate else float(rate) for rate in by_rate.index]
-    goodness = by_rate["metric"].to_numpy() * (1 if higher_is_better else -1)
-    order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
-    chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
-    edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
-    plain = by_rate.astype(object).where(by_rate.notna(), None)
-    return {
-        "problem": problem,
-        "optimizer": entry.name,
-        "learning_rate": grid[chosen],
-        "grid": grid,
-        "val_metric": plain["metric"].tolist(),
-        "val_loss": plain["loss"].tolist(),
-        "edge": edge,
-        "neighbours": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
-        "tuning_seeds": sorted({spec.seed for spec in specs}),
-    }
 
 
 class Progress:

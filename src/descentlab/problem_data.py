@@ -1,0 +1,90 @@
+"""A problem as a job needs it: data, sealed and open, splits and initial weights by seed."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from descentlab.cache import source_digest
+from descentlab.config import parse_config
+from descentlab.engine import choose_mode, initial_variables
+from descentlab.plan import find_problem
+from descentlab.problems.base import Data, ProblemError, Split, split_data
+
+
+class ProblemData:
+    """A problem with its data, splits and initial weights, each made when it is first needed.
+
+    Args:
+        plan: the contents of plan.json.
+        name: the problem's name in the config.
+        device: what :func:`~descentlab.engine.configure_device` returned.
+    """
+
+    def __init__(self, plan: dict[str, Any], name: str, device: str) -> None:
+        self.config = parse_config(plan["config"], "plan").problem(name)
+        self.about = plan["problems"][name]
+        self.problem = find_problem(self.config)
+        self.device = device
+        self._splits: dict[int, Split] = {}
+        self._initial: dict[int, list[np.ndarray]] = {}
+        self._optima: dict[int, float] = {}
+
+    @cached_property
+    def mode(self) -> str:
+        """How epochs are compiled on this device."""
+        return choose_mode(self.problem.build_model(), self.device) if self.config.mode == "auto" else self.config.mode
+
+    @cached_property
+    def data(self) -> Data:
+        """All examples, test targets included: only final runs are given them.
+
+        Raises:
+            ProblemError: the data are not those that were planned with.
+        """
+        data = self.problem.load_data(self.config.data)
+        if data.hash() != self.about["data_hash"]:
+            raise ProblemError(
+                f"problem '{self.config.name}': the data must be those of plan.json (sha256 "
+                f"{self.about['data_hash'][:12]}…); received {data.hash()[:12]}…. Plan again"
+            )
+        return data
+
+    @cached_property
+    def sealed_data(self) -> Data:
+        """All examples with the test targets zeroed: what tuning runs are given."""
+        return self.data.sealed(self.split(0).test)
+
+    def split(self, seed: int) -> Split:
+        """The split of a seed."""
+        if seed not in self._splits:
+            batch_size, limit = self.about["batch_size"], self.config.train_examples
+            self._splits[seed] = split_data(self.problem, self.data, seed, batch_size, limit)
+        return self._splits[seed]
+
+    def initial(self, seed: int) -> list[np.ndarray]:
+        """The initial variables of a seed."""
+        if seed not in self._initial:
+            self._initial[seed] = initial_variables(self.problem, seed)
+        return self._initial[seed]
+
+    def optimum(self, seed: int) -> float:
+        """Least training loss plus penalty on a seed's training split; NaN where it is not known."""
+        if self.problem.optimum is None:
+            return math.nan
+        if seed not in self._optima:
+            train = self.split(seed).train
+            self._optima[seed] = self.problem.optimum(self.data.inputs()[0][train], self.data.y[train])
+        return self._optima[seed]
+
+    @cached_property
+    def source(self) -> str:
+        """Digest of the modules that define the problem: the reader's own file, and ours that it uses."""
+        problem = self.problem
+        parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
+        modules = {inspect.getmodule(part) for part in parts}
+        return source_digest(m.__name__ for m in modules if m is not None and not m.__name__.startswith("keras"))

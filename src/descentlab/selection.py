@@ -1,0 +1,52 @@
+"""The choice of a learning rate from tuning runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.optimizers import OptimizerEntry
+from descentlab.records import RunSpec
+
+
+def select_learning_rate(
+    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
+) -> dict[str, Any]:
+    """Choose the rate with the best mean validation metric over the tuning seeds (protocol, section 3).
+
+    A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
+    of the grid is taken, and its final runs show what it does.
+
+    Returns:
+        The optimizer's entry of ``selections.json``.
+    """
+    runs = pd.DataFrame(
+        {
+            "rate": [spec.learning_rate for spec in specs],
+            "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
+            "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
+        }
+    )
+    # min_count: one diverged seed takes its rate out of the choice.
+    seeds = len(runs) // runs["rate"].nunique(dropna=False)
+    by_rate = runs.groupby("rate", dropna=False, sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
+    grid = [None if rate != rate else float(rate) for rate in by_rate.index]
+    goodness = by_rate["metric"].to_numpy() * (1 if higher_is_better else -1)
+    order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
+    chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
+    edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
+    plain = by_rate.astype(object).where(by_rate.notna(), None)
+    return {
+        "problem": problem,
+        "optimizer": entry.name,
+        "learning_rate": grid[chosen],
+        "grid": grid,
+        "val_metric": plain["metric"].tolist(),
+        "val_loss": plain["loss"].tolist(),
+        "edge": edge,
+        "neighbours": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
+        "tuning_seeds": sorted({spec.seed for spec in specs}),
+    }
