@@ -172,7 +172,7 @@ def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pyt
     assert set(runs["status"]) == {"diverged"}
     assert runs["message"].str.fullmatch(r"training loss [\d.]+ above 0.5 after 0 updates").all()
     assert (runs["updates"] == 0).all()
-    assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.1
+    assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.3
     assert not (tmp_path / "e/models/exploding/sgd.keras").exists()
 
 
