@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import linecache
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +177,26 @@ def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pyt
     assert (runs["updates"] == 0).all()
     assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.3
     assert not (tmp_path / "e/models/exploding/sgd.keras").exists()
+
+
+def test_an_edit_of_the_readers_problem_makes_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    module = tmp_path / "edited_problem.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    sources = []
+    for bound in ("0.5", "0.25"):
+        module.write_text(
+            "from dataclasses import replace\n"
+            "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
+            f"PROBLEM = replace(LINEAR, name='edited', loss_bound={bound})\n"
+        )
+        monkeypatch.delitem(sys.modules, "edited_problem", raising=False)
+        importlib.invalidate_caches()
+        linecache.checkcache()
+        plan = planned(problems=["edited_problem:PROBLEM"], optimizers=["sgd"], arms=["default"])
+        sources.append(ProblemData(plan, "problem", device).source)
+    assert sources[0] != sources[1]
 
 
 def test_the_saved_model_is_the_best_final_run_by_validation(plan: dict[str, Any], tmp_path: Path, device: str) -> None:

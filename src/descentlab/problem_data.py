@@ -13,6 +13,7 @@ from descentlab.cache import source_digest
 from descentlab.config import parse_config
 from descentlab.engine import choose_mode, initial_variables
 from descentlab.plan import find_problem
+from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Data, ProblemError, Split, split_data
 
 
@@ -87,4 +88,8 @@ class ProblemData:
         problem = self.problem
         parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
         modules = {inspect.getmodule(part) for part in parts}
-        return source_digest(m.__name__ for m in modules if m is not None and not m.__name__.startswith("keras"))
+        names = {module.__name__ for module in modules if module is not None}
+        # The Problem may be put together elsewhere than its parts are defined.
+        where = self.config.problem.partition(":")[0]
+        names.add(BUILTIN_PROBLEMS[where].module if where in BUILTIN_PROBLEMS else where)
+        return source_digest(name for name in names if not name.startswith("keras"))
