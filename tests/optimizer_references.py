@@ -1,8 +1,8 @@
 """The optimizers' rules in NumPy, in double precision, each written from its paper's formulas or from the slides.
 
-Every function takes the starting weights and the gradients of successive updates, and returns the weights after each
-update. The gradients are fixed beforehand, so that a rule is all that a reference can get wrong. A keyword that no paper
-has stands for one place where Keras departs from the paper; its docstring names it.
+Every function takes the starting weights and the gradients of successive updates, and returns the weights after each.
+The gradients are fixed beforehand, so that a rule is all that a reference can get wrong. A keyword that no paper has
+stands for one place where Keras departs from the paper; its docstring names it.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def adam(
     """Kingma & Ba 2015, algorithm 1 (``hat`` False): θ −= α m̂ / (√v̂ + ε).
 
     ``hat``: the reordered form above their section 2.1, α_t = α √(1−β₂ᵗ)/(1−β₁ᵗ), θ −= α_t m / (√v + ε̂), as in Keras.
-    ``decay``: AdamW, Loshchilov & Hutter 2019, algorithm 2, line 12: η_t λ θ_{t−1} is subtracted too; Keras' rate is both
-    their α and their η_t.
+    ``decay``: AdamW, Loshchilov & Hutter 2019, algorithm 2, line 12: η_t λ θ_{t−1} is subtracted too; Keras' rate is
+    both their α and their η_t.
     """
     m, v = np.zeros(w.shape), np.zeros(w.shape)
     path = []
@@ -179,7 +179,7 @@ def adadelta(w: np.ndarray, gradients: Gradients, alpha: float, rho: float, eps:
 def adafactor(w: np.ndarray, gradients: Gradients, most: float) -> Weights:
     """Shazeer & Stern 2018, algorithms 4 (matrices) and 5 (vectors), with their proposed ε₁, ε₂, d and β̂₂.
 
-    ρ_t = min(``most``, 1/√t), and ``most`` is 1e-2 in the paper, the learning rate in Keras. R and C are sums, as there.
+    ρ_t = min(``most``, 1/√t); ``most`` is 1e-2 in the paper, the learning rate in Keras. R and C are sums, as there.
     """
     eps1, eps2, d = 1e-30, 1e-3, 1.0
     r, c, v = np.zeros(w.shape[:1]), np.zeros(w.shape[1:]), np.zeros(w.shape)
@@ -204,8 +204,8 @@ def ftrl(
     w: np.ndarray, gradients: Gradients, alpha: float, beta: float = 0.0, l1: float = 0.0, l2: float = 0.0,
     start: float = 0.0,
 ) -> Weights:  # fmt: skip
-    """McMahan et al. 2013, algorithm 1, per coordinate. There n begins at 0 (``start``) and the first weights follow from
-    z = 0, so they are 0; Keras meets whatever weights the model has."""
+    """McMahan et al. 2013, algorithm 1, per coordinate. There n begins at 0 (``start``), and the first weights follow
+    from z = 0, so they are 0; Keras meets whatever weights the model has."""
     z, n = np.zeros(w.shape), np.full(w.shape, start)
     path = []
     for g in gradients:
@@ -245,35 +245,6 @@ def lamb(
         step = (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps) + decay * w
         length = float(np.linalg.norm(w))
         w = w - alpha * (length / float(np.linalg.norm(step)) if length > 0 else 1.0) * step
-        path.append(w)
-    return path
-
-
-def orthogonalise(g: np.ndarray, iterations: int = 5) -> np.ndarray:
-    """Jordan et al. 2024: five Newton–Schulz iterations X ← aX + b(XXᵀ)X + c(XXᵀ)²X from G/‖G‖_F."""
-    wide = g.T if g.shape[0] > g.shape[1] else g
-    x = wide / (np.linalg.norm(wide) + 1e-7)
-    for _ in range(iterations):
-        gram = x @ x.T
-        x = 3.4445 * x - 4.7750 * (gram @ x) + 2.0315 * (gram @ gram @ x)
-    return x.T if g.shape[0] > g.shape[1] else x
-
-
-def muon(
-    w: np.ndarray, gradients: Gradients, alpha: float, mu: float, decay: float, scaled: bool = True
-) -> Weights:
-    """Jordan et al. 2024, with Nesterov's momentum: B = μB + G, W −= η NewtonSchulz5(G + μB).
-
-    ``scaled``: Liu et al. 2025, equation 4: the step times 0.2 √max(rows, columns), and decoupled decay.
-    """
-    b = np.zeros(w.shape)
-    path = []
-    for g in gradients:
-        b = mu * b + g
-        step = orthogonalise(g + mu * b)
-        if scaled:
-            step = 0.2 * np.sqrt(max(w.shape)) * step
-        w = w - alpha * (step + decay * w)
         path.append(w)
     return path
 

@@ -8,119 +8,33 @@ models drift apart within tens of updates. So bits are compared within one mode 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pytest
 from eager_training import train_eagerly
-
-from descentlab.config import OptimizerConfig
-from descentlab.engine import (
-    CHUNK,
-    Evaluation,
-    Trainer,
-    choose_mode,
-    chunked,
-    configure_device,
-    initial_variables,
-    state_variables,
+from tiny_training import (
+    ALL,
+    BATCH,
+    EPOCHS,
+    EVERY,
+    MODES,
+    TOLERANCE,
+    TRAIN,
+    UPDATES,
+    decayed_rates,
+    log_losses,
+    members,
+    optimizer_maker,
+    tiny_data,
+    tiny_model,
+    tiny_problem,
+    train_member,
 )
-from descentlab.optimizers import OPTIMIZERS, build, evaluation_weights
-from descentlab.problems.base import Data, Problem, ProblemError
+
+from descentlab.engine import Trainer, initial_variables, state_variables
+from descentlab.optimizers import OPTIMIZERS, evaluation_weights
 from descentlab.streams import data_order
 
 pytestmark = pytest.mark.usefixtures("device")
-
-TOLERANCE = 1e-5
-MODES = ("graph", "xla")
-EPOCHS, BATCH, UPDATES = 3, 8, 18
-TRAIN, EVERY = np.arange(48), np.arange(60)
-SLIDES_ADAGRAD = OptimizerConfig.model_validate(
-    {"optimizer": "descentlab.examples.slides_adagrad:SlidesAdaGrad", "learning_rate": None}
-).entry()
-
-
-def tiny_model() -> Any:
-    import keras
-
-    layers = [keras.Input((4,)), keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(3)]
-    return keras.Sequential(layers)
-
-
-@functools.cache
-def tiny_problem() -> Problem:
-    from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
-
-    return Problem("tiny", "tiny", tiny_model, lambda path: tiny_data(), CROSS_ENTROPY, ACCURACY)
-
-
-@functools.cache
-def tiny_data(examples: int = 60) -> Data:
-    """Points of three classes around three centres."""
-    generator = np.random.default_rng(0)
-    y = generator.integers(0, 3, examples).astype(np.int32)
-    x = generator.normal(size=(3, 4))[y] + 0.5 * generator.normal(size=(examples, 4))
-    return Data(x.astype(np.float32), y)
-
-
-def log_losses(weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cross-entropy of each example by the tiny model, in NumPy and double precision."""
-    w1, b1, w2, b2 = (w.astype(np.float64) for w in weights)
-    logits = np.tanh(x @ w1 + b1) @ w2 + b2
-    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(y)), y]
-
-
-def optimizer_maker(name: str) -> Callable[[], Any]:
-    known = OPTIMIZERS.get(name, SLIDES_ADAGRAD)
-    return lambda: build(known, "default", known.centre_learning_rate or float("nan"))
-
-
-def decayed_rates(name: str) -> np.ndarray:
-    """Another rate for each update, from the usual one towards zero."""
-    usual = OPTIMIZERS.get(name, SLIDES_ADAGRAD).centre_learning_rate or float("nan")
-    return (usual * (1 - np.arange(UPDATES) / UPDATES)).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Member:
-    """What one training left."""
-
-    evaluations: list[Evaluation]
-    weights: list[np.ndarray]
-    state: list[np.ndarray]
-
-    def bits(self) -> bytes:
-        losses = [array for e in self.evaluations for array in (e.loss, e.score)]
-        return b"".join(array.tobytes() for array in [*losses, *self.weights, *self.state])
-
-
-def train_member(trainer: Trainer, seed: int, rates: np.ndarray, evaluate_at: tuple[int, ...] = (0, 6, 12, 18)) -> Member:
-    order = data_order("tiny", seed, TRAIN, BATCH, EPOCHS)
-    initial = initial_variables(trainer.problem, seed)
-    evaluations = list(trainer.train(tiny_data(), initial, order, rates, list(evaluate_at), EVERY))
-    weights = [np.asarray(v) for v in trainer.model.variables]
-    return Member(evaluations, weights, [np.asarray(v) for v in state_variables(trainer.optimizer)])
-
-
-@functools.cache
-def members(name: str, mode: str) -> tuple[Trainer, list[Member]]:
-    """Seed 0 in a new trainer; seed 1; one that diverges; one that is given up; seed 0 again."""
-    trainer = Trainer(tiny_problem(), optimizer_maker(name), mode, has_learning_rate=name in OPTIMIZERS)
-    rates = decayed_rates(name)
-    trained = [train_member(trainer, 0, rates), train_member(trainer, 1, rates)]
-    train_member(trainer, 2, np.full(UPDATES, np.inf, np.float32) if name in OPTIMIZERS else rates)
-    order = data_order("tiny", 3, TRAIN, BATCH, EPOCHS)
-    given_up = trainer.train(tiny_data(), initial_variables(trainer.problem, 3), order, rates, [0, 6, 12, 18], EVERY)
-    next(given_up)
-    next(given_up)
-    given_up.close()
-    return trainer, [*trained, train_member(trainer, 0, rates)]
-
-
-ALL = [*OPTIMIZERS, "slides_adagrad"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -201,18 +115,6 @@ def test_agrees_with_fit(name: str) -> None:
         np.testing.assert_allclose(engine, fitted, rtol=0, atol=TOLERANCE)
 
 
-def test_losses_and_scores_are_those_of_evaluate() -> None:
-    trainer, (member, *_) = members("adam", "graph")
-    model = tiny_model()
-    model.set_weights(member.weights)
-    model.compile(loss=tiny_problem().loss, metrics=["accuracy"])
-    loss, accuracy = model.evaluate(tiny_data().x, tiny_data().y, verbose=0)
-    assert member.evaluations[-1].loss.mean() == pytest.approx(loss, abs=1e-6)
-    assert member.evaluations[-1].score.mean() == pytest.approx(accuracy, abs=1e-6)
-    assert set(np.unique(member.evaluations[-1].score)) <= {0.0, 1.0}
-    assert member.evaluations[-1].penalty == 0.0
-
-
 def test_full_batch_repeats_its_one_row() -> None:
     order = data_order("tiny", 0, TRAIN, 0, EPOCHS)
     assert order.shape == (1, 48)
@@ -225,95 +127,3 @@ def test_full_batch_repeats_its_one_row() -> None:
     )
     for variable, eager in zip(trainer.model.variables, path[-1], strict=True):
         np.testing.assert_allclose(variable, eager, rtol=0, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_evaluates_any_number_of_examples_in_their_order(mode: str) -> None:
-    """More than a chunk, not a multiple of it, at the end another set than before, and other data by one trainer."""
-    data = tiny_data(1100)
-    initial = initial_variables(tiny_problem(), 0)
-    order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
-    trainer = Trainer(tiny_problem(), optimizer_maker("sgd"), mode)
-    during, last = np.array([3, 1, 1000, 7]), np.random.default_rng(1).permutation(1100)
-    first, second = trainer.train(data, initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during, last)
-    np.testing.assert_allclose(first.loss, log_losses(initial, data.x[during], data.y[during]), atol=TOLERANCE)
-    weights = [np.asarray(v) for v in trainer.model.variables]
-    np.testing.assert_allclose(second.loss, log_losses(weights, data.x[last], data.y[last]), atol=TOLERANCE)
-    few = list(trainer.train(tiny_data(), initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during % 60, last % 60))
-    np.testing.assert_allclose(
-        few[0].loss, log_losses(initial, tiny_data().x[during % 60], tiny_data().y[during % 60]), atol=TOLERANCE
-    )
-
-
-@pytest.mark.parametrize(("examples", "shape"), [(1, (1, 1)), (512, (1, 512)), (513, (2, 512)), (1100, (3, 512))])
-def test_chunks_hold_every_index_and_pad_with_the_first(examples: int, shape: tuple[int, int]) -> None:
-    indices = np.arange(7, 7 + examples)
-    rows = chunked(indices)
-    assert (rows.shape, rows.dtype, CHUNK) == (shape, np.int32, 512)
-    np.testing.assert_array_equal(rows.ravel()[:examples], indices)
-    assert set(rows.ravel()[examples:]) <= {7}
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_state_bytes_per_parameter(name: str) -> None:
-    """As the table says (4 bytes a slot); Adafactor and Muon by the shapes (4, 5), (5,), (5, 3), (3,)."""
-    trainer, _ = members(name, "graph")
-    assert trainer.parameters == 43
-    slots = OPTIMIZERS[name].state_slots if name in OPTIMIZERS else 1
-    shaped = {"adafactor": 4 * (43 + 4 + 5 + 5 + 3) / 43, "muon": 4 * (35 + 2 * 8) / 43}
-    assert trainer.state_bytes_per_parameter == (shaped[name] if slots is None else 4 * slots)
-
-
-def test_evaluated_model_of_schedule_free_holds_the_average() -> None:
-    trainer, _ = members("schedule_free_adamw", "graph")
-    member = train_member(trainer, 0, decayed_rates("schedule_free_adamw"))
-    z = [np.asarray(v) for v in trainer.optimizer._momentums]
-    model = trainer.evaluated_model()
-    averaged = [np.asarray(v) for v in model.trainable_variables]
-    for y, x, momentum in zip(member.weights, averaged, z, strict=True):
-        np.testing.assert_allclose(y, 0.1 * momentum + 0.9 * x, atol=1e-6)
-        assert np.max(np.abs(x - y)) > 1e-4
-    np.testing.assert_allclose(
-        member.evaluations[-1].loss, log_losses(averaged, tiny_data().x, tiny_data().y), atol=TOLERANCE
-    )
-
-
-def test_evaluated_model_of_the_others_is_the_trained_one() -> None:
-    trainer, _ = members("adam", "graph")
-    member = train_member(trainer, 0, decayed_rates("adam"))
-    evaluated = [np.asarray(v).tobytes() for v in trainer.evaluated_model().variables]
-    assert evaluated == [w.tobytes() for w in member.weights]
-
-
-def test_compilation_is_timed_and_kept_out_of_training() -> None:
-    trainer = Trainer(tiny_problem(), optimizer_maker("sgd"), "xla")
-    member = train_member(trainer, 0, decayed_rates("sgd"))
-    assert trainer.compile_seconds > 0.1
-    assert 0 < member.evaluations[-1].train_seconds < trainer.compile_seconds / 2
-    compiled = trainer.compile_seconds
-    train_member(trainer, 1, decayed_rates("sgd"))
-    assert trainer.compile_seconds == compiled
-
-
-def test_initial_variables_by_seed() -> None:
-    first, same, other = (initial_variables(tiny_problem(), seed) for seed in (4, 4, 5))
-    assert [v.tobytes() for v in first] == [v.tobytes() for v in same]
-    assert first[0].tobytes() != other[0].tobytes()
-
-
-def test_mode_by_model_and_device() -> None:
-    import keras
-
-    convolution = keras.Sequential([keras.Input((4, 1)), keras.Sequential([keras.layers.Conv1D(2, 3)])])
-    assert choose_mode(tiny_model(), "CPU") == "xla"
-    assert choose_mode(convolution, "CPU") == "graph"
-    assert choose_mode(convolution, "NVIDIA H200") == "xla"
-
-
-def test_device_needs_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    import keras
-
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ProblemError) as caught:
-        configure_device()
-    assert str(caught.value) == "Keras must run on TensorFlow; received KERAS_BACKEND=jax"

@@ -250,7 +250,7 @@ def test_an_import_path_to_a_function_of_any_hyperparameter(monkeypatch: pytest.
     import keras
 
     module = types.ModuleType("reader_optimizers")
-    module.__dict__["make"] = lambda learning_rate, **rest: keras.optimizers.SGD(learning_rate, momentum=rest["friction"])
+    module.__dict__["make"] = lambda learning_rate, **rest: keras.optimizers.SGD(learning_rate, rest["friction"])
     module.__dict__["ragged"] = lambda learning_rate: int("one\n  two")
     monkeypatch.setitem(sys.modules, "reader_optimizers", module)
     made = build(entry("reader_optimizers:make", {"friction": 0.5}), "default", 0.25)
@@ -290,8 +290,8 @@ def test_import_object_suggests_the_nearest_name(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(OptimizerError) as caught:
         import_object("reader_module:Adamnt", "here")
     assert str(caught.value) == (
-        "here: an import path is 'package.module:name'; module 'reader_module' has no 'Adamnt', did you mean 'Adamant'? "
-        "It has: Adamant, other"
+        "here: an import path is 'package.module:name'; module 'reader_module' has no 'Adamnt', did you mean "
+        "'Adamant'? It has: Adamant, other"
     )
 
 

@@ -87,8 +87,8 @@ def test_check_table_refuses_other_columns() -> None:
     with pytest.raises(TableError) as caught:
         check_table(table().drop(columns="run_id"), EXAMPLES, "here")
     assert str(caught.value) == (
-        "here: a table must have the declared columns; missing: ['run_id'], unknown: none; valid: ['run_id', 'example', "
-        "'score']"
+        "here: a table must have the declared columns; missing: ['run_id'], unknown: none; valid: ['run_id', "
+        "'example', 'score']"
     )
 
 
@@ -116,8 +116,8 @@ def test_reading_checks_too(tmp_path: Path) -> None:
     with pytest.raises(TableError) as caught:
         read_table(path, EXAMPLES)
     assert str(caught.value) == (
-        f"{path}: a table must have the declared columns; missing: ['score'], unknown: none; valid: ['run_id', 'example', "
-        "'score']"
+        f"{path}: a table must have the declared columns; missing: ['score'], unknown: none; valid: ['run_id', "
+        "'example', 'score']"
     )
 
 

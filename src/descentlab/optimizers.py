@@ -151,7 +151,8 @@ def resolve_factory(entry: OptimizerEntry) -> Any:
         factory = import_object(entry.factory, where)
         if not callable(factory):
             raise OptimizerError(
-                f"{where}: an import path must name a class or function; '{entry.factory}' is a {type(factory).__name__}"
+                f"{where}: an import path must name a class or function; '{entry.factory}' is a "
+                f"{type(factory).__name__}"
             )
         return factory
     import keras
