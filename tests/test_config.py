@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_cases import BASE, optimizer, parsed, problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config_cases import BASE, optimizer, parsed, problem
 from descentlab.config import Config, ConfigError, load_config, parse_config, snake_case, table_entry
 from descentlab.optimizers import OPTIMIZERS
 

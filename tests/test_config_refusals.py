@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import pytest
-from config_cases import BASE, optimizer, parsed, problem, refusal, refusal_of
 
+from config_cases import BASE, optimizer, parsed, problem, refusal, refusal_of
 from descentlab.optimizers import OptimizerError, build
 
 PROBLEMS = "linear_regression, logistic_regression, slides_mlp, mlp, digits_cnn, slides_cnn"

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from descentlab.engine import Trainer, initial_variables, state_variables
+from descentlab.optimizers import OPTIMIZERS, evaluation_weights
+from descentlab.streams import data_order
 from eager_training import train_eagerly
 from tiny_training import (
     ALL,
@@ -29,10 +33,6 @@ from tiny_training import (
     tiny_problem,
     train_member,
 )
-
-from descentlab.engine import Trainer, initial_variables, state_variables
-from descentlab.optimizers import OPTIMIZERS, evaluation_weights
-from descentlab.streams import data_order
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from descentlab.engine import CHUNK, Trainer, choose_mode, chunked, configure_device, initial_variables
+from descentlab.optimizers import OPTIMIZERS
+from descentlab.problems.base import ProblemError
+from descentlab.streams import data_order
 from tiny_training import (
     ALL,
     BATCH,
@@ -21,11 +26,6 @@ from tiny_training import (
     tiny_problem,
     train_member,
 )
-
-from descentlab.engine import CHUNK, Trainer, choose_mode, chunked, configure_device, initial_variables
-from descentlab.optimizers import OPTIMIZERS
-from descentlab.problems.base import ProblemError
-from descentlab.streams import data_order
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eager_training import train_eagerly
 
 from descentlab.engine import Trainer, initial_variables, training_loss
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.streams import data_order, stream_seed
+from eager_training import train_eagerly
 
 pytestmark = pytest.mark.usefixtures("device")
 

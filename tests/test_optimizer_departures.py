@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optimizer_references as rules
 import pytest
+
+import optimizer_references as rules
+from descentlab.optimizers import evaluation_weights
 from muon_reference import muon
 from optimizer_trials import (
     MATRIX,
@@ -18,8 +20,6 @@ from optimizer_trials import (
     distance,
     trained,
 )
-
-from descentlab.optimizers import evaluation_weights
 
 pytestmark = pytest.mark.usefixtures("device")
 

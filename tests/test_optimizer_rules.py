@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import optimizer_references as rules
 import pytest
-from muon_reference import muon
-from optimizer_trials import BOTH, TOLERANCE, amsgrad_rates, distance, trained
 
+import optimizer_references as rules
 from descentlab.config import OptimizerConfig
 from descentlab.optimizers import OPTIMIZERS, build
+from muon_reference import muon
+from optimizer_trials import BOTH, TOLERANCE, amsgrad_rates, distance, trained
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -35,6 +35,6 @@ BUILTIN_PROBLEMS: Mapping[str, Builtin] = MappingProxyType(
 )
 
 
-def builtin_problem(name: str):  # noqa: ANN201 - naming the type would import NumPy while the workflow is parsed
+def builtin_problem(name: str):
     """The built-in :class:`~descentlab.problems.base.Problem` of that name."""
     return importlib.import_module(BUILTIN_PROBLEMS[name].module).PROBLEM

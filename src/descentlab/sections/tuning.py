@@ -14,7 +14,17 @@ from descentlab.plotting import (
     optimizer_marker,
     use_log_scale,
 )
-from descentlab.sections.blocks import Evidence, Figure, Paragraph, Section, Table, joined, number, optimizer_title, present
+from descentlab.sections.blocks import (
+    Evidence,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
 
 
 def sensitivity(evidence: Evidence) -> Section | None:

@@ -1,0 +1,1 @@
+"""How fast the engine is, each figure a ratio to the plain way, measured side by side in one run."""

@@ -1,0 +1,173 @@
+"""The compiled engine against ``model.fit``: same weights, batches and validation, one thread, one process.
+
+Both report loss and metric of the validation split after every epoch, and both are warm: what they compile is timed
+apart. ``fit`` gets its fastest plain form: arrays gathered beforehand in the order of the batches, no shuffling, no
+output, validation in batches as large as the engine's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from descentlab.engine import CHUNK, Trainer, choose_mode, initial_variables, state_variables
+from descentlab.problems.base import Data, Problem, Split, split_data
+from descentlab.streams import data_order
+
+LEARNING_RATE = 1e-3
+SEED = 0
+
+
+class DisagreementError(RuntimeError):
+    """Engine and ``fit`` did not train the same: their times can't be compared."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to time.
+
+    Attributes:
+        problem: model, data and loss.
+        data: the problem's data.
+        goal: ratio to reach.
+        fit_epochs: epochs that ``fit`` trains in a repeat.
+        engine_epochs: the same for the engine, which needs more of them for a clock to see; times are compared by epoch.
+        train_examples: train on this many only; None for all.
+        tolerance: how far the validation losses may lie apart at the end of ``fit_epochs`` (the modes round otherwise).
+    """
+
+    problem: Problem
+    data: Data
+    goal: float
+    fit_epochs: int
+    engine_epochs: int
+    train_examples: int | None = None
+    tolerance: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one epoch with its validation, one value a repeat, shape (repeats,); lower is better."""
+
+    name: str
+    goal: float
+    updates_per_epoch: int
+    fit_epochs: int
+    engine_epochs: int
+    fit_seconds: np.ndarray
+    engine_seconds: np.ndarray
+    fit_warm_up_seconds: float
+    engine_warm_up_seconds: float
+    loss_difference: float
+    mode: str
+
+    @property
+    def ratios(self) -> np.ndarray:
+        """``fit`` by engine, one value a repeat; higher is better for the engine."""
+        return self.fit_seconds / self.engine_seconds
+
+
+def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple[float, list[float]]], float]:
+    """A function that trains ``engine_epochs`` once (seconds of an epoch, validation losses), and its warm-up seconds."""
+    import keras
+
+    begun = time.perf_counter()
+    problem = case.problem
+    trainer = Trainer(problem, lambda: keras.optimizers.Adam(LEARNING_RATE), mode)
+    initial = initial_variables(problem, SEED)
+    order = data_order(problem.name, SEED, split.train, problem.batch_size, case.engine_epochs)
+    per_epoch = len(split.train) // problem.batch_size
+    rates = np.full(len(order), LEARNING_RATE, np.float32)
+    evaluate_at = [per_epoch * epoch for epoch in range(1, case.engine_epochs + 1)]
+
+    def train() -> tuple[float, list[float]]:
+        begun = time.perf_counter()
+        evaluations = list(trainer.train(case.data, initial, order, rates, evaluate_at, split.val))
+        seconds = time.perf_counter() - begun
+        losses = [float(e.loss.mean(dtype=np.float64)) + e.penalty for e in evaluations]
+        return seconds / case.engine_epochs, losses
+
+    train()
+    return train, time.perf_counter() - begun
+
+
+def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[float]]], float]:
+    """The same for ``model.fit`` over ``fit_epochs``."""
+    import keras
+
+    begun = time.perf_counter()
+    problem, data = case.problem, case.data
+    model = problem.build_model()
+    model.compile(
+        optimizer=keras.optimizers.Adam(LEARNING_RATE),
+        loss=problem.loss,
+        metrics=[keras.metrics.MeanMetricWrapper(problem.metric.per_example, name="metric")],
+    )
+    optimizer: Any = model.optimizer
+    optimizer.build(model.trainable_variables)
+    initial = initial_variables(problem, SEED)
+    fresh = [np.asarray(variable) for variable in state_variables(optimizer)]
+    order = data_order(problem.name, SEED, split.train, problem.batch_size, case.fit_epochs)
+    in_order = order.ravel()
+    x, y = data.x[in_order], data.y[in_order]
+    validation = data.x[split.val], data.y[split.val]
+
+    def train() -> tuple[float, list[float]]:
+        for variable, value in zip(model.variables, initial, strict=True):
+            variable.assign(value)
+        for variable, value in zip(state_variables(optimizer), fresh, strict=True):
+            variable.assign(value)
+        begun = time.perf_counter()
+        # steps_per_epoch: the arrays hold all epochs, and each epoch goes on where the last one ended.
+        history = model.fit(
+            x, y, batch_size=problem.batch_size, epochs=case.fit_epochs, shuffle=False, verbose=0,
+            steps_per_epoch=len(split.train) // problem.batch_size, validation_data=validation,
+            validation_batch_size=min(CHUNK, len(split.val)),
+        )  # fmt: skip
+        return (time.perf_counter() - begun) / case.fit_epochs, history.history["val_loss"]
+
+    train()
+    return train, time.perf_counter() - begun
+
+
+def compare_with_fit(case: Case, repeats: int) -> Timing:
+    """Time both, alternating, ``repeats`` times each.
+
+    Raises:
+        DisagreementError: their validation losses lie further apart than ``case.tolerance``.
+    """
+    problem = case.problem
+    split = split_data(problem, case.data, SEED, problem.batch_size, case.train_examples)
+    mode = choose_mode(problem.build_model(), "CPU")
+    engine, engine_warm_up = time_engine(case, split, mode)
+    fit, fit_warm_up = time_fit(case, split)
+    engine_seconds, fit_seconds, difference = [], [], 0.0
+    for repeat in range(repeats):
+        order = [(engine, engine_seconds), (fit, fit_seconds)]
+        losses = {}
+        for train, seconds in order if repeat % 2 == 0 else reversed(order):
+            taken, losses[train] = train()
+            seconds.append(taken)
+        difference = max(difference, abs(losses[engine][case.fit_epochs - 1] - losses[fit][-1]))
+    if difference > case.tolerance:
+        raise DisagreementError(
+            f"{problem.name}: validation losses of engine and fit after {case.fit_epochs} epochs must agree within "
+            f"{case.tolerance:g}; they differ by {difference:g}"
+        )
+    return Timing(
+        name=problem.name,
+        goal=case.goal,
+        updates_per_epoch=len(split.train) // problem.batch_size,
+        fit_epochs=case.fit_epochs,
+        engine_epochs=case.engine_epochs,
+        fit_seconds=np.array(fit_seconds),
+        engine_seconds=np.array(engine_seconds),
+        fit_warm_up_seconds=fit_warm_up,
+        engine_warm_up_seconds=engine_warm_up,
+        loss_difference=difference,
+        mode=mode,
+    )
