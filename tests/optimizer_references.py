@@ -204,8 +204,11 @@ def ftrl(
     w: np.ndarray, gradients: Gradients, alpha: float, beta: float = 0.0, l1: float = 0.0, l2: float = 0.0,
     start: float = 0.0,
 ) -> Weights:  # fmt: skip
-    """McMahan et al. 2013, algorithm 1, per coordinate. There n begins at 0 (``start``), and the first weights follow
-    from z = 0, so they are 0; Keras meets whatever weights the model has."""
+    """McMahan et al. 2013, algorithm 1, per coordinate.
+
+    There n begins at 0 (``start``), and the first weights follow from z = 0, so they are 0; Keras meets whatever
+    weights the model has.
+    """
     z, n = np.zeros(w.shape), np.full(w.shape, start)
     path = []
     for g in gradients:

@@ -157,8 +157,11 @@ def test_adafactor_is_the_papers_at_a_rate_of_a_hundredth() -> None:
 
 
 def test_adafactor_gives_nan_where_a_row_and_a_column_had_no_gradient() -> None:
-    """ε₁ = 1e-30 is all that the row's and the column's means hold; their product is below single precision's least
-    number, and 0/√0 is NaN. In double precision the formula leaves those weights alone."""
+    """ε₁ = 1e-30 is all that the row's and the column's means hold.
+
+    Their product is below single precision's least number, and 0/√0 is NaN. In double precision the formula leaves
+    those weights alone.
+    """
     gradient = MATRIX_GRADIENTS[0].copy()
     gradient[0], gradient[:, 0] = 0, 0
     path, _ = trained(keras_optimizer("Adafactor", learning_rate=0.01), MATRIX, [gradient])
@@ -221,8 +224,10 @@ def test_schedule_free_is_the_papers_at_the_first_update_and_where_beta_1_is_one
 
 
 def test_schedule_free_recovers_the_average_with_the_wrong_z() -> None:
-    """Keras 3.15 remembers ``momentum.value`` before it updates momentum. On TensorFlow that is the variable, not its
-    value, so x is recovered from y with the new z, and is no average of the z's any more.
+    """Keras 3.15 remembers ``momentum.value`` before it updates momentum.
+
+    On TensorFlow that is the variable, not its value, so x is recovered from y with the new z, and is no average of the
+    z's any more.
 
     When this test fails Keras has mended it: then ``keras_recovery`` can go.
     """

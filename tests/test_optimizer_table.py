@@ -202,7 +202,7 @@ def test_evaluation_weights_are_those_trained_but_for_schedule_free() -> None:
 
 
 def test_evaluation_weights_solve_for_the_average() -> None:
-    """y = (1 − β₁) z + β₁ x with x = (1, 2), z = (3, −1) and β₁ = 0.9 is y = (1.2, 1.7)."""
+    """By hand: y = (1 − β₁) z + β₁ x with x = (1, 2), z = (3, −1) and β₁ = 0.9 is y = (1.2, 1.7)."""
     import keras
 
     optimizer = build(OPTIMIZERS["schedule_free_adamw"], "default", 0.01)

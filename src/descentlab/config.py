@@ -208,10 +208,12 @@ class SeedsConfig(_Model):
 
     @property
     def final_seeds(self) -> list[int]:
+        """Seeds of the runs that count."""
         return list(range(self.final))
 
     @property
     def tuning_seeds(self) -> list[int]:
+        """Seeds of the runs that choose the learning rate."""
         return list(range(1000, 1000 + self.tuning))
 
 
@@ -384,7 +386,9 @@ def check_folders(experiment: str) -> None:
     for folder in (Path("results", experiment), Path("reports", experiment)):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         if not existing.is_dir():
-            raise ConfigError(f"{folder}: results and reports need a folder that can be written to; '{existing}' is a file")
+            raise ConfigError(
+                f"{folder}: results and reports need a folder that can be written to; '{existing}' is a file"
+            )
         if not os.access(existing, os.W_OK | os.X_OK):
             raise ConfigError(
                 f"{folder}: results and reports need a folder that can be written to; '{existing}' can't be"

@@ -170,7 +170,7 @@ def _cut(
     from sklearn.model_selection import train_test_split
 
     try:
-        return train_test_split(
+        one, other = train_test_split(
             indices,
             train_size=first,
             test_size=second,
@@ -182,6 +182,7 @@ def _cut(
             f"problem '{problem.name}': {len(indices)} examples can't be split into {first} and {second}"
             f"{' with equal shares of the classes' if problem.stratified else ''}: {str(error).splitlines()[0]}"
         ) from error
+    return np.asarray(one), np.asarray(other)
 
 
 def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_examples: int | None = None) -> Split:
