@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engine_against_fit import Case, Timing, compare_with_fit
-from descentlab.engine import configure_device
+from descentlab.device import configure_device
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.engine import CHUNK, Trainer, choose_mode, initial_variables, state_variables
+from descentlab.device import choose_mode
+from descentlab.engine import CHUNK, Trainer, initial_variables, state_variables
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.streams import data_order
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config_cases import BASE, optimizer, parsed, problem
-from descentlab.config import Config, ConfigError, load_config, parse_config, snake_case, table_entry
+from descentlab.config import Config, ConfigError, load_config, parse_config
+from descentlab.config_entries import snake_case, table_entry
 from descentlab.optimizers import OPTIMIZERS
 
 SLIDES_ADAGRAD = "descentlab.examples.slides_adagrad:SlidesAdaGrad"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.engine import CHUNK, Trainer, choose_mode, chunked, configure_device, initial_variables
+from descentlab.device import choose_mode, configure_device
+from descentlab.engine import CHUNK, Trainer, chunked, initial_variables
 from descentlab.optimizers import OPTIMIZERS
 from descentlab.problems.base import ProblemError
 from descentlab.streams import data_order

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import optimizer_references as rules
-from descentlab.config import OptimizerConfig
+from descentlab.config_entries import OptimizerConfig
 from descentlab.optimizers import OPTIMIZERS, build
 from muon_reference import muon
 from optimizer_trials import BOTH, TOLERANCE, amsgrad_rates, distance, trained

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.config import OptimizerConfig
+from descentlab.config_entries import OptimizerConfig
 from descentlab.optimizers import (
     EXCLUDED,
     OPTIMIZERS,

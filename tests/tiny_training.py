@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.config import OptimizerConfig
+from descentlab.config_entries import OptimizerConfig
 from descentlab.engine import Evaluation, Trainer, initial_variables, state_variables
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, ConfigError, ProblemConfig, parse_config
+from descentlab.config import Config, ConfigError, parse_config
+from descentlab.config_entries import ProblemConfig
 from descentlab.optimizers import (
     OptimizerEntry,
     OptimizerError,
@@ -88,7 +89,8 @@ def make_plan(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
     """
-    from descentlab.engine import check_trainable, choose_mode, configure_device
+    from descentlab.device import choose_mode, configure_device
+    from descentlab.engine import check_trainable
     from descentlab.problems.base import ProblemError, split_data
 
     device = configure_device()

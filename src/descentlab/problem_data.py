@@ -11,7 +11,8 @@ import numpy as np
 
 from descentlab.cache import source_digest
 from descentlab.config import parse_config
-from descentlab.engine import choose_mode, initial_variables
+from descentlab.device import choose_mode
+from descentlab.engine import initial_variables
 from descentlab.plan import find_problem
 from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Data, ProblemError, Split, split_data

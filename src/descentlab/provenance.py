@@ -16,12 +16,12 @@ PACKAGE = Path(__file__).parent
 
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
-    "plan": ("plan.py", "config.py", "optimizers.py", "problems", "engine.py"),
+    "plan": ("plan.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
     "train": (
-        "train.py", "problem_data.py", "run_record.py", "selection.py", "engine.py", "schedules.py", "streams.py",
+        "train.py", "problem_data.py", "run_record.py", "selection.py", "engine.py", "device.py", "schedules.py", "streams.py",
         "cache.py", "optimizers.py", "problems", "records.py",
     ),
-    "track": ("track.py", "records.py", "stats.py"),
+    "track": ("track.py", "mlflow_store.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "plan.py"),
     "compare": ("compare.py", "comparison_tables.py", "answers.py", "stats.py"),
     "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),

@@ -18,7 +18,8 @@ import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
 from descentlab.config import parse_config
-from descentlab.engine import Trainer, configure_device
+from descentlab.device import configure_device
+from descentlab.engine import Trainer
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
 from descentlab.plan import entries_of, final_runs, runs_per_optimizer, tuning_runs
 from descentlab.problem_data import ProblemData
@@ -30,7 +31,7 @@ from descentlab.streams import data_order
 
 PROGRESS_SECONDS = 5.0
 DECISIVE_MODULES = (
-    "descentlab.cache", "descentlab.engine", "descentlab.problem_data", "descentlab.problems.base",
+    "descentlab.cache", "descentlab.device", "descentlab.engine", "descentlab.problem_data", "descentlab.problems.base",
     "descentlab.run_record", "descentlab.schedules", "descentlab.streams", "descentlab.train",
 )  # fmt: skip
 
