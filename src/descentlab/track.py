@@ -1,53 +1,46 @@
 """Histories into MLflow: one MLflow run for each run, exactly once, however often it is called.
 
-The files are the record, MLflow is a view of them. A run is known by the tag ``descentlab.run_id``; it is complete when
-``descentlab.digest`` equals the digest in the files, which is written last. Time stamps come from the files, so logging
-the same value again adds no row.
+The files are the record, MLflow is a view of them. Here stands what is logged; :mod:`descentlab.mlflow_store` logs it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import math
-import os
-import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from descentlab.compare import find_targets
+from descentlab.mlflow_store import (
+    NOTE,
+    RUN_ID,
+    Entry,
+    TrackError,
+    clear_artifacts,
+    create_store,
+    find_experiment,
+    find_runs,
+    open_store,
+    put_run,
+)
 from descentlab.records import HISTORY, RUNS, SPLITS, read_table
 from descentlab.stats import t_interval, updates_to_target
 
-DATABASE = Path("results/mlflow.db")
-ARTIFACTS = Path("results/mlflow-artifacts")
-MOST_METRICS = 1000  # MLflow's limits for one batch
-RUN_ID, DIGEST, KIND = "descentlab.run_id", "descentlab.digest", "descentlab.kind"
+__all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
+
+KIND = "descentlab.kind"  # run, parent or report
+SOURCE = {"mlflow.source.name": "descentlab", "mlflow.source.type": "LOCAL"}
 FOLLOW_SECONDS = 5.0
-
-
-class TrackError(RuntimeError):
-    """MLflow could not be reached or would not take what was logged; the files are untouched."""
 
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What one call did with a problem's runs."""
+    """What one call did with a problem's runs; their parents are not counted."""
 
     problem: str
     known: int
@@ -61,54 +54,16 @@ class TrackSummary:
         )
 
 
-def store_uri(uri: str | None) -> str:
-    """The tracking store: the config's, else MLFLOW_TRACKING_URI, else the database in results."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+def read_plan(results: Path) -> dict[str, Any]:
+    """The contents of plan.json."""
+    return json.loads((results / "plan.json").read_text(encoding="utf-8"))
 
 
-@contextlib.contextmanager
-def open_store(uri: str | None) -> Iterator[MlflowClient]:
-    """A client, with a lock against other writers of this machine where the store is a database file.
-
-    Raises:
-        TrackError: in one line, whatever MLflow raised.
-    """
-    where = store_uri(uri)
-    try:
-        with contextlib.ExitStack() as stack:
-            if where.startswith("sqlite:///"):
-                path = Path(where.removeprefix("sqlite:///"))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield MlflowClient(where)
-    except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise TrackError(
-            f"MLflow at {where} must take what is logged; it answered {type(error).__name__}: {reason[:300]}. Results "
-            "are safe in their files: track again when it is back"
-        ) from error
-
-
-def create_store(uri: str | None) -> None:
-    """Create the database with its schema, readable while it is written to (WAL); a server is left alone."""
-    where = store_uri(uri)
-    with open_store(uri) as client:
-        client.search_experiments(max_results=1)
-        if where.startswith("sqlite:///"):
-            with contextlib.closing(sqlite3.connect(where.removeprefix("sqlite:///"))) as database:
-                database.execute("PRAGMA journal_mode=WAL")
-
-
-def find_experiment(client: MlflowClient, uri: str | None, plan: dict[str, Any]) -> str:
-    """The id of the experiment, made with its description where it is new."""
-    name = plan["config"]["experiment"]
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    # A server decides itself where artifacts go.
-    location = None if store_uri(uri).startswith("http") else (ARTIFACTS / name).resolve().as_uri()
-    return client.create_experiment(name, location, tags={"mlflow.note.content": describe_experiment(plan)})
+def finished_jobs(results: Path, plan: dict[str, Any], problem: str) -> list[Path]:
+    """The histories of a problem's jobs that have ended (a job writes its history last)."""
+    folder = results / "train" / problem
+    paths = [folder / f"{job}.history.parquet" for job in range(len(plan["jobs"][problem]))]
+    return [path for path in paths if path.exists()]
 
 
 def describe_experiment(plan: dict[str, Any]) -> str:
@@ -119,83 +74,58 @@ def describe_experiment(plan: dict[str, Any]) -> str:
         f"on {problems}.\n\n"
         "- One parent run for each problem and optimizer, named `problem / optimizer`: means over final seeds with the "
         "ends of their 95 % intervals. Its children are the single trainings.\n"
-        "- Group or filter by the tags `problem`, `optimizer`, `arm` (default or tuned), `phase` (tuning, final, "
-        "neighbour), `seed`, `status`. For example: `tags.phase = 'final' and tags.arm = 'tuned' and tags.problem = "
-        f"'{next(iter(plan['problems']))}'`.\n"
-        "- Curves have updates as steps; `epoch`, `examples` and `train_seconds` are metrics to plot against.\n"
-        f"- The report is an artifact of the run with the tag `{KIND} = 'report'`."
+        f"- Only the parents: `tags.{KIND} = 'parent'`. Only the runs that count: `tags.phase = 'final' and tags.arm = "
+        f"'tuned' and tags.problem = '{next(iter(plan['problems']))}'`. Tags to group or filter by: `problem`, "
+        "`optimizer`, `arm` (default or tuned), `phase` (tuning, final, neighbour), `learning_rate`, `seed`, "
+        "`status`.\n"
+        "- A run that diverged has MLflow's status *failed* and the tag `status = 'diverged'`.\n"
+        "- Metrics under `curve/` have updates as steps; `curve/epoch`, `curve/examples` and `curve/train_seconds` "
+        "are the other axes to plot against. The other metrics are values at the end (`test_…`, `val_…`, `train_…`), "
+        "at the best validation epoch (`best_…`), and updates until a target loss.\n"
+        f"- The report is an artifact of the run `tags.{KIND} = 'report'`."
     )
 
 
 def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: bool = False) -> TrackSummary:
-    """Log the runs of a problem that the store lacks.
+    """Make the store hold the runs of a problem, as the files of its finished jobs have them, and no others.
 
     Args:
         results: ``results/<experiment>``, with its plan.json and the problem's tables.
         problem: name in the config.
-        uri: store; None for the default (:func:`store_uri`).
+        uri: store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
         tuning_curves: log the curves of tuning runs too, not only their final values.
 
     Raises:
         TrackError: the store is away.
     """
-    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
-    # A job writes its history last.
-    histories = sorted((results / "train" / problem).glob("*.history.parquet"))
+    plan = read_plan(results)
+    histories = finished_jobs(results, plan, problem)
     if not histories:
         return TrackSummary(problem, 0, 0, 0)
+    whole = len(histories) == len(plan["jobs"][problem])
     jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
     curves = {str(run_id): curve for run_id, curve in history.groupby("run_id", sort=False)}
-    finals = runs[runs["phase"] == "final"]
-    targets = find_targets(finals, history, plan["config"]["report"]["reference"])
+    # Of some jobs alone the targets could still change.
+    reference = plan["config"]["report"]["reference"]
+    targets = find_targets(runs.query("phase == 'final'"), history, reference) if whole else {}
+    done = {"known": 0, "logged": 0, "replaced": 0}
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan)
-        existing, removed = existing_runs(client, experiment, problem)
-        parents = {
-            str(optimizer): upsert_parent(client, experiment, plan, problem, str(optimizer), group, existing)
-            for optimizer, group in runs.groupby("optimizer", sort=False)
-        }
-        known = 0
-        for row in runs.to_dict("records"):
-            found = existing.get(row["run_id"])
-            if found is not None and found.data.tags.get(DIGEST) == row["digest"]:
-                known += 1
-                continue
-            if found is not None and found.data.tags.get("descentlab.started") != row["digest"]:
-                client.delete_run(found.info.run_id)  # parameters can't be changed: another training, another run
-                removed += 1
-                found = None
-            with_curve = row["phase"] == "final" or (row["phase"] == "tuning" and tuning_curves)
-            log_run(
-                client, experiment, plan, row, curves[row["run_id"]], targets, parents[row["optimizer"]],
-                found.info.run_id if found else None, with_curve,
-            )  # fmt: skip
-    return TrackSummary(problem, known, len(runs) - known, removed)
-
-
-def existing_runs(client: MlflowClient, experiment: str, problem: str) -> tuple[dict[str, Run], int]:
-    """The problem's runs in the store by our id; of doubles the oldest is kept, the others are deleted."""
-    found: dict[str, Run] = {}
-    doubles, token = 0, None
-    while True:
-        page = client.search_runs(
-            [experiment], f"tags.problem = '{problem}'", max_results=1000, page_token=token,
-            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-        )  # fmt: skip
-        for run in page:
-            key = run.data.tags.get(RUN_ID)
-            if key is None:
-                continue
-            if key in found:
+        experiment = find_experiment(client, uri, plan["config"]["experiment"], describe_experiment(plan))
+        existing, removed = find_runs(client, experiment, f"tags.problem = '{problem}'")
+        for optimizer, group in runs.groupby("optimizer", sort=False):
+            entry = parent_entry(plan, problem, str(optimizer), group)
+            parent, _ = put_run(client, experiment, entry, existing.pop(entry.key, None))
+            for row in group.to_dict("records"):
+                with_curve = row["phase"] == "final" or (row["phase"] == "tuning" and tuning_curves)
+                entry = run_entry(plan, row, curves[row["run_id"]], targets, with_curve)
+                done[put_run(client, experiment, entry, existing.pop(entry.key, None), parent)[1]] += 1
+        if whole:  # what is left in the store belongs to no run of the plan any more
+            for run in existing.values():
                 client.delete_run(run.info.run_id)
-                doubles += 1
-            else:
-                found[key] = run
-        token = page.token
-        if not token:
-            return found, doubles
+                removed += run.data.tags.get(KIND) == "run"
+    return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed + done["replaced"])
 
 
 def metric_name(name: str) -> str:
@@ -203,26 +133,14 @@ def metric_name(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def finite_metrics(values: dict[str, float], timestamp: int, step: int) -> list[Metric]:
-    """Metrics of what is a finite number: infinity would be stored as a huge one."""
-    return [
-        Metric(name, float(value), timestamp, step)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value)
-    ]
-
-
-def curve_metrics(row: dict[str, Any], curve: pd.DataFrame) -> list[Metric]:
-    """Every evaluation of a run, updates as steps; losses, metric, rate, and the other axes."""
-    began = row["started_at"] * 1000
+def curve_columns(row: dict[str, Any], curve: pd.DataFrame) -> pd.DataFrame:
+    """Every evaluation of a run: losses, metric, rate and the other axes; ``step`` is updates."""
     metric = metric_name(row["metric"])
-    names = {f"{split}_metric": f"{split}_{metric}" for split in SPLITS}
-    columns = [c for c in curve.columns if c not in ("run_id", "updates")]
-    metrics = []
-    for at in curve.to_dict("records"):
-        values = {f"curve/{names.get(column, column)}": at[column] for column in columns}
-        metrics += finite_metrics(values, int(began + at["train_seconds"] * 1000), int(at["updates"]))
-    return metrics
+    renamed = curve.drop(columns="run_id").rename(columns={f"{split}_metric": f"{split}_{metric}" for split in SPLITS})
+    if not renamed["penalty"].to_numpy().any():
+        renamed = renamed.drop(columns="penalty")
+    stamps = (row["started_at"] * 1000 + renamed["train_seconds"] * 1000).astype("int64")
+    return renamed.assign(timestamp=stamps).rename(columns={"updates": "step"})
 
 
 def summary_metrics(row: dict[str, Any], curve: pd.DataFrame, targets: dict[str, float]) -> dict[str, float]:
@@ -237,139 +155,99 @@ def summary_metrics(row: dict[str, Any], curve: pd.DataFrame, targets: dict[str,
     values["optimum_gap"] = row["train_loss"] + row["penalty"] - row["optimum"]
     for name in ("best_epoch", "updates", "examples", "train_seconds", "evaluation_seconds", "compile_seconds"):
         values[name] = row[name]
-    for name, target in targets.items():
-        reached = updates_to_target(curve["updates"].to_numpy(), curve["val_loss"].to_numpy(), target)
-        values[f"updates_to_target_{name}"] = reached if row["status"] == "finished" else math.inf
+    if row["status"] == "finished":
+        for name, target in targets.items():
+            values[f"updates_to_target_{name}"] = updates_to_target(
+                curve["updates"].to_numpy(), curve["val_loss"].to_numpy(), target
+            )
     return values
 
 
-def log_run(
-    client: MlflowClient,
-    experiment: str,
-    plan: dict[str, Any],
-    row: dict[str, Any],
-    curve: pd.DataFrame,
-    targets: dict[str, float],
-    parent: str,
-    mlflow_id: str | None,
-    with_curve: bool,
-) -> None:
-    """Log one run, or complete one that was begun; the digest goes last."""
-    began = int(row["started_at"] * 1000)
-    ended = int(began + (row["train_seconds"] + row["evaluation_seconds"]) * 1000)
-    labels = {name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "seed", "status")}
-    rate = row["learning_rate"]
-    labels["learning_rate"] = f"{rate:g}" if math.isfinite(rate) else "none"
-    if mlflow_id is None:
-        name = f"{row['optimizer']} {row['arm']} {row['phase']} lr={labels['learning_rate']} seed={row['seed']}"
-        tags = {
-            **labels, RUN_ID: row["run_id"], "descentlab.started": row["digest"], "mlflow.parentRunId": parent,
-            "mode": row["mode"], "device": row["device"], "init_hash": row["init_hash"], "message": row["message"],
-            "mlflow.source.name": "descentlab", "mlflow.source.git.commit": plan["versions"]["git_commit"],
-        }  # fmt: skip
-        mlflow_id = client.create_run(experiment, began, {k: v for k, v in tags.items() if v}, name).info.run_id
+def run_entry(
+    plan: dict[str, Any], row: dict[str, Any], curve: pd.DataFrame, targets: dict[str, float], with_curve: bool
+) -> Entry:
+    """One training, from its row of the table of runs and its rows of the history."""
+    began = row["started_at"] * 1000
+    rate = f"{row['learning_rate']:g}" if math.isfinite(row["learning_rate"]) else "none"
+    named = {name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "seed")}
     hyperparameters = plan["optimizers"][row["optimizer"]]["hyperparameters"].get(row["arm"], {})
-    params = {
-        **{name: row[name] for name in ("problem", "optimizer", "arm", "phase", "schedule", "batch_size", "seed")},
-        "learning_rate": labels["learning_rate"],
-        **{f"hyperparameter.{name}": value for name, value in hyperparameters.items()},
-    }
-    metrics = finite_metrics(summary_metrics(row, curve, targets), ended, int(row["updates"]))
-    metrics += curve_metrics(row, curve) if with_curve else []
-    if row["phase"] == "final":
-        about = Dataset(row["problem"], row["data_hash"][:36], "code", json.dumps({"problem": row["problem"]}))
-        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag("mlflow.data.context", "train, val, test")])])
-    log_metrics(client, mlflow_id, metrics, [Param(name, str(value)) for name, value in params.items()])
-    client.set_terminated(mlflow_id, "FINISHED" if row["status"] == "finished" else "FAILED", ended)
-    client.set_tag(mlflow_id, DIGEST, row["digest"])
+    return Entry(
+        key=row["run_id"],
+        name=f"{row['problem']} / {row['optimizer']} / {row['arm']} {row['phase']} lr={rate} seed={row['seed']}",
+        began=int(began),
+        ended=int(began + (row["train_seconds"] + row["evaluation_seconds"]) * 1000),
+        finished=row["status"] == "finished",
+        tags={
+            **SOURCE, **named, KIND: "run", "status": row["status"], "learning_rate": rate, "mode": row["mode"],
+            "device": row["device"], "init_hash": row["init_hash"], "split_hash": row["split_hash"],
+            "message": row["message"], "descentlab.training": row["digest"],
+            "mlflow.source.git.commit": plan["versions"]["git_commit"],
+        },
+        params={
+            **named, "schedule": row["schedule"], "batch_size": str(row["batch_size"]), "learning_rate": rate,
+            **{f"hyperparameter.{name}": str(value) for name, value in hyperparameters.items()},
+        },
+        metrics=summary_metrics(row, curve, targets),
+        step=int(row["updates"]),
+        curve=curve_columns(row, curve) if with_curve else None,
+        dataset=(row["problem"], row["data_hash"]) if row["phase"] == "final" else None,
+    )  # fmt: skip
 
 
-def log_metrics(client: MlflowClient, mlflow_id: str, metrics: list[Metric], params: list[Param]) -> None:
-    """All metrics in as few batches as MLflow takes, the parameters with the first."""
-    client.log_batch(mlflow_id, metrics[:MOST_METRICS], params)
-    for begin in range(MOST_METRICS, len(metrics), MOST_METRICS):
-        client.log_batch(mlflow_id, metrics[begin : begin + MOST_METRICS])
-
-
-def upsert_parent(
-    client: MlflowClient,
-    experiment: str,
-    plan: dict[str, Any],
-    problem: str,
-    optimizer: str,
-    runs: pd.DataFrame,
-    existing: dict[str, Run],
-) -> str:
-    """The parent run of (problem, optimizer) with means over final seeds; returns MLflow's id of it."""
-    key = f"{problem}.{optimizer}"
-    latest = int(runs["started_at"].max() * 1000)
-    state = str(hash_of(runs["digest"]))
-    found = existing.get(key)
-    if found is None:
-        about = plan["problems"][problem]
-        layers = pd.DataFrame(about["layers"]).to_string(index=False)
-        tags = {
-            RUN_ID: key, KIND: "parent", "problem": problem, "optimizer": optimizer,
-            "mlflow.source.name": "descentlab",
-            "mlflow.note.content": f"{about['title']} with {optimizer} ({plan['optimizers'][optimizer]['paper']}): means "
-            "over final seeds; the single runs are its children.\n\n"
-            f"```\n{layers}\n\n{about['parameters']:,} parameters\n```",
-        }  # fmt: skip
-        began = int(runs["started_at"].min() * 1000)
-        mlflow_id = str(client.create_run(experiment, began, tags, f"{problem} / {optimizer}").info.run_id)
-        client.log_text(mlflow_id, f"{layers}\n{about['parameters']:,} parameters\n", "model.txt")
-    elif found.data.tags.get(DIGEST) == state:
-        return str(found.info.run_id)
-    else:
-        mlflow_id = str(found.info.run_id)
-    values: dict[str, float] = {}
-    finals = runs[runs["phase"] == "final"]
-    for arm, group in finals.groupby("arm", sort=False):
-        finished = group[group["status"] == "finished"]
-        metric = metric_name(str(group["metric"].iloc[0]))
+def parent_entry(plan: dict[str, Any], problem: str, optimizer: str, runs: pd.DataFrame) -> Entry:
+    """The parent run of (problem, optimizer), with means over the final seeds of each arm."""
+    about, paper = plan["problems"][problem], plan["optimizers"][optimizer]["paper"]
+    layers = f"{pd.DataFrame(about['layers']).to_string(index=False)}\n\n{about['parameters']:,} parameters\n"
+    ended = runs["started_at"] + runs["train_seconds"] + runs["evaluation_seconds"]
+    metrics: dict[str, float] = {}
+    for arm, group in runs.query("phase == 'final'").groupby("arm", sort=False):
+        finished = group.query("status == 'finished'")
+        metric = metric_name(about["metric"])
         for column, label in (("test_metric", f"test_{metric}"), ("val_metric", f"val_{metric}"), ("test_loss",) * 2):
             mean = t_interval(finished[column].to_numpy())
-            parts = {"mean": mean.mean, "low": mean.low, "high": mean.high}
-            values |= {f"{arm}/{label}_{part}": value for part, value in parts.items()}
-        values |= {f"{arm}/n": float(len(finished)), f"{arm}/n_diverged": float((group["status"] == "diverged").sum())}
-        values[f"{arm}/learning_rate"] = float(group["learning_rate"].iloc[0])
-    client.log_batch(mlflow_id, finite_metrics(values, latest, 0))
-    client.set_terminated(mlflow_id, "FINISHED", latest)
-    client.set_tag(mlflow_id, DIGEST, state)
-    return mlflow_id
-
-
-def hash_of(digests: pd.Series) -> str:
-    """One digest for a set of runs, whatever their order."""
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+            metrics |= {f"{arm}/{label}_{part}": getattr(mean, part) for part in ("mean", "low", "high")}
+        metrics |= {f"{arm}/n": len(finished), f"{arm}/n_diverged": len(group.query("status == 'diverged'"))}
+        metrics[f"{arm}/learning_rate"] = float(group["learning_rate"].iloc[0])
+    return Entry(
+        key=f"{problem}.{optimizer}",
+        name=f"{problem} / {optimizer}",
+        began=int(min(runs["started_at"]) * 1000),
+        ended=int(max(ended) * 1000),
+        finished=True,
+        tags={
+            **SOURCE, KIND: "parent", "problem": problem, "optimizer": optimizer,
+            NOTE: f"{about['title']} with {optimizer} ({paper}): means over final seeds; the single runs are its "
+            f"children.\n\n```\n{layers}```",
+        },
+        params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
+        metrics=metrics,
+        texts={"model.txt": layers},
+    )  # fmt: skip
 
 
 def track_report(results: Path, report: Path, uri: str | None) -> None:
-    """The report, its figures and its tables as artifacts of the experiment's one report run.
+    """The report, its figures and its tables as artifacts of the experiment's one report run, in place of older ones.
 
     Args:
-        results: ``results/<experiment>``.
+        results: ``results/<experiment>``, with comparison/ and figures/.
         report: the HTML file.
 
     Raises:
         TrackError: the store is away.
     """
-    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    plan = read_plan(results)
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan)
-        found = client.search_runs([experiment], f"tags.`{KIND}` = 'report'", order_by=["attributes.start_time ASC"])
-        for double in found[1:]:
-            client.delete_run(double.info.run_id)
-        if found:
-            mlflow_id = found[0].info.run_id
+        experiment = find_experiment(client, uri, plan["config"]["experiment"], describe_experiment(plan))
+        found, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
+        if "report" in found:
+            mlflow_id = found["report"].info.run_id
+            clear_artifacts(client, uri, mlflow_id)
         else:
-            tags = {KIND: "report", RUN_ID: "report", "mlflow.source.name": "descentlab"}
-            tags["mlflow.note.content"] = "The report: open `index.html` under Artifacts."
+            tags = {**SOURCE, KIND: "report", RUN_ID: "report", NOTE: "The report: `index.html` under Artifacts."}
             mlflow_id = client.create_run(experiment, None, tags, "report").info.run_id
         client.log_artifact(mlflow_id, str(report))
-        figures = results / "figures"
-        if figures.is_dir():
-            client.log_artifacts(mlflow_id, str(figures), "figures")
+        if (results / "figures").is_dir():
+            client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
         with tempfile.TemporaryDirectory() as folder:
             for path in sorted((results / "comparison").glob("*.parquet")):
                 pd.read_parquet(path).to_csv(Path(folder, f"{path.stem}.csv"), index=False)
@@ -378,15 +256,19 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
 
 
 def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
-    """Track again whenever a job has finished, until all have."""
-    seen: set[Path] = set()
+    """Track again whenever a job has ended, until all have.
+
+    Raises:
+        TrackError: the store is away.
+    """
+    seen: dict[str, int] = {}
     while True:
-        plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+        plan = read_plan(results)
         for problem in plan["problems"]:
-            done = set((results / "train" / problem).glob("*.history.parquet"))
-            if done - seen:
+            done = len(finished_jobs(results, plan, problem))
+            if done > seen.get(problem, 0):
                 print(track_problem(results, problem, uri, tuning_curves), flush=True)
-                seen |= done
-        if len(seen) == sum(map(len, plan["jobs"].values())):
+                seen[problem] = done
+        if all(seen.get(problem, 0) == len(jobs) for problem, jobs in plan["jobs"].items()):
             return
         time.sleep(FOLLOW_SECONDS)

@@ -1,0 +1,253 @@
+"""The MLflow store: made once, written by one at a time, each run in it exactly once.
+
+MLflow gives out run ids itself and can't change a parameter or take a metric back. So a run is known by the tag
+``descentlab.run_id``; what was begun is completed where it agrees with what is wanted, and replaced where it doesn't.
+Time stamps come from the files, so logging a value again adds no row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# MLflow reads these when it is imported, or at the first request.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+from sqlalchemy import Engine, event
+
+DATABASE = Path("results/mlflow.db")
+ARTIFACTS = "mlflow-artifacts"  # beside the database
+MOST_VALUES = 1000  # MLflow's limit for one batch
+RUN_ID, DIGEST, PARENT, NOTE = "descentlab.run_id", "descentlab.digest", "mlflow.parentRunId", "mlflow.note.content"
+CURVE = "curve/"  # the charts page makes a section of it
+
+
+class TrackError(RuntimeError):
+    """MLflow could not be reached or would not take what was logged; the files are untouched."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as it must stand in MLflow.
+
+    Attributes:
+        key: our id of it.
+        name: what the list of runs shows.
+        began, ended: milliseconds since 1970 (UTC).
+        finished: whether MLflow's status is FINISHED; FAILED otherwise.
+        tags, params: as text; empty tags are left out.
+        metrics: values at ``step``; those that aren't finite are left out.
+        curve: metrics by column, one row a step, with the columns ``step`` and ``timestamp`` (ms); or None.
+        dataset: name and digest, or None.
+        texts: artifacts by file name.
+    """
+
+    key: str
+    name: str
+    began: int
+    ended: int
+    finished: bool
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    step: int = 0
+    curve: pd.DataFrame | None = None
+    dataset: tuple[str, str] | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Leave out what MLflow can't hold: infinity would be stored as a huge number."""
+        object.__setattr__(self, "metrics", {k: float(v) for k, v in self.metrics.items() if math.isfinite(v)})
+        object.__setattr__(self, "tags", {k: v for k, v in self.tags.items() if v} | {RUN_ID: self.key})
+
+    def digest(self) -> str:
+        """sha256 of everything that is logged; a curve counts as there or not, its run's digest is a tag."""
+        parts = {**vars(self), "curve": self.curve is not None}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def continues(self, found: Run) -> bool:
+        """Whether nothing in the store contradicts this entry, so that logging the rest completes it."""
+        logged = found.data.metrics
+        values = {name: value for name, value in logged.items() if not name.startswith(CURVE)}
+        return (
+            found.info.start_time == self.began
+            and found.info.run_name == self.name
+            and {k: v for k, v in found.data.tags.items() if k in self.tags} == self.tags
+            and all(self.params.get(name) == value for name, value in found.data.params.items())
+            and all(self.metrics.get(name) == value for name, value in values.items())
+            and (self.curve is not None or len(values) == len(logged))
+        )
+
+    def all_metrics(self) -> list[Metric]:
+        """Every value with its time stamp and step."""
+        metrics = [Metric(name, value, self.ended, self.step) for name, value in self.metrics.items()]
+        if self.curve is None:
+            return metrics
+        steps, stamps = self.curve["step"].tolist(), self.curve["timestamp"].tolist()
+        for column in self.curve.columns.drop(["step", "timestamp"]):
+            values = zip(self.curve[column].tolist(), stamps, steps, strict=True)
+            metrics += [Metric(CURVE + column, *value) for value in values if math.isfinite(value[0])]
+        return metrics
+
+
+def store_uri(uri: str | None) -> str:
+    """The tracking store: the config's, else MLFLOW_TRACKING_URI, else the database in results."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+
+
+def database_file(where: str) -> Path | None:
+    """The file of an SQLite store; None for a server."""
+    return Path(urlsplit(where).path[1:]) if where.startswith("sqlite:///") else None
+
+
+@contextlib.contextmanager
+def open_store(uri: str | None) -> Iterator[MlflowClient]:
+    """A client, with a lock against other writers of this machine where the store is a database file.
+
+    Raises:
+        TrackError: in one line, whatever MLflow raised.
+    """
+    where = store_uri(uri)
+    for name, level in (("urllib3.connectionpool", logging.ERROR), ("alembic", logging.WARNING),
+                        ("mlflow.store.db.utils", logging.CRITICAL)):  # fmt: skip
+        logging.getLogger(name).setLevel(level)  # each retry and each table of a new store would be a line
+    try:
+        with contextlib.ExitStack() as stack:
+            path = database_file(where)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                event.listen(Engine, "connect", _skip_fsync)
+                stack.callback(event.remove, Engine, "connect", _skip_fsync)
+            yield MlflowClient(where)
+    except (MlflowException, OSError, ImportError) as error:  # a driver may not be installed
+        root: BaseException = error
+        while root.__cause__ or root.__context__:
+            root = root.__cause__ or root.__context__ or root
+        reason = " ".join(str(root).split())
+        raise TrackError(
+            f"MLflow at {re.sub('//[^/@]*@', '//…@', where)} must take what is logged; received {type(root).__name__}: {reason[:300]}. The results "
+            "are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
+        ) from error
+
+
+def _skip_fsync(connection: Any, _: Any) -> None:
+    """With a write-ahead log this can't corrupt the database; what a power cut takes, the next ``track`` logs again."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def create_store(uri: str | None) -> None:
+    """Create the database with its schema, readable while it is written to (WAL); a server is left alone.
+
+    Before anything else writes: MLflow's migration of a new database fails when several begin it.
+
+    Raises:
+        TrackError: the database can't be made.
+    """
+    path = database_file(store_uri(uri))
+    if path is None:
+        return
+    with open_store(uri) as client:
+        client.search_experiments(max_results=1)
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+
+
+def find_experiment(client: MlflowClient, uri: str | None, name: str, description: str) -> str:
+    """The id of the experiment ``name``, made, restored or described anew where need be."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        where = store_uri(uri)
+        folder = (database_file(where) or DATABASE).parent / ARTIFACTS / name
+        location = None if where.startswith("http") else folder.resolve().as_uri()  # a server decides itself
+        return str(client.create_experiment(name, location, tags={NOTE: description}))
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    if found.tags.get(NOTE) != description:
+        client.set_experiment_tag(found.experiment_id, NOTE, description)
+    return str(found.experiment_id)
+
+
+def find_runs(client: MlflowClient, experiment: str, condition: str) -> tuple[dict[str, Run], int]:
+    """Our runs in the store by our id, and how many doubles were deleted.
+
+    Two machines that log the same run at once both create it. The one that began first is kept; the time stamps of
+    doubles are mostly equal, so MLflow's id decides, and whoever cleans up keeps the same one.
+    """
+    found: dict[str, Run] = {}
+    doubles, token = 0, None
+    while True:
+        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+        page = client.search_runs([experiment], condition, max_results=1000, page_token=token, order_by=order)
+        for run in page:
+            key = run.data.tags.get(RUN_ID)
+            if key in found:
+                client.delete_run(run.info.run_id)
+                doubles += 1
+            elif key is not None:
+                found[key] = run
+        token = page.token
+        if not token:
+            return found, doubles
+
+
+def put_run(
+    client: MlflowClient, experiment: str, entry: Entry, found: Run | None, parent: str | None = None
+) -> tuple[str, str]:
+    """Make the store hold ``entry``; returns MLflow's id of it and one of known, logged, replaced.
+
+    The digest goes in after all values and the status after it: a run with both is complete.
+    """
+    digest = entry.digest()
+    if found is not None:
+        mlflow_id = str(found.info.run_id)
+        if found.data.tags.get(DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
+            if parent is not None and found.data.tags.get(PARENT) != parent:
+                client.set_tag(mlflow_id, PARENT, parent)
+            return mlflow_id, "known"
+        if not entry.continues(found):
+            client.delete_run(mlflow_id)
+            return put_run(client, experiment, entry, None, parent)[0], "replaced"
+    else:
+        mlflow_id = str(client.create_run(experiment, entry.began, entry.tags, entry.name).info.run_id)
+    for name, text in entry.texts.items():
+        client.log_text(mlflow_id, text, name)
+    if entry.dataset is not None:
+        about = Dataset(entry.dataset[0], entry.dataset[1][:36], "code", json.dumps({"problem": entry.dataset[0]}))
+        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag("mlflow.data.context", "train, val, test")])])
+    tags = [RunTag(DIGEST, digest)] + ([RunTag(PARENT, parent)] if parent is not None else [])
+    params = [Param(name, value) for name, value in entry.params.items()]
+    metrics = entry.all_metrics()
+    last = MOST_VALUES - len(params) - len(tags)
+    for begin in range(last, len(metrics), MOST_VALUES):
+        client.log_batch(mlflow_id, metrics[begin : begin + MOST_VALUES])
+    client.log_batch(mlflow_id, metrics[:last], params, tags)
+    client.set_terminated(mlflow_id, "FINISHED" if entry.finished else "FAILED", entry.ended)
+    return mlflow_id, "logged"
+
+
+def clear_artifacts(client: MlflowClient, uri: str | None, mlflow_id: str) -> None:
+    """Delete a run's artifacts, so that none of an older form stays beside the new ones."""
+    location = client.get_run(mlflow_id).info.artifact_uri
+    assert location is not None  # every store gives a run a place
+    get_artifact_repository(location, store_uri(uri)).delete_artifacts()
