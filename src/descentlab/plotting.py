@@ -151,6 +151,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     text = html.escape(alt, quote=True)
     head = f'<svg class="plot" role="img" aria-label="{text}" viewBox="0 0 {width} {height}" '
+    head += f'style="max-width:{round(float(width) * 1.5)}px" '
     head += 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     return re.sub(r">\s+<", "><", head + body).strip()
