@@ -144,9 +144,10 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
         root: BaseException = error
         while root.__cause__ or root.__context__:
             root = root.__cause__ or root.__context__ or root
+        place = re.sub("//[^/@]*@", "//…@", where)  # no password in a log
         reason = " ".join(str(root).split())
         raise TrackError(
-            f"MLflow at {re.sub('//[^/@]*@', '//…@', where)} must take what is logged; received {type(root).__name__}: {reason[:300]}. The results "
+            f"MLflow at {place} must take what is logged; received {type(root).__name__}: {reason[:300]}. The results "
             "are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
         ) from error
 
