@@ -11,20 +11,18 @@ import pandas as pd
 from scipy import stats as distributions
 
 from descentlab.answers import write_answers
-from descentlab.comparison_tables import TABLES, Comparison, write_comparison
+from descentlab.comparison_tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.records import HISTORY, RUNS, empty_table, read_table
+from descentlab.speed import measure_speed
 from descentlab.stats import (
     holm,
     holm_levels,
     paired_p,
-    ratio_interval,
     t_interval,
-    updates_to_target,
     verdict,
     width_in_decades,
 )
 
-TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
 PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 LEAST_SEEDS = 5
 ROW = ["problem", "arm", "optimizer"]
@@ -100,11 +98,6 @@ def _averages(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Data
     return pd.DataFrame(parts).assign(n=n.max(axis=1)).reset_index()
 
 
-def _filled(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """``table`` with exactly the columns of TABLES[name], a column that is absent as NaN."""
-    return table.reindex(columns=list(TABLES[name])) if len(table) else empty_table(TABLES[name])
-
-
 def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, arm and optimizer."""
     if finals.empty:
@@ -134,7 +127,7 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
     rest = goodness.where(ranked.isna()).groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
     ahead = ranked.notna().groupby([table["problem"], table["arm"]]).transform("sum")
     table["rank"] = first.fillna(rest + ahead)
-    return _filled(table, "summary")
+    return fill_table(table, "summary")
 
 
 def contrast(plan: dict[str, Any], finals: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +168,7 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame) -> pd.DataFrame:
                      "effect_size": plain.mean / deviation if deviation > 0 else np.nan,
                      "verdict": "diverged" if row["note"] else judged}
                 )  # fmt: skip
-    return _filled(pd.DataFrame(rows), "contrasts")
+    return fill_table(pd.DataFrame(rows), "contrasts")
 
 
 def paired_differences(first: pd.DataFrame, second: pd.DataFrame, where: str) -> tuple[np.ndarray, int, str]:
@@ -224,7 +217,7 @@ def average_curves(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
     rank = finals.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
     table = table.merge(rank, on=ROW).sort_values(["rank", "updates"], kind="stable")
-    return _filled(table.reset_index(drop=True), "curves")
+    return fill_table(table.reset_index(drop=True), "curves")
 
 
 def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
@@ -245,7 +238,7 @@ def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) 
         s is not None and s["learning_rate"] == rate for s, rate in zip(made, table["learning_rate"], strict=True)
     ]
     table["edge"] = [s["edge"] if s else "" for s in made]
-    return _filled(table, "sensitivity")
+    return fill_table(table, "sensitivity")
 
 
 def measure_widths(plan: dict[str, Any], sensitivity: pd.DataFrame) -> pd.DataFrame:
@@ -261,65 +254,7 @@ def measure_widths(plan: dict[str, Any], sensitivity: pd.DataFrame) -> pd.DataFr
         )
         rows.append({"problem": problem, "optimizer": optimizer, "width": width, "censored": censored,
                      "n": int(ascending["n"].max())})  # fmt: skip
-    return _filled(pd.DataFrame(rows), "widths")
-
-
-def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
-    """The validation losses that count as reached, from one problem's runs of the reference (protocol, section 5).
-
-    From the median initial loss towards the median of the reference's least losses; of its tuned arm where there is
-    one. Empty without a finished run of the reference.
-    """
-    mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
-    if (mine["arm"] == "tuned").any():
-        mine = mine[mine["arm"] == "tuned"]
-    curves = history[history["run_id"].isin(mine["run_id"])]
-    if curves.empty:
-        return {}
-    start = curves[curves["updates"] == 0]["val_loss"].median()
-    least = curves.groupby("run_id")["val_loss"].min().median()
-    return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
-
-
-def measure_speed(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Updates and examples to each target, misses and divergences counted as the whole budget."""
-    rows: list[dict[str, Any]] = []
-    curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
-              for key, group in history.groupby("run_id", sort=False)}  # fmt: skip
-    for problem, of_problem in finals.groupby("problem", sort=False):
-        present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
-        of_history = history[history["problem"] == problem]
-        for name, target in find_targets(of_problem, of_history, plan["config"]["report"]["reference"]).items():
-            reached = np.array(
-                [
-                    updates_to_target(*curves[run_id], target) if status == "finished" else np.inf
-                    for run_id, status in zip(present["run_id"], present["status"], strict=True)
-                ]
-            )
-            timed = present.assign(reached=reached, restricted=np.minimum(reached, present["updates_planned"]))
-            timed["restricted_examples"] = timed["restricted"] * timed["batch_size"]
-            for (arm, optimizer), group in timed.groupby(["arm", "optimizer"], sort=False):
-                sgd = timed[(timed["arm"] == arm) & (timed["optimizer"] == "sgd")].set_index("seed")
-                paired = group.set_index("seed")
-                common = paired.index.intersection(sgd.index)
-                # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
-                comparable = len(common) and (paired["updates_planned"].max() == sgd["updates_planned"].max())
-                ratio = ratio_interval(
-                    paired.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
-                    sgd.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
-                )
-                mean = t_interval(group["restricted"].to_numpy())
-                rows.append(
-                    {"problem": problem, "arm": arm, "optimizer": optimizer, "target": name, "target_val_loss": target,
-                     "n": len(group), "n_reached": int(np.isfinite(group["reached"]).sum()),
-                     "updates_median": float(np.median(group["reached"])),
-                     "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
-                     "budget_updates": group["updates_planned"].max(),
-                     "examples_restricted_mean": group["restricted_examples"].mean(), "ratio_to_sgd": ratio.mean,
-                     "ratio_low": ratio.low, "ratio_high": ratio.high,
-                     "ratio_is_bound": bool(comparable and np.isinf(sgd.loc[common, "reached"]).any())}
-                )  # fmt: skip
-    return _filled(pd.DataFrame(rows), "speed")
+    return fill_table(pd.DataFrame(rows), "widths")
 
 
 def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
@@ -328,7 +263,7 @@ def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
     if known.empty:
         return empty_table(TABLES["gaps"])
     gap = known["train_loss"] + known["penalty"] - known["optimum"]
-    return _filled(_averages(known.assign(gap=gap), ROW, ["gap"]), "gaps")
+    return fill_table(_averages(known.assign(gap=gap), ROW, ["gap"]), "gaps")
 
 
 def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
@@ -353,4 +288,4 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
     if seeds < LEAST_SEEDS:
         rows.append({"kind": "few seeds", "problem": "", "arm": "", "optimizer": "", "count": seeds,
                      "text": f"{seeds} final seeds are too few for intervals to be trusted; {LEAST_SEEDS} are the least"})
-    return _filled(pd.DataFrame(rows), "alarms")
+    return fill_table(pd.DataFrame(rows), "alarms")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.records import Column, read_table, write_table, write_text
+from descentlab.records import Column, empty_table, read_table, write_table, write_text
 
 
 def _text(*names: str) -> dict[str, Column]:
@@ -141,6 +141,11 @@ class Comparison:
     gaps: pd.DataFrame
     alarms: pd.DataFrame
     answers: list[dict[str, Any]]
+
+
+def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """``table`` with exactly the columns of ``TABLES[name]``, an absent one as NaN."""
+    return table.reindex(columns=list(TABLES[name])) if len(table) else empty_table(TABLES[name])
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:

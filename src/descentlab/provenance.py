@@ -21,9 +21,9 @@ STAGES = {
         "train.py", "problem_data.py", "run_record.py", "selection.py", "engine.py", "device.py", "schedules.py", "streams.py",
         "cache.py", "optimizers.py", "problems", "records.py",
     ),
-    "track": ("track.py", "mlflow_store.py", "records.py", "stats.py"),
+    "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "plan.py"),
-    "compare": ("compare.py", "comparison_tables.py", "answers.py", "stats.py"),
+    "compare": ("compare.py", "speed.py", "comparison_tables.py", "answers.py", "stats.py"),
     "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
 }  # fmt: skip
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.compare import find_targets
 from descentlab.mlflow_store import (
     NOTE,
     RUN_ID,
@@ -29,6 +28,7 @@ from descentlab.mlflow_store import (
     put_run,
 )
 from descentlab.records import HISTORY, RUNS, SPLITS, read_table
+from descentlab.speed import find_targets
 from descentlab.stats import t_interval, updates_to_target
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
