@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import yaml
 from pandas.testing import assert_frame_equal
-from workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb
 
 from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
+from workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb
 
 CLOCKS = ["started_at", "train_seconds", "evaluation_seconds", "compile_seconds"]
 
