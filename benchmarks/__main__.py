@@ -96,7 +96,9 @@ def main() -> None:
     """Time every case."""
     device = configure_device()
     if device != "CPU":
-        raise SystemExit(f"benchmarks: these ratios are of one CPU thread; hide the GPU ({device}): CUDA_VISIBLE_DEVICES=")
+        raise SystemExit(
+            f"benchmarks: these ratios are of one CPU thread; hide the GPU ({device}): CUDA_VISIBLE_DEVICES="
+        )
     machine = f"{cpu_model()}, {os.cpu_count()} logical cores, {platform.system()}"
     begun = time.perf_counter()
     rows = []

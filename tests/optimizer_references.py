@@ -220,9 +220,7 @@ def ftrl(
     return path
 
 
-def lion(
-    w: np.ndarray, gradients: Gradients, alpha: float, beta1: float, beta2: float, decay: float = 0.0
-) -> Weights:
+def lion(w: np.ndarray, gradients: Gradients, alpha: float, beta1: float, beta2: float, decay: float = 0.0) -> Weights:
     """Chen et al. 2023, algorithm 2: θ −= η (sign(β₁ m + (1−β₁) g) + λ θ), then m = β₂ m + (1−β₂) g."""
     m = np.zeros(w.shape)
     path = []

@@ -19,9 +19,7 @@ PLAIN = (
     "a name must be plain (letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters); "
     "received"
 )
-PROBLEM_KEYS = (
-    "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, gd_equal_updates"
-)
+PROBLEM_KEYS = "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, gd_equal_updates"
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,7 @@ def refusal(model: Any) -> str:
 def test_refuses_what_is_no_model() -> None:
     import keras
 
-    assert refusal(keras.layers.Dense(1)) == (
-        "problem 'mine': build_model must return a keras.Model; received Dense"
-    )
+    assert refusal(keras.layers.Dense(1)) == ("problem 'mine': build_model must return a keras.Model; received Dense")
 
 
 def test_refuses_two_outputs() -> None:

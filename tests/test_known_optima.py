@@ -70,5 +70,3 @@ def assert_ends_at_optimum(name: str, optimizer: str, rate: float, gap: float, u
     reached = float(last.loss.astype(np.float64).mean()) + last.penalty
     above = reached - problem.optimum(data.x[train], data.y[train])
     assert -1e-6 < above < gap  # single precision may fall below by its rounding
-
-

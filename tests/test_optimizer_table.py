@@ -227,9 +227,7 @@ def test_unknown_hyperparameters() -> None:
     )
     assert message(entry("SGD", {"zzz": 1})) == f"optimizer 'mine': unknown hyperparameter 'zzz'. Valid: {SGD_VALID}"
     no_epsilon = entry("descentlab.examples.slides_adagrad:SlidesAdaGrad", {"epsilon": 1.0}, None)
-    assert message(no_epsilon, float("nan")) == (
-        "optimizer 'mine': unknown hyperparameter 'epsilon'. Valid: name"
-    )
+    assert message(no_epsilon, float("nan")) == ("optimizer 'mine': unknown hyperparameter 'epsilon'. Valid: name")
 
 
 @pytest.mark.parametrize("name", REFUSED_HYPERPARAMETERS)

@@ -163,8 +163,7 @@ def test_data_that_are_missing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as refused:
         make_plan(config(problems=[{"problem": "slides_cnn", "data": str(path)}]))
     assert str(refused.value) == (
-        "the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test; no file at "
-        f"'{path}'"
+        f"the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test; no file at '{path}'"
     )
 
 

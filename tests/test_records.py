@@ -95,9 +95,7 @@ def test_check_table_refuses_other_columns() -> None:
 def test_check_table_refuses_other_types() -> None:
     with pytest.raises(TableError) as caught:
         check_table(table().assign(example=["x", "y"]), EXAMPLES, "here")
-    assert str(caught.value) == (
-        "here: column 'example' must be int64; invalid literal for int() with base 10: 'x'"
-    )
+    assert str(caught.value) == ("here: column 'example' must be int64; invalid literal for int() with base 10: 'x'")
     with pytest.raises(TableError) as caught:
         check_table(table().assign(example=[1.0, np.nan]), EXAMPLES, "here")
     assert str(caught.value).startswith("here: column 'example' must be int64; ")

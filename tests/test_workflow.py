@@ -81,9 +81,7 @@ def test_the_tables_agree_with_each_other(finished_workflow: Path) -> None:
         assert_frame_equal(last[[column]], runs[[column]])
     examples = read_table(results / "examples.parquet", EXAMPLES)
     mean_score = examples.groupby("run_id")["score"].mean()
-    pd.testing.assert_series_equal(
-        mean_score, runs.loc[mean_score.index, "test_metric"], check_names=False, rtol=1e-6
-    )
+    pd.testing.assert_series_equal(mean_score, runs.loc[mean_score.index, "test_metric"], check_names=False, rtol=1e-6)
     tuning = runs[runs["phase"] == "tuning"]
     assert tuning[["test_loss", "test_metric", "best_test_loss", "best_test_metric"]].isna().all(axis=None)
     assert runs[runs["phase"] != "tuning"]["test_metric"].notna().all()

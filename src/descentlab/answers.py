@@ -144,7 +144,9 @@ def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, 
         text = f"{joined(texts)}; n = {int(mine.loc['adam', 'n'])} tuning seeds"
         details.append({"problem": problem, "verdict": "", "text": text})
     if not details:
-        return _statement("sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD.")
+        return _statement(
+            "sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD."
+        )
     head = (
         f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {compared} problems. Decades "
         "within the margin of the best validation metric, without interval:"
@@ -162,7 +164,9 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         row = rows.iloc[0]
         names = joined([optimizer_title(name) for name in rows["optimizer"]])
         winners += list(rows["optimizer"])
-        value = interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"]))
+        value = interval(
+            row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])
+        )
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {about['metric']} {value}"})
     if not details:
         return _statement(f"{arm}-best", f"{ARM_TITLES[arm]}: no final run finished.")
@@ -184,5 +188,7 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
     counts = alarms["kind"].value_counts(sort=False)
     head = f"Alarms: {joined([f'{count} {words[str(kind)]}' for kind, count in counts.items()])}."
-    details = [{"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
+    details = [
+        {"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")
+    ]
     return _statement("alarms", head, details[:8])

@@ -58,10 +58,11 @@ def cache_path(cache: Path, digest: str) -> Path:
 
 def store_result(cache: Path, digest: str, result: RunResult) -> None:
     """Keep a finished run, whole or not at all."""
-    arrays = {f"history.{name}": result.history[name].to_numpy() for name in result.history}
+    arrays: dict[str, Any] = {f"history.{name}": result.history[name].to_numpy() for name in result.history}
     arrays |= {f"{WEIGHTS}.{i:04d}": value for i, value in enumerate(result.weights)}
+    arrays |= {RECORD: np.array(json.dumps(result.record)), SCORES: result.scores}
     with written_aside(cache_path(cache, digest)) as aside:
-        np.savez(aside, **{RECORD: np.array(json.dumps(result.record)), SCORES: result.scores}, **arrays)
+        np.savez(aside, **arrays)
 
 
 def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:

@@ -19,9 +19,7 @@ def collect_runs(results: Path) -> None:
         results: ``results/<experiment>``, with its plan.json.
     """
     plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
-    jobs = [
-        results / "train" / problem / str(job) for problem, cut in plan["jobs"].items() for job in range(len(cut))
-    ]
+    jobs = [results / "train" / problem / str(job) for problem, cut in plan["jobs"].items() for job in range(len(cut))]
     selections: list[dict[str, Any]] = []
     for job in jobs:
         path = job.with_name(f"{job.name}.selections.json")

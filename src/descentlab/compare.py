@@ -64,7 +64,9 @@ def compare_runs(
     ]
     # Only now can a test metric of a diverged run be told from one that counts.
     finished = finals[finals["status"] == "finished"]
-    final_history = history[history["run_id"].isin(finals["run_id"])].merge(finals[["run_id", *ROW, "seed"]], on="run_id")
+    final_history = history[history["run_id"].isin(finals["run_id"])].merge(
+        finals[["run_id", *ROW, "seed"]], on="run_id"
+    )
     summary = summarise(finals, finished)
     contrasts = contrast(plan, finals)
     sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
@@ -249,9 +251,7 @@ def measure_widths(plan: dict[str, Any], sensitivity: pd.DataFrame) -> pd.DataFr
         ascending = group.sort_values("learning_rate")
         complete = ascending["val_metric_mean"].where(ascending["n_diverged"] == 0)
         goodness = complete if about["higher_is_better"] else -complete
-        width, censored = width_in_decades(
-            ascending["learning_rate"].to_numpy(), goodness.to_numpy(), about["margin"]
-        )
+        width, censored = width_in_decades(ascending["learning_rate"].to_numpy(), goodness.to_numpy(), about["margin"])
         rows.append({"problem": problem, "optimizer": optimizer, "width": width, "censored": censored,
                      "n": int(ascending["n"].max())})  # fmt: skip
     return fill_table(pd.DataFrame(rows), "widths")
@@ -274,18 +274,41 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
         for key, group in finals[finals["status"] == status].groupby(ROW, sort=False):
             problem, arm, optimizer = key
             of = int(((finals[ROW] == list(key)).all(axis=1)).sum())
-            rows.append({"kind": status, "problem": problem, "arm": arm, "optimizer": optimizer, "count": len(group),
-                         "text": f"{optimizer} on {problem}, {arm} arm: {len(group)} of {of} final runs {status}"})
+            rows.append(
+                {
+                    "kind": status,
+                    "problem": problem,
+                    "arm": arm,
+                    "optimizer": optimizer,
+                    "count": len(group),
+                    "text": f"{optimizer} on {problem}, {arm} arm: {len(group)} of {of} final runs {status}",
+                }
+            )
     for selection in selections:
         if selection["edge"]:
             grid = [rate for rate in selection["grid"] if rate is not None]
-            rows.append({"kind": "edge", "problem": selection["problem"], "arm": "tuned",
-                         "optimizer": selection["optimizer"], "count": 1,
-                         "text": f"{selection['optimizer']} on {selection['problem']}: the chosen learning rate "
-                         f"{selection['learning_rate']:g} is the {'lowest' if selection['edge'] == 'low' else 'highest'}"
-                         f" of its grid ({min(grid):g} to {max(grid):g})"})
+            rows.append(
+                {
+                    "kind": "edge",
+                    "problem": selection["problem"],
+                    "arm": "tuned",
+                    "optimizer": selection["optimizer"],
+                    "count": 1,
+                    "text": f"{selection['optimizer']} on {selection['problem']}: the chosen learning rate "
+                    f"{selection['learning_rate']:g} is the {'lowest' if selection['edge'] == 'low' else 'highest'}"
+                    f" of its grid ({min(grid):g} to {max(grid):g})",
+                }
+            )
     seeds = plan["config"]["seeds"]["final"]
     if seeds < LEAST_SEEDS:
-        rows.append({"kind": "few seeds", "problem": "", "arm": "", "optimizer": "", "count": seeds,
-                     "text": f"{seeds} final seeds are too few for intervals to be trusted; {LEAST_SEEDS} are the least"})
+        rows.append(
+            {
+                "kind": "few seeds",
+                "problem": "",
+                "arm": "",
+                "optimizer": "",
+                "count": seeds,
+                "text": f"{seeds} final seeds are too few for intervals to be trusted; {LEAST_SEEDS} are the least",
+            }
+        )
     return fill_table(pd.DataFrame(rows), "alarms")

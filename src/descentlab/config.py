@@ -134,7 +134,7 @@ class Config(StrictModel):
         for key, names in (
             ("problems", [p.name for p in self.problems]),
             ("optimizers", [o.name for o in self.optimizers]),
-            ("arms", list(self.arms)),
+            ("arms", [str(arm) for arm in self.arms]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

@@ -25,7 +25,6 @@ IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NAME_RULE = "letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters"
 
 
-
 def no_bool(value: Any) -> Any:
     """``true`` is no number, whatever Python says."""
     if isinstance(value, bool):

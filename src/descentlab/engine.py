@@ -36,7 +36,9 @@ def check_trainable(problem: Problem, model: Any) -> None:
         if getattr(type(model), method) is not getattr(keras.Model, method):
             raise ProblemError(f"{where}: a model with its own {method} can't be trained; give its loss to the Problem")
     if not model.built or not getattr(model, "outputs", None):
-        raise ProblemError(f"{where}: the model must be a built Sequential or functional one; begin it with keras.Input")
+        raise ProblemError(
+            f"{where}: the model must be a built Sequential or functional one; begin it with keras.Input"
+        )
     if len(model.outputs) != 1:
         raise ProblemError(f"{where}: a model must have one output; received {len(model.outputs)}")
     if not model.trainable_variables:

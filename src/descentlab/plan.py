@@ -48,8 +48,10 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
     jobs: dict[str, list[list[str]]] = {}
     for problem in config.problems:
         names = [entry.name for entry in config.entries(problem)]
-        most = config.execution.optimizers_per_job
-        if most == "auto":
+        asked = config.execution.optimizers_per_job
+        if asked != "auto":
+            most = asked
+        else:
             builtin = BUILTIN_PROBLEMS.get(problem.problem)
             epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS
             seconds = COMPILE_SECONDS + runs_per_optimizer(config) * epoch_seconds * (problem.epochs or 20)
@@ -217,9 +219,7 @@ def tuning_runs(plan: dict[str, Any], problem: str, optimizer: str) -> list[RunS
     ]
 
 
-def final_runs(
-    plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None
-) -> list[RunSpec]:
+def final_runs(plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None) -> list[RunSpec]:
     """The runs that count: both arms at their rate, and the tuned one's neighbours.
 
     ``selection`` is the optimizer's entry of ``selections.json``; None where nothing was selected (yet): then only the

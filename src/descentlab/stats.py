@@ -121,7 +121,7 @@ def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     valid = (a > 0) & (b > 0)
     logs = t_interval(np.log(a[valid] / b[valid]))
-    return Interval(*(float(np.exp(x)) for x in (logs.mean, logs.low, logs.high)), logs.n)
+    return Interval(float(np.exp(logs.mean)), float(np.exp(logs.low)), float(np.exp(logs.high)), logs.n)
 
 
 def width_in_decades(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[float, bool]:

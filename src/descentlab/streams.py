@@ -42,6 +42,4 @@ def data_order(problem: str, seed: int, train: np.ndarray, batch_size: int, epoc
     if batch_size == 0:
         return train.astype(np.int32)[None, :]
     generator = stream_generator(problem, seed, "order")
-    return np.concatenate(
-        [generator.permutation(train).reshape(-1, batch_size) for _ in range(epochs)], dtype=np.int32
-    )
+    return np.concatenate([generator.permutation(train).reshape(-1, batch_size) for _ in range(epochs)], dtype=np.int32)

@@ -8,7 +8,12 @@ rule collect:
             f"{RESULTS}/train/{problem}/{job}.{table}"
             for problem, jobs in JOBS.items()
             for job in range(len(jobs))
-            for table in ("history.parquet", "runs.parquet", "examples.parquet", "selections.json")
+            for table in (
+                "history.parquet",
+                "runs.parquet",
+                "examples.parquet",
+                "selections.json",
+            )
         ],
     output:
         runs=f"{RESULTS}/runs.parquet",

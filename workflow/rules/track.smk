@@ -4,7 +4,11 @@
 def problem_tables(wildcards):
     """The tables of a problem's jobs."""
     jobs = range(len(JOBS[wildcards.problem]))
-    return [f"{RESULTS}/train/{wildcards.problem}/{job}.{table}.parquet" for job in jobs for table in ("history", "runs")]
+    return [
+        f"{RESULTS}/train/{wildcards.problem}/{job}.{table}.parquet"
+        for job in jobs
+        for table in ("history", "runs")
+    ]
 
 
 # One rule makes the store before any other writes to it: several first starters at once break its migration.
@@ -31,14 +35,14 @@ rule track:
         f"{RESULTS}/logs/track/{{problem}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/track/{{problem}}.tsv"
-    params:
-        code=code_digest("track"),
-        tracking=experiment.tracking.model_dump_json(),
     wildcard_constraints:
         problem="(?!report$|store$).+",
     threads: 1
     resources:
         mlflow_writer=1,
+    params:
+        code=code_digest("track"),
+        tracking=experiment.tracking.model_dump_json(),
     shell:
         "{VERB} track {RESULTS:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q}"
 

@@ -25,14 +25,16 @@ rule train:
         f"{RESULTS}/logs/train/{{problem}}.{{job}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{problem}}.{{job}}.tsv"
-    params:
-        code=code_digest("train"),
-        spec=lambda wildcards: job_digest(experiment, wildcards.problem, JOBS[wildcards.problem][int(wildcards.job)]),
     wildcard_constraints:
         job=r"\d+",
     threads: 1
     resources:
         gpu=1,
+    params:
+        code=code_digest("train"),
+        spec=lambda wildcards: job_digest(
+            experiment, wildcards.problem, JOBS[wildcards.problem][int(wildcards.job)]
+        ),
     message:
         "Training {wildcards.problem}, job {wildcards.job}"
     shell:

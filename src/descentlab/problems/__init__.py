@@ -9,6 +9,10 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from descentlab.problems.base import Problem
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,6 @@ BUILTIN_PROBLEMS: Mapping[str, Builtin] = MappingProxyType(
 )
 
 
-def builtin_problem(name: str):
+def builtin_problem(name: str) -> Problem:
     """The built-in :class:`~descentlab.problems.base.Problem` of that name."""
     return importlib.import_module(BUILTIN_PROBLEMS[name].module).PROBLEM

@@ -14,7 +14,10 @@ def models(evidence: Evidence) -> Section:
     """Each problem's layers, as Keras prints them, and how the parameters add up."""
     blocks: list[Any] = []
     for name, about in evidence.plan["problems"].items():
-        rows = [[layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"] for layer in about["layers"]]
+        rows = [
+            [layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"]
+            for layer in about["layers"]
+        ]
         rows.append(["total", "", "", f"{about['parameters']:,}"])
         caption = (
             f"{about['title']}. {about['count']}{'. ' if about['count'] else ''}{about['train_examples']:,} training, "
@@ -32,7 +35,9 @@ def models(evidence: Evidence) -> Section:
         for name, about in evidence.plan["optimizers"].items()
     ]  # fmt: skip
     headers = ["optimizer", "class", "set", "default rate", "grid", "source"]
-    blocks.append(Table("optimizers", "Optimizers", headers, rows, "Keras' defaults where nothing is set.", folded=True))
+    blocks.append(
+        Table("optimizers", "Optimizers", headers, rows, "Keras' defaults where nothing is set.", folded=True)
+    )
     return Section("models", "Models and optimizers", blocks)
 
 
@@ -67,7 +72,9 @@ def protocol(evidence: Evidence) -> Section:
                     "roughly; updates and examples compare them exactly."],
         ["Limits", "What is found holds on these problems, at these sizes and budgets."],
     ]  # fmt: skip
-    return Section("protocol", "Protocol", [Table("rules", "The rules of the comparison", ["rule", "what it means"], rules)])
+    return Section(
+        "protocol", "Protocol", [Table("rules", "The rules of the comparison", ["rule", "what it means"], rules)]
+    )
 
 
 def provenance(evidence: Evidence) -> Section:
@@ -76,7 +83,10 @@ def provenance(evidence: Evidence) -> Section:
     experiment = plan["config"]["experiment"]
     rows = [[name, version] for name, version in plan["versions"].items()]
     for name, about in plan["problems"].items():
-        rows += [[f"{name}: data (sha256)", about["data_hash"]], [f"{name}: device, mode", f"{about['device']}, {about['mode']}"]]
+        rows += [
+            [f"{name}: data (sha256)", about["data_hash"]],
+            [f"{name}: device, mode", f"{about['device']}, {about['mode']}"],
+        ]
     rows += [
         ["MLflow experiment", experiment],
         ["MLflow tag of a run", "descentlab.run_id, for example "

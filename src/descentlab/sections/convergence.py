@@ -148,7 +148,9 @@ def speed_table(evidence: Evidence) -> Table:
         f"{optimizer_title(evidence.reference)}. The ratio of paired means within the budget is at most what is shown where "
         "a run of sgd missed (≤)."
     )
-    return Table("speed", "All times to target in figures", headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True)
+    return Table(
+        "speed", "All times to target in figures", headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True
+    )
 
 
 def optimum_gap(evidence: Evidence) -> Section | None:

@@ -93,7 +93,17 @@ def contrast_table(evidence: Evidence) -> Table:
         ]
         for row in rows.to_dict("records")
     ]  # fmt: skip
-    headers = ["problem", "arm", "contrast", "declared", "verdict", "difference [interval]", "p (Holm)", "d / sd", "note"]
+    headers = [
+        "problem",
+        "arm",
+        "contrast",
+        "declared",
+        "verdict",
+        "difference [interval]",
+        "p (Holm)",
+        "d / sd",
+        "note",
+    ]
     caption = (
         "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
         "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."

@@ -125,7 +125,9 @@ def width_table(evidence: Evidence) -> Table:
         f"n = {int(widths['n'].max()) if len(widths) else 0} seeds."
     )
     numeric = frozenset(range(1, len(problems) + 1))
-    return Table("widths", "Width of the range of good learning rates", ["optimizer", *problems], rows, caption, widths, numeric)
+    return Table(
+        "widths", "Width of the range of good learning rates", ["optimizer", *problems], rows, caption, widths, numeric
+    )
 
 
 def alarms(evidence: Evidence) -> Section:
@@ -135,7 +137,9 @@ def alarms(evidence: Evidence) -> Section:
         text = "No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
         return Section("alarms", "Alarms", [Paragraph(text)])
     kinds = table["kind"].value_counts(sort=False)
-    rows = [[row["kind"], row["problem"], row["arm"], row["optimizer"], row["text"]] for row in table.to_dict("records")]
+    rows = [
+        [row["kind"], row["problem"], row["arm"], row["optimizer"], row["text"]] for row in table.to_dict("records")
+    ]
     title = f"What to be wary of: {joined([f'{count} × {kind}' for kind, count in kinds.items()])}"
     caption = (
         "diverged: a loss that is not finite or above its bound counts as the worst possible result; edge: a better learning "
