@@ -1,7 +1,4 @@
-"""Drawing: colour by the optimizer's name, figures as inline SVG that follows the page's colours, drawing primitives.
-
-Every function draws a table that it is given; none computes a statistic.
-"""
+"""What all figures share: colour and marker by the optimizer's name, the house style, inline SVG in the page's colours."""
 
 from __future__ import annotations
 
@@ -9,30 +6,27 @@ import colorsys
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The slides' optimizers have colours that colour-blind readers can tell apart (Okabe & Ito 2008, darkened where needed
-# for contrast); the others vary hue and lightness around them. Lines are told apart by marker and label as well.
+# The slides' optimizers have colours that colour-blind readers can tell apart (Okabe & Ito 2008, shifted for contrast);
+# the others vary hue and lightness around them. Each stands out from the page by 3:1, light or dark (WCAG 1.4.11), which
+# leaves little room: lines are told apart by marker and label as well, and no text has these colours.
 COLOURS = {
-    "gd": "#767676", "sgd": "#0072b2", "momentum": "#00916a", "adagrad": "#b8860b", "rmsprop": "#c4649a",
-    "adam": "#d55e00", "gd_equal_updates": "#9a9a9a", "nesterov": "#3fb58f", "amsgrad": "#f0894d",
-    "adamw": "#a84b00", "adamax": "#8c6239", "nadam": "#e8604c", "adadelta": "#9aa300", "adafactor": "#7570b3",
-    "ftrl": "#5b8c2a", "lion": "#b03060", "lamb": "#e0559f", "muon": "#6a51c9", "schedule_free_adamw": "#1a9bb0",
+    "gd": "#767676", "sgd": "#0072b2", "momentum": "#00845f", "adagrad": "#b8860b", "rmsprop": "#c4649a",
+    "adam": "#d55e00", "gd_equal_updates": "#939393", "nesterov": "#35a581", "amsgrad": "#dc7b3e",
+    "adamw": "#a84b00", "adamax": "#8c6239", "nadam": "#e8604c", "adadelta": "#8f9700", "adafactor": "#7570b3",
+    "ftrl": "#5b8c2a", "lion": "#b8336a", "lamb": "#e0559f", "muon": "#6a51c9", "schedule_free_adamw": "#1a9bb0",
 }  # fmt: skip
 MARKERS = "osD^vP*X<>hdp8"
+LUMINANCE = 0.2  # of a derived colour: midway between too faint on white and too faint on black
 SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
-VERDICT_MARKS = {
-    "better": "^", "worse": "v", "negligible": "s", "inconclusive": "o", "identical": "D", "diverged": "X",
-    "not tested": ".",
-}  # fmt: skip
 
 # Stand-ins that the finished SVG replaces by the page's own colours.
 INK, RULE = "#010203", "#0a0b0c"
@@ -42,7 +36,7 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
     "font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "descentlab", "path.simplify": True,
-    "axes.formatter.useoffset": False,
+    "axes.formatter.useoffset": False, "text.parse_math": False,
 }  # fmt: skip
 
 
@@ -51,14 +45,27 @@ def optimizer_colour(name: str) -> str:
     if name in COLOURS:
         return COLOURS[name]
     digest = hashlib.sha256(name.encode()).digest()
-    red, green, blue = colorsys.hls_to_rgb(digest[0] / 256, 0.42 + digest[1] / 2048, 0.55 + digest[2] / 1024)
+    hue, saturation = digest[0] / 256, 0.5 + digest[1] / 512
+    shades = [colorsys.hls_to_rgb(hue, lightness / 256, saturation) for lightness in range(256)]
+    red, green, blue = min(shades, key=lambda shade: abs(relative_luminance(shade) - LUMINANCE))
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def relative_luminance(colour: tuple[float, float, float]) -> float:
+    """WCAG 2.1's relative luminance of sRGB components in 0…1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def optimizer_marker(name: str) -> str:
     """A marker, a function of the name alone."""
     place = list(COLOURS).index(name) if name in COLOURS else hashlib.sha256(name.encode()).digest()[3]
     return MARKERS[place % len(MARKERS)]
+
+
+def label_room(names: Iterable[str]) -> float:
+    """Inches beside a panel for the names and their marks. Wide letters; measuring text takes most of the time of drawing."""
+    return 0.4 + 0.075 * max(map(len, names), default=0)
 
 
 def new_figure(
@@ -77,7 +84,7 @@ def new_figure(
     Args:
         width, height: of one panel, in inches.
         left, right: room for labels beside the row, in inches.
-        gap: room between panels, in inches. Fixed, because measuring text to find it takes most of the time of drawing.
+        gap: room between panels, in inches.
     """
     import matplotlib
 
@@ -151,7 +158,8 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     text = html.escape(alt, quote=True)
     head = f'<svg class="plot" role="img" aria-label="{text}" viewBox="0 0 {width} {height}" '
-    head += f'style="max-width:{round(float(width) * 1.5)}px" '
+    # Letters of 9 points stay readable on a narrow screen (the box around scrolls) and don't grow huge on a wide one.
+    head += f'style="min-width:{round(float(width) * 1.1)}px;max-width:{round(float(width) * 1.5)}px" '
     head += 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     return re.sub(r">\s+<", "><", head + body).strip()
@@ -189,121 +197,3 @@ def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, hi
     moved = np.empty(n)
     moved[order] = np.concatenate(spread) if spread else np.empty(0)
     return moved
-
-
-def draw_curves(
-    axes: Axes, curves: pd.DataFrame, x: str, y: str, *, x_scale: str = "log", y_scale: str = "linear"
-) -> None:
-    """Mean lines by optimizer with their interval, the slides' optimizers in front and labelled at their end.
-
-    Args:
-        curves: columns ``optimizer``, ``x``, ``<y>_mean``, ``<y>_low``, ``<y>_high``; ``x`` ascending.
-    """
-    names = list(dict.fromkeys(curves["optimizer"]))
-    front = [name for name in names if name in SLIDES] or names[:6]
-    ends: dict[str, tuple[float, float]] = {}
-    # A point at 0 has no place on a logarithmic axis: it stands half a step left of the first.
-    positive = curves.loc[curves[x] > 0, x]
-    least = float(positive.min()) / 2 if len(positive) else 0.5
-    for name in [*[n for n in names if n not in front], *front]:
-        line = curves[curves["optimizer"] == name]
-        horizontal = line[x].clip(lower=least) if x_scale == "log" else line[x]
-        mean = line[f"{y}_mean"]
-        leading = name in front
-        axes.plot(
-            horizontal, mean, color=optimizer_colour(name), linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55, zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
-        )  # fmt: skip
-        if leading:
-            low, high = line[f"{y}_low"], line[f"{y}_high"]
-            axes.fill_between(horizontal, low, high, color=optimizer_colour(name), alpha=0.15, linewidth=0, zorder=1)
-            visible = mean[np.isfinite(mean)]
-            if len(visible):
-                ends[name] = (float(horizontal.loc[visible.index[-1]]), float(visible.iloc[-1]))
-    axes.set_xscale(x_scale)
-    axes.set_yscale(y_scale)
-    values = curves[f"{y}_mean"].replace([np.inf, -np.inf], np.nan).dropna()
-    if len(values):
-        limit_values(axes, values.to_numpy(), y_scale)
-    for which, scale in (("x", x_scale), ("y", y_scale)):
-        if scale == "log":
-            use_log_scale(axes, which)
-    label_ends(axes, ends)
-
-
-def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
-    """Limits that show all but the wildest twentieth of the values on the bad side of a diverging curve."""
-    low, high = np.quantile(values, [0.0, 0.97])
-    if scale == "log":
-        positive = values[values > 0]
-        low, high = max(float(positive.min()), high * 1e-6), high * 1.3
-        axes.set_ylim(low / 1.3, high)
-        return
-    high = max(high, values.max() if values.max() <= 1.5 * abs(high) else high)
-    room = (high - low) * 0.06 or 0.01
-    axes.set_ylim(low - room, high + room)
-
-
-def label_ends(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
-    """Names beside the ends of their lines, moved apart where they would overlap."""
-    if not ends:
-        return
-    transform = axes.transData
-    to_axes = axes.transAxes.inverted()
-    heights = [float(to_axes.transform(transform.transform(end))[1]) for end in ends.values()]
-    for name, height in zip(ends, spread_labels(heights, 0.055), strict=True):
-        axes.text(
-            1.015, height, name, transform=axes.transAxes, color=optimizer_colour(name), va="center", fontsize=8.5,
-            fontweight="bold", clip_on=False,
-        )  # fmt: skip
-
-
-def draw_rows(
-    axes: Axes,
-    table: pd.DataFrame,
-    order: Sequence[str],
-    mean: str,
-    low: str,
-    high: str,
-    *,
-    marks: str | None = None,
-    offset: float = 0.0,
-    filled: bool = True,
-) -> None:
-    """One row an optimizer: a mark at the mean, a line over the interval.
-
-    Args:
-        table: at most one row an optimizer, with the named columns; ``marks`` names a column of verdicts.
-        order: optimizers from top to bottom; those without a row stay empty.
-        offset: moves the rows, to put two sets beside each other.
-    """
-    place = {name: i for i, name in enumerate(order)}
-    for row in table.to_dict("records"):
-        name = str(row["optimizer"])
-        y = place[name] + offset
-        colour = optimizer_colour(name)
-        mark = VERDICT_MARKS[str(row[marks])] if marks else "o"
-        hollow = (marks is not None and row[marks] == "inconclusive") or not filled
-        if np.isfinite(row[low]) and np.isfinite(row[high]):
-            axes.plot([row[low], row[high]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
-        axes.plot(
-            [row[mean]], [y], marker=mark, markersize=5.5, color=colour, markerfacecolor="none" if hollow else colour,
-            linestyle="none",
-        )  # fmt: skip
-    label_rows(axes, order)
-
-
-def label_rows(axes: Axes, order: Sequence[str]) -> None:
-    """Names of the optimizers on the y axis, first on top."""
-    axes.set_yticks(range(len(order)), labels=list(order))
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-
-
-def draw_points(axes: Axes, scores: pd.DataFrame, order: Sequence[str], value: str) -> None:
-    """Each seed a point, in its optimizer's row; fixed shifts instead of random ones keep points apart."""
-    place = {name: i for i, name in enumerate(order)}
-    y = scores["optimizer"].map(place) + (scores["seed"] % 5 - 2) * 0.09
-    colours = [optimizer_colour(name) for name in scores["optimizer"]]
-    axes.scatter(scores[value], y, s=9, c=colours, alpha=0.45, linewidths=0, zorder=2)

@@ -13,6 +13,12 @@ from descentlab.records import write_text
 from descentlab.sections import SECTIONS, Evidence
 from descentlab.sections.blocks import Figure, Section, Switch
 
+# The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.
+SECTION_OF = {
+    "adam-momentum": "differences", "adam-sgd": "differences", "best": "test-metric", "speed": "time-to-target",
+    "sensitivity": "sensitivity", "alarms": "alarms",
+}  # fmt: skip
+
 
 def write_report(results: Path, output: Path) -> None:
     """Write ``output`` from plan.json, selections.json and comparison/ in ``results``; figures also as SVG files.
@@ -48,6 +54,12 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         final_runs=runs,
         seeds=config["seeds"]["final"],
         answers=evidence.comparison.answers,
+        evidence_of={
+            answer["id"]: section
+            for answer in evidence.comparison.answers
+            for ending, section in SECTION_OF.items()
+            if answer["id"].endswith(ending) and section in {section.identity for section in sections}
+        },
         sections=sections,
     )
 

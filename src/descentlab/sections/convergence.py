@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.plotting import draw_curves, draw_rows, figure_svg, label_rows, new_figure, use_log_scale
+from descentlab.plotting import figure_svg, label_room, new_figure, use_log_scale
 from descentlab.sections.blocks import (
     ARM_WORDS,
     Evidence,
@@ -19,6 +19,7 @@ from descentlab.sections.blocks import (
     optimizer_title,
     present,
 )
+from descentlab.sections.drawing import draw_curves, draw_rows, in_front, label_rows
 
 MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
 AXES = {"updates": "updates", "examples": "examples", "seconds": "train_seconds_mean"}
@@ -40,15 +41,18 @@ def curve_figure(evidence: Evidence, problem: str) -> Switch:
     identity = f"convergence-{problem}"
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
     n = int(curves["n"].max())
+    few = len(in_front(curves["optimizer"])) == curves["optimizer"].nunique()
+    bands = "" if few else " of the named optimizers, the others are dashed (their names appear under the pointer)"
     caption = (
-        f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals "
-        "of the slides' optimizers, the others are dashed (their names appear under the pointer). Seconds are wall time of "
+        f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals"
+        f"{bands}. Seconds are wall time of "
         "the updates alone, with other jobs beside them. Curves of diverged seeds end where they diverged."
     )
+    room = label_room(in_front(curves["optimizer"]))
     panels = {}
     for measure, column in MEASURES.items():
         for axis, x in AXES.items():
-            figure, axes = new_figure(len(arms), 3.3, 2.9, right=0.95, gap=1.55)
+            figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
             for panel, arm in zip(axes, arms, strict=True):
                 drawn = curves[curves["arm"] == arm].sort_values(x, kind="stable")
                 drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
@@ -96,7 +100,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     shares = rows.copy()
     for column in ("updates_restricted_mean", "low", "high"):
         shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.85, gap=0.15, share_y=True)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         mine = shares[shares["problem"] == problem]
         whole = mine[mine["n_reached"] == mine["n"]]
@@ -167,7 +171,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
     order = present(gaps["optimizer"], evidence.optimizers)
     arms = [arm for arm in evidence.arms if (gaps["arm"] == arm).any()]
-    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=1.85, share_y=True, share_x=True)
+    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=label_room(order), share_y=True, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
         drawn = gaps[gaps["arm"] == arm].copy()
         for column in ("gap_mean", "gap_low", "gap_high"):
@@ -179,8 +183,8 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         panel.set_xlabel("training objective − optimum (lower is better)")
     nearest = gaps.loc[gaps["gap_mean"].idxmin()]
     takeaway = (
-        f"{problem}: {optimizer_title(nearest['optimizer'])} with {ARM_WORDS[nearest['arm']]} ends nearest the optimum, "
-        f"{interval(nearest['gap_mean'], nearest['gap_low'], nearest['gap_high'], nearest['n'])} above it"
+        f"{problem}: {optimizer_title(nearest['optimizer'])} with {ARM_WORDS[nearest['arm']]} ends nearest the optimum, above "
+        f"it by {interval(nearest['gap_mean'], nearest['gap_low'], nearest['gap_high'], nearest['n'])}"
     )
     caption = (
         "Mean over finished final seeds of training loss plus penalty at the end, minus the least possible on the same "

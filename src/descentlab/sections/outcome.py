@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
-from descentlab.plotting import draw_points, draw_rows, figure_svg, label_rows, new_figure
+from descentlab.plotting import figure_svg, label_room, new_figure
 from descentlab.sections.blocks import (
     ARM_WORDS,
     Evidence,
@@ -20,6 +18,7 @@ from descentlab.sections.blocks import (
     optimizer_title,
     present,
 )
+from descentlab.sections.drawing import draw_points, draw_rows, label_rows
 
 MARGINS_SHOWN = 30.0
 
@@ -46,18 +45,19 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     scaled = rows.copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=1.85, gap=0.15, share_y=True)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         panel.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
         panel.axvline(0, color="#888888", linewidth=0.9)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
         draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
-        lost = set(order) - set(drawn["optimizer"])
-        for name in lost:
-            panel.text(0, order.index(name), "no pairs", ha="center", va="center", fontsize=7.5)
+        asked = set(rows.loc[rows["problem"] == problem, "optimizer"])
+        for name in [name for name in order if name not in set(drawn["optimizer"])]:
+            why = "no pair finished" if name in asked else "not run"
+            panel.text(0, order.index(name), why, ha="center", va="center", fontsize=7.5)
         panel.set_xscale("symlog", linthresh=1, linscale=0.8)
-        panel.set_xlim(-MARGINS_SHOWN * 1.15, MARGINS_SHOWN * 1.15)
-        panel.set_xticks([-10, -3, -1, 0, 1, 3, 10], labels=["−10", "−3", "−1", "0", "1", "3", "10"])
+        panel.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
+        panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
         panel.set_xlabel("difference / margin")
@@ -126,7 +126,9 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
     order = present(summary["optimizer"], evidence.optimizers)
     arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
-    figure, axes = new_figure(len(arms), 3.3, 0.22 * len(order), left=1.85, share_y=True)
+    figure, axes = new_figure(
+        len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=0.75, gap=0.75, share_y=True
+    )
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
     for panel, arm in zip(axes, arms, strict=True):
@@ -140,14 +142,15 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         draw_rows(panel, means, order, "test_metric_mean", "test_metric_low", "test_metric_high")
         label_rows(panel, order)
         for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
-            text = f"{row['n_diverged']} of {row['n_planned']} diverged"
-            panel.text(0.5, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="center",
+            text = f"{row['n_diverged']}/{row['n_planned']} diverged"
+            panel.text(1.01, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="left",
                        va="center", fontsize=7.5)  # fmt: skip
         panel.set_title(ARM_WORDS[arm])
         panel.set_xlabel(f"test {evidence.metric(problem)}")
+        panel.locator_params(axis="x", nbins=5)
         room = (limits[1] - limits[0]) * 0.04
         panel.set_xlim(limits[0] - room, limits[1] + room)
-    takeaway = f"{problem}: {joined([leader(summary, arm) for arm in arms])}"
+    takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
     n = int(summary["n_finished"].max())
     caption = (
         f"{evidence.plan['problems'][problem]['title']}. Test {evidence.metric(problem)} after the last update; small "
@@ -177,15 +180,17 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
     if ranked.empty:
         return f"no run finished with {ARM_WORDS[arm]}"
     best = ranked.iloc[0]
-    first, behind = ranked[ranked["rank"] == 1], ranked[ranked["rank"] > 1]
+    first = ranked[ranked["rank"] == 1]
+    behind = ranked[(ranked["rank"] > 1) & (ranked["n_finished"] == ranked["n_planned"])]
     names = joined([optimizer_title(name) for name in first["optimizer"]])
     have = "has" if len(first) == 1 else "share"
-    half = (best["test_metric_high"] - best["test_metric_low"]) / 2
-    known = f"interval ±{number(half)}" if not math.isnan(half) else "no interval"
-    if len(behind):
-        gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
-        known = f"{number(gap)} ahead of {optimizer_title(behind.iloc[0]['optimizer'])}, {known}"
-    return f"{names} {have} the best mean with {ARM_WORDS[arm]} ({known})"
+    mean = interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"])
+    text = f"{names} {have} the best mean with {ARM_WORDS[arm]}, {mean}"
+    if behind.empty:
+        return text
+    gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
+    distance = f"{number(gap)} behind" if gap > 1e-9 else "level with it"  # means of the same scores, summed otherwise
+    return f"{text} ({optimizer_title(behind.iloc[0]['optimizer'])} is next, {distance})"
 
 
 def summary_table(evidence: Evidence) -> Table:

@@ -8,7 +8,7 @@ import pandas as pd
 from descentlab.plotting import (
     SLIDES,
     figure_svg,
-    label_ends,
+    label_room,
     new_figure,
     optimizer_colour,
     optimizer_marker,
@@ -25,6 +25,7 @@ from descentlab.sections.blocks import (
     optimizer_title,
     present,
 )
+from descentlab.sections.drawing import label_ends
 
 
 def sensitivity(evidence: Evidence) -> Section | None:
@@ -44,7 +45,8 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     groups = [[n for n in order if n in SLIDES], [n for n in order if n not in SLIDES]]
     titles = ["the slides' optimizers", "the others"]
     shown = [(title, group) for title, group in zip(titles, groups, strict=True) if group]
-    figure, axes = new_figure(len(shown), 3.1, 3.0, right=1.6, gap=1.2, share_y=True)
+    room = label_room(order)
+    figure, axes = new_figure(len(shown), 3.1, 3.0, right=room, gap=room + 0.5, share_y=True)
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     means = table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna()
     bottom, top = value_range(means, higher)
@@ -67,12 +69,12 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
             if len(good):
                 ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
         use_log_scale(panel, "x")
-        room = (top - bottom) * 0.05
-        panel.set_ylim(bottom - room, top + room)
+        margin = (top - bottom) * 0.05
+        panel.set_ylim(bottom - margin, top + margin)
         panel.set_title(title)
         panel.set_xlabel("learning rate")
         panel.set_ylabel(f"validation {evidence.metric(problem)}")
-        label_ends(panel, ends)
+        label_ends(panel, ends, marked=True)
     takeaway = f"{problem}: {width_words(evidence, problem)}"
     n = int((table["n"] + table["n_diverged"]).max())
     caption = (
