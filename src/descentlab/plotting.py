@@ -65,7 +65,7 @@ def optimizer_marker(name: str) -> str:
 
 def label_room(names: Iterable[str]) -> float:
     """Inches beside a panel for the names and their marks. Wide letters; measuring text takes most of the time of drawing."""
-    return 0.4 + 0.075 * max(map(len, names), default=0)
+    return 0.5 + 0.08 * max(map(len, names), default=0)
 
 
 def new_figure(

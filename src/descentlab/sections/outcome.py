@@ -127,7 +127,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     order = present(summary["optimizer"], evidence.optimizers)
     arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
     figure, axes = new_figure(
-        len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=0.75, gap=0.75, share_y=True
+        len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=1.0, gap=1.0, share_y=True
     )
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]

@@ -27,6 +27,8 @@ from descentlab.sections.blocks import (
 )
 from descentlab.sections.drawing import label_ends
 
+GOOD_MARGINS = 5
+
 
 def sensitivity(evidence: Evidence) -> Section | None:
     """Validation metric against learning rate."""
@@ -80,7 +82,8 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     caption = (
         f"Mean validation metric of the tuning runs by learning rate, 95 % t interval, n = {n} seeds a point; a ring marks "
         "the chosen rate, a cross a rate at which a seed diverged (at the worst end of the axis). Values beyond the axis are "
-        "drawn at its end."
+        "drawn at its end. The title compares the optimizers whose best rate comes within "
+        f"{GOOD_MARGINS} margins of the best of all."
     )
     identity = f"sensitivity-{problem}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
@@ -97,17 +100,26 @@ def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]
 
 
 def width_words(evidence: Evidence, problem: str) -> str:
-    """Who is least and who most sensitive, by the width of the range within the margin."""
+    """Who is least and who most sensitive, by the width of the range within the margin, of those that are good at all."""
     widths = evidence.comparison.widths
     mine = widths[(widths["problem"] == problem) & widths["width"].notna()]
     if mine.empty:
         return "no learning rate finished with every seed"
+    about = evidence.plan["problems"][problem]
+    means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
+    goodness = means["val_metric_mean"] if about["higher_is_better"] else -means["val_metric_mean"]
+    best = goodness.groupby(means["optimizer"]).max()
+    # Who is bad at every rate is not thereby robust.
+    good = best.index[best >= best.max() - GOOD_MARGINS * about["margin"]]
+    mine = mine[mine["optimizer"].isin(good)]
     widest, narrowest = mine.loc[mine["width"].idxmax()], mine.loc[mine["width"].idxmin()]
 
     def words(row: pd.Series) -> str:
         bound = "at least " if row["censored"] else ""
         return f"{optimizer_title(row['optimizer'])} ({bound}{number(row['width'])} decades)"
 
+    if len(mine) == 1:
+        return f"range of good learning rates: {words(widest)}"
     return f"widest range of good learning rates: {words(widest)}; narrowest: {words(narrowest)}"
 
 
