@@ -178,3 +178,13 @@ def test_anything_is_taken_or_refused_in_one_line(changes: dict[Any, Any]) -> No
         return
     assert parse_config(json.loads(config.as_json()), "here").as_json() == config.as_json()
     assert all(config.entries(problem) for problem in config.problems)
+
+
+def test_what_differs_from_the_defaults_is_the_same_experiment() -> None:
+    path = "descentlab.examples.slides_adagrad:SlidesAdaGrad"
+    optimizers = ["adam", path, {"optimizer": path, "name": "none", "learning_rate": None}]
+    config = parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": optimizers}, "test")
+    plain = config.model_dump(mode="json", exclude_defaults=True)
+    assert plain["optimizers"][2] == {"optimizer": path, "name": "none", "learning_rate": None}
+    assert "learning_rate" not in plain["optimizers"][1]
+    assert parse_config(plain, "test") == config

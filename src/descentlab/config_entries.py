@@ -149,9 +149,8 @@ class OptimizerConfig(StrictModel):
     def _keep_absence(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A null learning rate says that there is none, an absent one that it is the default: keep them apart."""
         fields = dump(self)
-        if "learning_rate" not in self.model_fields_set:
-            del fields["learning_rate"]
-        return fields
+        fields.pop("learning_rate", None)
+        return fields | ({"learning_rate": self.learning_rate} if "learning_rate" in self.model_fields_set else {})
 
     @field_validator("name")
     @classmethod
