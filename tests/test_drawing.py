@@ -18,8 +18,7 @@ from descentlab.sections.drawing import (
     label_ends,
     limit_values,
 )
-
-VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "diverged", "not tested")
+from descentlab.stats import VERDICTS
 
 
 def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from xml.etree import ElementTree
 
@@ -86,6 +88,12 @@ def test_any_other_name_has_a_colour_that_stands_out(name: str) -> None:
     assert min(contrast(colour, paper) for paper in page_colours("paper")) >= 3
 
 
+def test_other_names_keep_colour_and_marker_in_another_process() -> None:
+    code = "from descentlab.plotting import *; print(optimizer_colour('mine'), optimizer_marker('mine'))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert printed == [optimizer_colour("mine"), optimizer_marker("mine")]
+
+
 def test_other_names_have_other_colours() -> None:
     assert len({optimizer_colour(f"mine_{i}") for i in range(50)}) >= 48
 
@@ -155,6 +163,7 @@ def drawn(identity: str = "one", alt: str = "what is seen") -> str:
     figure, (axes, _) = new_figure(2, 2, 2)
     axes.plot([0, 1], [0, 1], color=optimizer_colour("adam"), gid="linename-adam--")
     axes.fill_between([0, 1], [0, 0], [1, 2], alpha=0.2, linewidth=0)
+    axes.set_xticks([0.125, 0.875])
     axes.set_title(HOSTILE)
     return figure_svg(figure, alt, identity)
 
@@ -201,3 +210,7 @@ def test_a_line_tells_its_name_under_the_pointer() -> None:
 def test_coordinates_are_short() -> None:
     numbers = [number for tag in re.findall(r"<path[^>]+>", drawn()) for number in re.findall(r"\d+\.(\d+)", tag)]
     assert numbers and max(map(len, numbers)) == 1
+
+
+def test_labels_keep_their_decimals() -> None:
+    assert ">0.125<" in drawn() and ">0.875<" in drawn()

@@ -148,6 +148,7 @@ def label_rows(axes: Axes, order: Sequence[str]) -> None:
 def draw_points(axes: Axes, scores: pd.DataFrame, order: Sequence[str], value: str) -> None:
     """Each seed a point, in its optimizer's row; fixed shifts instead of random ones keep points apart."""
     place = {name: i for i, name in enumerate(order)}
-    y = scores["optimizer"].map(place) + (scores["seed"] % 5 - 2) * 0.09
+    rows = np.array([place[name] for name in scores["optimizer"]], dtype=float)
+    y = rows + (scores["seed"].to_numpy() % 5 - 2) * 0.09
     colours = [optimizer_colour(name) for name in scores["optimizer"]]
     axes.scatter(scores[value], y, s=9, c=colours, alpha=0.45, linewidths=0, zorder=2)
