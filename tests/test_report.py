@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -12,14 +13,17 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
 from comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
 from descentlab.compare import compare_runs
-from descentlab.comparison_tables import write_comparison
-from descentlab.report import write_report
+from descentlab.comparison_tables import TABLES, write_comparison
+from descentlab.report import render, write_report
+from descentlab.sections import SECTIONS, Evidence
+from report_evidence import evidence_of
 
 
 def written_results(folder: Path, **changes: Any) -> Path:
@@ -175,3 +179,65 @@ def test_figures_are_files_too_and_old_ones_go(tmp_path: Path) -> None:
     assert "differences-tuned.svg" in names
     assert "convergence-up-training-loss-updates.svg" in names
     assert "old.svg" not in names
+
+
+def renamed(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    columns = [c for c in ("problem", "optimizer", "first", "second") if c in table]
+    return table.assign(**{column: table[column].replace(names) for column in columns})
+
+
+def test_hostile_names_are_escaped_everywhere() -> None:
+    """A config's names are plain; should that ever change, the page still holds no tag that it did not write."""
+    names = {"adam": '<script>x("1")</script>', "up": "</svg><img src=x onerror=y>'", "sgd": "$\\frac{1$ & ]]> -->"}
+    good = evidence_of()
+    comparison = dataclasses.replace(
+        good.comparison, **{name: renamed(getattr(good.comparison, name), names) for name in TABLES}
+    )
+    plan = {
+        **good.plan,
+        "problems": {names.get(k, k): v for k, v in good.plan["problems"].items()},
+        "optimizers": {names.get(k, k): v for k, v in good.plan["optimizers"].items()},
+    }
+    hostile = Evidence(plan, comparison, [])
+    page = render(hostile, [section for make in SECTIONS if (section := make(hostile)) is not None])
+    assert "<script" not in page and "<img" not in page
+    assert "&lt;script&gt;" in page and "&lt;img" in page
+
+
+def test_every_drawing_is_well_formed(page: str) -> None:
+    drawings = re.findall(r"<svg class=.plot.*?</svg>", page, flags=re.S)
+    assert len(drawings) > 20
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+
+
+def test_curves_are_chosen_without_a_script(page: str) -> None:
+    """Two groups of radio buttons, one of each checked; the style sheet has a rule for every pair of them."""
+    switch = re.search(r'<figure id="convergence-up".*?</figure>', page, flags=re.S)
+    assert switch is not None
+    inputs = [attrs for tag, attrs in Elements(switch.group()).tags if tag == "input"]
+    assert {attrs["name"] for attrs in inputs} == {"convergence-up-1", "convergence-up-2"}
+    assert [attrs["class"] for attrs in inputs if "checked" in attrs] == ["c1-1", "c2-1"]
+    panels = set(re.findall(r'class="canvas panel (p\d-\d)"', switch.group()))
+    rules = re.findall(r":has\(\.c1-(\d):checked\):has\(\.c2-(\d):checked\) \.p(\d)-(\d)\{display:block\}", page)
+    assert {f"p{a}-{b}" for a, b, c, d in rules if (a, b) == (c, d)} == panels and len(panels) == 9
+
+
+def test_answers_link_to_what_they_were_computed_from(page: str) -> None:
+    answers = dict(re.findall(r'<li id="answer-([^"]+)".*?<p class="more"><a href="#([^"]+)">', page, flags=re.S))
+    assert answers["tuned-adam-momentum"] == "differences"
+    assert answers["tuned-best"] == "test-metric"
+    assert answers["alarms"] == "alarms"
+
+
+def test_contents_list_every_section_in_its_order(page: str) -> None:
+    contents = re.search(r"<nav.*?</nav>", page, flags=re.S)
+    assert contents is not None
+    listed = re.findall(r'href="#([^"]+)"', contents.group())
+    assert listed == ["answer", *re.findall(r'<section id="([^"]+)"', page)]
+
+
+def test_the_title_is_the_configs_or_says_the_experiment(page: str, tmp_path: Path) -> None:
+    assert "<title>Which optimizer? Experiment “generated”</title>" in page
+    other = built(tmp_path, config={"report": {"title": "Mine & yours", "reference": "momentum"}})
+    assert "<title>Mine &amp; yours</title>" in other and "<h1>Mine &amp; yours</h1>" in other

@@ -70,6 +70,8 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
             good = mean[np.isfinite(mean)]
             if len(good):
                 ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
+        rates = table.loc[table["optimizer"].isin(group), "learning_rate"]
+        panel.set_xlim(rates.min() / 2, rates.max() * 2)
         use_log_scale(panel, "x")
         margin = (top - bottom) * 0.05
         panel.set_ylim(bottom - margin, top + margin)
