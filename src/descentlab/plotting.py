@@ -30,7 +30,7 @@ SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
 
 # Stand-ins that the finished SVG replaces by the page's own colours.
 INK, RULE = "#010203", "#0a0b0c"
-# A title at a fixed height isn't measured against the labels below it, which takes half the time of drawing.
+# A title at a fixed height isn't measured against the labels below it, which takes a third of the time of drawing.
 STYLE = {
     "axes.edgecolor": RULE, "axes.labelcolor": INK, "axes.titlecolor": INK, "text.color": INK, "xtick.color": INK,
     "ytick.color": INK, "grid.color": RULE, "grid.linewidth": 0.6, "axes.grid": True, "axes.axisbelow": True,
