@@ -27,7 +27,9 @@ except ConfigError as error:
 RESULTS = f"results/{experiment.experiment}"
 REPORT = f"reports/{experiment.experiment}/index.html"
 JOBS = cut_jobs(experiment)
-VERB = f"{sys.executable} -m descentlab"
+
+# Rules say "descentlab VERB …"; it is run by the Python that runs Snakemake, whatever is on the PATH.
+shell.prefix(f'set -euo pipefail; descentlab() ( exec "{sys.executable}" -m descentlab "$@" ); ')
 
 
 include: "workflow/rules/train.smk"

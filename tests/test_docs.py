@@ -128,7 +128,7 @@ def test_the_problem_of_the_readers_own_is_planned(
 def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:src|workflow|tests|reports)/[\w./-]+)`", README)) - {"src/descentlab/sections/"}
     named |= set(re.findall(r"\]\((?!http)([^)]+)\)", README))
-    made = {name for name in named if name.startswith("reports/default")}
+    made = {name for name in named if name.startswith(("reports/default", "reports/EXPERIMENT"))}
     assert {name for name in named - made if not (ROOT / name).exists()} == set()
 
 

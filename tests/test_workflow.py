@@ -56,9 +56,11 @@ def test_everything_promised_comes_out(finished_workflow: Path) -> None:
     neighbours = sum(len(selection["neighbours"]) for selection in selections)
     assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbours
     assert runs["run_id"].is_unique
-    assert set(runs["status"]) == {"finished"}
+    finished = runs["status"] == "finished"
+    assert set(runs[~finished]["status"]) <= {"diverged"}
+    assert finished.mean() > 0.8
     assert set(history["run_id"]) == set(runs["run_id"])
-    finals = runs[runs["phase"] != "tuning"]
+    finals = runs[(runs["phase"] != "tuning") & finished]
     assert set(examples["run_id"]) == set(finals["run_id"])
     for problem, about in plan["problems"].items():
         assert (history["run_id"].str.startswith(f"{problem}.")).any()
@@ -84,7 +86,7 @@ def test_the_tables_agree_with_each_other(finished_workflow: Path) -> None:
     pd.testing.assert_series_equal(mean_score, runs.loc[mean_score.index, "test_metric"], check_names=False, rtol=1e-6)
     tuning = runs[runs["phase"] == "tuning"]
     assert tuning[["test_loss", "test_metric", "best_test_loss", "best_test_metric"]].isna().all(axis=None)
-    assert runs[runs["phase"] != "tuning"]["test_metric"].notna().all()
+    assert runs[(runs["phase"] != "tuning") & (runs["status"] == "finished")]["test_metric"].notna().all()
 
 
 def test_same_seed_means_same_start_and_split_for_every_optimizer(finished_workflow: Path) -> None:
@@ -162,7 +164,7 @@ def test_a_killed_job_goes_on_after_its_last_finished_run(finished_workflow: Pat
     ("edited", "rules"),
     [
         ("report.py", {"report", "track_report"}),
-        ("engine.py", {"plan", "train", "track", "collect", "compare", "report", "track_report"}),
+        ("engine.py", {"plan", "store", "train", "track", "collect", "compare", "report", "track_report"}),
     ],
 )
 def test_an_edit_reruns_the_stages_that_it_touches(
@@ -202,8 +204,8 @@ def test_what_only_importing_shows_is_refused_before_anything_is_trained(tmp_pat
         "descentlab: optimizer 'optimizer': an import path must import; received 'no_such_module:Optimizer', which "
         "raised ModuleNotFoundError: No module named 'no_such_module'"
     ) in refused.stdout
-    assert "Traceback" not in refused.stdout
     assert not (tmp_path / "results/test/train").exists()
+    assert "Traceback" not in (tmp_path / "results/test/logs/plan.log").read_text()
 
 
 @pytest.mark.parametrize("folder", ["results", "reports"])

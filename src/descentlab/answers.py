@@ -16,6 +16,7 @@ ARM_TITLES = {
     "tuned": "Learning rates tuned equally",
 }
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "diverged", "not tested")
+MOST_ALARMS = 8
 PHRASES = {
     "better": "ends better",
     "worse": "ends worse",
@@ -191,4 +192,7 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     details = [
         {"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")
     ]
-    return _statement("alarms", head, details[:8])
+    if len(details) > MOST_ALARMS:
+        more = f"{len(details) - MOST_ALARMS} more in the section on alarms"
+        details = [*details[:MOST_ALARMS], {"problem": "and", "verdict": "", "text": more}]
+    return _statement("alarms", head, details)

@@ -122,7 +122,8 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
     table["microseconds_per_update"] = clock.median()
     table = table.reset_index()
     higher = table["problem"].map(finals.groupby("problem")["higher_is_better"].any())
-    goodness = table["test_metric_mean"].where(higher, -table["test_metric_mean"])
+    # Means that differ by rounding alone are the same mean.
+    goodness = table["test_metric_mean"].where(higher, -table["test_metric_mean"]).round(12)
     # Optimizers without a diverged seed come first, whatever the others' finished seeds say.
     ranked = goodness.where(table["n_finished"] == table["n_planned"])
     first = ranked.groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")

@@ -3,7 +3,7 @@
 
 rule collect:
     input:
-        plan=ancient(f"{RESULTS}/plan.json"),
+        plan=f"{RESULTS}/plan.json",
         tables=[
             f"{RESULTS}/train/{problem}/{job}.{table}"
             for problem, jobs in JOBS.items()
@@ -22,16 +22,19 @@ rule collect:
         selections=f"{RESULTS}/selections.json",
     log:
         f"{RESULTS}/logs/collect.log",
+    conda:
+        "../../environment.yml"
     params:
+        results=subpath(input.plan, parent=True),
         code=code_digest("collect"),
         config=experiment.as_json(),
     shell:
-        "{VERB} collect {RESULTS:q} 2>&1 | tee {log:q}"
+        "descentlab collect {params.results:q} 2>&1 | tee {log:q}"
 
 
 rule compare:
     input:
-        plan=ancient(f"{RESULTS}/plan.json"),
+        plan=f"{RESULTS}/plan.json",
         runs=rules.collect.output.runs,
         history=rules.collect.output.history,
         selections=rules.collect.output.selections,
@@ -41,15 +44,18 @@ rule compare:
         f"{RESULTS}/logs/compare.log",
     benchmark:
         f"{RESULTS}/benchmarks/compare.tsv"
+    conda:
+        "../../environment.yml"
     params:
+        results=subpath(input.plan, parent=True),
         code=code_digest("compare"),
     shell:
-        "{VERB} compare {RESULTS:q} 2>&1 | tee {log:q}"
+        "descentlab compare {params.results:q} 2>&1 | tee {log:q}"
 
 
 rule report:
     input:
-        plan=ancient(f"{RESULTS}/plan.json"),
+        plan=f"{RESULTS}/plan.json",
         selections=rules.collect.output.selections,
         comparison=rules.compare.output,
     output:
@@ -58,7 +64,10 @@ rule report:
         f"{RESULTS}/logs/report.log",
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
     params:
+        results=subpath(input.plan, parent=True),
         code=code_digest("report"),
     shell:
-        "{VERB} report {RESULTS:q} --output {output:q} 2>&1 | tee {log:q}"
+        "descentlab report {params.results:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -1,33 +1,30 @@
 # Histories to MLflow, beside the training of other problems.
 
 
-def problem_tables(wildcards):
-    """The tables of a problem's jobs."""
-    jobs = range(len(JOBS[wildcards.problem]))
-    return [
-        f"{RESULTS}/train/{wildcards.problem}/{job}.{table}.parquet"
-        for job in jobs
-        for table in ("history", "runs")
-    ]
-
-
 # One rule makes the store before any other writes to it: several first starters at once break its migration.
 rule store:
     input:
-        plan=ancient(f"{RESULTS}/plan.json"),
+        plan=f"{RESULTS}/plan.json",
     output:
         touch(f"{RESULTS}/tracking/store.done"),
     log:
         f"{RESULTS}/logs/store.log",
+    conda:
+        "../../environment.yml"
     params:
         uri=experiment.tracking.uri,
     shell:
-        "{VERB} store {input.plan:q} 2>&1 | tee {log:q}"
+        "descentlab store {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
-        problem_tables,
+        plan=f"{RESULTS}/plan.json",
+        tables=lambda wildcards: expand(
+            f"{RESULTS}/train/{wildcards.problem}/{{job}}.{{table}}.parquet",
+            job=range(len(JOBS[wildcards.problem])),
+            table=("history", "runs"),
+        ),
         store=ancient(f"{RESULTS}/tracking/store.done"),
     output:
         touch(f"{RESULTS}/tracking/{{problem}}.done"),
@@ -37,26 +34,34 @@ rule track:
         f"{RESULTS}/benchmarks/track/{{problem}}.tsv"
     wildcard_constraints:
         problem="(?!report$|store$).+",
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mlflow_writer=1,
     params:
+        results=subpath(input.plan, parent=True),
         code=code_digest("track"),
         tracking=experiment.tracking.model_dump_json(),
     shell:
-        "{VERB} track {RESULTS:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q}"
+        "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q}"
 
 
 rule track_report:
     input:
+        plan=f"{RESULTS}/plan.json",
         report=REPORT,
         problems=expand(f"{RESULTS}/tracking/{{problem}}.done", problem=JOBS),
     output:
         touch(f"{RESULTS}/tracking/report.done"),
     log:
         f"{RESULTS}/logs/track_report.log",
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mlflow_writer=1,
+    params:
+        results=subpath(input.plan, parent=True),
     shell:
-        "{VERB} track-report {RESULTS:q} {input.report:q} 2>&1 | tee {log:q}"
+        "descentlab track-report {params.results:q} {input.report:q} 2>&1 | tee {log:q}"

@@ -6,16 +6,18 @@ rule plan:
         f"{RESULTS}/plan.json",
     log:
         f"{RESULTS}/logs/plan.log",
+    conda:
+        "../../environment.yml"
     params:
         code=code_digest("plan"),
         config=experiment.as_json(),
     shell:
-        "{VERB} plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
+        "descentlab plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule train:
     input:
-        plan=ancient(f"{RESULTS}/plan.json"),
+        plan=f"{RESULTS}/plan.json",
     output:
         history=f"{RESULTS}/train/{{problem}}/{{job}}.history.parquet",
         runs=f"{RESULTS}/train/{{problem}}/{{job}}.runs.parquet",
@@ -27,6 +29,8 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{problem}}.{{job}}.tsv"
     wildcard_constraints:
         job=r"\d+",
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -38,4 +42,4 @@ rule train:
     message:
         "Training {wildcards.problem}, job {wildcards.job}"
     shell:
-        "{VERB} train {input.plan:q} --problem {wildcards.problem:q} --job {wildcards.job} 2>&1 | tee {log:q}"
+        "descentlab train {input.plan:q} --problem {wildcards.problem:q} --job {wildcards.job} 2>&1 | tee {log:q}"
