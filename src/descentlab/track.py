@@ -181,7 +181,6 @@ def run_entry(
             **SOURCE, **named, KIND: "run", "status": row["status"], "learning_rate": rate, "mode": row["mode"],
             "device": row["device"], "init_hash": row["init_hash"], "split_hash": row["split_hash"],
             "message": row["message"], "descentlab.training": row["digest"],
-            "mlflow.source.git.commit": plan["versions"]["git_commit"],
         },
         params={
             **named, "schedule": row["schedule"], "batch_size": str(row["batch_size"]), "learning_rate": rate,
@@ -245,6 +244,8 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
         else:
             tags = {**SOURCE, KIND: "report", RUN_ID: "report", NOTE: "The report: `index.html` under Artifacts."}
             mlflow_id = client.create_run(experiment, None, tags, "report").info.run_id
+        # Of the report, not of the runs: a run from the cache may be older than the commit that planned it.
+        client.set_tag(mlflow_id, "mlflow.source.git.commit", plan["versions"]["git_commit"])
         client.log_artifact(mlflow_id, str(report))
         if (results / "figures").is_dir():
             client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
