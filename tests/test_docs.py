@@ -76,8 +76,9 @@ def test_commands_run(command: str, checkout: Path) -> None:
 
 def test_the_mlflow_ui_answers(checkout: Path) -> None:
     planned = subprocess.run(
-        ["make", "--dry-run", "ui", "PORT=5917"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+        ["make", "--no-print-directory", "--dry-run", "ui", "PORT=5917"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     line = planned.stdout.replace("\\\n", " ").strip().splitlines()[-1]
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))

@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
 from comparison_fixture import generated_history, generated_plan, generated_runs
-from descentlab.mlflow_store import DIGEST, PARENT, RUN_ID
+from descentlab.mlflow_store import DIGEST, PARENT, RUN_ID, store_uri
 from descentlab.records import HISTORY, RUNS, write_table
 from descentlab.track import TrackError, create_store, follow, track_problem, track_report
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def client() -> MlflowClient:
-    return MlflowClient("sqlite:///results/mlflow.db")
+    return MlflowClient(store_uri(None))
 
 
 def logged() -> dict[str, Run]:

@@ -111,7 +111,7 @@ class Entry:
 
 def store_uri(uri: str | None) -> str:
     """The tracking store: the config's, else MLFLOW_TRACKING_URI, else the database in results."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.resolve()}"
 
 
 def database_file(where: str) -> Path | None:
