@@ -127,10 +127,13 @@ def check_metrics(run: Run, row: dict[str, Any], curve: pd.DataFrame) -> None:
         assert curves == {}
         return
     renamed = curve.rename(columns={f"{split}_metric": f"{split}_accuracy" for split in ("train", "val", "test")})
-    for name in renamed.columns.drop(["run_id", "updates", "penalty"]):
+    changing = [name for name in ("penalty", "learning_rate") if renamed[name].nunique() > 1]
+    names = [name for name in renamed.columns if name.endswith(("_loss", "_accuracy"))] + changing
+    assert names[:2] == ["train_loss", "train_accuracy"]
+    assert set(curves) == set(names)
+    for name in names:
         expected = dict(zip(renamed["updates"], renamed[name], strict=True))
         assert curves[name] == {step: value for step, value in expected.items() if math.isfinite(value)}
-    assert set(curves) == set(renamed.columns) - {"run_id", "updates", "penalty"}
 
 
 def test_tracking_again_adds_nothing() -> None:

@@ -134,13 +134,18 @@ def metric_name(name: str) -> str:
 
 
 def curve_columns(row: dict[str, Any], curve: pd.DataFrame) -> pd.DataFrame:
-    """Every evaluation of a run: losses, metric, rate and the other axes; ``step`` is updates."""
+    """Losses, metric and rate at every evaluation; ``step`` is updates, the time stamp is training time.
+
+    Epochs and examples are multiples of updates, and seconds are the charts' time axis: as curves of their own they
+    would only be a third more points to store. A rate that stays the same is a parameter.
+    """
     metric = metric_name(row["metric"])
-    renamed = curve.drop(columns="run_id").rename(columns={f"{split}_metric": f"{split}_{metric}" for split in SPLITS})
-    if not renamed["penalty"].to_numpy().any():
-        renamed = renamed.drop(columns="penalty")
-    stamps = (row["started_at"] * 1000 + renamed["train_seconds"] * 1000).astype("int64")
-    return renamed.assign(timestamp=stamps).rename(columns={"updates": "step"})
+    renamed = curve.drop(columns=["run_id", "epoch", "examples", "train_seconds"]).rename(
+        columns={f"{split}_metric": f"{split}_{metric}" for split in SPLITS}
+    )
+    idle = [name for name in ("penalty", "learning_rate") if renamed[name].nunique(dropna=False) == 1]
+    stamps = (row["started_at"] * 1000 + curve["train_seconds"] * 1000).astype("int64")
+    return renamed.drop(columns=idle).assign(timestamp=stamps).rename(columns={"updates": "step"})
 
 
 def summary_metrics(row: dict[str, Any], curve: pd.DataFrame, targets: dict[str, float]) -> dict[str, float]:
