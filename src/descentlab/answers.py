@@ -56,6 +56,12 @@ def joined(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 problem``, ``4 problems``: the first word of ``noun`` takes the plural."""
+    word, _, rest = noun.partition(" ")
+    return f"{count} {word}{'' if count == 1 else 's'}{' ' if rest else ''}{rest}"
+
+
 def write_answers(
     plan: dict[str, Any],
     summary: pd.DataFrame,
@@ -100,8 +106,7 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
         note = f"; {row['note']}" if row["note"] else ""
         text = f"{value}; test {metric}, positive means Adam is better{note}"
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": text})
-    number_of = f"{len(rows)} problem{'s' if len(rows) > 1 else ''}"
-    return _statement(identity, f"{head}: of {number_of}, Adam {joined(parts)}.", details)
+    return _statement(identity, f"{head}: of {counted(len(rows), 'problem')}, Adam {joined(parts)}.", details)
 
 
 def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
@@ -120,8 +125,8 @@ def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
         details.append({"problem": row["problem"], "verdict": "", "text": text})
     fewer, more = int((rows["ratio_high"] < 1).sum()), int((rows["ratio_low"] > 1).sum())
     head = (
-        f"Speed, {arm} arm: to the medium target, Adam needs fewer updates than plain SGD on {fewer} of {len(rows)} "
-        f"problems and more on {more}; on {len(rows) - fewer - more} the interval of the ratio holds 1. "
+        f"Speed, {arm} arm: to the medium target, Adam needs fewer updates than plain SGD on {fewer} of "
+        f"{counted(len(rows), 'problem')} and more on {more}; on {len(rows) - fewer - more} the interval of the ratio holds 1. "
         "Ratio of updates, below 1 is faster:"
     )
     return _statement("speed", head, details)
@@ -149,8 +154,8 @@ def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, 
             "sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD."
         )
     head = (
-        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {compared} problems. Decades "
-        "within the margin of the best validation metric, without interval:"
+        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {counted(compared, 'problem')}. "
+        "Decades within the margin of the best validation metric, without interval:"
     )
     return _statement("sensitivity", head, details)
 
@@ -171,9 +176,10 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {about['metric']} {value}"})
     if not details:
         return _statement(f"{arm}-best", f"{ARM_TITLES[arm]}: no final run finished.")
+    several = len(set(winners)) > 1
     head = (
-        f"{ARM_TITLES[arm]}: {len(set(winners))} optimizers share the best mean test metrics of {len(details)} problems. "
-        "The best mean is not always better than the next:"
+        f"{ARM_TITLES[arm]}: {counted(len(set(winners)), 'optimizer')} {'share' if several else 'has'} the best mean test "
+        f"metric of {counted(len(details), 'problem')}. The best mean is not always better than the next:"
     )
     return _statement(f"{arm}-best", head, details)
 
@@ -184,11 +190,12 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
         return _statement("alarms", "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on "
                           "the edge of its grid.")  # fmt: skip
     words = {
-        "diverged": "optimizers with diverged final runs", "failed": "with failed runs", "missing": "with missing runs",
-        "edge": "chosen learning rates on the edge of their grid", "few seeds": "warning of too few seeds",
+        "diverged": "optimizer with diverged final runs", "failed": "optimizer with failed runs",
+        "missing": "optimizer with missing runs", "edge": "rate chosen on the edge of its grid",
+        "few seeds": "warning of too few seeds",
     }  # fmt: skip
     counts = alarms["kind"].value_counts(sort=False)
-    head = f"Alarms: {joined([f'{count} {words[str(kind)]}' for kind, count in counts.items()])}."
+    head = f"Alarms: {joined([counted(count, words[str(kind)]) for kind, count in counts.items()])}."
     details = [
         {"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")
     ]
