@@ -15,8 +15,9 @@ def test_same_seed_same_table_other_seed_other() -> None:
 
 
 def test_skew_costs_coverage() -> None:
-    table = simulate_coverage(5, 2, 400, 0).set_index("differences")["coverage"]
-    assert table["lognormal"] < table["normal"]
+    # A large test set: in a small one the examples' own noise, which is symmetric, hides the seeds' skew.
+    table = simulate_coverage(5, 3600, 1000, 0).set_index("differences")["coverage"]
+    assert table["lognormal"] < table["normal"] - 0.02
 
 
 def test_scores_are_right_or_wrong_and_centred() -> None:
