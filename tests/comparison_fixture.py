@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.records import HISTORY, RUNS, check_table
+from descentlab.records import EXAMPLES, HISTORY, RUNS, check_table, empty_table
 
 PROBLEMS = {"up": True, "down": False}  # higher is better, lower is better
 OPTIMIZERS = ("gd", "sgd", "momentum", "adam", "rmsprop")
 SEEDS = 6
+NO_EXAMPLES = empty_table(EXAMPLES)
 UPDATES = (0, 1, 2, 4, 8, 16)
 # True advantage over momentum in test goodness.
 ADVANTAGE = {"gd": -0.2, "sgd": 0.0, "momentum": 0.0, "adam": 0.1, "rmsprop": -0.1}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
+from comparison_fixture import NO_EXAMPLES, generated_history, generated_plan, generated_runs, generated_selections
 from descentlab.compare import compare_runs
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure, Section, Switch, Table
@@ -16,7 +16,7 @@ from descentlab.sections.blocks import Figure, Section, Switch, Table
 def evidence_of(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
     plan, selections = generated_plan(**config), generated_selections()
     runs = generated_runs(0) if runs is None else runs
-    return Evidence(plan, compare_runs(plan, runs, generated_history(runs), selections), selections)
+    return Evidence(plan, compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), selections)
 
 
 def changed(evidence: Evidence, **tables: pd.DataFrame) -> Evidence:

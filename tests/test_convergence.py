@@ -81,7 +81,7 @@ def test_nobody_reaches_the_target(evidence: Evidence) -> None:
 
 
 def test_a_ratio_to_a_run_that_missed_is_a_bound(evidence: Evidence) -> None:
-    speed = evidence.comparison.speed.assign(ratio_is_bound=True, ratio_to_sgd=0.5, ratio_low=0.4, ratio_high=0.6)
+    speed = evidence.comparison.speed.assign(ratio_bound="at most", ratio_to_sgd=0.5, ratio_low=0.4, ratio_high=0.6)
     rows = table_named(time_to_target(changed(evidence, speed=speed)), "speed").rows
     assert {row[-1] for row in rows} == {f"≤ 0.5 [0.4, 0.6], n = {SEEDS}"}
 

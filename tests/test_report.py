@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
+from comparison_fixture import NO_EXAMPLES, generated_history, generated_plan, generated_runs, generated_selections
 from descentlab.compare import compare_runs
 from descentlab.comparison_tables import TABLES, write_comparison
 from descentlab.report import render, write_report
@@ -36,7 +36,7 @@ def written_results(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan))
     (folder / "selections.json").write_text(json.dumps(selections))
-    write_comparison(compare_runs(plan, runs, generated_history(runs), selections), folder / "comparison")
+    write_comparison(compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), folder / "comparison")
     return folder
 
 
@@ -117,7 +117,7 @@ def test_downloads_hold_the_numbers(page: str) -> None:
     assert data is not None
     table = pd.read_csv(io.BytesIO(base64.b64decode(data.group(1))))
     runs = generated_runs(0)
-    expected = compare_runs(generated_plan(), runs, generated_history(runs), generated_selections()).contrasts
+    expected = compare_runs(generated_plan(), runs, generated_history(runs), generated_selections(), NO_EXAMPLES).contrasts
     pd.testing.assert_series_equal(table["difference_mean"], expected["difference_mean"], rtol=1e-4)
 
 

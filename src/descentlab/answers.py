@@ -15,7 +15,7 @@ ARM_TITLES = {
     "default": "Default learning rates, nothing tuned",
     "tuned": "Learning rates tuned equally",
 }
-ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "diverged", "not tested")
+ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
 PHRASES = {
     "better": "ends better",
@@ -23,7 +23,6 @@ PHRASES = {
     "negligible": "makes a negligible difference",
     "inconclusive": "is inconclusive",
     "identical": "ends in exactly the same place",
-    "diverged": "is not comparable (one of them diverged)",
     "not tested": "is not tested",
 }
 
@@ -119,14 +118,16 @@ def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
                           "there is no reference to set a target.")  # fmt: skip
     details = []
     for row in rows.to_dict("records"):
-        bound = "at most " if row["ratio_is_bound"] else ""
+        bound = f"{row['ratio_bound']} ".replace("unknown", "censored on both sides:").lstrip()
         value = interval(row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"])
         text = f"{bound}{value}; Adam reached the target in {row['n_reached']} of {row['n']} runs"
         details.append({"problem": row["problem"], "verdict": "", "text": text})
-    fewer, more = int((rows["ratio_high"] < 1).sum()), int((rows["ratio_low"] > 1).sum())
+    # A bound speaks only for its own side.
+    fewer = int(((rows["ratio_high"] < 1) & rows["ratio_bound"].isin(["", "at most"])).sum())
+    more = int(((rows["ratio_low"] > 1) & rows["ratio_bound"].isin(["", "at least"])).sum())
     head = (
         f"Speed, {arm} arm: to the medium target, Adam needs fewer updates than plain SGD on {fewer} of "
-        f"{counted(len(rows), 'problem')} and more on {more}; on {len(rows) - fewer - more} the interval of the ratio holds 1. "
+        f"{counted(len(rows), 'problem')} and more on {more}; on {len(rows) - fewer - more} it can't be told. "
         "Ratio of updates, below 1 is faster:"
     )
     return _statement("speed", head, details)

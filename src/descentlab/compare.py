@@ -12,24 +12,12 @@ from scipy import stats as distributions
 
 from descentlab.answers import write_answers
 from descentlab.comparison_tables import TABLES, Comparison, fill_table, write_comparison
-from descentlab.records import HISTORY, RUNS, empty_table, read_table
-from descentlab.speed import measure_speed
-from descentlab.stats import (
-    holm,
-    holm_levels,
-    paired_p,
-    t_interval,
-    verdict,
-    width_in_decades,
-)
+from descentlab.contrasts import ROW, contrast
+from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
+from descentlab.speed import measure_profiles, measure_reached, measure_speed
+from descentlab.stats import width_in_decades
 
-PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 LEAST_SEEDS = 5
-ROW = ["problem", "arm", "optimizer"]
-
-
-class PairingError(ValueError):
-    """Two runs of one seed did not start from the same weights and split, so their difference means nothing."""
 
 
 def compare_results(results: Path) -> None:
@@ -38,11 +26,16 @@ def compare_results(results: Path) -> None:
     selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
-    write_comparison(compare_runs(plan, runs, history, selections), results / "comparison")
+    examples = read_table(results / "examples.parquet", EXAMPLES)
+    write_comparison(compare_runs(plan, runs, history, selections, examples), results / "comparison")
 
 
 def compare_runs(
-    plan: dict[str, Any], runs: pd.DataFrame, history: pd.DataFrame, selections: list[dict[str, Any]]
+    plan: dict[str, Any],
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    selections: list[dict[str, Any]],
+    examples: pd.DataFrame,
 ) -> Comparison:
     """All tables of the comparison.
 
@@ -68,10 +61,11 @@ def compare_runs(
         finals[["run_id", *ROW, "seed"]], on="run_id"
     )
     summary = summarise(finals, finished)
-    contrasts = contrast(plan, finals)
+    contrasts = contrast(plan, finals, scores_by_run(examples))
     sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
     widths = measure_widths(plan, sensitivity)
-    speed = measure_speed(plan, finals, final_history)
+    reached = measure_reached(plan, finals, final_history)
+    speed = measure_speed(reached, {})
     tables = {
         "summary": summary,
         "scores": finals[list(TABLES["scores"])],
@@ -80,11 +74,19 @@ def compare_runs(
         "sensitivity": sensitivity,
         "widths": widths,
         "speed": speed,
+        "reached": reached,
+        "profiles": measure_profiles(speed),
         "gaps": measure_gaps(finished),
         "alarms": raise_alarms(plan, runs, selections),
     }
     answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])
     return Comparison(**tables, answers=answers)
+
+
+def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Each final run's metric of every test example, in the order of the examples."""
+    ordered = examples.sort_values(["run_id", "example"], kind="stable")
+    return {str(run): group.to_numpy() for run, group in ordered.groupby("run_id", sort=False)["score"]}
 
 
 def _averages(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
@@ -131,81 +133,6 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
     ahead = ranked.notna().groupby([table["problem"], table["arm"]]).transform("sum")
     table["rank"] = first.fillna(rest + ahead)
     return fill_table(table, "summary")
-
-
-def contrast(plan: dict[str, Any], finals: pd.DataFrame) -> pd.DataFrame:
-    """Paired differences of test goodness, with Holm's correction over the problems of one (arm, first, second)."""
-    reference = plan["config"]["report"]["reference"]
-    names = list(plan["optimizers"])
-    pairs = {pair: "primary" for pair in PRIMARY if set(pair) <= set(names)}
-    if reference in names:
-        for name in names:
-            if name != reference:
-                pairs.setdefault((name, reference), "exploratory")
-    by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
-    rows = []
-    for arm in plan["config"]["arms"]:
-        for (first, second), declared in pairs.items():
-            family: list[dict[str, Any]] = []
-            differences: list[np.ndarray] = []
-            for problem, about in plan["problems"].items():
-                a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
-                if a is None or b is None:
-                    continue
-                d, dropped, note = paired_differences(a, b, f"{problem}, {arm}: {first} and {second}")
-                differences.append(d)
-                family.append(
-                    {"problem": problem, "arm": arm, "first": first, "second": second, "declared": declared,
-                     "n": len(d), "n_dropped": dropped, "margin": about["margin"], "note": note}
-                )  # fmt: skip
-            p = np.array([paired_p(d) for d in differences])
-            adjusted, levels = holm(p), holm_levels(p)
-            for row, d, one, corrected, level in zip(family, differences, p, adjusted, levels, strict=True):
-                plain = t_interval(d)
-                wide = t_interval(d, 1 - level) if not np.isnan(level) else plain
-                deviation = d.std(ddof=1) if len(d) > 1 else np.nan
-                judged = verdict(wide.low, wide.high, wide.mean, wide.n, row["margin"])
-                rows.append(
-                    {**row, "difference_mean": plain.mean, "low": plain.low, "high": plain.high,
-                     "low_holm": wide.low, "high_holm": wide.high, "p": one, "p_holm": corrected,
-                     "effect_size": plain.mean / deviation if deviation > 0 else np.nan,
-                     "verdict": "diverged" if row["note"] else judged}
-                )  # fmt: skip
-    return fill_table(pd.DataFrame(rows), "contrasts")
-
-
-def paired_differences(first: pd.DataFrame, second: pd.DataFrame, where: str) -> tuple[np.ndarray, int, str]:
-    """Differences of test goodness by seed, first − second; how many pairs were lost; who diverged, if one side did.
-
-    Args:
-        first, second: final runs of two optimizers, indexed by seed.
-
-    Raises:
-        PairingError: a seed's runs differ in initial weights or split.
-    """
-    seeds = first.index.union(second.index)
-    a, b = first.reindex(seeds), second.reindex(seeds)
-    both = (a["status"] == "finished") & (b["status"] == "finished")
-    for column in ("init_hash", "split_hash"):
-        differing = both & (a[column] != b[column])
-        if differing.any():
-            raise PairingError(
-                f"{where}: runs of one seed must have the same {column}; they differ for seeds "
-                f"{', '.join(str(seed) for seed in seeds[differing])}"
-            )
-    diverged = {
-        name: int((side["status"] == "diverged").sum())
-        for name, side in ((_only(first["optimizer"]), a), (_only(second["optimizer"]), b))
-    }
-    one_sided = [name for name, count in diverged.items() if count] if list(diverged.values()).count(0) == 1 else []
-    note = f"{one_sided[0]} diverged on {diverged[one_sided[0]]} of {len(seeds)} seeds" if one_sided else ""
-    sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
-    d = sign * (a.loc[both, "test_metric"] - b.loc[both, "test_metric"]).to_numpy(dtype=np.float64)
-    return d, int((~both).sum()), note
-
-
-def _only(values: pd.Series) -> str:
-    return str(values.iloc[0])
 
 
 def average_curves(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

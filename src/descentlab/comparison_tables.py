@@ -64,10 +64,15 @@ TABLES: dict[str, dict[str, Column]] = {
         **_counts(n="pairs of seeds", n_dropped="pairs lost to a diverged, failed or missing run"),
         **_numbers(
             "metric", "higher",
-            difference_mean="mean paired difference of test goodness, first − second", low="95 % t interval",
-            high="95 % t interval", low_holm="interval at Holm's level in its family", high_holm="likewise",
+            difference_mean="mean paired difference of test goodness, first − second",
+            low="95 % t interval over seeds and test examples", high="likewise",
+            low_holm="interval at Holm's level in its family", high_holm="likewise",
+            bca_low="95 % BCa bootstrap over seeds, for description", bca_high="likewise",
         ),
-        **_numbers("", "", p="paired t", p_holm="adjusted in its family", effect_size="mean / sd of the differences"),
+        **_numbers("", "", p="paired t; sign test where a divergence is one-sided", p_holm="adjusted in its family",
+                   effect_size="mean / sd of the seeds' differences"),
+        **_numbers("share", "lower", example_share="of the mean's variance that is the test examples'"),
+        **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
         **_text("verdict", "note"),
     },
@@ -101,6 +106,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_text("target"),
         **_numbers("loss", "", target_val_loss="validation loss to reach"),
         **_counts(n="final runs", n_reached="of them reached the target"),
+        **_numbers("share", "higher", share_reached="n_reached / n", share_low="95 % exact interval", share_high="likewise"),
         **_numbers("updates", "lower", updates_median="median; inf where under half reached"),
         **_numbers(
             "updates", "lower",
@@ -108,11 +114,27 @@ TABLES: dict[str, dict[str, Column]] = {
             low="95 % t interval", high="95 % t interval", budget_updates="budget",
         ),
         **_numbers("examples", "lower", examples_restricted_mean="the same in examples"),
+        **_numbers("seconds", "lower", seconds_restricted_mean="the same times the serially measured cost of a step"),
         **_numbers(
             "ratio", "lower", ratio_to_sgd="geometric mean of paired ratios of restricted updates to sgd's",
             ratio_low="95 % t interval", ratio_high="95 % t interval",
         ),
-        "ratio_is_bound": Column("bool", "", "", "a run of sgd missed: the true ratio is at most this"),
+        **_text("ratio_bound"),
+    },
+    "reached": {
+        **_ROW,
+        "seed": Column("int64", "", "", "seed"),
+        **_text("run_id", "target"),
+        **_numbers("loss", "", target_val_loss="validation loss to reach"),
+        "reached": Column("bool", "", "", "within the budget"),
+        **_numbers("updates", "lower", updates="until it was reached; the budget where it was not", budget_updates="budget"),
+        "batch_size": Column("int64", "examples", "", "examples of an update"),
+    },
+    "profiles": {
+        **_text("arm", "target", "optimizer"),
+        **_numbers("ratio", "lower", ratio="factor of the fastest mean time to the target"),
+        **_numbers("share", "higher", share="of the problems on which the optimizer is within the factor"),
+        "n": Column("int64", "problems", "", "problems"),
     },
     "gaps": {
         **_ROW,
@@ -138,6 +160,8 @@ class Comparison:
     sensitivity: pd.DataFrame
     widths: pd.DataFrame
     speed: pd.DataFrame
+    reached: pd.DataFrame
+    profiles: pd.DataFrame
     gaps: pd.DataFrame
     alarms: pd.DataFrame
     answers: list[dict[str, Any]]

@@ -23,7 +23,10 @@ STAGES = {
     ),
     "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "plan.py"),
-    "compare": ("compare.py", "speed.py", "comparison_tables.py", "answers.py", "stats.py"),
+    "compare": (
+        "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
+        "answers.py", "stats.py",
+    ),
     "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
 }  # fmt: skip
 

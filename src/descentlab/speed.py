@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.comparison_tables import fill_table
-from descentlab.stats import ratio_interval, t_interval, updates_to_target
+from descentlab.stats import t_interval, updates_to_target
+from descentlab.survival import performance_profile, restricted_ratio, share_interval
 
 # Shares of the way from the initial validation loss to the reference's least one.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
+PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
 def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
@@ -31,8 +34,13 @@ def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) ->
     return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
 
 
-def measure_speed(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Updates and examples to each target, misses and divergences counted as the whole budget."""
+def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """When each final run first reached each target: one row a run and target, misses at the budget.
+
+    Args:
+        finals: final runs; those that failed or are missing are left out, those that diverged never reach.
+        history: their evaluations, with the column ``problem``.
+    """
     rows: list[dict[str, Any]] = []
     curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
               for key, group in history.groupby("run_id", sort=False)}  # fmt: skip
@@ -40,33 +48,70 @@ def measure_speed(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFr
         present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
         of_history = history[history["problem"] == problem]
         for name, target in find_targets(of_problem, of_history, plan["config"]["report"]["reference"]).items():
-            reached = np.array(
-                [
-                    updates_to_target(*curves[run_id], target) if status == "finished" else np.inf
-                    for run_id, status in zip(present["run_id"], present["status"], strict=True)
-                ]
-            )
-            timed = present.assign(reached=reached, restricted=np.minimum(reached, present["updates_planned"]))
-            timed["restricted_examples"] = timed["restricted"] * timed["batch_size"]
-            for (arm, optimizer), group in timed.groupby(["arm", "optimizer"], sort=False):
-                sgd = timed[(timed["arm"] == arm) & (timed["optimizer"] == "sgd")].set_index("seed")
-                paired = group.set_index("seed")
-                common = paired.index.intersection(sgd.index)
-                # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
-                comparable = len(common) and (paired["updates_planned"].max() == sgd["updates_planned"].max())
-                ratio = ratio_interval(
-                    paired.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
-                    sgd.loc[common, "restricted"].to_numpy() if comparable else np.empty(0),
-                )
-                mean = t_interval(group["restricted"].to_numpy())
+            for run in present.to_dict("records"):
+                finished = run["status"] == "finished"
+                when = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
                 rows.append(
-                    {"problem": problem, "arm": arm, "optimizer": optimizer, "target": name, "target_val_loss": target,
-                     "n": len(group), "n_reached": int(np.isfinite(group["reached"]).sum()),
-                     "updates_median": float(np.median(group["reached"])),
-                     "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
-                     "budget_updates": group["updates_planned"].max(),
-                     "examples_restricted_mean": group["restricted_examples"].mean(), "ratio_to_sgd": ratio.mean,
-                     "ratio_low": ratio.low, "ratio_high": ratio.high,
-                     "ratio_is_bound": bool(comparable and np.isinf(sgd.loc[common, "reached"]).any())}
+                    {"problem": problem, "arm": run["arm"], "optimizer": run["optimizer"], "seed": run["seed"],
+                     "run_id": run["run_id"], "target": name, "target_val_loss": target, "reached": bool(np.isfinite(when)),
+                     "updates": min(when, run["updates_planned"]), "budget_updates": run["updates_planned"],
+                     "batch_size": run["batch_size"]}
                 )  # fmt: skip
+    return fill_table(pd.DataFrame(rows), "reached")
+
+
+def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """Time to each target by problem, arm and optimizer, with censoring (protocol, section 5).
+
+    Args:
+        reached: what :func:`measure_reached` gives.
+        step_microseconds: the serially measured cost of a step by (problem, optimizer); absent where it isn't known.
+    """
+    rows: list[dict[str, Any]] = []
+    by = ["problem", "arm", "target"]
+    for (problem, arm, target), timed in reached.groupby(by, sort=False):
+        sgd = timed[timed["optimizer"] == "sgd"].set_index("seed")
+        for optimizer, group in timed.groupby("optimizer", sort=False):
+            mine = group.set_index("seed")
+            common = mine.index.intersection(sgd.index)
+            # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
+            if len(common) and mine["budget_updates"].max() != sgd["budget_updates"].max():
+                common = common[:0]
+            a, b = mine.loc[common], sgd.loc[common]
+            ratio = restricted_ratio(
+                a["updates"].to_numpy(), a["reached"].to_numpy(), b["updates"].to_numpy(), b["reached"].to_numpy()
+            )
+            mean = t_interval(group["updates"].to_numpy())
+            share = share_interval(int(group["reached"].sum()), len(group))
+            seconds = step_microseconds.get((str(problem), str(optimizer)), np.nan) * 1e-6
+            rows.append(
+                {"problem": problem, "arm": arm, "optimizer": optimizer, "target": target,
+                 "target_val_loss": group["target_val_loss"].iloc[0], "n": share.n, "n_reached": int(group["reached"].sum()),
+                 "share_reached": share.share, "share_low": share.low, "share_high": share.high,
+                 "updates_median": float(group["updates"].where(group["reached"], np.inf).median()),
+                 "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
+                 "budget_updates": group["budget_updates"].max(),
+                 "examples_restricted_mean": float((group["updates"] * group["batch_size"]).mean()),
+                 "seconds_restricted_mean": mean.mean * seconds, "ratio_to_sgd": ratio.ratio.mean,
+                 "ratio_low": ratio.ratio.low, "ratio_high": ratio.ratio.high,
+                 "ratio_bound": ratio.bound if ratio.ratio.n else ""}
+            )  # fmt: skip
     return fill_table(pd.DataFrame(rows), "speed")
+
+
+def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
+    """Performance profiles over problems (Dolan & Moré 2002), by arm and target, from the restricted means.
+
+    Only optimizers that a problem's budget of updates fits are compared; a mean with a miss in it never reaches.
+    """
+    rows: list[pd.DataFrame] = []
+    full = speed.groupby("problem")["budget_updates"].transform("max")
+    means = speed["updates_restricted_mean"].where(speed["n_reached"] == speed["n"])
+    comparable = speed.assign(mean=means)[speed["budget_updates"] == full]
+    for (arm, target), group in comparable.groupby(["arm", "target"], sort=False):
+        table = group.pivot(index="optimizer", columns="problem", values="mean")
+        shares = performance_profile(table.to_numpy(), PROFILE_RATIOS)
+        for name, share in zip(table.index, shares, strict=True):
+            rows.append(pd.DataFrame({"arm": arm, "target": target, "optimizer": name, "ratio": PROFILE_RATIOS,
+                                      "share": share, "n": table.shape[1]}))  # fmt: skip
+    return fill_table(pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(), "profiles")

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "diverged", "not tested")
+VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 
 
 @dataclass(frozen=True)

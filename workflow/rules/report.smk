@@ -37,6 +37,7 @@ rule compare:
         plan=f"{RESULTS}/plan.json",
         runs=rules.collect.output.runs,
         history=rules.collect.output.history,
+        examples=rules.collect.output.examples,
         selections=rules.collect.output.selections,
     output:
         directory(f"{RESULTS}/comparison"),

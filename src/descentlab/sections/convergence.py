@@ -137,7 +137,7 @@ def speed_table(evidence: Evidence) -> Table:
     rows = evidence.comparison.speed
     shown = []
     for row in rows.to_dict("records"):
-        bound = "≤ " if row["ratio_is_bound"] else ""
+        bound = {"": "", "at most": "≤ ", "at least": "≥ ", "unknown": "censored on both sides: "}[row["ratio_bound"]]
         ratio = "" if np.isnan(row["ratio_to_sgd"]) else bound + interval(
             row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
         )  # fmt: skip

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 NAMED = 8  # lines in one panel that names still fit beside
 VERDICT_MARKS = {
-    "better": "^", "worse": "v", "negligible": "s", "inconclusive": "o", "identical": "D", "diverged": "x",
-    "not tested": ".",
+    "better": "^", "worse": "v", "negligible": "s", "inconclusive": "o", "identical": "D", "not tested": ".",
 }  # fmt: skip
 
 

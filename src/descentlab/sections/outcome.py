@@ -67,15 +67,15 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         f"{ARM_WORDS[arm].capitalize()}: of {len(rows)} comparisons with {optimizer_title(evidence.reference)}, "
         f"{counts.get('better', 0)} end better, {counts.get('worse', 0)} worse, {counts.get('negligible', 0)} "
         f"negligibly different, {counts.get('inconclusive', 0)} inconclusive"
-        + (f", {counts['diverged']} with a divergence" if counts.get("diverged") else "")
     )
     margins = joined([f"{number(evidence.plan['problems'][p]['margin'])} {evidence.plan['problems'][p]['metric']} on {p}"
                       for p in problems])  # fmt: skip
     caption = (
         f"Paired difference of the final test metric to {optimizer_title(evidence.reference)}, divided by the problem's "
         f"margin ({margins}); right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; "
-        f"n = up to {seeds} pairs of seeds. Marks: triangle up better, triangle down worse, square negligible (interval "
-        "inside the grey band), hollow circle inconclusive, diamond identical, cross: a side diverged. What lies beyond "
+        f"n = up to {seeds} pairs of seeds, each on every test example. Marks: triangle up better, triangle down worse, "
+        "square negligible (interval inside the grey band), hollow circle inconclusive, diamond identical. Where "
+        "a run of one side alone diverged, the verdict is the sign test's, in which it lost. What lies beyond "
         f"{MARGINS_SHOWN:g} margins is drawn at {MARGINS_SHOWN:g}."
     )
     identity = f"differences-{arm}"

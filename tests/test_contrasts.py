@@ -1,0 +1,133 @@
+"""Declared contrasts: pairs, both sources of variance, divergences as the worst result, and what changes no verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from comparison_fixture import PROBLEMS, generated_plan
+from descentlab.contrasts import contrast, declared_pairs
+from descentlab.paired import estimate_crossed, estimate_difference
+from descentlab.records import RUNS, check_table
+
+SEEDS = 10
+EXAMPLES = 40
+
+
+def scored_runs(
+    seed: int, names: tuple[str, ...] = ("sgd", "momentum", "adam")
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Final runs whose test metric is the mean of their scores; adam better by 0.05, sgd by nothing."""
+    generator = np.random.default_rng(seed)
+    rows, scores = [], {}
+    for problem, higher in PROBLEMS.items():
+        shared = generator.normal(0, 0.3, (SEEDS, EXAMPLES))
+        for number, name in enumerate(names):
+            values = 0.5 + 0.05 * (number == 2) + shared + generator.normal(0, 0.02, (SEEDS, EXAMPLES))
+            for run_seed in range(SEEDS):
+                run_id = f"{problem}.{name}.{run_seed}"
+                scores[run_id] = values[run_seed] * (1 if higher else -1)
+                rows.append(
+                    {**{column: 0 if about.dtype != "str" else "" for column, about in RUNS.items()},
+                     "run_id": run_id, "problem": problem, "optimizer": name, "arm": "tuned", "phase": "final",
+                     "seed": run_seed, "status": "finished", "init_hash": f"i{run_seed}", "split_hash": f"s{run_seed}",
+                     "higher_is_better": higher, "test_metric": scores[run_id].mean()}
+                )  # fmt: skip
+    return check_table(pd.DataFrame(rows), RUNS, "scored"), scores
+
+
+def plan_of(*names: str) -> dict[str, object]:
+    plan = generated_plan(arms=["tuned"])
+    return {**plan, "optimizers": {name: plan["optimizers"]["sgd"] for name in names}}
+
+
+PLAN = plan_of("sgd", "momentum", "adam")
+
+
+def judged(table: pd.DataFrame) -> list[str]:
+    return table.sort_values(["problem", "first", "second"])["verdict"].tolist()
+
+
+def test_pairs_are_declared_by_name_alone() -> None:
+    assert declared_pairs(["adam", "sgd", "momentum", "lion"], "momentum") == {
+        ("adam", "sgd"): "primary", ("adam", "momentum"): "primary", ("sgd", "momentum"): "exploratory",
+        ("lion", "momentum"): "exploratory",
+    }  # fmt: skip
+    assert declared_pairs(["sgd"], "momentum") == {}
+
+
+def test_examples_and_seeds_both_widen_the_interval() -> None:
+    finals, scores = scored_runs(0)
+    row = contrast(PLAN, finals, scores).iloc[0]
+    d = np.stack([scores[f"up.adam.{s}"] - scores[f"up.sgd.{s}"] for s in range(SEEDS)])
+    expected = estimate_crossed(d)
+    assert (row["first"], row["second"], row["problem"]) == ("adam", "sgd", "up")
+    assert (row["low"], row["high"]) == pytest.approx(expected.interval())
+    assert row["example_share"] == pytest.approx(expected.example_variance / expected.variance)
+    alone = contrast(PLAN, finals, {}).iloc[0]
+    assert (alone["low"], alone["high"]) == pytest.approx(estimate_difference(d.mean(axis=1)).interval())
+
+
+def test_runs_that_diverged_lost() -> None:
+    finals, scores = scored_runs(0)
+    finals.loc[(finals["optimizer"] == "adam") & (finals["problem"] == "up"), "status"] = "diverged"
+    table = contrast(PLAN, finals, scores)
+    row = table[(table["first"] == "adam") & (table["second"] == "sgd") & (table["problem"] == "up")].iloc[0]
+    assert (row["verdict"], row["n"]) == ("worse", 0)
+    assert row["p"] == pytest.approx(binomtest(0, SEEDS).pvalue)
+    assert row["note"] == "adam diverged on 10 of 10 seeds; judged by wins, 0 of 10"
+
+
+def test_both_diverged_is_no_evidence() -> None:
+    finals, scores = scored_runs(0)
+    finals.loc[finals["problem"] == "up", "status"] = "diverged"
+    table = contrast(PLAN, finals, scores)
+    assert set(table.loc[table["problem"] == "up", "verdict"]) == {"not tested"}
+
+
+def test_an_inconclusive_row_says_what_would_settle_it() -> None:
+    finals, scores = scored_runs(0)
+    noise = np.random.default_rng(1).normal(0, 0.1, len(finals))
+    finals["test_metric"] += noise
+    table = contrast(PLAN, finals, {})
+    inconclusive = table["verdict"] == "inconclusive"
+    assert inconclusive.any()
+    assert (table.loc[inconclusive, "seeds_needed"] > SEEDS).all()
+    assert table.loc[~inconclusive, "seeds_needed"].isna().all()
+
+
+def test_permuting_rows_changes_nothing() -> None:
+    finals, scores = scored_runs(3)
+    shuffled = finals.sample(frac=1, random_state=0)
+    assert judged(contrast(PLAN, finals, scores)) == judged(contrast(PLAN, shuffled, scores))
+
+
+def test_scaling_a_metric_with_its_margin_changes_no_verdict() -> None:
+    finals, scores = scored_runs(3)
+    larger = finals.assign(test_metric=finals["test_metric"] * 1000)
+    plan = {**PLAN, "problems": {k: {**v, "margin": v["margin"] * 1000} for k, v in PLAN["problems"].items()}}
+    before = contrast(PLAN, finals, scores)
+    after = contrast(plan, larger, {run: values * 1000 for run, values in scores.items()})
+    assert judged(before) == judged(after)
+    np.testing.assert_allclose(after["low_holm"], before["low_holm"] * 1000)
+
+
+def test_renaming_changes_no_verdict() -> None:
+    finals, scores = scored_runs(3)
+    names = {"sgd": "momentum", "momentum": "sgd"}
+    renamed = finals.assign(optimizer=finals["optimizer"].replace(names))
+    found, other = contrast(PLAN, finals, scores), contrast(PLAN, renamed, scores)
+    for second, renamed_second in names.items():
+        one = found[(found["first"] == "adam") & (found["second"] == second)]
+        two = other[(other["first"] == "adam") & (other["second"] == renamed_second)]
+        assert judged(one) == judged(two)
+
+
+def test_the_same_optimizer_under_two_names_is_identical() -> None:
+    finals, scores = scored_runs(3)
+    mine = finals["optimizer"] == "adam"
+    twin = finals[finals["optimizer"] == "sgd"].assign(optimizer="adam")
+    table = contrast(PLAN, pd.concat([finals[~mine], twin]), scores)
+    assert set(table.loc[(table["first"] == "adam") & (table["second"] == "sgd"), "verdict"]) == {"identical"}
