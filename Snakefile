@@ -29,7 +29,9 @@ REPORT = f"reports/{experiment.experiment}/index.html"
 JOBS = cut_jobs(experiment)
 
 # Rules say "descentlab VERB …"; it is run by the Python that runs Snakemake, whatever is on the PATH.
-shell.prefix(f'set -euo pipefail; descentlab() ( exec "{sys.executable}" -m descentlab "$@" ); ')
+shell.prefix(
+    f'set -euo pipefail; descentlab() ( exec "{sys.executable}" -m descentlab "$@" ); '
+)
 
 
 include: "workflow/rules/train.smk"
