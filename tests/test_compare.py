@@ -224,7 +224,7 @@ def test_what_is_absent_is_said_not_to_be_tested(absent: str, arm: str) -> None:
 def test_nothing_at_all_still_compares() -> None:
     runs = generated_runs(0).iloc[:0]
     found = compare_runs(generated_plan(), runs, generated_history(generated_runs(0)).iloc[:0], [], NO_EXAMPLES)
-    assert all(getattr(found, name).empty for name in TABLES)
+    assert all(getattr(found, name).empty for name in set(TABLES) - {"coverage"})  # that is of the method alone
 
 
 def test_a_comparison_comes_back_from_its_files(comparison: Comparison, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,17 @@ import pandas as pd
 from scipy import stats as distributions
 
 from descentlab.answers import write_answers
+from descentlab.claim_evidence import ClaimEvidence
 from descentlab.comparison_tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.contrasts import ROW, contrast
+from descentlab.coverage import simulate_coverage
+from descentlab.ledger import make_ledger
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.speed import measure_profiles, measure_reached, measure_speed
 from descentlab.stats import width_in_decades
 
 LEAST_SEEDS = 5
+COVERAGE_TRIALS = 1000
 
 
 def compare_results(results: Path) -> None:
@@ -27,7 +33,8 @@ def compare_results(results: Path) -> None:
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
-    write_comparison(compare_runs(plan, runs, history, selections, examples), results / "comparison")
+    measured = {path.stem: pd.read_parquet(path) for path in sorted((results / "measured").glob("*.parquet"))}
+    write_comparison(compare_runs(plan, runs, history, selections, examples, measured), results / "comparison")
 
 
 def compare_runs(
@@ -36,8 +43,13 @@ def compare_runs(
     history: pd.DataFrame,
     selections: list[dict[str, Any]],
     examples: pd.DataFrame,
+    measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Comparison:
-    """All tables of the comparison.
+    """All tables of the comparison, and the ledger of claims.
+
+    Args:
+        examples: each final run's metric of every test example; may be empty.
+        measured: step cost and mechanism problems by name, as far as they were measured.
 
     Raises:
         PairingError: runs that should be pairs have other initial weights or splits.
@@ -61,7 +73,8 @@ def compare_runs(
         finals[["run_id", *ROW, "seed"]], on="run_id"
     )
     summary = summarise(finals, finished)
-    contrasts = contrast(plan, finals, scores_by_run(examples))
+    scores = scores_by_run(examples)
+    contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
     widths = measure_widths(plan, sensitivity)
     reached = measure_reached(plan, finals, final_history)
@@ -78,9 +91,20 @@ def compare_runs(
         "profiles": measure_profiles(speed),
         "gaps": measure_gaps(finished),
         "alarms": raise_alarms(plan, runs, selections),
+        "coverage": measure_coverage(plan),
     }
     answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])
-    return Comparison(**tables, answers=answers)
+    evidence = ClaimEvidence(plan, runs, final_history, scores, reached, measured)
+    return Comparison(**tables, answers=answers, claims=make_ledger(evidence))
+
+
+def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:
+    """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
+    examples = min(about["test_examples"] for about in plan["problems"].values())
+    seeds = plan["config"]["seeds"]["final"]
+    if seeds < 2:
+        return empty_table(TABLES["coverage"])
+    return fill_table(simulate_coverage(seeds, min(examples, 1000), COVERAGE_TRIALS, 0), "coverage")
 
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:

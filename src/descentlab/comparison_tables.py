@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.coverage import COVERAGE_COLUMNS
 from descentlab.records import Column, empty_table, read_table, write_table, write_text
 
 
@@ -141,12 +142,15 @@ TABLES: dict[str, dict[str, Column]] = {
         **_counts(n="finished final runs"),
         **_interval("gap", "loss", "lower", "training loss plus penalty above the known optimum, at the end"),
     },
+    "coverage": COVERAGE_COLUMNS,
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
         **_text("text"),
     },
 }  # fmt: skip
+
+DOCUMENTS = {"answers": "answers.json", "claims": "../claims.json"}  # the ledger lies beside the folder
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,9 @@ class Comparison:
     profiles: pd.DataFrame
     gaps: pd.DataFrame
     alarms: pd.DataFrame
+    coverage: pd.DataFrame
     answers: list[dict[str, Any]]
+    claims: list[dict[str, Any]]
 
 
 def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -173,14 +179,16 @@ def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """One parquet a table, and ``answers.json``."""
+    """One parquet a table, ``answers.json``, and ``claims.json`` beside the folder."""
     for name, columns in TABLES.items():
         write_table(getattr(comparison, name), columns, folder / f"{name}.parquet")
-    write_text(folder / "answers.json", json.dumps(comparison.answers, indent=1, ensure_ascii=False))
+    for name, file in DOCUMENTS.items():
+        write_text((folder / file).resolve(), json.dumps(getattr(comparison, name), indent=1, ensure_ascii=False))
 
 
 def read_comparison(folder: Path) -> Comparison:
     """What :func:`write_comparison` wrote, held to its columns."""
     tables = {name: read_table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()}
-    assert set(tables) == {field.name for field in fields(Comparison)} - {"answers"}
-    return Comparison(**tables, answers=json.loads((folder / "answers.json").read_text(encoding="utf-8")))
+    documents = {name: json.loads((folder / file).read_text(encoding="utf-8")) for name, file in DOCUMENTS.items()}
+    assert {*tables, *documents} == {field.name for field in fields(Comparison)}
+    return Comparison(**tables, **documents)

@@ -7,10 +7,13 @@ later stages need to know.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import math
 import platform
 import subprocess
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from descentlab.optimizers import (
     build,
     default_learning_rate,
     import_object,
+    resolve_factory,
 )
 from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.records import RunSpec
@@ -169,8 +173,30 @@ def _describe_optimizer(entry: OptimizerEntry, config: Config) -> dict[str, Any]
         },
         "hyperparameters": {arm: arm_hyperparameters(entry, arm) for arm in config.arms},
         "default_learning_rate": None if rate != rate else rate,
+        "source_lines": source_lines(entry),
         "grid": grid,
     }
+
+
+def source_lines(entry: OptimizerEntry) -> int | None:
+    """Lines of code of an optimizer of the reader's own, docstrings, comments and blank lines apart; None for Keras'."""
+    if ":" not in entry.factory:
+        return None
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(resolve_factory(entry))))
+    except (OSError, TypeError, SyntaxError):  # made at run time, or written in C
+        return None
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr | ast.arg)]
+    lines = {line for node in nodes if not isinstance(node, ast.ClassDef | ast.FunctionDef)
+             for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}  # fmt: skip
+    lines |= {node.lineno for node in nodes}
+    documented = [
+        node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+    ]
+    for node in documented:
+        text = node.body[0]
+        lines -= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return len(lines)
 
 
 def _versions() -> dict[str, str]:

@@ -25,7 +25,8 @@ STAGES = {
     "collect": ("collect.py", "records.py", "plan.py"),
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
-        "answers.py", "stats.py",
+        "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
+        "measured_estimands.py",
     ),
     "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
 }  # fmt: skip

@@ -40,7 +40,8 @@ rule compare:
         examples=rules.collect.output.examples,
         selections=rules.collect.output.selections,
     output:
-        directory(f"{RESULTS}/comparison"),
+        tables=directory(f"{RESULTS}/comparison"),
+        claims=f"{RESULTS}/claims.json",
     log:
         f"{RESULTS}/logs/compare.log",
     benchmark:
@@ -58,7 +59,8 @@ rule report:
     input:
         plan=f"{RESULTS}/plan.json",
         selections=rules.collect.output.selections,
-        comparison=rules.compare.output,
+        comparison=rules.compare.output.tables,
+        claims=rules.compare.output.claims,
     output:
         report(REPORT, category="Report", labels={"experiment": experiment.experiment}),
     log:

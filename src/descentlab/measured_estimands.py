@@ -1,0 +1,113 @@
+"""What claims are tested on in measurements of their own: step cost and mechanism problems (protocol, sections 7 and 9).
+
+Differences are positive where they are as the claim says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.claim_evidence import ClaimEvidence, Found, missing
+from descentlab.claims import Claim, Piece
+from descentlab.paired import estimate_difference
+
+MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
+RARE, WORST_SCALE = "rare", 1e-3
+
+
+def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """Logarithm of the ratio of a step's time, Adam's over plain SGD's, paired by round."""
+    table = evidence.measured.get("step_cost", pd.DataFrame())
+    if table.empty:
+        return [], "the cost of a step was not measured"
+    pieces = []
+    for (model, parameters), group in table.groupby(["model", "parameters"], sort=False):
+        times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
+        if {"adam", "sgd"} <= set(times):
+            logs = np.log(times["adam"] / times["sgd"]).dropna().to_numpy()
+            pieces.append(Piece(f"{model} ({parameters:,} parameters)", estimate_difference(logs), float(claim.margin)))
+    return pieces, missing("Adam", "plain SGD")
+
+
+def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """Test − training loss at the same training loss, full batch minus mini-batches of 16, paired by seed."""
+    table = evidence.measured.get("batch_size", pd.DataFrame())
+    if table.empty:
+        return [], "batch sizes were not compared"
+    reached = table[table["reached"]]
+    gaps = reached.pivot(index="seed", columns="batch_size", values="gap_at_target")
+    full = int(table["batch_size"].max())
+    if not {16, full} <= set(gaps):
+        return [], "full batch or mini-batches never came to the training loss at which they are compared"
+    d = (gaps[full] - gaps[16]).dropna().to_numpy()
+    return [Piece("mlp (digits)", estimate_difference(d), float(claim.margin))], ""
+
+
+def global_basin(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """Share of starts that end in the global basin, momentum minus plain descent, paired by start."""
+    table = evidence.measured.get("landscapes", pd.DataFrame())
+    if table.empty:
+        return [], "no landscape was descended"
+    pieces = []
+    for landscape, group in table[table["spurious"]].groupby("landscape", sort=False):
+        ends = group.pivot(index="start", columns="optimizer", values="global_basin").astype(float)
+        if {"momentum", "sgd"} <= set(ends):
+            note = f"shares {ends['momentum'].mean():.3g} and {ends['sgd'].mean():.3g}"
+            d = (ends["momentum"] - ends["sgd"]).to_numpy()
+            pieces.append(Piece(str(landscape), estimate_difference(d), float(claim.margin), note=note))
+    return pieces, missing("momentum", "plain SGD")
+
+
+def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """Distance of two networks trained from other seeds after matching their units, over disjoint pairs of seeds."""
+    table = evidence.measured.get("minima", pd.DataFrame())
+    if table.empty:
+        return [], "no minima were compared"
+    disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
+    mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
+    d = mine["relative_distance"].to_numpy() - MATCHED_APART
+    note = f"mean distance {mine['relative_distance'].mean():.2g} of the norm, barrier {mine['barrier'].mean():.2g}"
+    return [Piece("mlp (digits), units matched", estimate_difference(d), float(claim.margin), note=note)], ""
+
+
+def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """Logarithm of the ratio of peak memory, the largest batch over 64, paired by repeat."""
+    table = evidence.measured.get("memory", pd.DataFrame())
+    if table.empty or table["peak_bytes"].isna().all():
+        return [], "peak memory was not measured (it can be on Linux)"
+    peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes")
+    largest = int(table["batch_size"].max())
+    logs = np.log(peaks[largest] / peaks[64]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
+    note = f"{peaks[largest].mean() / 2**20:.3g} MiB at {largest}, {peaks[64].mean() / 2**20:.3g} MiB at 64"
+    return [Piece(f"slides_cnn, batch {largest}", estimate_difference(logs), float(claim.margin), note=note)], ""
+
+
+def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
+    """AdaGrad against plain descent: a scaled loss, an ill-conditioned quadratic, rare classes."""
+    pieces = []
+    margin = float(claim.margin)
+    scaled = evidence.measured.get("loss_scale", pd.DataFrame())
+    if not scaled.empty:
+        far = scaled[scaled["scale"] == WORST_SCALE].pivot(
+            index="seed", columns="optimizer", values="relative_distance"
+        )
+        if {"adagrad", "sgd"} <= set(far):
+            pieces.append(Piece(f"loss times {WORST_SCALE:g}", estimate_difference((far["sgd"] - far["adagrad"]).to_numpy()),
+                                margin, unit="how far the path moves, in lengths of the path"))  # fmt: skip
+    valley = evidence.measured.get("landscapes", pd.DataFrame())
+    if not valley.empty:
+        ends = valley[valley["landscape"] == "quadratic"].pivot(index="start", columns="optimizer", values="value")
+        if {"adagrad", "sgd"} <= set(ends):
+            d = np.log10(ends["sgd"].clip(lower=1e-12) / ends["adagrad"].clip(lower=1e-12)).dropna().to_numpy()
+            pieces.append(
+                Piece("ill-conditioned quadratic", estimate_difference(d), margin, unit="decades of final value")
+            )
+    rare = evidence.measured.get("imbalance", pd.DataFrame())
+    if not rare.empty:
+        last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
+        ends = last.pivot(index="seed", columns="optimizer", values="loss")
+        if {"adagrad", "sgd"} <= set(ends):
+            d = (ends["sgd"] - ends["adagrad"]).to_numpy()
+            pieces.append(Piece("rare classes", estimate_difference(d), margin, unit="loss"))
+    return pieces, "none of the measurements with AdaGrad and plain SGD was made"
