@@ -54,6 +54,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         final_runs=runs,
         seeds=config["seeds"]["final"],
         answers=evidence.comparison.answers,
+        claims=evidence.comparison.claims,
         evidence_of={
             answer["id"]: section
             for answer in evidence.comparison.answers

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from descentlab.sections.about import models, protocol, provenance
 from descentlab.sections.blocks import Evidence, Section
 from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
+from descentlab.sections.ledger import claims
 from descentlab.sections.outcome import final_metric, paired_differences
 from descentlab.sections.tuning import alarms, sensitivity
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
+    claims,
     paired_differences,
     final_metric,
     convergence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from descentlab.config import Config
@@ -67,14 +68,34 @@ def protocol(evidence: Evidence) -> Section:
         ["Divergence", "A loss that is not finite or above its bound is a result, the worst possible: it stays as a row and "
                        "is never averaged away."],
         ["Verdicts", "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else "
-                     "inconclusive. Paired t on seed differences, Holm over the problems of a contrast."],
+                     "inconclusive. Student's t over seeds and test examples, both drawn at random; Holm over the problems of a "
+                     "contrast. Where one side alone diverged on a seed, it lost that seed, and the sign test judges."],
         ["Seconds", "Wall time of the updates alone. Two jobs of one thread run side by side, so seconds compare optimizers "
                     "roughly; updates and examples compare them exactly."],
         ["Limits", "What is found holds on these problems, at these sizes and budgets."],
     ]  # fmt: skip
-    return Section(
-        "protocol", "Protocol", [Table("rules", "The rules of the comparison", ["rule", "what it means"], rules)]
+    blocks: list[Any] = [Table("rules", "The rules of the comparison", ["rule", "what it means"], rules)]
+    coverage = evidence.comparison.coverage
+    if len(coverage):
+        blocks.append(coverage_table(coverage))
+    return Section("protocol", "Protocol", blocks)
+
+
+def coverage_table(coverage: pd.DataFrame) -> Table:
+    """How often the intervals hold the truth, by the shape of the differences."""
+    rows = [
+        [row["differences"], "symmetric" if row["symmetric"] else "skewed",
+         f"{row['coverage']:.1%} ± {row['standard_error']:.1%}"]
+        for row in coverage.to_dict("records")
+    ]  # fmt: skip
+    first = coverage.iloc[0]
+    caption = (
+        f"Share of 95 % intervals that hold the true difference, and its standard error, in {first['trials']:,} simulated "
+        f"comparisons with n = {first['n']} pairs of seeds and {first['examples']:,} test examples. What falls short of 95 % "
+        "under skew is what the intervals of this page promise too much."
     )
+    title = f"Intervals hold the truth in {coverage['coverage'].min():.1%} to {coverage['coverage'].max():.1%} of simulations"
+    return Table("coverage", title, ["seeds' differences", "shape", "coverage"], rows, caption, coverage)
 
 
 def provenance(evidence: Evidence) -> Section:

@@ -125,6 +125,7 @@ class Paragraph:
 
     text: str
     preformatted: bool = False
+    identity: str = ""
 
     kind: str = field(default="paragraph", init=False)
 
