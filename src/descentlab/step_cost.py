@@ -1,0 +1,189 @@
+"""What one update costs, and what one whole step does, by optimizer and size of the model (protocol, section 9).
+
+The slides say that each step of an advanced method is more expensive: more operations, more memory. An *update* is the
+optimizer alone (``optimizer.apply`` on given gradients); a *step* is forward pass, backward pass and update on one batch
+of 32. Both are timed serially and after compilation, as training runs them: in compiled loops.
+
+A call of a compiled function takes some 0.3 ms, a hundred times an update of a small model. So a call makes as many turns
+as take 2 ms or more, the time of a call without turns is taken off, and the rest is divided by the turns. Every call waits
+for a weight to arrive. Each cell begins with the initial weights and a new optimizer's state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.device import configure_device
+from descentlab.optimizers import OptimizerEntry
+from descentlab.records import Column, check_table
+from descentlab.stats import ratio_interval
+from descentlab.step_loops import MODELS, CompiledLoops, build_workload
+
+REFERENCE = "sgd"
+LEAST_STEPS, MOST_STEPS = 5, 200
+LEAST_CALL_SECONDS = 2e-3
+
+STEP_COST_COLUMNS: dict[str, Column] = {
+    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn or large"),
+    "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "optimizer": Column("str", "", "", "optimizer"),
+    "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
+    "steps": Column("int64", "", "", "synchronised calls behind each median (of update and step, the fewer)"),
+    "update_microseconds": Column("float64", "microseconds", "lower", "median time of one update alone"),
+    "step_microseconds": Column("float64", "microseconds", "lower", "median time of forward, backward and update"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
+    "device": Column("str", "", "", "device that was timed"),
+    "device_peak_bytes": Column(
+        "float64",
+        "bytes",
+        "lower",
+        "peak of the GPU's memory in the cell, other optimizers' state taken off; NaN on CPU",
+    ),
+}
+
+STEP_RATIO_COLUMNS: dict[str, Column] = {
+    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn or large"),
+    "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "optimizer": Column("str", "", "", "optimizer"),
+    "n": Column("int64", "", "", "rounds"),
+    "update_microseconds": Column("float64", "microseconds", "lower", "median over rounds"),
+    "update_ratio": Column("float64", "", "lower", "geometric mean over rounds of the update's time over plain SGD's"),
+    "update_low": Column("float64", "", "lower", "lower end of its 95 % t interval (of logarithms)"),
+    "update_high": Column("float64", "", "lower", "upper end"),
+    "step_microseconds": Column("float64", "microseconds", "lower", "median over rounds"),
+    "step_ratio": Column("float64", "", "lower", "geometric mean over rounds of the step's time over plain SGD's"),
+    "step_low": Column("float64", "", "lower", "lower end of its 95 % t interval (of logarithms)"),
+    "step_high": Column("float64", "", "lower", "upper end"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
+}
+
+
+def call_seconds(call: Callable[[int], float], turns: int) -> float:
+    """Seconds of one call, until its result is there."""
+    begun = time.perf_counter()
+    call(turns)
+    return time.perf_counter() - begun
+
+
+def choose_turns(call: Callable[[int], float]) -> int:
+    """The least power of two of turns that take 2 ms or more, the call's own time apart.
+
+    By the fastest of five calls, so that what else the machine does for a moment is not mistaken for turns.
+    """
+
+    def fastest(turns: int) -> float:
+        return min(call_seconds(call, turns) for _ in range(LEAST_STEPS))
+
+    turns, empty = 1, fastest(0)
+    while fastest(turns) - empty < LEAST_CALL_SECONDS:
+        turns *= 2
+    return turns
+
+
+def time_turn(call: Callable[[int], float], turns: int, cell_seconds: float) -> tuple[float, int]:
+    """Median microseconds of one turn, over up to 200 calls or ``cell_seconds``, at least 5; and how many calls."""
+    call(1)
+    empty = float(np.median([call_seconds(call, 0) for _ in range(LEAST_STEPS)]))
+    taken: list[float] = []
+    begun = time.perf_counter()
+    while len(taken) < LEAST_STEPS or (len(taken) < MOST_STEPS and time.perf_counter() - begun < cell_seconds):
+        taken.append(call_seconds(call, turns))
+    return (float(np.median(taken)) - empty) / turns * 1e6, len(taken)
+
+
+def round_orders(count: int, rounds: int, seed: int) -> np.ndarray:
+    """In which order ``count`` optimizers are timed: shape (rounds, count), each row a random permutation."""
+    generator = np.random.default_rng(seed)
+    return np.stack([generator.permutation(count) for _ in range(rounds)])
+
+
+def measure_step_cost(
+    entries: Sequence[OptimizerEntry],
+    seed: int,
+    models: Sequence[str] = MODELS,
+    rounds: int = 5,
+    cell_seconds: float = 0.02,
+) -> pd.DataFrame:
+    """Time every optimizer's update and step on every model; nothing else may run meanwhile.
+
+    Compilation, never in the clock, takes most of the time: about 1.5 s an optimizer and dense model on one core.
+
+    Args:
+        entries: optimizers, ``sgd`` among them: what the others are compared with.
+        seed: chooses initial weights, batch, and the order of the optimizers in each round.
+        models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354).
+        rounds: how often every cell is timed, 5 or more for an interval worth showing.
+        cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is 10.
+
+    Returns:
+        A table of STEP_COST_COLUMNS, one row a (model, optimizer, round), in the order of timing.
+
+    Raises:
+        ValueError: ``sgd`` is missing, or a model is unknown.
+    """
+    import tensorflow as tf
+
+    if REFERENCE not in [entry.name for entry in entries]:
+        raise ValueError(f"optimizers to time must include '{REFERENCE}', which the others are compared with")
+    device = configure_device()
+    rows: list[dict[str, Any]] = []
+    for number, name in enumerate(models):
+        workload = build_workload(name, seed, device)
+        cells = [CompiledLoops(entry, workload) for entry in entries]
+        turns = [(choose_turns(cell.update), choose_turns(cell.step)) for cell in cells]
+        all_state_bytes = sum(cell.state_bytes for cell in cells)
+        for round_number, order in enumerate(round_orders(len(cells), rounds, seed + number)):
+            for cell, (update_turns, step_turns) in ((cells[index], turns[index]) for index in order):
+                cell.start()
+                if device != "CPU":
+                    tf.config.experimental.reset_memory_stats("GPU:0")
+                update, update_calls = time_turn(cell.update, update_turns, cell_seconds)
+                step, step_calls = time_turn(cell.step, step_turns, cell_seconds)
+                peak = float("nan")
+                if device != "CPU":
+                    others = all_state_bytes - cell.state_bytes
+                    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] - others
+                rows.append(
+                    {"model": name, "parameters": workload.parameters, "optimizer": cell.entry.name,
+                     "round": round_number, "steps": min(update_calls, step_calls), "update_microseconds": update,
+                     "step_microseconds": step, "device": device, "device_peak_bytes": peak,
+                     "state_bytes_per_parameter": cell.state_bytes / workload.parameters}
+                )  # fmt: skip
+    return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
+
+
+def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
+    """How many times plain SGD's update and step each optimizer's take, by model.
+
+    A ratio is taken within each round, so that a machine that slows down for a while slows both; then their geometric
+    mean over rounds with the t interval of their logarithms.
+
+    Args:
+        table: of STEP_COST_COLUMNS.
+
+    Returns:
+        A table of STEP_RATIO_COLUMNS, one row a (model, optimizer), in the order of first appearance.
+
+    Raises:
+        ValueError: a model has no row of ``sgd``.
+    """
+    rows: list[dict[str, Any]] = []
+    for (model, optimizer), group in table.groupby(["model", "optimizer"], sort=False):
+        reference = table[(table["model"] == model) & (table["optimizer"] == REFERENCE)].set_index("round")
+        if reference.empty:
+            raise ValueError(f"step cost of model '{model}': '{REFERENCE}' must be timed too; it has no row")
+        own = group.set_index("round")
+        rounds = own.index.intersection(reference.index)
+        row: dict[str, Any] = {"model": model, "optimizer": optimizer, "n": len(rounds)}
+        for what in ("update", "step"):
+            unit = f"{what}_microseconds"
+            ratio = ratio_interval(own.loc[rounds, unit].to_numpy(), reference.loc[rounds, unit].to_numpy())
+            row |= {unit: own[unit].median(), f"{what}_ratio": ratio.mean}
+            row |= {f"{what}_low": ratio.low, f"{what}_high": ratio.high}
+        rows.append(row | {name: own[name].iloc[0] for name in ("parameters", "state_bytes_per_parameter")})
+    return check_table(pd.DataFrame(rows), STEP_RATIO_COLUMNS, "step cost ratios")
