@@ -117,7 +117,9 @@ def test_downloads_hold_the_numbers(page: str) -> None:
     assert data is not None
     table = pd.read_csv(io.BytesIO(base64.b64decode(data.group(1))))
     runs = generated_runs(0)
-    expected = compare_runs(generated_plan(), runs, generated_history(runs), generated_selections(), NO_EXAMPLES).contrasts
+    expected = compare_runs(
+        generated_plan(), runs, generated_history(runs), generated_selections(), NO_EXAMPLES
+    ).contrasts
     pd.testing.assert_series_equal(table["difference_mean"], expected["difference_mean"], rtol=1e-4)
 
 

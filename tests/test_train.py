@@ -35,6 +35,7 @@ def planned(**changes: object) -> dict[str, Any]:
         "optimizers": ["sgd", "adam"],
         "seeds": {"final": 2, "tuning": 2},
         "tuning": {"points": 3},
+        "sweep": {"optimizers": []},
     }
     return make_plan(parse_config({**plain, **changes}, "test"))
 

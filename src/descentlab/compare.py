@@ -19,8 +19,8 @@ from descentlab.contrasts import ROW, contrast
 from descentlab.coverage import simulate_coverage
 from descentlab.ledger import make_ledger
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
+from descentlab.robustness import measure_widths
 from descentlab.speed import measure_profiles, measure_reached, measure_speed
-from descentlab.stats import width_in_decades
 
 LEAST_SEEDS = 5
 COVERAGE_TRIALS = 1000
@@ -76,7 +76,7 @@ def compare_runs(
     scores = scores_by_run(examples)
     contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
-    widths = measure_widths(plan, sensitivity)
+    widths = measure_widths(plan, runs)
     reached = measure_reached(plan, finals, final_history)
     speed = measure_speed(reached, {})
     tables = {
@@ -193,20 +193,6 @@ def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) 
     ]
     table["edge"] = [s["edge"] if s else "" for s in made]
     return fill_table(table, "sensitivity")
-
-
-def measure_widths(plan: dict[str, Any], sensitivity: pd.DataFrame) -> pd.DataFrame:
-    """Decades of learning rate within the margin of the best, per problem and optimizer."""
-    rows = []
-    for (problem, optimizer), group in sensitivity.groupby(["problem", "optimizer"], sort=False):
-        about = plan["problems"][problem]
-        ascending = group.sort_values("learning_rate")
-        complete = ascending["val_metric_mean"].where(ascending["n_diverged"] == 0)
-        goodness = complete if about["higher_is_better"] else -complete
-        width, censored = width_in_decades(ascending["learning_rate"].to_numpy(), goodness.to_numpy(), about["margin"])
-        rows.append({"problem": problem, "optimizer": optimizer, "width": width, "censored": censored,
-                     "n": int(ascending["n"].max())})  # fmt: skip
-    return fill_table(pd.DataFrame(rows), "widths")
 
 
 def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:

@@ -98,9 +98,14 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "widths": {
         **_text("problem", "optimizer"),
-        **_numbers("decades", "higher", width="learning rates within the margin of the best"),
-        "censored": Column("bool", "", "", "an end lies outside the grid: the width is a lower bound"),
-        **_counts(n="tuning seeds"),
+        **_text("phase"),
+        **_numbers("decades", "higher", width="learning rates within the margin of the best, mean over seeds",
+                   low="95 % t interval", high="likewise",
+                   divergence="from the best learning rate to the first above it that diverges, mean over seeds",
+                   divergence_low="95 % t interval", divergence_high="likewise"),
+        "censored": Column("bool", "", "", "in some seed an end was not reached: the width is a lower bound"),
+        "divergence_censored": Column("bool", "", "", "in some seed no rate diverged: the distance is a lower bound"),
+        **_counts(n="seeds"),
     },
     "speed": {
         **_ROW,

@@ -25,6 +25,8 @@ from descentlab.config_entries import (
 )
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, suggestion
 
+FIRST_TUNING_SEED = 1000
+
 
 class ConfigError(ValueError):
     """The config can't be run; the message says where, what was received and what is valid."""
@@ -44,7 +46,7 @@ class SeedsConfig(StrictModel):
     @property
     def tuning_seeds(self) -> list[int]:
         """Seeds of the runs that choose the learning rate."""
-        return list(range(1000, 1000 + self.tuning))
+        return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.tuning))
 
 
 class TuningConfig(StrictModel):
@@ -63,6 +65,23 @@ class TuningConfig(StrictModel):
         if points % 2 == 0:
             raise ValueError("the number of grid points must be odd, so that the centre is one of them")
         return points
+
+
+class SweepConfig(StrictModel):
+    """The robustness sweep: learning rates outwards from the chosen one, both ways, until the score leaves the margin."""
+
+    optimizers: tuple[str, ...] = Field(
+        default=("sgd", "momentum", "adagrad", "rmsprop", "adam"),
+        description="names of those to sweep (the slides' by default, as far as they are in the experiment); [] for none",
+    )
+    seeds: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
+        default=5, description="seeds, from the first tuning seed on: what tuning trained is not trained again"
+    )
+
+    @property
+    def sweep_seeds(self) -> list[int]:
+        """Seeds of the sweep."""
+        return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))
 
 
 class ExecutionConfig(StrictModel):
@@ -109,6 +128,7 @@ class Config(StrictModel):
     )
     seeds: SeedsConfig = SeedsConfig()
     tuning: TuningConfig = TuningConfig()
+    sweep: SweepConfig = SweepConfig()
     execution: ExecutionConfig = ExecutionConfig()
     tracking: TrackingConfig = TrackingConfig()
     report: ReportConfig = ReportConfig()
@@ -147,6 +167,11 @@ class Config(StrictModel):
         if reference != ReportConfig().reference and reference not in rows:
             known = ", ".join(rows)
             raise ValueError(f"report.reference: must be one of the optimizers ({known}); received '{reference}'")
+        unknown = [name for name in self.sweep.optimizers if name not in rows]
+        if unknown and self.sweep.optimizers != SweepConfig().optimizers:
+            raise ValueError(
+                f"sweep.optimizers: must be among the optimizers ({', '.join(rows)}); received '{unknown[0]}'"
+            )
         return self
 
     def entries(self, problem: ProblemConfig) -> list[OptimizerEntry]:

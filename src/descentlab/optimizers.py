@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,8 +48,19 @@ class OptimizerEntry:
         """The learning rates to tune over, ascending, half a decade apart; ``[nan]`` without a learning rate."""
         if self.centre_learning_rate is None:
             return [float("nan")]
-        offsets = [DECADES_PER_STEP * (i - (points - 1) / 2) for i in range(points)]
-        return [float(f"{self.centre_learning_rate * 10**offset:.3g}") for offset in offsets]
+        return [self.rate_at(i - points // 2) for i in range(points)]
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate that lies ``step`` half-decades above the centre (below, where negative)."""
+        if self.centre_learning_rate is None:
+            return float("nan")
+        return float(f"{self.centre_learning_rate * 10 ** (DECADES_PER_STEP * step):.3g}")
+
+    def step_of(self, learning_rate: float) -> int:
+        """The ``step`` of which :meth:`rate_at` is nearest to ``learning_rate``; 0 without a learning rate."""
+        if self.centre_learning_rate is None:
+            return 0
+        return round(math.log10(learning_rate / self.centre_learning_rate) / DECADES_PER_STEP)
 
 
 # Centres: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over

@@ -35,6 +35,7 @@ from descentlab.records import RunSpec
 START_SECONDS = 8.0  # a process that imports TensorFlow, one core
 COMPILE_SECONDS = 1.5  # an optimizer on a small model, one core
 UNKNOWN_EPOCH_SECONDS = 1.0
+SWEPT_RATES = 10  # learning rates of a usual sweep beyond those that tuning tried
 
 
 def runs_per_optimizer(config: Config) -> int:
@@ -42,6 +43,11 @@ def runs_per_optimizer(config: Config) -> int:
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
     neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
     return ("default" in config.arms) * config.seeds.final + ("tuned" in config.arms) * (tuned + neighbours)
+
+
+def is_swept(config: Config, optimizer: str) -> bool:
+    """Whether the robustness sweep takes the optimizer."""
+    return "tuned" in config.arms and optimizer in config.sweep.optimizers
 
 
 def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
@@ -58,7 +64,9 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
         else:
             builtin = BUILTIN_PROBLEMS.get(problem.problem)
             epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS
-            seconds = COMPILE_SECONDS + runs_per_optimizer(config) * epoch_seconds * (problem.epochs or 20)
+            swept = sum(is_swept(config, name) for name in names) / len(names)
+            runs = runs_per_optimizer(config) + swept * SWEPT_RATES * config.sweep.seeds
+            seconds = COMPILE_SECONDS + runs * epoch_seconds * (problem.epochs or 20)
             most = max(1, math.ceil(9 * START_SECONDS / seconds))
         number = math.ceil(len(names) / most)
         size, longer = divmod(len(names), number)
@@ -245,6 +253,12 @@ def tuning_runs(plan: dict[str, Any], problem: str, optimizer: str) -> list[RunS
     ]
 
 
+def sweep_runs(plan: dict[str, Any], problem: str, optimizer: str, rates: list[float]) -> list[RunSpec]:
+    """The runs of the robustness sweep at some learning rates."""
+    seeds = parse_config(plan["config"], "plan").sweep.sweep_seeds
+    return [_spec(plan, problem, optimizer, "tuned", "sweep", rate, seed) for rate in rates for seed in seeds]
+
+
 def final_runs(plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None) -> list[RunSpec]:
     """The runs that count: both arms at their rate, and the tuned one's neighbours.
 
@@ -275,5 +289,7 @@ def planned_runs(plan: dict[str, Any], selections: list[dict[str, Any]]) -> list
     for problem, jobs in plan["jobs"].items():
         for optimizer in (name for job in jobs for name in job):
             runs += tuning_runs(plan, problem, optimizer)
-            runs += final_runs(plan, problem, optimizer, made.get((problem, optimizer)))
+            selection = made.get((problem, optimizer))
+            runs += sweep_runs(plan, problem, optimizer, selection.get("sweep", []) if selection else [])
+            runs += final_runs(plan, problem, optimizer, selection)
     return runs

@@ -18,15 +18,15 @@ PACKAGE = Path(__file__).parent
 STAGES = {
     "plan": ("plan.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
     "train": (
-        "train.py", "problem_data.py", "run_record.py", "selection.py", "engine.py", "device.py", "schedules.py", "streams.py",
-        "cache.py", "optimizers.py", "problems", "records.py",
+        "train.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
+        "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py",
     ),
     "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "plan.py"),
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
-        "measured_estimands.py",
+        "measured_estimands.py", "robustness.py",
     ),
     "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
 }  # fmt: skip
@@ -55,6 +55,7 @@ def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
         "arms": config.arms,
         "seeds": config.seeds.model_dump(),
         "tuning": config.tuning.model_dump(),
+        "sweep": config.sweep.model_dump(),
         "modules": [module_digest(path) for path in paths if ":" in path],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

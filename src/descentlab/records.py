@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 ARMS = ("default", "tuned")
-PHASES = ("tuning", "final", "neighbour")
+PHASES = ("tuning", "sweep", "final", "neighbour")
+SEALED_PHASES = ("tuning", "sweep")  # never see the test split
 STATUSES = ("finished", "diverged", "failed", "missing")
 SPLITS = ("train", "val", "test")
 
@@ -34,8 +35,9 @@ class RunSpec:
         problem: name of the problem in the config.
         optimizer: name of the optimizer in the config (a row of the report).
         arm: ``default`` (no tuning, constant rate) or ``tuned`` (protocol, section 1).
-        phase: ``tuning`` (chooses the learning rate, never sees the test split), ``final`` (the runs that count) or
-            ``neighbour`` (final seeds at the grid points beside the chosen one).
+        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
+            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
+            one).
         learning_rate: initial learning rate; NaN where the optimizer has none.
         schedule: ``constant``, or ``linear`` (decays linearly to zero at the end of the budget).
         batch_size: examples an update, 0 for the full training set.
@@ -57,6 +59,11 @@ class RunSpec:
     reference_batch_size: int
     equal_updates: bool
     seed: int
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is given data without test targets."""
+        return self.phase in SEALED_PHASES
 
     @property
     def run_id(self) -> str:

@@ -12,7 +12,7 @@ from descentlab.claim_evidence import ClaimEvidence, Found, missing
 from descentlab.claims import Claim, Piece
 from descentlab.contrasts import ADVANCED, PairedRuns
 from descentlab.paired import Estimate, estimate_difference
-from descentlab.stats import width_in_decades
+from descentlab.robustness import widths_by_seed
 
 PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
@@ -55,32 +55,13 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
     return pieces, missing("Adam", "plain SGD")
 
 
-def widths_by_seed(evidence: ClaimEvidence, problem: str, optimizer: str) -> pd.DataFrame:
-    """Width of the range of good rates in each seed of the robustness sweep (of tuning, where there was none).
-
-    Returns:
-        Columns ``width`` (decades) and ``censored`` (an end was not reached), indexed by seed.
-    """
-    runs = evidence.runs[(evidence.runs["problem"] == problem) & (evidence.runs["optimizer"] == optimizer)]
-    phase = "sweep" if (runs["phase"] == "sweep").any() else "tuning"
-    mine = runs[(runs["phase"] == phase) & runs["learning_rate"].notna()]
-    about = evidence.plan["problems"][problem]
-    sign = 1 if about["higher_is_better"] else -1
-    rows = {}
-    for seed, group in mine.groupby("seed"):
-        ascending = group.sort_values("learning_rate")
-        goodness = (sign * ascending["val_metric"]).where(ascending["status"] == "finished")
-        rows[seed] = width_in_decades(ascending["learning_rate"].to_numpy(), goodness.to_numpy(), about["margin"])
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["width", "censored"])
-
-
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Found:
     """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed."""
     pieces = []
     for problem in evidence.plan["problems"]:
         sides = []
         for names in (wide, narrow):
-            tables = [widths_by_seed(evidence, problem, name) for name in names]
+            tables = [widths_by_seed(evidence.plan, evidence.runs, problem, name) for name in names]
             present = [table for table in tables if len(table)]
             if not present:
                 break
@@ -88,7 +69,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
             for table in present:
                 seeds = seeds.intersection(table.index)
             width = np.mean([table.loc[seeds, "width"].astype(float) for table in present], axis=0)
-            sides.append((pd.Series(width, index=seeds), any(table["censored"].any() for table in present)))
+            sides.append((pd.Series(width, index=seeds), any(table["width_censored"].any() for table in present)))
         if len(sides) < 2:
             continue
         (first, first_cut), (second, second_cut) = sides

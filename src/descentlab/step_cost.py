@@ -11,6 +11,7 @@ for a weight to arrive. Each cell begins with the initial weights and a new opti
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,19 +19,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.config import parse_config
 from descentlab.device import configure_device
-from descentlab.optimizers import OptimizerEntry
+from descentlab.optimizers import OPTIMIZERS, OptimizerEntry
+from descentlab.problem_data import ProblemData
 from descentlab.records import Column, check_table
 from descentlab.stats import ratio_interval
-from descentlab.step_loops import MODELS, CompiledLoops, build_workload
+from descentlab.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workload, problem_workload
 
 REFERENCE = "sgd"
 LEAST_STEPS, MOST_STEPS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
 
 STEP_COST_COLUMNS: dict[str, Column] = {
-    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn or large"),
+    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "batch_size": Column("int64", "examples", "", "examples of a step"),
     "optimizer": Column("str", "", "", "optimizer"),
     "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
     "steps": Column("int64", "", "", "synchronised calls behind each median (of update and step, the fewer)"),
@@ -47,7 +51,7 @@ STEP_COST_COLUMNS: dict[str, Column] = {
 }
 
 STEP_RATIO_COLUMNS: dict[str, Column] = {
-    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn or large"),
+    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
     "optimizer": Column("str", "", "", "optimizer"),
     "n": Column("int64", "", "", "rounds"),
@@ -106,6 +110,7 @@ def measure_step_cost(
     entries: Sequence[OptimizerEntry],
     seed: int,
     models: Sequence[str] = MODELS,
+    problems: Sequence[ProblemData] = (),
     rounds: int = 5,
     cell_seconds: float = 0.02,
 ) -> pd.DataFrame:
@@ -116,7 +121,9 @@ def measure_step_cost(
     Args:
         entries: optimizers, ``sgd`` among them: what the others are compared with.
         seed: chooses initial weights, batch, and the order of the optimizers in each round.
-        models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354).
+        models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
+            with batches of 32.
+        problems: an experiment's own problems, timed with their own batch size.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
         cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is 10.
 
@@ -132,8 +139,12 @@ def measure_step_cost(
         raise ValueError(f"optimizers to time must include '{REFERENCE}', which the others are compared with")
     device = configure_device()
     rows: list[dict[str, Any]] = []
-    for number, name in enumerate(models):
-        workload = build_workload(name, seed, device)
+    workloads = [functools.partial(build_workload, name, seed, device) for name in models]
+    for own in problems:
+        name, batch_size = own.config.name, own.about["batch_size"]
+        workloads.append(functools.partial(problem_workload, name, own.problem, own.data, batch_size, seed, device))
+    for number, build in enumerate(workloads):
+        workload = build()
         cells = [CompiledLoops(entry, workload) for entry in entries]
         turns = [(choose_turns(cell.update), choose_turns(cell.step)) for cell in cells]
         all_state_bytes = sum(cell.state_bytes for cell in cells)
@@ -149,7 +160,7 @@ def measure_step_cost(
                     others = all_state_bytes - cell.state_bytes
                     peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] - others
                 rows.append(
-                    {"model": name, "parameters": workload.parameters, "optimizer": cell.entry.name,
+                    {"model": workload.name, "parameters": workload.parameters, "batch_size": workload.batch_size, "optimizer": cell.entry.name,
                      "round": round_number, "steps": min(update_calls, step_calls), "update_microseconds": update,
                      "step_microseconds": step, "device": device, "device_peak_bytes": peak,
                      "state_bytes_per_parameter": cell.state_bytes / workload.parameters}
@@ -187,3 +198,23 @@ def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{what}_low": ratio.low, f"{what}_high": ratio.high}
         rows.append(row | {name: own[name].iloc[0] for name in ("parameters", "state_bytes_per_parameter")})
     return check_table(pd.DataFrame(rows), STEP_RATIO_COLUMNS, "step cost ratios")
+
+
+def plan_step_cost(plan: dict[str, Any], models: Sequence[str] = MODELS) -> pd.DataFrame:
+    """The step cost of an experiment's optimizers on ``models`` and on its problems.
+
+    Full batch is left out: it is plain SGD's update. A problem that is one of ``models`` is timed once.
+
+    Args:
+        plan: the contents of plan.json.
+    """
+    config = parse_config(plan["config"], "plan")
+    entries = {REFERENCE: OPTIMIZERS[REFERENCE]}
+    entries |= {e.name: e for problem in config.problems for e in config.entries(problem) if not e.full_batch}
+    device = configure_device()
+    problems = [
+        ProblemData(plan, name, device)
+        for name, about in plan["problems"].items()
+        if not (name in models and about["problem"] == name and about["batch_size"] == BATCH_SIZE)
+    ]
+    return measure_step_cost(list(entries.values()), 0, models, problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from descentlab.device import choose_mode
 from descentlab.engine import state_variables, training_loss
 from descentlab.optimizers import OptimizerEntry, build
+from descentlab.problems.base import Data, Problem
 
 MODELS = ("slides_mlp", "mlp", "slides_cnn")
 LARGE_MODEL = "large"
@@ -22,7 +23,8 @@ class Workload:
     """A model at its initial weights, one batch, and the gradients of its loss there.
 
     Attributes:
-        x, y: 32 examples, on the device.
+        x, y: the batch, on the device.
+        batch_size: its examples.
         gradients: one tensor a trainable variable, of its shape.
         initial: values of the trainable variables.
         mode: ``xla`` or ``graph``.
@@ -33,6 +35,7 @@ class Workload:
     loss: Any
     x: Any
     y: Any
+    batch_size: int
     gradients: list[Any]
     initial: list[np.ndarray]
     mode: str
@@ -57,33 +60,45 @@ def build_workload(name: str, seed: int, device: str) -> Workload:
     Raises:
         ValueError: the model is unknown.
     """
-    import keras
-    import tensorflow as tf
-
     from descentlab.problems import mlp, slides_cnn, slides_mlp
 
-    generator = np.random.default_rng(seed)
-    keras.utils.set_random_seed(seed)
-    if name in MODELS:
+    if name == LARGE_MODEL:
+        problem = replace(mlp.PROBLEM, build_model=build_large_model)
+    elif name in MODELS:
         problem = {"slides_mlp": slides_mlp, "mlp": mlp, "slides_cnn": slides_cnn}[name].PROBLEM
-        model, loss = problem.build_model(), training_loss(problem.loss)
-    elif name == LARGE_MODEL:
-        model, loss = build_large_model(), training_loss(mlp.PROBLEM.loss)
     else:
         raise ValueError(f"a model must be one of {', '.join((*MODELS, LARGE_MODEL))}; received '{name}'")
     if name in ("slides_mlp", "mlp"):
-        data = problem.load_data(None)
-        chosen = generator.choice(len(data.y), BATCH_SIZE, replace=False)
-        x, y = data.x[chosen], data.y[chosen]
-    else:
-        x = generator.random((BATCH_SIZE, *model.input_shape[1:]), dtype=np.float32)
-        y = generator.integers(0, 10, BATCH_SIZE).astype(np.int32)
-    x, y = tf.constant(x), tf.constant(y)
+        return problem_workload(name, problem, problem.load_data(None), BATCH_SIZE, seed, device)
+    generator = np.random.default_rng(seed)
+    shape = (BATCH_SIZE, *problem.build_model().input_shape[1:])
+    images = generator.random(shape, dtype=np.float32)
+    data = Data(images, generator.integers(0, 10, BATCH_SIZE).astype(np.int32))
+    return problem_workload(name, problem, data, BATCH_SIZE, seed, device)
+
+
+def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, seed: int, device: str) -> Workload:
+    """A problem's model with random weights and one random batch of its data."""
+    import keras
+    import tensorflow as tf
+
+    chosen = np.random.default_rng(seed).choice(len(data.y), batch_size, replace=False)
+    keras.utils.set_random_seed(seed)
+    model, loss = problem.build_model(), training_loss(problem.loss)
+    x, y = tf.nest.map_structure(lambda array: tf.constant(array[chosen]), data.x), tf.constant(data.y[chosen])
     with tf.GradientTape() as tape:
-        value = loss(y, model(x, training=True))
+        value = batch_loss(loss, model, x, y)
     gradients = tape.gradient(value, model.trainable_variables)
     initial = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    return Workload(name, model, loss, x, y, gradients, initial, choose_mode(model, device))
+    return Workload(name, model, loss, x, y, batch_size, gradients, initial, choose_mode(model, device))
+
+
+def batch_loss(loss: Any, model: Any, x: Any, y: Any) -> Any:
+    """Loss on a batch with the model's own penalties, as training differentiates it."""
+    import tensorflow as tf
+
+    value = loss(y, model(x, training=True))
+    return value + tf.add_n([tf.reduce_sum(own) for own in model.losses]) if model.losses else value
 
 
 def state_bytes(optimizer: Any) -> int:
@@ -148,7 +163,7 @@ class CompiledLoops:
             def turn(done: Any) -> None:
                 del done
                 with tf.GradientTape() as tape:
-                    value = work.loss(y, work.model(x, training=True))
+                    value = batch_loss(work.loss, work.model, x, y)
                 optimizer.apply(tape.gradient(value, weights), weights)
 
             return repeated(turn, turns)

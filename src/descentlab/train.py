@@ -21,13 +21,14 @@ from descentlab.config import parse_config
 from descentlab.device import configure_device
 from descentlab.engine import Trainer
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
-from descentlab.plan import entries_of, final_runs, runs_per_optimizer, tuning_runs
+from descentlab.plan import entries_of, final_runs, is_swept, runs_per_optimizer, sweep_runs, tuning_runs
 from descentlab.problem_data import ProblemData
 from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text
 from descentlab.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.schedules import evaluation_steps, learning_rates
 from descentlab.selection import select_learning_rate
 from descentlab.streams import data_order
+from descentlab.sweep import next_step
 
 PROGRESS_SECONDS = 5.0
 DECISIVE_MODULES = (
@@ -88,7 +89,7 @@ class OptimizerJob:
                 "data": self._problem.about["data_hash"],
                 "optimizer": [self._entry.factory, arm_hyperparameters(self._entry, spec.arm), trainer_source,
                               inspect.getsource(evaluation_weights)],
-                "sealed": spec.phase == "tuning",
+                "sealed": spec.sealed,
                 "mode": self._problem.mode,
                 "device": self._problem.device,
                 "code": source_digest(DECISIVE_MODULES),
@@ -112,7 +113,7 @@ class OptimizerJob:
     def _train(self, spec: RunSpec) -> RunResult:
         problem, trainer = self._problem, self._trainer(spec)
         split = problem.split(spec.seed)
-        tested = spec.phase != "tuning"
+        tested = not spec.sealed
         batch_size = spec.batch_size or len(split.train)
         per_epoch = len(split.train) // spec.reference_batch_size
         updates = spec.epochs * per_epoch
@@ -172,9 +173,9 @@ class Progress:
         self._total, self._done, self._trained = total, 0, 0
         self._begun = self._said = time.monotonic()
 
-    def expect(self, fewer: int) -> None:
-        """Count fewer runs than first thought: a chosen rate at an edge has one neighbour."""
-        self._total -= fewer
+    def expect(self, more: int) -> None:
+        """Count more runs than first thought, or fewer: a chosen rate at an edge has one neighbour."""
+        self._total += more
 
     def step(self, run_id: str, trained: bool) -> None:
         """Count one run."""
@@ -205,7 +206,8 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
     problem = ProblemData(plan, problem_name, device)
     entries = entries_of(plan, problem_name)
     names = plan["jobs"][problem_name][job]
-    most = runs_per_optimizer(parse_config(plan["config"], "plan"))
+    config = parse_config(plan["config"], "plan")
+    most = runs_per_optimizer(config)
     progress = Progress(most * len(names))
     say(f"{problem_name}: {', '.join(names)} on {device}, {problem.mode}")
 
@@ -222,11 +224,25 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
             named = {name: value for name, value in spec.as_dict().items() if name in RUNS}
             records.append({**named, "run_id": spec.run_id, **result.record, **common, "digest": digest})
             histories.append(result.history.assign(run_id=spec.run_id))
-            if spec.phase != "tuning" and len(result.scores):
+            if not spec.sealed and len(result.scores):
                 test = problem.split(spec.seed).test
                 examples.append(pd.DataFrame({"run_id": spec.run_id, "example": test, "score": result.scores}))
             results.append(result)
         return results
+
+    def sweep(runs: OptimizerJob, entry: OptimizerEntry, selection: dict[str, Any]) -> list[float]:
+        """The learning rates of the robustness sweep, ascending, all trained."""
+        chosen = entry.step_of(selection["learning_rate"])
+        sign = 1 if problem.problem.metric.higher_is_better else -1
+        goodness: dict[int, np.ndarray] = {}
+        while (step := next_step(goodness, chosen, problem.about["margin"])) is not None:
+            specs = sweep_runs(plan, problem_name, entry.name, [entry.rate_at(step)])
+            progress.expect(len(specs))
+            ends = [result.record for result in run_all(runs, specs)]
+            goodness[step] = np.array(
+                [sign * end["val_metric"] if end["status"] == "finished" else np.nan for end in ends]
+            )
+        return [entry.rate_at(step) for step in sorted(goodness)]
 
     common = {
         "data_hash": problem.about["data_hash"],
@@ -247,8 +263,10 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
             selections.append(selection)
             # The choice is on disk before a run that sees a test target starts.
             write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
+            if is_swept(config, name) and selection["learning_rate"] is not None:
+                selection["sweep"] = sweep(runs, entries[name], selection)
         finals = final_runs(plan, problem_name, name, selection)
-        progress.expect(most - len(tuning) - len(finals))
+        progress.expect(len(tuning) + len(finals) - most)
         save_best_model(problem, finals, run_all(runs, finals), output.parents[1] / "models" / problem_name, name)
     write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
     write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")

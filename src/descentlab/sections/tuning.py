@@ -26,6 +26,7 @@ from descentlab.sections.blocks import (
     present,
 )
 from descentlab.sections.drawing import label_ends
+from descentlab.sections.robustness import robustness_blocks
 
 GOOD_MARGINS = 5
 
@@ -37,7 +38,7 @@ def sensitivity(evidence: Evidence) -> Section | None:
         return None
     problems = present(table["problem"], list(evidence.plan["problems"]))
     figures = [sensitivity_figure(evidence, problem) for problem in problems]
-    return Section("sensitivity", "Sensitivity to the learning rate", [*figures, width_table(evidence)])
+    return Section("sensitivity", "Sensitivity to the learning rate", [*figures, *robustness_blocks(evidence)])
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
@@ -123,27 +124,6 @@ def width_words(evidence: Evidence, problem: str) -> str:
     if len(mine) == 1:
         return f"range of good learning rates: {words(widest)}"
     return f"widest range of good learning rates: {words(widest)}; narrowest: {words(narrowest)}"
-
-
-def width_table(evidence: Evidence) -> Table:
-    """Widths in figures, a column a problem."""
-    widths = evidence.comparison.widths
-    problems = present(widths["problem"], list(evidence.plan["problems"]))
-    cells = {
-        (row["optimizer"], row["problem"]): ("≥ " if row["censored"] else "") + number(row["width"])
-        for row in widths.to_dict("records")
-    }
-    order = present(widths["optimizer"], evidence.optimizers)
-    rows = [[name, *(cells.get((name, problem), "") for problem in problems)] for name in order]
-    caption = (
-        "Decades of learning rate whose mean validation metric lies within the problem's margin of the best, interpolated "
-        "between grid points; ≥ where an end lies outside the grid; wider is more forgiving. Measured on the tuning grid, "
-        f"n = {int(widths['n'].max()) if len(widths) else 0} seeds."
-    )
-    numeric = frozenset(range(1, len(problems) + 1))
-    return Table(
-        "widths", "Width of the range of good learning rates", ["optimizer", *problems], rows, caption, widths, numeric
-    )
 
 
 def alarms(evidence: Evidence) -> Section:
