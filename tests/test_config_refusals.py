@@ -38,7 +38,7 @@ def test_refuses_what_is_no_config(raw: Any, expected: str) -> None:
 def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(experimnt="x") == (
         "here: experimnt: unknown key 'experimnt', did you mean 'experiment'? Valid: experiment, problems, optimizers, "
-        "arms, seeds, tuning, execution, tracking, report"
+        "arms, seeds, tuning, sweep, execution, tracking, report"
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"

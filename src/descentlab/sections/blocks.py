@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -20,11 +21,12 @@ __all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Switch", 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a section may draw from."""
+    """Everything a section may draw from; ``measured``: step cost and mechanisms by name, as far as they were measured."""
 
     plan: dict[str, Any]
     comparison: Comparison
     selections: list[dict[str, Any]]
+    measured: Mapping[str, pd.DataFrame] = MappingProxyType({})
 
     @property
     def arms(self) -> list[str]:

@@ -1,0 +1,270 @@
+"""What flips it: how much the ranking depends on choices that papers differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.answers import counted
+from descentlab.flips import summarise_flips
+from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour
+from descentlab.sections.blocks import (
+    Evidence,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    interval,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.sections.drawing import in_front, label_ends
+from descentlab.sections.tuning import value_range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WHAT = {"selection": "learning rate chosen by", "tuning": "", "epoch": "epoch reported:", "axis": "race cut at equal"}
+CHOICE = ["question", "first_choice", "choice"]
+PAIRS = {"sgd": "adam_sgd_flips", "momentum": "adam_momentum_flips"}
+Ranked = dict[tuple[str, str, str], pd.DataFrame]
+
+
+def flips(evidence: Evidence) -> Section | None:
+    """Rankings under other choices, and the best validation metric by the number of rates tried."""
+    table, budgets = evidence.comparison.flips, evidence.comparison.best_of_k
+    summary = summarise_flips(table)
+    blocks: list[Figure | Table | Paragraph] = []
+    if len(summary):
+        ranked = {(str(p), str(q), str(c)): rows.set_index("optimizer")
+                  for (p, q, c), rows in table.groupby(["problem", "question", "choice"])}  # fmt: skip
+        blocks += [choice_table(evidence, summary, ranked), Paragraph(adam_words(summary, ranked))]
+    if len(budgets):
+        blocks.append(budget_figure(evidence))
+    if len(summary):
+        blocks.append(ranking_table(summary, ranked, table))
+    return Section("flips", "What flips it?", [*blocks]) if blocks else None
+
+
+def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
+    """A row a choice: on how many problems it changes the winner, and the order of Adam and SGD."""
+    judged = summary.assign(
+        changed=[winner_changes(row) for row in summary.to_dict("records")],
+        clear=[winner_changes(row) and clearly(row, ranked) for row in summary.to_dict("records")],
+    )
+    rows: list[list[str]] = []
+    most, whom = 0, list[str]()
+    for _, group in judged.groupby(CHOICE, sort=False):
+        words = choice_words(group.iloc[0].to_dict())
+        changed, of = int(group["changed"].sum()), len(group)
+        if changed and changed >= most:
+            whom = [*(whom if changed == most else []), f"{words}, on {changed} of {counted(of, 'problem')}"]
+            most = changed
+        taus = group["tau"].dropna()
+        spread = "unknown" if taus.empty else number(taus.min()) if of == 1 else (
+            f"{number(taus.min())} to {number(taus.max())}"
+        )  # fmt: skip
+        rows.append(
+            [words, f"{changed} of {of}", f"{int(group['clear'].sum())} of {of}", spread,
+             *(flip_count(group[column]) for column in PAIRS.values())]
+        )  # fmt: skip
+    total, changed = len(judged), int(judged["changed"].sum())
+    if changed:
+        title = (
+            f"Another choice changes the best optimizer in {changed} of {counted(total, 'comparison')}, clearly in "
+            f"{int(judged['clear'].sum())}; most often: {joined(whom)}"
+        )
+    else:
+        title = f"No other choice changes the best optimizer: {counted(total, 'comparison')}"
+    headers = ["choice", "problems with another winner", "clearly", "Kendall's tau", "Adam and plain SGD",
+               "Adam and momentum"]  # fmt: skip
+    caption = (
+        "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to "
+        f"{int(evidence.comparison.flips['n'].max())} final seeds an optimizer. Winners are the best means of the test "
+        "metric, in the race those of the validation loss. A change of means may be noise: clearly is one where the 95 % t "
+        "intervals of the two winners don't overlap under either choice. tau is 1 where the rankings are the same, 0 where "
+        "they have nothing to do with each other, −1 where one is the other's reverse. The choice of the rate is among the "
+        "tuned one and its neighbours on the grid. A race is cut at the smallest budget of any optimizer: where one has few "
+        "updates, as full-batch descent, all the others are read early. What is called a mistake is shown because papers "
+        "make it: a test split that has chosen is no test."
+    )
+    return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
+
+
+def choice_words(row: Mapping[str, object]) -> str:
+    """``a mistake: learning rate chosen by test instead of validation``."""
+    mistake = "a mistake: " if row["marked"] else ""
+    return f"{mistake}{WHAT[str(row['question'])]} {row['choice']} instead of {row['first_choice']}".replace(
+        "  ", " "
+    ).strip()
+
+
+def flip_count(states: pd.Series) -> str:
+    """``change places on 1 of 4``, over the problems that have both."""
+    there = states[states != ""]
+    return f"change places on {int((there == 'flips').sum())} of {len(there)}" if len(there) else "not compared"
+
+
+def winner_changes(row: Mapping[str, object]) -> bool:
+    """Whether no optimizer is best under both choices."""
+    return not set(str(row["best_first"]).split(" = ")) & set(str(row["best"]).split(" = "))
+
+
+def clearly(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
+    """Whether the intervals of the two winners (or of a pair) are apart under both choices, with all seeds finished."""
+    firsts, others = ([pair[0]], [pair[1]]) if pair else (
+        str(row["best_first"]).split(" = "), str(row["best"]).split(" = ")
+    )  # fmt: skip
+    for choice in ("first_choice", "choice"):
+        rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
+        for one in firsts:
+            for other in others:
+                a, b = rows.loc[one], rows.loc[other]
+                apart = a["low"] > b["high"] or b["low"] > a["high"]
+                if not apart or a["n"] < a["n_planned"] or b["n"] < b["n_planned"]:
+                    return False
+    return True
+
+
+def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
+    """How often Adam changes places with plain SGD and with momentum, and under which choices."""
+    sentences = []
+    for other, column in PAIRS.items():
+        there = summary[summary[column] != ""]
+        if there.empty:
+            sentences.append(f"Adam and {optimizer_title(other)} are not both in these rankings.")
+            continue
+        flipped = there[there[column] == "flips"]
+        sure = sum(clearly(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
+        text = (
+            f"Adam and {optimizer_title(other)} change places in {len(flipped)} of {counted(len(there), 'comparison')}"
+        )
+        if len(flipped):
+            named = [f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
+                     for _, group in flipped.groupby(CHOICE, sort=False)]  # fmt: skip
+            text += f", with intervals apart in {sure}: {joined(named)}"
+        sentences.append(f"{text}.")
+    return " ".join(sentences)
+
+
+def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) -> Table:
+    """Every comparison of two choices; all means and ranks to download."""
+
+    def winner(row: Mapping[str, object], choice: str, best: str) -> str:
+        rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
+        found = rows.loc[str(row[best]).split(" = ")[0]]
+        cut = f" at {number(found['cut'])} {row[choice]}" if np.isfinite(found["cut"]) else ""
+        return f"{row[best]}, {interval(found['mean'], found['low'], found['high'], int(found['n']))}{cut}"
+
+    shown = [
+        [
+            str(row["problem"]), choice_words(row),
+            winner(row, "first_choice", "best_first"), winner(row, "choice", "best"),
+            f"{number(row['tau'])} (n = {row['n']})", row["adam_sgd_flips"] or "not compared",
+            row["adam_momentum_flips"] or "not compared",
+        ]
+        for row in summary.to_dict("records")
+    ]  # fmt: skip
+    headers = ["problem", "choice", "best instead of which", "best now", "tau (optimizers)", "Adam and plain SGD",
+               "Adam and momentum"]  # fmt: skip
+    caption = (
+        "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
+        "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
+    )
+    return Table("flip-rankings", "All pairs of rankings", headers, shown, caption, table, folded=True)
+
+
+def budget_figure(evidence: Evidence) -> Figure:
+    """Expected validation metric against the number of grid points tried, a panel a problem."""
+    table = evidence.comparison.best_of_k
+    problems = present(table["problem"], list(evidence.plan["problems"]))
+    front = in_front(present(table["optimizer"], evidence.optimizers))
+    figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
+    for panel, problem in zip(axes, problems, strict=True):
+        lines = table[table["problem"] == problem]
+        order = present(lines["optimizer"], evidence.optimizers)
+        higher = bool(evidence.plan["problems"][problem]["higher_is_better"])
+        ends = draw_budgets(panel, lines, order, front, higher)
+        panel.set_title(problem)
+        panel.set_xlabel("rates tried")
+        panel.set_ylabel(f"validation {evidence.plan['problems'][problem]['metric']}")
+        if panel is axes[-1]:
+            corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
+            label_ends(panel, {name: ends.get(name, corner) for name in front})
+    takeaway = budget_words(evidence, table, problems)
+    points = table.drop_duplicates(["problem", "optimizer"])
+    lost, of = int(points["n_out"].sum()), int(points["n_points"].sum())
+    others = table["optimizer"].nunique() > len(front)
+    directions = joined([f"{problem} {'upwards' if evidence.plan['problems'][problem]['higher_is_better'] else 'downwards'}"
+                         for problem in problems])  # fmt: skip
+    caption = (
+        "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
+        f"tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: 95 % t interval over "
+        f"n = {int(table['n_seeds'].max())} tuning seeds"
+        f"{' of the named optimizers, the others are dashed (names appear under the pointer)' if others else ''}; the names "
+        f"on the right hold for every panel. {lost} of {counted(of, 'point')} of the grids had a seed that didn't finish and "
+        f"{'counts' if lost == 1 else 'count'} as the worst complete point of the problem. Values beyond the axis are drawn at "
+        "its end. Tuning runs see no test split, so this is validation alone."
+    )
+    identity = "best-of-k"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def draw_budgets(
+    axes: Axes, lines: pd.DataFrame, order: list[str], front: list[str], higher_is_better: bool
+) -> dict[str, tuple[float, float]]:
+    """A line an optimizer, those in front with their interval.
+
+    Returns:
+        The last point of each line in front.
+    """
+    bottom, top = value_range(lines["val_metric"], higher_is_better)
+    ends = {}
+    for name in [*[n for n in order if n not in front], *[n for n in order if n in front]]:
+        line = lines[lines["optimizer"] == name].sort_values("k")
+        leading, colour = name in front, optimizer_colour(name)
+        mean = line["val_metric"].clip(bottom, top)
+        axes.plot(
+            line["k"], mean, color=colour, linewidth=1.8 if leading else 0.9, alpha=1.0 if leading else 0.55,
+            zorder=3 if leading else 2, linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
+        )  # fmt: skip
+        if leading:
+            low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
+            axes.fill_between(line["k"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
+            ends[name] = (float(line["k"].iloc[-1]), float(mean.iloc[-1]))
+    room = (top - bottom) * 0.05 or 0.01
+    axes.set_ylim(bottom - room, top + room)
+    axes.set_xticks(range(1, int(lines["k"].max()) + 1))
+    return ends
+
+
+def budget_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -> str:
+    """Where the best optimizer depends on how many rates were tried, and how Adam stands to plain SGD."""
+    moves, ahead = [], []
+    for problem in problems:
+        sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1
+        mine = table[table["problem"] == problem].sort_values("k", kind="stable")
+        goodness = mine.assign(goodness=(sign * mine["val_metric"]).round(12)).groupby("optimizer")["goodness"]
+        sides = [goodness.first(), goodness.last()]
+        best = [
+            [name for name in present(side.index, evidence.optimizers) if side[name] == side.max()] for side in sides
+        ]
+        if not set(best[0]) & set(best[1]):
+            first, last = (joined([optimizer_title(name) for name in names]) for names in best)
+            moves.append(f"from {first} to {last} on {problem}")
+        if {"adam", "sgd"} <= set(sides[0].index):
+            ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
+    text = (
+        "From one rate tried to the whole grid, the best expected validation metric changes hands on "
+        f"{len(moves)} of {counted(len(problems), 'problem')}"
+    )
+    text += f": {joined(moves)}" if moves else ""
+    if ahead:
+        one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
+        text += f"; Adam is ahead of plain SGD on {one} of {len(ahead)} with one rate, on {whole} with the whole grid"
+    return text
