@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from descentlab.config import ConfigError, check_folders, parse_config
+from descentlab.measurements import MEASUREMENTS, measured_tables
 from descentlab.plan import cut_jobs
 from descentlab.provenance import code_digest, job_digest
 
@@ -35,6 +36,7 @@ shell.prefix(
 
 
 include: "workflow/rules/train.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/report.smk"
 

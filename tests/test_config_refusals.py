@@ -38,7 +38,7 @@ def test_refuses_what_is_no_config(raw: Any, expected: str) -> None:
 def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(experimnt="x") == (
         "here: experimnt: unknown key 'experimnt', did you mean 'experiment'? Valid: experiment, problems, optimizers, "
-        "arms, seeds, tuning, sweep, execution, tracking, report"
+        "arms, seeds, tuning, sweep, measurements, execution, tracking, report"
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"
@@ -46,7 +46,9 @@ def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(seeds={"finl": 3}) == (
         "here: seeds.finl: unknown key 'finl', did you mean 'final'? Valid: final, tuning"
     )
-    assert refusal_of(tuning={"zzz": 3}) == "here: tuning.zzz: unknown key 'zzz'. Valid: points, neighbours"
+    assert refusal_of(tuning={"zzz": 3}) == (
+        "here: tuning.zzz: unknown key 'zzz'. Valid: points, neighbours, extended_trials"
+    )
     assert refusal_of(tracking={"url": "x"}) == (
         "here: tracking.url: unknown key 'url', did you mean 'uri'? Valid: uri, tuning_curves"
     )
@@ -122,7 +124,7 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ({"problems": problem(epochs=True)}, "problems.0.epochs: must be a valid integer; received True"),
         ({"problems": problem(batch_size=-1)}, "problems.0.batch_size: must be greater than 0; received -1"),
         ({"problems": problem(mode="fast")}, "problems.0.mode: must be 'auto', 'xla' or 'graph'; received 'fast'"),
-        ({"arms": ["best"]}, "arms.0: must be 'default' or 'tuned'; received 'best'"),
+        ({"arms": ["best"]}, "arms.0: must be 'default', 'tuned' or 'extended'; received 'best'"),
         ({"seeds": {"final": 0}}, "seeds.final: must be greater than or equal to 1; received 0"),
         ({"seeds": {"tuning": 1001}}, "seeds.tuning: must be less than or equal to 1000; received 1001"),
         ({"tuning": {"points": 33}}, "tuning.points: must be less than or equal to 31; received 33"),

@@ -11,7 +11,8 @@ import pytest
 
 from descentlab.config import Config, ConfigError, load_config, parse_config
 from descentlab.optimizers import OPTIMIZERS
-from descentlab.plan import cut_jobs, final_runs, make_plan, planned_runs, runs_per_optimizer, tuning_runs
+from descentlab.plan import cut_jobs, make_plan, runs_per_optimizer
+from descentlab.planned_runs import final_runs, planned_runs, tuning_runs
 from descentlab.problems.base import ProblemError
 
 CONFIGS = Path(__file__).parents[1] / "workflow/config"

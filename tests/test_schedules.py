@@ -18,9 +18,15 @@ def test_linear_decay_reaches_zero_one_update_after_the_last() -> None:
     assert learning_rates(1.0, "linear", 4).tolist() == [1.0, 0.75, 0.5, 0.25]
 
 
+def test_cosine_decay_is_half_a_period() -> None:
+    """Loshchilov & Hutter 2017, equation 5 with the least rate 0: ½ (1 + cos(π t / T))."""
+    half = np.sqrt(0.5) / 2
+    assert learning_rates(1.0, "cosine", 4).tolist() == pytest.approx([1.0, 0.5 + half, 0.5, 0.5 - half])
+
+
 def test_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^a schedule must be 'constant' or 'linear'; received 'cosine'$"):
-        learning_rates(1.0, "cosine", 4)
+    with pytest.raises(ValueError, match=r"^a schedule must be one of constant, linear, cosine; received 'step'$"):
+        learning_rates(1.0, "step", 4)
 
 
 def test_evaluations_double_inside_the_first_epoch_then_follow_epochs() -> None:

@@ -19,7 +19,8 @@ from pandas.testing import assert_frame_equal
 from descentlab import train
 from descentlab.cache import RunResult
 from descentlab.config import parse_config
-from descentlab.plan import entries_of, final_runs, make_plan, tuning_runs
+from descentlab.plan import make_plan
+from descentlab.planned_runs import entries_of, final_runs, tuning_runs
 from descentlab.problem_data import ProblemData
 from descentlab.problems.base import ProblemError
 from descentlab.records import RUNS, RunSpec, read_table

@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--problem", required=True)
     train.add_argument("--job", type=int, required=True)
 
+    measure = verb("measure", _measure, "measure step cost and mechanism problems")
+    measure.add_argument("plan", type=Path)
+    measure.add_argument("names", nargs="*", help="all that the config asks for by default")
+
     track = verb("track", _track, "log the runs of a problem to MLflow, each exactly once")
     track.add_argument("results", type=Path, help="results/EXPERIMENT")
     track.add_argument("--problem", help="one problem only")
@@ -99,6 +103,16 @@ def _train(options: argparse.Namespace) -> None:
     plan, config = _read_plan(options.plan)
     output = options.plan.parent / "train" / config.problem(options.problem).name
     train_job(plan, options.problem, options.job, output, options.plan.parents[1] / "cache")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from descentlab.measure import measure
+
+    plan, config = _read_plan(options.plan)
+    output, cache = options.plan.parent / "measured", options.plan.parents[1] / "cache"
+    measure(
+        plan, options.names or config.measurements, output, cache, lambda line: print(line, file=sys.stderr, flush=True)
+    )
 
 
 def _store(options: argparse.Namespace) -> None:

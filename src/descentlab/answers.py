@@ -14,6 +14,7 @@ DISPLAY = {"sgd": "plain SGD", "momentum": "SGD with momentum", "adam": "Adam"}
 ARM_TITLES = {
     "default": "Default learning rates, nothing tuned",
     "tuned": "Learning rates tuned equally",
+    "extended": "Momentum, epsilon and schedule tuned too",
 }
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8

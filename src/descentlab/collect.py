@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.plan import planned_runs
+from descentlab.planned_runs import planned_runs
 from descentlab.records import EXAMPLES, HISTORY, RUNS, Column, empty_table, read_table, write_table, write_text
 
 

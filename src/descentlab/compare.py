@@ -13,14 +13,18 @@ import pandas as pd
 from scipy import stats as distributions
 
 from descentlab.answers import write_answers
+from descentlab.break_even import measure_break_even, step_microseconds_by_row
 from descentlab.claim_evidence import ClaimEvidence
 from descentlab.comparison_tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.contrasts import ROW, contrast
 from descentlab.coverage import simulate_coverage
+from descentlab.flips import measure_best_of_k, measure_flips
 from descentlab.ledger import make_ledger
+from descentlab.measurements import read_measured
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
 from descentlab.speed import measure_profiles, measure_reached, measure_speed
+from descentlab.step_cost import STEP_COST_COLUMNS
 
 LEAST_SEEDS = 5
 COVERAGE_TRIALS = 1000
@@ -33,7 +37,7 @@ def compare_results(results: Path) -> None:
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
-    measured = {path.stem: pd.read_parquet(path) for path in sorted((results / "measured").glob("*.parquet"))}
+    measured = read_measured(results / "measured", plan["config"]["measurements"])
     write_comparison(compare_runs(plan, runs, history, selections, examples, measured), results / "comparison")
 
 
@@ -75,10 +79,12 @@ def compare_runs(
     summary = summarise(finals, finished)
     scores = scores_by_run(examples)
     contrasts = contrast(plan, finals, scores)
-    sensitivity = measure_sensitivity(runs[runs["phase"] == "tuning"], selections)
+    sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
     widths = measure_widths(plan, runs)
     reached = measure_reached(plan, finals, final_history)
-    speed = measure_speed(reached, {})
+    step_cost = measured.get("step_cost", empty_table(STEP_COST_COLUMNS))
+    costs = step_microseconds_by_row(plan, step_cost)
+    speed = measure_speed(reached, costs)
     tables = {
         "summary": summary,
         "scores": finals[list(TABLES["scores"])],
@@ -92,6 +98,9 @@ def compare_runs(
         "gaps": measure_gaps(finished),
         "alarms": raise_alarms(plan, runs, selections),
         "coverage": measure_coverage(plan),
+        "flips": measure_flips(plan, runs, history, selections, costs),
+        "best_of_k": measure_best_of_k(plan, runs, selections),
+        "break_even": measure_break_even(plan, reached, step_cost),
     }
     answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])
     evidence = ClaimEvidence(plan, runs, final_history, scores, reached, measured)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.break_even import BREAK_EVEN_COLUMNS
 from descentlab.coverage import COVERAGE_COLUMNS
+from descentlab.flips import BEST_OF_K_COLUMNS, FLIP_COLUMNS
 from descentlab.records import Column, empty_table, read_table, write_table, write_text
 
 
@@ -148,6 +150,9 @@ TABLES: dict[str, dict[str, Column]] = {
         **_interval("gap", "loss", "lower", "training loss plus penalty above the known optimum, at the end"),
     },
     "coverage": COVERAGE_COLUMNS,
+    "flips": FLIP_COLUMNS,
+    "best_of_k": BEST_OF_K_COLUMNS,
+    "break_even": BREAK_EVEN_COLUMNS,
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
@@ -174,6 +179,9 @@ class Comparison:
     gaps: pd.DataFrame
     alarms: pd.DataFrame
     coverage: pd.DataFrame
+    flips: pd.DataFrame
+    best_of_k: pd.DataFrame
+    break_even: pd.DataFrame
     answers: list[dict[str, Any]]
     claims: list[dict[str, Any]]
 

@@ -23,6 +23,7 @@ from descentlab.config_entries import (
     check_name,
     equal_updates_row,
 )
+from descentlab.measurements import MEASUREMENTS
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, suggestion
 
 FIRST_TUNING_SEED = 1000
@@ -57,6 +58,9 @@ class TuningConfig(StrictModel):
     )
     neighbours: bool = Field(
         default=True, description="train the final seeds at the two neighbours of the chosen rate too"
+    )
+    extended_trials: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        default=30, description="points of learning rate, momentum, epsilon and schedule that the extended arm tries"
     )
 
     @field_validator("points")
@@ -123,12 +127,16 @@ class Config(StrictModel):
     optimizers: Annotated[tuple[OptimizerConfig, ...], Field(min_length=1)] = Field(
         description="'all', or a list of names, Keras classes, import paths or mappings"
     )
-    arms: Annotated[tuple[Literal["default", "tuned"], ...], Field(min_length=1)] = Field(
+    arms: Annotated[tuple[Literal["default", "tuned", "extended"], ...], Field(min_length=1)] = Field(
         default=("default", "tuned"), description="protocol arms, reported apart"
     )
     seeds: SeedsConfig = SeedsConfig()
     tuning: TuningConfig = TuningConfig()
     sweep: SweepConfig = SweepConfig()
+    measurements: tuple[str, ...] = Field(
+        default=tuple(MEASUREMENTS),
+        description=f"what is measured beside the runs, for the slides' claims: any of {', '.join(MEASUREMENTS)}; [] for none",
+    )
     execution: ExecutionConfig = ExecutionConfig()
     tracking: TrackingConfig = TrackingConfig()
     report: ReportConfig = ReportConfig()
@@ -149,16 +157,29 @@ class Config(StrictModel):
             raise ValueError("must be 'all' or a list")
         return value
 
+    @field_validator("measurements")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in MEASUREMENTS:
+                raise ValueError(
+                    f"unknown measurement '{name}'{suggestion(name, MEASUREMENTS)} Valid: {', '.join(MEASUREMENTS)}"
+                )
+        return names
+
     @model_validator(mode="after")
     def _no_duplicates(self) -> Config:
         for key, names in (
             ("problems", [p.name for p in self.problems]),
             ("optimizers", [o.name for o in self.optimizers]),
             ("arms", [str(arm) for arm in self.arms]),
+            ("measurements", list(self.measurements)),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: names must differ; more than once: {', '.join(twice)}")
+        if "extended" in self.arms and "tuned" not in self.arms:
+            raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
         reserved = {f"{o.name}_equal_updates" for o in self.optimizers if o.entry().full_batch}
         clash = reserved & {o.name for o in self.optimizers}
         if clash:

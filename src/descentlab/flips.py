@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from descentlab.records import Column, check_table, empty_table
+from descentlab.records import ARMS, Column, check_table, empty_table
 from descentlab.stats import t_interval
 
 # Of each question, the choice that the others are held against comes first.
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "selection": ("validation", "train loss", "test"),
-    "tuning": ("default rates", "tuned rates"),
+    "tuning": ("default rates", "tuned rates", "everything tuned"),
     "epoch": ("last", "best validation"),
     "axis": ("updates", "examples", "seconds"),
 }
@@ -105,8 +105,8 @@ def measure_flips(
             ("selection", choice, select_runs(searched, choice, higher, usual), "test_metric", higher, np.nan)
             for choice in QUESTIONS["selection"]
         ]
-        compared += [("tuning", f"{arm} rates", finals[finals["arm"] == arm], "test_metric", higher, np.nan)
-                     for arm in ("default", "tuned")]  # fmt: skip
+        compared += [("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
+                     for arm, choice in zip(ARMS, QUESTIONS["tuning"], strict=True)]  # fmt: skip
         compared += [("epoch", "last", tuned, "test_metric", higher, np.nan),
                      ("epoch", "best validation", tuned, "best_test_metric", higher, np.nan)]  # fmt: skip
         costs = {name: cost for (where, name), cost in step_microseconds.items() if where == problem}
@@ -215,7 +215,7 @@ def measure_best_of_k(plan: dict[str, Any], runs: pd.DataFrame, selections: list
     grids = {(made["problem"], made["optimizer"]): [np.nan if rate is None else rate for rate in made["grid"]]
              for made in selections}  # fmt: skip
     rows: list[dict[str, Any]] = []
-    tuning = runs[runs["phase"] == "tuning"]
+    tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")]
     tuning = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
     for problem, about in plan["problems"].items():
         higher = bool(about["higher_is_better"])

@@ -11,9 +11,11 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 DECADES_PER_STEP = 0.5
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -199,23 +201,24 @@ def default_learning_rate(entry: OptimizerEntry) -> float:
     return float(parameter.default)
 
 
-def arm_hyperparameters(entry: OptimizerEntry, arm: str) -> dict[str, Any]:
-    """Hyperparameters in an arm, learning rate apart (protocol, section 1)."""
-    hyperparameters = dict(entry.hyperparameters)
-    if arm == "tuned" and entry.tuned_weight_decay is not None:
+def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """Hyperparameters in an arm, learning rate apart (protocol, section 1); ``extended``: what the extended arm sets."""
+    hyperparameters = {**entry.hyperparameters, **extended}
+    if arm != "default" and entry.tuned_weight_decay is not None:
         hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)
         if entry.factory == "Muon":
             hyperparameters.setdefault("adam_weight_decay", entry.tuned_weight_decay)
     return hyperparameters
 
 
-def build(entry: OptimizerEntry, arm: str, learning_rate: float) -> Any:
+def build(entry: OptimizerEntry, arm: str, learning_rate: float, extended: Mapping[str, Any] = NOTHING) -> Any:
     """A new Keras optimizer.
 
     Args:
         entry: the optimizer.
-        arm: ``default`` or ``tuned``: decides the weight decay.
+        arm: decides the weight decay.
         learning_rate: initial rate; NaN for an optimizer without one.
+        extended: hyperparameters that the extended arm sets.
 
     Raises:
         OptimizerError: a hyperparameter is unknown or refused, or the factory yields no Keras optimizer.
@@ -224,7 +227,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float) -> Any:
 
     factory = resolve_factory(entry)
     where = f"optimizer '{entry.name}'"
-    hyperparameters = arm_hyperparameters(entry, arm)
+    hyperparameters = arm_hyperparameters(entry, arm, extended)
     check_hyperparameters(factory, hyperparameters, where)
     if learning_rate == learning_rate:
         hyperparameters["learning_rate"] = float(learning_rate)

@@ -18,8 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, ConfigError, parse_config
+from descentlab.config import Config, ConfigError
 from descentlab.config_entries import ProblemConfig
+from descentlab.extended import extended_trials
 from descentlab.optimizers import (
     OptimizerEntry,
     OptimizerError,
@@ -30,7 +31,6 @@ from descentlab.optimizers import (
     resolve_factory,
 )
 from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
-from descentlab.records import RunSpec
 
 START_SECONDS = 8.0  # a process that imports TensorFlow, one core
 COMPILE_SECONDS = 1.5  # an optimizer on a small model, one core
@@ -42,7 +42,9 @@ def runs_per_optimizer(config: Config) -> int:
     """Runs of one optimizer on one problem, both neighbours of the chosen rate counted."""
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
     neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
-    return ("default" in config.arms) * config.seeds.final + ("tuned" in config.arms) * (tuned + neighbours)
+    extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
+    by_arm = {"default": config.seeds.final, "tuned": tuned + neighbours, "extended": extended}
+    return sum(by_arm[arm] for arm in config.arms)
 
 
 def is_swept(config: Config, optimizer: str) -> bool:
@@ -181,9 +183,18 @@ def _describe_optimizer(entry: OptimizerEntry, config: Config) -> dict[str, Any]
         },
         "hyperparameters": {arm: arm_hyperparameters(entry, arm) for arm in config.arms},
         "default_learning_rate": None if rate != rate else rate,
+        "extended_trials": _checked_trials(entry, config) if "extended" in config.arms else [],
         "source_lines": source_lines(entry),
         "grid": grid,
     }
+
+
+def _checked_trials(entry: OptimizerEntry, config: Config) -> list[dict[str, Any]]:
+    """The extended arm's trials, each built once."""
+    trials = extended_trials(entry, config.tuning.points, config.tuning.extended_trials)
+    for trial in trials:
+        build(entry, "extended", math.nan if trial["learning_rate"] is None else 0.01, trial["hyperparameters"])
+    return trials
 
 
 def source_lines(entry: OptimizerEntry) -> int | None:
@@ -216,80 +227,3 @@ def _versions() -> dict[str, str]:
     except OSError:  # git is not installed
         commit = ""
     return {"python": platform.python_version(), **{p: version(p) for p in packages}, "git_commit": commit or "unknown"}
-
-
-def entries_of(plan: dict[str, Any], problem: str) -> dict[str, OptimizerEntry]:
-    """The optimizers of a problem as entries, by name."""
-    config = parse_config(plan["config"], "plan")
-    return {entry.name: entry for entry in config.entries(config.problem(problem))}
-
-
-def _spec(plan: dict[str, Any], problem: str, optimizer: str, arm: str, phase: str, rate: Any, seed: int) -> RunSpec:
-    about, entry = plan["problems"][problem], plan["optimizers"][optimizer]
-    return RunSpec(
-        problem=problem,
-        optimizer=optimizer,
-        arm=arm,
-        phase=phase,
-        learning_rate=float("nan") if rate is None else rate,
-        schedule="linear" if arm == "tuned" and rate is not None else "constant",
-        batch_size=0 if entry["full_batch"] else about["batch_size"],
-        epochs=about["epochs"],
-        reference_batch_size=about["batch_size"],
-        equal_updates=entry["equal_updates"],
-        seed=seed,
-    )
-
-
-def tuning_runs(plan: dict[str, Any], problem: str, optimizer: str) -> list[RunSpec]:
-    """The runs that choose an optimizer's learning rate; none without a tuned arm."""
-    config = parse_config(plan["config"], "plan")
-    if "tuned" not in config.arms:
-        return []
-    return [
-        _spec(plan, problem, optimizer, "tuned", "tuning", rate, seed)
-        for rate in plan["optimizers"][optimizer]["grid"]
-        for seed in config.seeds.tuning_seeds
-    ]
-
-
-def sweep_runs(plan: dict[str, Any], problem: str, optimizer: str, rates: list[float]) -> list[RunSpec]:
-    """The runs of the robustness sweep at some learning rates."""
-    seeds = parse_config(plan["config"], "plan").sweep.sweep_seeds
-    return [_spec(plan, problem, optimizer, "tuned", "sweep", rate, seed) for rate in rates for seed in seeds]
-
-
-def final_runs(plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None) -> list[RunSpec]:
-    """The runs that count: both arms at their rate, and the tuned one's neighbours.
-
-    ``selection`` is the optimizer's entry of ``selections.json``; None where nothing was selected (yet): then only the
-    default arm's runs are known.
-    """
-    config = parse_config(plan["config"], "plan")
-    seeds = config.seeds.final_seeds
-    about = plan["optimizers"][optimizer]
-    runs = []
-    if "default" in config.arms:
-        rate = about["default_learning_rate"]
-        runs += [_spec(plan, problem, optimizer, "default", "final", rate, seed) for seed in seeds]
-    if "tuned" in config.arms and selection is not None:
-        chosen = selection["learning_rate"]
-        runs += [_spec(plan, problem, optimizer, "tuned", "final", chosen, seed) for seed in seeds]
-        neighbours = selection["neighbours"] if config.tuning.neighbours else []
-        runs += [
-            _spec(plan, problem, optimizer, "tuned", "neighbour", rate, seed) for rate in neighbours for seed in seeds
-        ]
-    return runs
-
-
-def planned_runs(plan: dict[str, Any], selections: list[dict[str, Any]]) -> list[RunSpec]:
-    """Every run of the experiment that can be known, given the selections made so far."""
-    made = {(s["problem"], s["optimizer"]): s for s in selections}
-    runs: list[RunSpec] = []
-    for problem, jobs in plan["jobs"].items():
-        for optimizer in (name for job in jobs for name in job):
-            runs += tuning_runs(plan, problem, optimizer)
-            selection = made.get((problem, optimizer))
-            runs += sweep_runs(plan, problem, optimizer, selection.get("sweep", []) if selection else [])
-            runs += final_runs(plan, problem, optimizer, selection)
-    return runs

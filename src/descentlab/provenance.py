@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from descentlab.config import Config
@@ -16,26 +17,35 @@ PACKAGE = Path(__file__).parent
 
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
-    "plan": ("plan.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
+    "plan": ("plan.py", "extended.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
     "train": (
-        "train.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
-        "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py",
+        "train.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
+        "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py", "planned_runs.py",
+    ),
+    "measure": (
+        "measure.py", "measurements.py", "mechanisms", "step_cost.py", "step_loops.py", "engine.py", "device.py",
+        "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py",
     ),
     "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
-    "collect": ("collect.py", "records.py", "plan.py"),
+    "collect": ("collect.py", "records.py", "planned_runs.py"),
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
-        "measured_estimands.py", "robustness.py",
+        "measured_estimands.py", "robustness.py", "flips.py", "break_even.py", "ranks.py",
     ),
-    "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py"),
+    "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py"),
 }  # fmt: skip
 
 
 def code_digest(stage: str) -> str:
     """Short sha256 of the source of a stage: an edit reruns the stages that it touches, and no other."""
+    return digest_files(STAGES[stage])
+
+
+def digest_files(names: Iterable[str]) -> str:
+    """Short sha256 of files of the package; a folder stands for all files in it."""
     digest = hashlib.sha256()
-    for name in STAGES[stage]:
+    for name in names:
         path = PACKAGE / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:

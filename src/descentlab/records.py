@@ -6,6 +6,7 @@ lower is better) is declared here once; :func:`check_table` holds a table to it 
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-ARMS = ("default", "tuned")
+ARMS = ("default", "tuned", "extended")
 PHASES = ("tuning", "sweep", "final", "neighbour")
 SEALED_PHASES = ("tuning", "sweep")  # never see the test split
 STATUSES = ("finished", "diverged", "failed", "missing")
@@ -34,18 +35,20 @@ class RunSpec:
     Attributes:
         problem: name of the problem in the config.
         optimizer: name of the optimizer in the config (a row of the report).
-        arm: ``default`` (no tuning, constant rate) or ``tuned`` (protocol, section 1).
+        arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
+            schedule too; protocol, section 1).
         phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
             test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
             one).
         learning_rate: initial learning rate; NaN where the optimizer has none.
-        schedule: ``constant``, or ``linear`` (decays linearly to zero at the end of the budget).
+        schedule: one of schedules.SCHEDULES.
         batch_size: examples an update, 0 for the full training set.
         epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
         reference_batch_size: batch size of the problem's mini-batch optimizers.
         equal_updates: only where ``batch_size`` is 0: as many updates as the mini-batch optimizers have, instead of as
             many examples.
         seed: chooses initial weights, split, data order and dropout, each from a stream of its own.
+        hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
     """
 
     problem: str
@@ -59,6 +62,7 @@ class RunSpec:
     reference_batch_size: int
     equal_updates: bool
     seed: int
+    hyperparameters: str = ""
 
     @property
     def sealed(self) -> bool:
@@ -69,7 +73,11 @@ class RunSpec:
     def run_id(self) -> str:
         """A stable name that a person can read and a file system accepts."""
         rate = "none" if self.learning_rate != self.learning_rate else f"{self.learning_rate:g}"
-        return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}.seed={self.seed}"
+        extended = ""
+        if self.arm == "extended":
+            chosen = json.loads(self.hyperparameters)
+            extended = "".join(f".{name}={value:g}" for name, value in chosen.items()) + f".{self.schedule}"
+        return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}{extended}.seed={self.seed}"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, in the order of declaration."""
@@ -117,10 +125,11 @@ RUNS: dict[str, Column] = {
     "run_id": Column("str", "", "", "the run, as RunSpec.run_id"),
     "problem": Column("str", "", "", "problem"),
     "optimizer": Column("str", "", "", "optimizer"),
-    "arm": Column("str", "", "", "one of default, tuned"),
-    "phase": Column("str", "", "", "one of tuning, final, neighbour"),
+    "arm": Column("str", "", "", "one of default, tuned, extended"),
+    "phase": Column("str", "", "", "one of tuning, sweep, final, neighbour"),
     "learning_rate": Column("float64", "", "", "initial learning rate; NaN where the optimizer has none"),
-    "schedule": Column("str", "", "", "constant, or linear decay to zero"),
+    "schedule": Column("str", "", "", "constant, or linear or cosine decay to zero"),
+    "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),
     "batch_size": Column("int64", "examples", "", "examples an update"),
     "seed": Column("int64", "", "", "seed: same seed, same initial weights, split and data order"),
     "status": Column("str", "", "", "finished, diverged (worst possible result), failed (raised) or missing"),

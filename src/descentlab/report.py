@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from descentlab.comparison_tables import read_comparison
+from descentlab.measurements import read_measured
 from descentlab.records import write_text
 from descentlab.sections import SECTIONS, Evidence
 from descentlab.sections.blocks import Figure, Section, Switch
@@ -27,10 +28,12 @@ def write_report(results: Path, output: Path) -> None:
         results: ``results/<experiment>``.
         output: the HTML file.
     """
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
     evidence = Evidence(
-        plan=json.loads((results / "plan.json").read_text(encoding="utf-8")),
+        plan=plan,
         comparison=read_comparison(results / "comparison"),
         selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
+        measured=read_measured(results / "measured", plan["config"]["measurements"]),
     )
     sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
     write_text(output, render(evidence, sections))

@@ -40,6 +40,7 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
         the value is a lower bound) and ``phase`` (what it was measured in), indexed by seed.
     """
     mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & runs["learning_rate"].notna()]
+    mine = mine[mine["arm"] == "tuned"]
     phase = "sweep" if (mine["phase"] == "sweep").any() else "tuning"
     about = plan["problems"][problem]
     sign = 1 if about["higher_is_better"] else -1

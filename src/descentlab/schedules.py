@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 MOST_EPOCH_EVALUATIONS = 100
+SCHEDULES = ("constant", "linear", "cosine")
 
 
 def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
     """Learning rate of each update, float32 of shape (updates,).
 
-    ``constant``, or ``linear``: from ``initial`` at the first update towards zero, which the update after the last would
-    have (protocol, section 1).
+    ``constant``, or from ``initial`` at the first update towards zero, which the update after the last would have
+    (protocol, section 1): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
     """
     if schedule == "constant":
         return np.full(updates, initial, dtype=np.float32)
     if schedule == "linear":
         return (initial * (1 - np.arange(updates) / updates)).astype(np.float32)
-    raise ValueError(f"a schedule must be 'constant' or 'linear'; received '{schedule}'")
+    if schedule == "cosine":
+        return (initial * (1 + np.cos(np.pi * np.arange(updates) / updates)) / 2).astype(np.float32)
+    raise ValueError(f"a schedule must be one of {', '.join(SCHEDULES)}; received '{schedule}'")
 
 
 def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:

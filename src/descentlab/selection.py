@@ -12,6 +12,23 @@ from descentlab.optimizers import OptimizerEntry
 from descentlab.records import RunSpec
 
 
+def select_trial(records: list[list[dict[str, Any]]], higher_is_better: bool) -> int:
+    """Index of the trial with the best mean validation metric over its seeds, the lower loss breaking ties.
+
+    A trial of which any seed diverged is out; where all are, the first is taken.
+
+    Args:
+        records: of each trial, its seeds' records.
+    """
+    sign = -1 if higher_is_better else 1
+    worth = [
+        (sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
+        for i, trial in enumerate(records)
+        if all(r["status"] == "finished" for r in trial)
+    ]
+    return min(worth)[2] if worth else 0
+
+
 def select_learning_rate(
     entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
 ) -> dict[str, Any]:

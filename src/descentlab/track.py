@@ -76,7 +76,7 @@ def describe_experiment(plan: dict[str, Any]) -> str:
         "ends of their 95 % intervals. Its children are the single trainings.\n"
         f"- Only the parents: `tags.{KIND} = 'parent'`. Only the runs that count: `tags.phase = 'final' and tags.arm = "
         f"'tuned' and tags.problem = '{next(iter(plan['problems']))}'`. Tags to group or filter by: `problem`, "
-        "`optimizer`, `arm` (default or tuned), `phase` (tuning, final, neighbour), `learning_rate`, `seed`, "
+        "`optimizer`, `arm` (default, tuned or extended), `phase` (tuning, sweep, final, neighbour), `learning_rate`, `seed`, "
         "`status`.\n"
         "- A run that diverged has MLflow's status *failed* and the tag `status = 'diverged'`.\n"
         "- Metrics under `curve/` have updates as steps; `curve/epoch`, `curve/examples` and `curve/train_seconds` "
@@ -174,8 +174,9 @@ def run_entry(
     """One training, from its row of the table of runs and its rows of the history."""
     began = row["started_at"] * 1000
     rate = f"{row['learning_rate']:g}" if math.isfinite(row["learning_rate"]) else "none"
+    extended = json.loads(row["hyperparameters"] or "{}")
     named = {name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "seed")}
-    hyperparameters = plan["optimizers"][row["optimizer"]]["hyperparameters"].get(row["arm"], {})
+    hyperparameters = {**plan["optimizers"][row["optimizer"]]["hyperparameters"].get(row["arm"], {}), **extended}
     return Entry(
         key=row["run_id"],
         name=f"{row['problem']} / {row['optimizer']} / {row['arm']} {row['phase']} lr={rate} seed={row['seed']}",

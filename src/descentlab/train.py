@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,17 @@ from descentlab.config import parse_config
 from descentlab.device import configure_device
 from descentlab.engine import Trainer
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
-from descentlab.plan import entries_of, final_runs, is_swept, runs_per_optimizer, sweep_runs, tuning_runs
+from descentlab.plan import is_swept, runs_per_optimizer
+from descentlab.planned_runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.problem_data import ProblemData
+from descentlab.progress import Progress, say
 from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text
 from descentlab.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.schedules import evaluation_steps, learning_rates
-from descentlab.selection import select_learning_rate
+from descentlab.selection import select_learning_rate, select_trial
 from descentlab.streams import data_order
 from descentlab.sweep import next_step
 
-PROGRESS_SECONDS = 5.0
 DECISIVE_MODULES = (
     "descentlab.cache", "descentlab.device", "descentlab.engine", "descentlab.problem_data", "descentlab.problems.base",
     "descentlab.run_record", "descentlab.schedules", "descentlab.streams", "descentlab.train",
@@ -39,11 +39,6 @@ DECISIVE_MODULES = (
 
 class TrainingError(RuntimeError):
     """A run raised; the message names it. What was finished before is in the cache."""
-
-
-def say(text: str) -> None:
-    """A line for the job's log, at once."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class OptimizerJob:
@@ -75,8 +70,16 @@ class OptimizerJob:
         store_result(self._cache, digest, result)
         return digest, result, True
 
+    def _hyperparameters(self, spec: RunSpec) -> dict[str, Any]:
+        return arm_hyperparameters(self._entry, spec.arm, json.loads(spec.hyperparameters or "{}"))
+
     def _digest(self, spec: RunSpec) -> str:
-        names_only = {"optimizer", "arm", "phase"}  # the same training under another name is the same run
+        names_only = {
+            "optimizer",
+            "arm",
+            "phase",
+            "hyperparameters",
+        }  # the same training under another name is the same run
         trainer_source = ""
         if ":" in self._entry.factory:
             module = inspect.getmodule(resolve_factory(self._entry))
@@ -87,7 +90,7 @@ class OptimizerJob:
                 "problem": [self._problem.problem.name, self._problem.source, self._problem.config.train_examples,
                             self._problem.config.evaluation_examples],
                 "data": self._problem.about["data_hash"],
-                "optimizer": [self._entry.factory, arm_hyperparameters(self._entry, spec.arm), trainer_source,
+                "optimizer": [self._entry.factory, self._hyperparameters(spec), trainer_source,
                               inspect.getsource(evaluation_weights)],
                 "sealed": spec.sealed,
                 "mode": self._problem.mode,
@@ -99,12 +102,12 @@ class OptimizerJob:
 
     def _trainer(self, spec: RunSpec) -> Trainer:
         """One compiled trainer for each set of hyperparameters."""
-        key = json.dumps(arm_hyperparameters(self._entry, spec.arm), sort_keys=True)
+        key = json.dumps(self._hyperparameters(spec), sort_keys=True)
         if key not in self._trainers:
             has_rate = spec.learning_rate == spec.learning_rate
             self._trainers[key] = Trainer(
                 self._problem.problem,
-                lambda: build(self._entry, spec.arm, spec.learning_rate),
+                lambda: build(self._entry, spec.arm, spec.learning_rate, json.loads(spec.hyperparameters or "{}")),
                 self._problem.mode,
                 has_rate,
             )
@@ -164,29 +167,6 @@ class OptimizerJob:
                 scores = last.score[-len(split.test) :]
             weights = [np.asarray(variable) for variable in trainer.evaluated_model().variables]
         return RunResult(record, history, scores, weights)
-
-
-class Progress:
-    """Says how many of a job's runs are done, and when the rest will be, every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._trained = total, 0, 0
-        self._begun = self._said = time.monotonic()
-
-    def expect(self, more: int) -> None:
-        """Count more runs than first thought, or fewer: a chosen rate at an edge has one neighbour."""
-        self._total += more
-
-    def step(self, run_id: str, trained: bool) -> None:
-        """Count one run."""
-        self._done += 1
-        self._trained += trained
-        now = time.monotonic()
-        if now - self._said >= PROGRESS_SECONDS or self._done == self._total:
-            self._said = now
-            each = (now - self._begun) / max(self._trained, 1)
-            left = each * (self._total - self._done)
-            say(f"{self._done} of {self._total} runs ({self._trained} trained), ETA {left:.0f} s, last {run_id}")
 
 
 def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
@@ -253,7 +233,7 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
     }
     for name in names:
         runs = OptimizerJob(problem, entries[name], cache, plan["versions"])
-        selection = None
+        selection, extended = None, 0
         tuning = tuning_runs(plan, problem_name, name)
         if tuning:
             tuned = [result.record for result in run_all(runs, tuning)]
@@ -265,8 +245,15 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
             write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
             if is_swept(config, name) and selection["learning_rate"] is not None:
                 selection["sweep"] = sweep(runs, entries[name], selection)
+            trials = extended_runs(plan, problem_name, name, selection)
+            extended = sum(len(specs) for _, specs in trials)
+            if trials:
+                judged = [[result.record for result in run_all(runs, specs)] for _, specs in trials]
+                higher = problem.problem.metric.higher_is_better
+                selection["extended"] = trials[select_trial(judged, higher)][0]
+                write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
         finals = final_runs(plan, problem_name, name, selection)
-        progress.expect(len(tuning) + len(finals) - most)
+        progress.expect(len(tuning) + extended + len(finals) - most)
         save_best_model(problem, finals, run_all(runs, finals), output.parents[1] / "models" / problem_name, name)
     write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
     write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")

@@ -39,6 +39,9 @@ rule compare:
         history=rules.collect.output.history,
         examples=rules.collect.output.examples,
         selections=rules.collect.output.selections,
+        measured=expand(
+            f"{RESULTS}/measured/{{table}}.parquet", table=sum(MEASURED.values(), [])
+        ),
     output:
         tables=directory(f"{RESULTS}/comparison"),
         claims=f"{RESULTS}/claims.json",
@@ -61,6 +64,7 @@ rule report:
         selections=rules.collect.output.selections,
         comparison=rules.compare.output.tables,
         claims=rules.compare.output.claims,
+        measured=rules.compare.input.measured,
     output:
         report(REPORT, category="Report", labels={"experiment": experiment.experiment}),
     log:

@@ -13,7 +13,7 @@ import pandas as pd
 from descentlab.answers import interval, joined, number, optimizer_title
 from descentlab.comparison_tables import Comparison
 
-ARM_WORDS = {"default": "default rates", "tuned": "tuned rates"}
+ARM_WORDS = {"default": "default rates", "tuned": "tuned rates", "extended": "everything tuned"}
 
 __all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Switch", "Table", "interval", "joined",
            "number", "optimizer_title"]  # fmt: skip
@@ -31,7 +31,7 @@ class Evidence:
     @property
     def arms(self) -> list[str]:
         """The experiment's arms, the tuned one first."""
-        return sorted(self.plan["config"]["arms"], reverse=True)
+        return [arm for arm in ("tuned", "extended", "default") if arm in self.plan["config"]["arms"]]
 
     @property
     def optimizers(self) -> list[str]:
