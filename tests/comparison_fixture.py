@@ -42,7 +42,7 @@ def generated_plan(**config: Any) -> dict[str, Any]:
             name: {
                 "factory": "SGD", "paper": "a paper", "full_batch": name == "gd", "equal_updates": False,
                 "state_slots": 0, "hyperparameters": {"default": {}, "tuned": {}}, "default_learning_rate": 0.01,
-                "grid": [0.001, 0.01, 0.1],
+                "grid": [0.001, 0.01, 0.1], "tuned_schedule": "linear",
             }
             for name in OPTIMIZERS
         },

@@ -80,7 +80,7 @@ def test_the_tuned_choice_comes_first_and_once() -> None:
     selection = {"learning_rate": 0.01}
     first = {"learning_rate": 0.01, "schedule": "linear", "hyperparameters": {}}
     other = {"learning_rate": 0.1, "schedule": "cosine", "hyperparameters": {}}
-    assert all_trials({"extended_trials": [other, first]}, selection) == [first, other]
+    assert all_trials({"extended_trials": [other, first], "tuned_schedule": "linear"}, selection) == [first, other]
 
 
 def record(metric: float, loss: float = 1.0, status: str = "finished") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from descentlab.engine import Trainer, initial_variables
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data, Problem, split_data
+from descentlab.schedules import learning_rates
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -46,8 +47,19 @@ def test_least_objective_is_that_of_an_independent_solver() -> None:
     assert least_objective(data.x[:400], y) == pytest.approx(objective, abs=1e-8)
 
 
-# Full batch, linearly decayed (protocol, section 8): how near to the optimum each of these comes, and never below it.
-GAPS = {"gd": (0.1, 1e-4), "momentum": (0.03, 1e-6), "adam": (0.02, 1e-5)}
+# Full batch, each with its tuned schedule (protocol, section 8): learning rate, and how near to the optimum it comes, about
+# five times what was seen in 2026-11; never below it but by rounding. Lamb's ratio of norms and Keras'
+# ScheduleFreeAdamW stop further away.
+GAPS = {
+    "gd": (0.1, 2e-4), "sgd": (0.0949, 3e-4), "momentum": (0.1, 1e-6), "nesterov": (0.1, 1e-6), "adagrad": (0.3, 1e-6),
+    "rmsprop": (0.01, 1e-6), "adam": (0.1, 1e-6), "amsgrad": (0.1, 1e-6), "adamw": (0.1, 1e-6), "adamax": (0.1, 1e-6),
+    "nadam": (0.0316, 1e-6), "adadelta": (10.0, 1e-6), "adafactor": (0.3, 1e-6), "ftrl": (1.0, 1e-6), "lion": (0.003, 1e-6),
+    "lamb": (0.0316, 1.5e-3), "muon": (0.03, 1e-6), "schedule_free_adamw": (0.3, 6e-4),
+}  # fmt: skip
+
+
+def test_every_optimizer_of_the_table_is_held_to_the_optimum() -> None:
+    assert list(GAPS) == list(OPTIMIZERS)
 
 
 @pytest.mark.parametrize(("optimizer", "rate_and_gap"), GAPS.items(), ids=GAPS)
@@ -64,9 +76,23 @@ def assert_ends_at_optimum(name: str, optimizer: str, rate: float, gap: float, u
     assert problem.optimum is not None
     train = split_data(problem, data, 0, 64).train[:256]
     trainer = Trainer(problem, lambda: build(OPTIMIZERS[optimizer], "default", rate), "xla")
-    rates = (rate * (1 - np.arange(updates) / updates)).astype(np.float32)
+    rates = learning_rates(rate, OPTIMIZERS[optimizer].tuned_schedule, updates)
     order = train.astype(np.int32)[None, :]
     *_, last = trainer.train(data, initial_variables(problem, 0), order, rates, [0, updates], train)
     reached = float(last.loss.astype(np.float64).mean()) + last.penalty
     above = reached - problem.optimum(data.x[train], data.y[train])
     assert -1e-6 < above < gap  # single precision may fall below by its rounding
+
+
+def test_a_rate_that_decays_takes_ftrls_weights_to_zero() -> None:
+    """Why the tuned arm's schedule is constant for Ftrl: after the last update nothing of the solution is left."""
+    problem, data = problem_and_data("linear_regression")
+    train = split_data(problem, data, 0, 64).train[:256]
+    trainer = Trainer(problem, lambda: build(OPTIMIZERS["ftrl"], "default", 1.0), "xla")
+    norms = {}
+    for schedule in ("constant", "linear"):
+        order, rates = train.astype(np.int32)[None, :], learning_rates(1.0, schedule, 2000)
+        for _ in trainer.train(data, initial_variables(problem, 0), order, rates, [2000], train):
+            pass
+        norms[schedule] = float(np.linalg.norm(np.asarray(trainer.model.trainable_variables[0])))
+    assert norms["linear"] < 0.1 * norms["constant"]

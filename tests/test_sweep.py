@@ -88,7 +88,8 @@ def test_distance_to_divergence_by_hand() -> None:
 
 def rows(phase: str, scores: dict[int, list[float]]) -> list[dict[str, object]]:
     return [
-        {"problem": "p", "optimizer": "sgd", "phase": phase, "seed": seed, "learning_rate": rate, "val_metric": score,
+        {"problem": "p", "optimizer": "sgd", "arm": "tuned", "phase": phase, "seed": seed,
+         "learning_rate": rate, "val_metric": score,
          "status": "diverged" if np.isnan(score) else "finished"}
         for seed, values in scores.items()
         for rate, score in zip((0.01, 0.1, 1.0), values, strict=True)

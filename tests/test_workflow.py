@@ -164,7 +164,7 @@ def test_a_killed_job_goes_on_after_its_last_finished_run(finished_workflow: Pat
     ("edited", "rules"),
     [
         ("report.py", {"report", "track_report"}),
-        ("engine.py", {"plan", "store", "train", "track", "collect", "compare", "report", "track_report"}),
+        ("engine.py", {"plan", "store", "train", "measure", "track", "collect", "compare", "report", "track_report"}),
     ],
 )
 def test_an_edit_reruns_the_stages_that_it_touches(

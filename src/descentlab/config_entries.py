@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -172,12 +173,10 @@ class OptimizerConfig(StrictModel):
                 self.name, self.optimizer, centre, None, "given by import path", self.hyperparameters,
                 self.tuned_weight_decay, bool(self.full_batch), False, self.learning_rate,
             )  # fmt: skip
-        return OptimizerEntry(
+        return replace(
+            known,
             name=self.name,
-            factory=known.factory,
             centre_learning_rate=self.centre_learning_rate or self.learning_rate or known.centre_learning_rate,
-            state_slots=known.state_slots,
-            paper=known.paper,
             hyperparameters={**known.hyperparameters, **self.hyperparameters},
             tuned_weight_decay=(
                 known.tuned_weight_decay if self.tuned_weight_decay is None else self.tuned_weight_decay
@@ -189,10 +188,7 @@ class OptimizerConfig(StrictModel):
 
 def equal_updates_row(entry: OptimizerEntry) -> OptimizerEntry:
     """The second row of a full-batch optimizer: as many updates as the others have, not as many examples."""
-    return OptimizerEntry(
-        f"{entry.name}_equal_updates", entry.factory, entry.centre_learning_rate, entry.state_slots, entry.paper,
-        entry.hyperparameters, entry.tuned_weight_decay, True, True, entry.default_learning_rate,
-    )  # fmt: skip
+    return replace(entry, name=f"{entry.name}_equal_updates", equal_updates=True)
 
 
 def snake_case(name: str) -> str:

@@ -68,12 +68,6 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[dic
     return list(found.values())
 
 
-def tuned_trial(selection: dict[str, Any]) -> dict[str, Any]:
-    """The tuned arm's choice as a trial of the extended arm."""
-    rate = selection["learning_rate"]
-    return {"learning_rate": rate, "schedule": "constant" if rate is None else "linear", "hyperparameters": {}}
-
-
 def all_trials(entry: dict[str, Any], selection: dict[str, Any]) -> list[dict[str, Any]]:
     """Every trial of an optimizer on a problem, the tuned arm's choice first.
 
@@ -81,5 +75,7 @@ def all_trials(entry: dict[str, Any], selection: dict[str, Any]) -> list[dict[st
         entry: the optimizer's part of plan.json.
         selection: its entry of ``selections.json``.
     """
-    first = tuned_trial(selection)
+    rate = selection["learning_rate"]
+    first = {"learning_rate": rate, "schedule": "constant" if rate is None else entry["tuned_schedule"],
+             "hyperparameters": {}}  # fmt: skip
     return [first, *(trial for trial in entry["extended_trials"] if trial != first)]

@@ -34,7 +34,7 @@ def _spec(plan: dict[str, Any], problem: str, optimizer: str, arm: str, phase: s
         arm=arm,
         phase=phase,
         learning_rate=float("nan") if rate is None else rate,
-        schedule="linear" if arm == "tuned" and rate is not None else "constant",
+        schedule=entry["tuned_schedule"] if arm == "tuned" and rate is not None else "constant",
         batch_size=0 if entry["full_batch"] else about["batch_size"],
         epochs=about["epochs"],
         reference_batch_size=about["batch_size"],

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from descentlab.sections.about import models, protocol, provenance
+from descentlab.sections.batches import batches
 from descentlab.sections.blocks import Evidence, Section
 from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
+from descentlab.sections.cost import cost
+from descentlab.sections.flips import flips
 from descentlab.sections.ledger import claims
+from descentlab.sections.minima import minima
 from descentlab.sections.outcome import final_metric, paired_differences
 from descentlab.sections.tuning import alarms, sensitivity
 
@@ -20,8 +24,12 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     final_metric,
     convergence,
     time_to_target,
+    cost,
     sensitivity,
+    flips,
     optimum_gap,
+    minima,
+    batches,
     alarms,
     models,
     protocol,

@@ -53,8 +53,9 @@ def protocol(evidence: Evidence) -> Section:
     config = Config.model_validate(evidence.plan["config"])
     seeds = config.seeds
     rules = [
-        ["Arms", "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero) answer "
-                 "different questions; they are never mixed in one ranking."],
+        ["Arms", "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; "
+                 "Ftrl's constant, as it scales the weights themselves) answer different questions; they are never mixed in "
+                 "one ranking."],
         ["Grid", f"{config.tuning.points} learning rates, half a decade apart, and {seeds.tuning} tuning seeds: the same "
                  "number of tuning runs for every optimizer. The centre is the optimizer's usual rate."],
         ["Selection", "By the mean validation metric of the tuning seeds, written to a file before a final run starts. "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -26,7 +25,7 @@ class Evidence:
     plan: dict[str, Any]
     comparison: Comparison
     selections: list[dict[str, Any]]
-    measured: Mapping[str, pd.DataFrame] = MappingProxyType({})
+    measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def arms(self) -> list[str]:

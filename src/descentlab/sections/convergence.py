@@ -20,6 +20,7 @@ from descentlab.sections.blocks import (
     present,
 )
 from descentlab.sections.drawing import draw_curves, draw_rows, in_front, label_rows
+from descentlab.sections.noise_floor import noise_floor_figure
 
 MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
 AXES = {"updates": "updates", "examples": "examples", "seconds": "train_seconds_mean"}
@@ -163,7 +164,9 @@ def optimum_gap(evidence: Evidence) -> Section | None:
     if gaps.empty:
         return None
     problems = present(gaps["problem"], list(evidence.plan["problems"]))
-    return Section("optimum", "Gap to the known optimum", [gap_figure(evidence, problem) for problem in problems])
+    floor = noise_floor_figure(evidence)
+    figures = [gap_figure(evidence, problem) for problem in problems]
+    return Section("optimum", "Gap to the known optimum", [*figures, *([floor] if floor else [])])
 
 
 def gap_figure(evidence: Evidence, problem: str) -> Figure:

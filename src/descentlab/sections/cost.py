@@ -1,0 +1,245 @@
+"""What a step costs in time and memory, and whether fewer steps pay for dearer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.answers import counted
+from descentlab.break_even import OPPOSITE, judge
+from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.sections.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    Table,
+    interval,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.sections.drawing import draw_rows, label_rows
+from descentlab.step_cost import REFERENCE, summarise_step_cost
+from descentlab.step_loops import LARGE_MODEL, MODELS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TARGET = "medium"
+MOST_PANELS = 4
+BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
+BOUND_SIGNS = {"": "", "at most": "≤ ", "at least": "≥ ", "unknown": "censored on both sides: "}
+WHOLE, ALONE = "a whole step", "the update alone"
+
+
+def cost(evidence: Evidence) -> Section | None:
+    """Step and update time beside plain SGD's, bytes of state, and the break-even with the steps that are saved."""
+    table = evidence.measured.get("step_cost", pd.DataFrame())
+    blocks: list[Figure | Table] = []
+    if len(table):
+        ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
+        if present(ratios.loc[ratios["optimizer"] != REFERENCE, "optimizer"], evidence.optimizers):
+            blocks = [time_figure(evidence, ratios, what) for what in ("step", "update")]
+        pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
+        blocks += [*pays, cost_table(evidence, table, ratios)]
+        if len(evidence.comparison.break_even):
+            blocks.append(break_even_table(evidence))
+    return Section("cost", "What a step costs, and whether it pays", [*blocks]) if blocks else None
+
+
+def shown_models(ratios: pd.DataFrame) -> list[str]:
+    """The models that get a panel, smallest first: all where they are few, else the standard sizes."""
+    models = list(dict.fromkeys(ratios["model"]))
+    if len(models) <= MOST_PANELS:
+        return models
+    return [name for name in models if name in (*MODELS, LARGE_MODEL)] or models[-MOST_PANELS:]
+
+
+def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
+    """Ratios to plain SGD, a panel a model; ``what`` is step, or update: then with a panel of the state's bytes."""
+    models = shown_models(ratios)
+    shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != REFERENCE)]
+    order = present(shown["optimizer"], evidence.optimizers)
+    whole = what == "step"
+    panels = len(models) + (not whole)
+    figure, axes = new_figure(panels, 1.95, 0.22 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True)
+    for panel, model in zip(axes, models, strict=False):
+        mine = shown[shown["model"] == model]
+        panel.axvline(1, color="#888888", linewidth=0.9)
+        draw_rows(panel, mine, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
+        limit_ratios(panel, shown[[f"{what}_ratio", f"{what}_low", f"{what}_high"]])
+        panel.set_title(f"{model}, {mine['parameters'].iloc[0]:,}")
+        panel.set_xlabel("time / plain SGD's")
+    if not whole:
+        state = shown[shown["model"] == models[-1]].assign(none=np.nan)
+        draw_rows(axes[-1], state, order, "state_bytes_per_parameter", "none", "none")
+        axes[-1].set_xlim(-0.5, float(state["state_bytes_per_parameter"].max()) * 1.1 + 0.5)
+        axes[-1].set_title("optimizer's state")
+        axes[-1].set_xlabel("bytes / parameter")
+    label_rows(axes[0], order)
+    takeaway = time_words(shown, models, what)
+    n = int(shown["n"].max())
+    caption = (
+        f"Time of {WHOLE if whole else ALONE}{', forward and backward pass included' if whole else ''}, measured serially, "
+        f"over plain SGD's in the same round: geometric mean over n = {n} rounds with the 95 % t interval of the logarithms; "
+        "left of the line is cheaper, an interval wholly right of it clearly dearer. Panels by model, with its trainable "
+        "parameters"
+    )
+    caption += "." if whole else (
+        f"; on the right the optimizer's variables by trainable parameter of {models[-1]}, counted, so without interval: a "
+        "float32 takes 4 bytes, and plain SGD keeps none."
+    )  # fmt: skip
+    identity = f"{what}-cost"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, ratios)
+
+
+def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
+    """A logarithmic axis that holds 1 and every value."""
+    finite = values.to_numpy()[np.isfinite(values.to_numpy())]
+    low, high = min(0.9, float(finite.min(initial=1.0))), max(1.2, float(finite.max(initial=1.0)))
+    axes.set_xlim(low / 1.15, high * 1.15)
+    use_log_scale(axes, "x")
+
+
+def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
+    """How much Adam takes (the dearest where Adam is absent), and how many optimizers are clearly dearer than plain SGD."""
+    name = (
+        "adam" if (shown["optimizer"] == "adam").any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
+    )
+    values, dearer = [], []
+    for model in models:
+        mine = shown[shown["model"] == model].set_index("optimizer")
+        if name in mine.index:
+            row = mine.loc[name]
+            value = interval(row[f"{what}_ratio"], row[f"{what}_low"], row[f"{what}_high"], int(row["n"]))
+            values.append(f"{value} on {model}")
+        dearer.append(f"{int((mine[f'{what}_low'] > 1).sum())} of {len(mine)} on {model}")
+    return (
+        f"{(WHOLE if what == 'step' else ALONE).capitalize()} of {optimizer_title(name)} takes {joined(values)} times as long "
+        f"as plain SGD's; optimizers that are clearly dearer than plain SGD: {joined(dearer)}"
+    )
+
+
+def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
+    """All times, ratios and bytes in figures: models by size, optimizers in the order of the plan."""
+    order = list(dict.fromkeys([*evidence.optimizers, *ratios["optimizer"]]))
+    by_size = np.lexsort((ratios["optimizer"].map(order.index), ratios["model"], ratios["parameters"]))
+    peaks = table.groupby(["model", "optimizer"])["device_peak_bytes"].median()
+    on_device = bool(peaks.notna().any())
+    rows = []
+    for row in ratios.iloc[by_size].to_dict("records"):
+        update = interval(row["update_ratio"], row["update_low"], row["update_high"], row["n"])
+        step = interval(row["step_ratio"], row["step_low"], row["step_high"], row["n"])
+        shown = [row["model"], f"{row['parameters']:,}", row["optimizer"], number(row["update_microseconds"]), update,
+                 number(row["step_microseconds"]), step, number(row["state_bytes_per_parameter"])]  # fmt: skip
+        rows.append([*shown, *([number(peaks[row["model"], row["optimizer"]] / 1e6)] if on_device else [])])
+    headers = ["model", "parameters", "optimizer", "update, µs", "to sgd's [95 %]", "step, µs", "to sgd's [95 %]",
+               "state, bytes by parameter"]  # fmt: skip
+    calls = f"{table['steps'].min()} to {table['steps'].max()}"
+    batches = joined([str(size) for size in sorted(set(table["batch_size"]))])
+    caption = (
+        f"On {joined(sorted(set(table['device'])))}, serially, batches of {batches} examples, in an order drawn anew for "
+        "each round; microseconds are medians over n rounds, in each the median of "
+        f"{calls} synchronised calls. Ratios: geometric means over rounds."
+    )
+    if on_device:
+        headers.append("device's peak, MB")
+        caption += " The device's peak is the median over rounds, other optimizers' state taken off."
+    return Table("step-costs", "All costs of a step in figures", headers, rows, caption, table, frozenset({1, 3, 5, 7, 8}),
+                 folded=True)  # fmt: skip
+
+
+def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
+    """Ratio of seconds to the medium target, a panel a problem; below 1 time is won."""
+    table = evidence.comparison.break_even
+    rows = table[(table["arm"] == arm) & (table["target"] == TARGET)]
+    if rows.empty:
+        return None
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    order = present(rows["optimizer"], evidence.optimizers)
+    height, room = 0.22 * len(order) + 0.2, label_room(order)
+    figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        mine = rows[rows["problem"] == problem]
+        panel.axvline(1, color="#888888", linewidth=0.9)
+        for row in mine.to_dict("records"):
+            draw_ratio(panel, row, order.index(row["optimizer"]))
+        limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])
+        label_rows(panel, order)
+        panel.set_title(problem)
+        panel.set_xlabel("seconds / plain SGD's")
+    takeaway = f"{ARM_WORDS[arm].capitalize()}: {break_even_words(rows, problems)}"
+    caption = (
+        f"Time to the {TARGET} target over plain SGD's: the paired ratio of updates within the budget (n = up to "
+        f"{rows['n_seeds'].max()} seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart "
+        f"(n = {rows['n_rounds'].max()} rounds); 95 % interval of the product, its degrees of freedom by Satterthwaite. Left of "
+        "the line time is won. Hollow where a run missed the target: the true ratio lies where a triangle points, a circle "
+        "means that both sides missed. A step costs the same in every arm."
+    )
+    identity = f"break-even-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
+    """The ratio of seconds with its interval, hollow where it is a bound, and the ratio of updates alone."""
+    colour, bound = optimizer_colour(str(row["optimizer"])), str(row["bound"])
+    axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
+    axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=colour, linestyle="none", alpha=0.8)
+    axes.plot([row["seconds_ratio"]], [y], marker=BOUND_MARKS.get(bound, "o"), markersize=5.5, color=colour,
+              markerfacecolor="none" if bound else colour, linestyle="none")  # fmt: skip
+
+
+def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
+    """In how many comparisons the steps saved pay, and what becomes of Adam on each problem."""
+    verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
+    counts = verdicts["verdict"].value_counts()
+    text = (
+        f"fewer steps to the {TARGET} target pay for dearer ones in {counts.get('won', 0)} of "
+        f"{counted(len(rows), 'comparison')} with plain SGD, don't in {counts.get('lost', 0)}, "
+        f"{counts.get('undecided', 0)} undecided"
+    )
+    adam = verdicts[verdicts["optimizer"] == "adam"].set_index("problem")
+    parts = [
+        f"{adam.loc[problem, 'verdict']} on {problem} ({ratio_words(adam.loc[problem].to_dict(), 'seconds')})"
+        for problem in problems if problem in adam.index
+    ]  # fmt: skip
+    return f"{text}; Adam's time is {joined(parts)}" if parts else text
+
+
+def ratio_words(row: Mapping[str, Any], name: str) -> str:
+    """``≤ 0.5 [0.4, 0.6], n = 10``: the ratio of updates or of seconds with its bound."""
+    value = interval(row[f"{name}_ratio"], row[f"{name}_low"], row[f"{name}_high"], row["n_seeds"])
+    return BOUND_SIGNS[row["bound"]] + value
+
+
+def break_even_table(evidence: Evidence) -> Table:
+    """Steps saved times step cost, all arms and targets."""
+    table = evidence.comparison.break_even
+    rows = []
+    for row in table.to_dict("records"):
+        turned = BOUND_SIGNS[OPPOSITE[row["bound"]]]
+        rows.append(
+            [row["problem"], row["arm"], row["target"], row["optimizer"],
+             f"{row['n_reached']} / {row['n_reached_sgd']} of {row['n_seeds']}", ratio_words(row, "updates"),
+             interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]), ratio_words(row, "seconds"),
+             judge(row), turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
+             turned + interval(row["seconds_saved"] * 1e3, row["saved_low"] * 1e3, row["saved_high"] * 1e3, row["n_seeds"],
+                               signed=True),
+             f"{row['extra_state_bytes']:,.0f}"]
+        )  # fmt: skip
+    headers = ["problem", "arm", "target", "optimizer", "reached / by sgd", "updates to sgd's", "step to sgd's",
+               "seconds to sgd's", "time", "break-even step", "ms saved a run", "more state, bytes"]  # fmt: skip
+    caption = (
+        "Ratios with 95 % intervals, n seeds for updates, rounds for steps. Seconds: the product of the first two. The "
+        "break-even step is how many times plain SGD's step another may cost before what it saves in steps is gone. "
+        "Milliseconds saved: mean updates within the budget times mean cost of a step, plain SGD's minus the optimizer's, the "
+        "interval over seeds and rounds. State: bytes of the optimizer's variables beyond plain SGD's, counted. ≤ and ≥ where "
+        "a run missed the target."
+    )
+    return Table("break-even", "Steps saved times what a step costs, in figures", headers, rows, caption, table,
+                 frozenset({11}), folded=True)  # fmt: skip
