@@ -14,6 +14,7 @@ from descentlab.paired import estimate_difference
 
 MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
+WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
 
 
 def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -92,9 +93,14 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         far = scaled[scaled["scale"] == WORST_SCALE].pivot(
             index="seed", columns="optimizer", values="relative_distance"
         )
-        if {"adagrad", "sgd"} <= set(far):
-            pieces.append(Piece(f"loss times {WORST_SCALE:g}", estimate_difference((far["sgd"] - far["adagrad"]).to_numpy()),
-                                margin, unit="how far the path moves, in lengths of the path"))  # fmt: skip
+        for name, words in (
+            ("adagrad", "as Keras has it"),
+            (WITHOUT_CONSTANTS, "without Keras' accumulator and epsilon"),
+        ):
+            if {name, "sgd"} <= set(far):
+                d = (far["sgd"] - far[name]).to_numpy()
+                pieces.append(Piece(f"loss times {WORST_SCALE:g}, AdaGrad {words}", estimate_difference(d), margin,
+                                    unit="how far the path moves, share of both displacements"))  # fmt: skip
     valley = evidence.measured.get("landscapes", pd.DataFrame())
     if not valley.empty:
         ends = valley[valley["landscape"] == "quadratic"].pivot(index="start", columns="optimizer", values="value")

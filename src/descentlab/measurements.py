@@ -51,7 +51,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "minima": Measurement(f"{_MECHANISMS}.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
     "noise_floor": Measurement(f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}),
     "construction": Measurement(
-        f"{_MECHANISMS}.linear_construction:measure_construction", ("construction",), {"seeds": [*range(5)]}
+        f"{_MECHANISMS}.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
     ),
     "imbalance": Measurement(f"{_MECHANISMS}.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}),
     "loss_scale": Measurement(f"{_MECHANISMS}.loss_scale:measure_loss_scale", ("loss_scale",), {"seeds": [*range(10)]}),

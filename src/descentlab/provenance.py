@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent
 
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
-    "plan": ("plan.py", "extended.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
+    "plan": ("power.py", "paired.py", "plan.py", "extended.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
     "train": (
         "train.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
         "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py", "planned_runs.py",
@@ -33,7 +33,10 @@ STAGES = {
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
         "measured_estimands.py", "robustness.py", "flips.py", "break_even.py", "ranks.py",
     ),
-    "report": ("report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py"),
+    "report": (
+        "report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
+        "survival.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py",
+    ),
 }  # fmt: skip
 
 

@@ -38,7 +38,9 @@ STEP_COST_COLUMNS: dict[str, Column] = {
     "optimizer": Column("str", "", "", "optimizer"),
     "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
     "steps": Column("int64", "", "", "synchronised calls behind each median (of update and step, the fewer)"),
-    "update_microseconds": Column("float64", "microseconds", "lower", "median time of one update alone"),
+    "update_microseconds": Column(
+        "float64", "microseconds", "lower", "median time of one update alone; NaN on an experiment's problem"
+    ),
     "step_microseconds": Column("float64", "microseconds", "lower", "median time of forward, backward and update"),
     "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
     "device": Column("str", "", "", "device that was timed"),
@@ -123,7 +125,7 @@ def measure_step_cost(
         seed: chooses initial weights, batch, and the order of the optimizers in each round.
         models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
             with batches of 32.
-        problems: an experiment's own problems, timed with their own batch size.
+        problems: an experiment's own problems, of which the step alone is timed, with their own batch size.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
         cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is 10.
 
@@ -145,16 +147,19 @@ def measure_step_cost(
         workloads.append(functools.partial(problem_workload, name, own.problem, own.data, batch_size, seed, device))
     for number, build in enumerate(workloads):
         workload = build()
-        cells = [CompiledLoops(entry, workload) for entry in entries]
-        turns = [(choose_turns(cell.update), choose_turns(cell.step)) for cell in cells]
+        cells = [CompiledLoops(entry, workload, with_update=number < len(models)) for entry in entries]
+        turns = [(choose_turns(cell.update) if cell.update else 0, choose_turns(cell.step)) for cell in cells]
         all_state_bytes = sum(cell.state_bytes for cell in cells)
         for round_number, order in enumerate(round_orders(len(cells), rounds, seed + number)):
             for cell, (update_turns, step_turns) in ((cells[index], turns[index]) for index in order):
                 cell.start()
                 if device != "CPU":
                     tf.config.experimental.reset_memory_stats("GPU:0")
-                update, update_calls = time_turn(cell.update, update_turns, cell_seconds)
-                step, step_calls = time_turn(cell.step, step_turns, cell_seconds)
+                step, calls = time_turn(cell.step, step_turns, cell_seconds)
+                update = float("nan")
+                if cell.update:
+                    update, update_calls = time_turn(cell.update, update_turns, cell_seconds)
+                    calls = min(calls, update_calls)
                 peak = float("nan")
                 if device != "CPU":
                     others = all_state_bytes - cell.state_bytes
@@ -162,7 +167,7 @@ def measure_step_cost(
                 rows.append(
                     {"model": workload.name, "parameters": workload.parameters, "batch_size": workload.batch_size,
                      "optimizer": cell.entry.name, "round": round_number,
-                     "steps": min(update_calls, step_calls), "update_microseconds": update,
+                     "steps": calls, "update_microseconds": update,
                      "step_microseconds": step, "device": device, "device_peak_bytes": peak,
                      "state_bytes_per_parameter": cell.state_bytes / workload.parameters}
                 )  # fmt: skip

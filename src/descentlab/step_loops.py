@@ -110,11 +110,13 @@ def state_bytes(optimizer: Any) -> int:
 class CompiledLoops:
     """One optimizer's two compiled loops on a workload: ``update(turns)`` and ``step(turns)``, both synchronised.
 
-    Many may share a workload, and so its weights; :meth:`start` takes what another left away.
+    Many may share a workload, and so its weights; :meth:`start` takes what another left away. ``update`` is None where it
+    isn't asked for: compiling takes longer than timing.
     """
 
-    def __init__(self, entry: OptimizerEntry, workload: Workload) -> None:
+    def __init__(self, entry: OptimizerEntry, workload: Workload, with_update: bool = True) -> None:
         self.entry = entry
+        self._with_update = with_update
         self._workload = workload
         self._restore_weights()  # ScheduleFreeAdamW copies the weights into its state
         rate = float("nan") if entry.centre_learning_rate is None else entry.centre_learning_rate
@@ -134,7 +136,7 @@ class CompiledLoops:
         for variable, value in zip(state_variables(self._optimizer), self._initial_state, strict=True):
             variable.assign(value)
 
-    def _compile(self) -> tuple[Callable[[int], float], Callable[[int], float]]:
+    def _compile(self) -> tuple[Callable[[int], float] | None, Callable[[int], float]]:
         import tensorflow as tf
 
         work, optimizer = self._workload, self._optimizer
@@ -179,4 +181,4 @@ class CompiledLoops:
             call(0)
             return call
 
-        return compiled(updates, given), compiled(steps, work.x, work.y)
+        return compiled(updates, given) if self._with_update else None, compiled(steps, work.x, work.y)

@@ -6,7 +6,9 @@ MEASURED = {
 
 
 def measured_names(alone):
-    return [name for name in experiment.measurements if MEASUREMENTS[name].alone is alone]
+    return [
+        name for name in experiment.measurements if MEASUREMENTS[name].alone is alone
+    ]
 
 
 for alone, tables in MEASURED.items():
