@@ -45,6 +45,11 @@ def piece(mean: float, spread: float, n: int = 10, **others: object) -> Piece:
         (piece(0.5, 0.1, wins=(0, 10)), "contradicted"),
         (piece(0.5, 0.1, wins=(8, 10)), "inconclusive"),
         (piece(0.5, 0.1, wins=(4, 4)), "inconclusive"),
+        (piece(0.5, 0.1, wins=(0, 0)), "inconclusive"),
+        (piece(0.0, 0.05, wins=(10, 10), equivalence=True), "contradicted"),
+        (piece(0.0, 0.05, wins=(0, 10), equivalence=True), "contradicted"),
+        (piece(0.0, 0.05, wins=(5, 10), equivalence=True), "inconclusive"),
+        (piece(0.0, 1.0, bound="unknown", wins=(10, 10)), "supported"),
         (Piece("nowhere", estimate_difference(np.empty(0)), 0.1), "not tested"),
     ],
 )

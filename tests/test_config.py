@@ -21,6 +21,8 @@ SLIDES_ADAGRAD = "descentlab.examples.slides_adagrad:SlidesAdaGrad"
 
 def test_all_is_the_whole_table() -> None:
     assert [o.name for o in parsed(optimizers="all").optimizers] == list(OPTIMIZERS)
+    more = parsed(optimizers=["all", {"optimizer": "adam", "name": "mine"}])
+    assert [o.name for o in more.optimizers] == [*OPTIMIZERS, "mine"]
 
 
 def test_defaults() -> None:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from comparison_fixture import PROBLEMS, generated_plan
-from descentlab.contrasts import contrast, declared_pairs
+from descentlab.contrasts import PairedRuns, PairingError, contrast, declared_pairs
 from descentlab.paired import estimate_crossed, estimate_difference
 from descentlab.records import RUNS, check_table
 
@@ -85,6 +85,40 @@ def test_both_diverged_is_no_evidence() -> None:
     finals.loc[finals["problem"] == "up", "status"] = "diverged"
     table = contrast(PLAN, finals, scores)
     assert set(table.loc[table["problem"] == "up", "verdict"]) == {"not tested"}
+
+
+def pair_of(first: list[float], second: list[float], margin: float = 0.02, **status: list[str]) -> PairedRuns:
+    sides = [
+        pd.DataFrame({"optimizer": name, "run_id": [f"{name}.{i}" for i in range(len(values))], "higher_is_better": True,
+                      "status": status.get(name, ["finished"] * len(values)), "init_hash": "i", "split_hash": "s",
+                      "test_metric": values})
+        for name, values in (("adam", first), ("sgd", second))
+    ]  # fmt: skip
+    return PairedRuns(sides[0], sides[1], {}, "somewhere", margin)
+
+
+def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_against_the_first() -> None:
+    adam, sgd = [0.9] * 10, [0.9001] * 10
+    assert pair_of(adam, sgd).described(1.0, 0.05)["verdict"] == "negligible"
+    pair = pair_of(adam, sgd, sgd=["diverged"] + ["finished"] * 9)
+    assert pair.described(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
+    assert pair.note == "sgd diverged on 1 of 10 seeds; judged by wins, 1 of 1 (9 within the margin)"
+    assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).wins == (1, 10)
+
+
+def test_a_divergence_loses_to_what_finished_not_to_what_is_missing() -> None:
+    pair = pair_of(
+        [0.9] * 4, [0.8] * 4, adam=["diverged"] * 3 + ["finished"], sgd=["missing", "failed", "diverged", "finished"]
+    )
+    assert (pair.one_sided, pair.wins, pair.dropped, pair.note) == (False, (1, 1), 3, "")
+
+
+def test_a_diverged_run_must_be_a_pair_too() -> None:
+    finals, scores = scored_runs(0)
+    mine = (finals["optimizer"] == "adam") & (finals["problem"] == "up") & (finals["seed"] == 4)
+    finals.loc[mine, ["status", "split_hash"]] = ["diverged", "other"]
+    with pytest.raises(PairingError, match="they differ for seeds 4"):
+        contrast(PLAN, finals, scores)
 
 
 def test_an_inconclusive_row_says_what_would_settle_it() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.duration.survfunc import SurvfuncRight
 
 from descentlab.survival import kaplan_meier, performance_profile, restricted_mean, restricted_ratio, share_interval
 
@@ -19,6 +21,32 @@ def test_kaplan_meier_of_the_leukaemia_trial() -> None:
     times, share = kaplan_meier(WEEKS, RELAPSED)
     np.testing.assert_array_equal(times, [0, 6, 7, 10, 13, 16, 22, 23])
     np.testing.assert_allclose(share, [1, 0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448], atol=6e-4)
+
+
+# The trial's other arm, placebo, none censored; mean 182 / 21 = 8.67 weeks (8.6 in Kleinbaum & Klein 2012, chapter 1).
+PLACEBO = np.array([1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23])
+
+
+def test_without_censoring_the_restricted_mean_is_the_mean() -> None:
+    found = restricted_mean(PLACEBO, np.ones(21, dtype=bool), 23)
+    assert found.mean == pytest.approx(182 / 21)
+    interval = stats.ttest_1samp(PLACEBO, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+
+
+@pytest.mark.parametrize("budget", [1, 8, 10.5, 23, 40])
+def test_the_restricted_mean_is_the_librarys(budget: float) -> None:
+    curve = SurvfuncRight(np.minimum(PLACEBO, budget), PLACEBO <= budget)
+    steps, share = np.r_[0.0, curve.surv_times], np.r_[1.0, curve.surv_prob]
+    area = float((np.diff(np.r_[steps, budget]) * share).sum())
+    assert restricted_mean(PLACEBO, PLACEBO <= budget, budget).mean == pytest.approx(area)
+
+
+def test_kaplan_meier_is_the_librarys() -> None:
+    curve = SurvfuncRight(WEEKS, RELAPSED)
+    times, share = kaplan_meier(WEEKS, RELAPSED)
+    np.testing.assert_array_equal(times[1:], curve.surv_times)
+    np.testing.assert_allclose(share[1:], curve.surv_prob)
 
 
 def test_nobody_reaches() -> None:

@@ -83,6 +83,7 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], Config]:
 
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.plan import make_plan
+    from descentlab.power import power_lines
 
     if options.config_json:
         config = parse_config(json.loads(options.config_json), "config")
@@ -95,6 +96,8 @@ def _plan(options: argparse.Namespace) -> None:
         jobs = plan["jobs"][problem]
         print(f"{problem}: {runs} runs of {sum(map(len, jobs))} optimizers in {len(jobs)} jobs", file=sys.stderr)
     print(f"{sum(plan['runs'].values())} runs in all", file=sys.stderr)
+    for line in power_lines(plan):
+        print(line, file=sys.stderr)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -144,20 +144,22 @@ def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, 
             continue
         texts = []
         for name in named:
-            at_least = "at least " if mine.loc[name, "censored"] else ""
-            texts.append(f"{optimizer_title(name)} {at_least}{number(float(mine.loc[name, 'width']))}")
+            row = mine.loc[name]
+            at_least = "at least " if row["censored"] else ""
+            texts.append(
+                f"{optimizer_title(name)} {at_least}{interval(row['width'], row['low'], row['high'], int(row['n']))}"
+            )
         if "sgd" in named:
             compared += 1
-            wider += bool(mine.loc["adam", "width"] > mine.loc["sgd", "width"])
-        text = f"{joined(texts)}; n = {int(mine.loc['adam', 'n'])} tuning seeds"
-        details.append({"problem": problem, "verdict": "", "text": text})
+            wider += bool(mine.loc["adam", "low"] > mine.loc["sgd", "high"] and not mine.loc["sgd", "censored"])
+        details.append({"problem": problem, "verdict": "", "text": "; ".join(texts)})
     if not details:
         return _statement(
             "sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD."
         )
     head = (
-        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {counted(compared, 'problem')}. "
-        "Decades within the margin of the best validation metric, without interval:"
+        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {counted(compared, 'problem')}, with "
+        "intervals apart. Decades within the margin of each seed's best validation metric, mean [95 %]:"
     )
     return _statement("sensitivity", head, details)
 

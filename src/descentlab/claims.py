@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy import stats as distributions
 
-from descentlab.paired import Estimate, seeds_to_settle
+from descentlab.paired import Estimate, judge_wins, seeds_to_settle, sign_test_p
 from descentlab.stats import holm, holm_levels, verdict
 
 WORDS = {"better": "supported", "worse": "contradicted", "identical": "negligible"}
@@ -69,7 +68,8 @@ class Piece:
         margin: in its unit.
         bound: ``at least`` where the true difference can only be larger (the other side was cut off by its budget), ``at
             most`` where it can only be smaller, ``unknown`` where both sides were cut off.
-        wins: (pairs as the claim says, pairs that differ) where a divergence leaves no mean; None otherwise.
+        wins: (pairs as the claim says, pairs that differ), both by more than the margin, where a divergence or a budget on
+            both sides leaves no mean; None otherwise.
         equivalence: the claim says that there is no difference.
         unit: where it isn't the claim's.
         note: what a reader must know of it.
@@ -89,7 +89,7 @@ class Piece:
     @property
     def p(self) -> float:
         """Two-sided p of no difference."""
-        return float(distributions.binomtest(*self.wins).pvalue) if self.wins else self.estimate.p
+        return sign_test_p(self.wins) if self.wins is not None else self.estimate.p
 
 
 def read_claims() -> list[Claim]:
@@ -103,15 +103,15 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> str:
 
     In this order: fewer than ``least_n`` pairs: ``inconclusive``; whole interval inside the margin: ``negligible``; above
     0: ``supported`` (``…, and not slightly`` above the claim's second margin); below 0: ``contradicted``; else
-    ``inconclusive``. A bound speaks for its own side only. Where a claim says that there is no difference, ``negligible``
-    supports it and a difference contradicts it.
+    ``inconclusive``. Wins are judged by the sign test, without a mean. A bound speaks for its own side only. Where a claim
+    says that there is no difference, ``negligible`` supports it and a difference contradicts it.
     """
     found = piece.estimate
     if piece.wins is not None:
-        if piece.wins[1] < claim.least_n:
-            return "inconclusive"
-        share = distributions.binomtest(*piece.wins).proportion_ci(1 - level)
-        return "supported" if share.low > 0.5 else "contradicted" if share.high < 0.5 else "inconclusive"
+        judged = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else "inconclusive"
+        if piece.equivalence and judged != "inconclusive":
+            return "contradicted"
+        return WORDS.get(judged, judged)
     if found.n == 0:
         return "not tested"
     if found.n < claim.least_n or piece.bound == "unknown":

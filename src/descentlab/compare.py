@@ -21,6 +21,7 @@ from descentlab.coverage import simulate_coverage
 from descentlab.flips import measure_best_of_k, measure_flips
 from descentlab.ledger import make_ledger
 from descentlab.measurements import read_measured
+from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
 from descentlab.speed import measure_profiles, measure_reached, measure_speed
@@ -100,6 +101,7 @@ def compare_runs(
         "coverage": measure_coverage(plan),
         "flips": measure_flips(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),
+        "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
     answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])

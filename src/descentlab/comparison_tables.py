@@ -12,6 +12,7 @@ import pandas as pd
 from descentlab.break_even import BREAK_EVEN_COLUMNS
 from descentlab.coverage import COVERAGE_COLUMNS
 from descentlab.flips import BEST_OF_K_COLUMNS, FLIP_COLUMNS
+from descentlab.ranks import RANK_COLUMNS
 from descentlab.records import Column, empty_table, read_table, write_table, write_text
 
 
@@ -153,6 +154,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "flips": FLIP_COLUMNS,
     "best_of_k": BEST_OF_K_COLUMNS,
     "break_even": BREAK_EVEN_COLUMNS,
+    "ranks": RANK_COLUMNS,
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
@@ -182,6 +184,7 @@ class Comparison:
     flips: pd.DataFrame
     best_of_k: pd.DataFrame
     break_even: pd.DataFrame
+    ranks: pd.DataFrame
     answers: list[dict[str, Any]]
     claims: list[dict[str, Any]]
 

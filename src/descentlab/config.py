@@ -125,7 +125,7 @@ class Config(StrictModel):
     experiment: str = Field(description=f"its name and that of its folders: {NAME_RULE}")
     problems: Annotated[tuple[ProblemConfig, ...], Field(min_length=1)] = Field(description="problems to train")
     optimizers: Annotated[tuple[OptimizerConfig, ...], Field(min_length=1)] = Field(
-        description="'all', or a list of names, Keras classes, import paths or mappings"
+        description="'all', or a list of names, Keras classes, import paths or mappings; 'all' may be one of them"
     )
     arms: Annotated[tuple[Literal["default", "tuned", "extended"], ...], Field(min_length=1)] = Field(
         default=("default", "tuned"), description="protocol arms, reported apart"
@@ -151,10 +151,11 @@ class Config(StrictModel):
     @field_validator("optimizers", mode="before")
     @classmethod
     def _all(cls, value: Any) -> Any:
-        if value == "all":
-            return list(OPTIMIZERS)
-        if isinstance(value, str):
+        if isinstance(value, str) and value != "all":
             raise ValueError("must be 'all' or a list")
+        if isinstance(value, str | list | tuple):
+            items = [value] if isinstance(value, str) else value
+            return [name for item in items for name in (OPTIMIZERS if item == "all" else [item])]
         return value
 
     @field_validator("measurements")

@@ -7,15 +7,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from descentlab.comparison_tables import fill_table
-from descentlab.paired import Estimate, bootstrap_interval, estimate_crossed, estimate_difference, seeds_to_settle
+from descentlab.paired import (
+    Estimate,
+    bootstrap_interval,
+    count_wins,
+    estimate_crossed,
+    estimate_difference,
+    judge_wins,
+    seeds_to_settle,
+    sign_test_p,
+)
 from descentlab.stats import holm, holm_levels, verdict
 
 PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
 ROW = ["problem", "arm", "optimizer"]
+PAIRED = ("run_id", "status", "init_hash", "split_hash", "test_metric")
 
 
 class PairingError(ValueError):
@@ -50,45 +59,61 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np
             for problem, about in plan["problems"].items():
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is not None and b is not None:
-                    pairs.append(PairedRuns(a, b, scores, f"{problem}, {arm}: {first} and {second}"))
+                    where = f"{problem}, {arm}: {first} and {second}"
+                    pairs.append(PairedRuns(a, b, scores, where, about["margin"]))
                     family.append({"problem": problem, "arm": arm, "first": first, "second": second,
                                    "declared": declared, "margin": about["margin"]})  # fmt: skip
             p = np.array([pair.p for pair in pairs])
             for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
-                rows.append({**row, **pair.described(row["margin"], adjusted, level)})
+                rows.append({**row, **pair.described(adjusted, level)})
     return fill_table(pd.DataFrame(rows), "contrasts")
 
 
 class PairedRuns:
     """The final runs of two optimizers on one problem, paired by seed.
 
+    A run that diverged has the worst possible result: it loses to any that finished, and a pair of two that diverged is no
+    evidence. Pairs with a failed or missing run are dropped.
+
     Args:
         first, second: final runs indexed by seed.
+        scores: metric of each test example at the end, by run id; where one is absent, the runs' means alone count.
+        where: what an error calls the pair.
+        margin: smaller differences are negligible, in the metric's unit.
 
     Raises:
         PairingError: a seed's runs differ in initial weights or split.
     """
 
-    def __init__(self, first: pd.DataFrame, second: pd.DataFrame, scores: Mapping[str, np.ndarray], where: str) -> None:
+    def __init__(
+        self, first: pd.DataFrame, second: pd.DataFrame, scores: Mapping[str, np.ndarray], where: str, margin: float
+    ) -> None:
         seeds = first.index.union(second.index)
-        a, b = first.reindex(seeds), second.reindex(seeds)
-        both = (a["status"] == "finished") & (b["status"] == "finished")
+        # Arrays: a comparison of two columns takes pandas longer than all the arithmetic here.
+        a, b = ({name: side[name].reindex(seeds).to_numpy() for name in PAIRED} for side in (first, second))
+        ended = [side["status"] == "finished" for side in (a, b)]
+        gone = [side["status"] == "diverged" for side in (a, b)]
+        both = ended[0] & ended[1]
         for column in ("init_hash", "split_hash"):
-            differing = both & (a[column] != b[column])
+            differing = (ended[0] | gone[0]) & (ended[1] | gone[1]) & (a[column] != b[column])
             if differing.any():
                 raise PairingError(
                     f"{where}: runs of one seed must have the same {column}; they differ for seeds "
                     f"{', '.join(str(seed) for seed in seeds[differing])}"
                 )
+        self.margin = margin
         self.sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
         self.seeds = len(seeds)
-        gone = [(side["status"] == "diverged").to_numpy() for side in (a, b)]
         self.diverged = {str(side["optimizer"].iloc[0]): int(lost.sum())
                          for side, lost in zip((first, second), gone, strict=True)}  # fmt: skip
-        self.lost, self.won = int((gone[0] & ~gone[1]).sum()), int((gone[1] & ~gone[0]).sum())
+        lost, won = gone[0] & ended[1], gone[1] & ended[0]
+        self.one_sided = bool((lost | won).any())
         self.dropped = int((~both).sum())
-        self.differences = self.sign * (a.loc[both, "test_metric"] - b.loc[both, "test_metric"]).to_numpy(np.float64)
-        pairs = list(zip(a.loc[both, "run_id"], b.loc[both, "run_id"], strict=True))
+        self.differences = self.sign * (a["test_metric"] - b["test_metric"])[both]
+        beyond = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
+        self.wins = count_wins(np.r_[self.differences, beyond], margin)
+        self.level_pairs = len(self.differences) + len(beyond) - self.wins[1]
+        pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
         known = bool(pairs) and all(run in scores for pair in pairs for run in pair)
         self.estimate: Estimate = (
             estimate_crossed(self.sign * np.stack([scores[one] - scores[other] for one, other in pairs]))
@@ -97,45 +122,33 @@ class PairedRuns:
         )
 
     @property
-    def one_sided(self) -> bool:
-        """Whether some pair was lost because one of its runs alone diverged: then a mean would leave the worst out."""
-        return self.lost + self.won > 0
-
-    @property
-    def wins(self) -> tuple[int, int]:
-        """Pairs that the first won, and pairs with a winner; a run that diverged lost."""
-        return (int((self.differences > 0).sum()) + self.won,
-                int((self.differences != 0).sum()) + self.won + self.lost)  # fmt: skip
-
-    @property
     def p(self) -> float:
-        """Of the paired t test; of the sign test where a divergence is one-sided."""
-        if self.one_sided:
-            return float(distributions.binomtest(*self.wins).pvalue)
-        return self.estimate.p
+        """Of the paired t test; of the sign test where a divergence is one-sided: a mean would leave the worst out."""
+        return sign_test_p(self.wins) if self.one_sided else self.estimate.p
 
-    def described(self, margin: float, adjusted: float, level: float) -> dict[str, Any]:
+    @property
+    def note(self) -> str:
+        """What a reader must know where a divergence is one-sided; empty otherwise."""
+        if not self.one_sided:
+            return ""
+        parts = [f"{name} diverged on {n} of {self.seeds} seeds" for name, n in self.diverged.items() if n]
+        within = f" ({self.level_pairs} within the margin)" if self.level_pairs else ""
+        return "; ".join([*parts, f"judged by wins, {self.wins[0]} of {self.wins[1]}{within}"])
+
+    def described(self, adjusted: float, level: float) -> dict[str, Any]:
         """A row of the table of contrasts, judged at Holm's ``level``."""
         found, d = self.estimate, self.differences
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
         low, high = found.interval(level)
         plain, boot = found.interval(), bootstrap_interval(d, 0)
-        judged = verdict(low, high, found.mean, found.n, margin)
-        needed = seeds_to_settle(found, margin, level) if judged == "inconclusive" else np.nan
-        note = ""
+        judged = verdict(low, high, found.mean, found.n, self.margin)
+        needed = seeds_to_settle(found, self.margin, level) if judged == "inconclusive" else np.nan
         if self.one_sided:
-            judged, needed = self.judged_by_wins(level), np.nan
-            note = "; ".join(f"{name} diverged on {n} of {self.seeds} seeds" for name, n in self.diverged.items() if n)
-            note += f"; judged by wins, {self.wins[0]} of {self.wins[1]}"
+            judged, needed = judge_wins(self.wins, level), np.nan
         return {
             "n": len(d), "n_dropped": self.dropped, "difference_mean": found.mean, "low": plain[0], "high": plain[1],
             "low_holm": low, "high_holm": high, "bca_low": boot[0], "bca_high": boot[1], "p": self.p, "p_holm": adjusted,
-            "effect_size": found.mean / deviation if deviation > 0 else np.nan, "verdict": judged, "note": note,
+            "effect_size": found.mean / deviation if deviation > 0 else np.nan, "verdict": judged, "note": self.note,
             "example_share": found.example_variance / found.variance if found.variance > 0 else np.nan,
             "seeds_needed": needed,
         }  # fmt: skip
-
-    def judged_by_wins(self, level: float) -> str:
-        """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible."""
-        share = distributions.binomtest(*self.wins).proportion_ci(1 - level)
-        return "better" if share.low > 0.5 else "worse" if share.high < 0.5 else "inconclusive"

@@ -14,6 +14,7 @@ from descentlab.paired import estimate_difference
 
 MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
+LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond them are as good as zero, or as divergence
 WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
 
 
@@ -102,13 +103,16 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
                 pieces.append(Piece(f"loss times {WORST_SCALE:g}, AdaGrad {words}", estimate_difference(d), margin,
                                     unit="how far the path moves, share of both displacements"))  # fmt: skip
     valley = evidence.measured.get("landscapes", pd.DataFrame())
-    if not valley.empty:
-        ends = valley[valley["landscape"] == "quadratic"].pivot(index="start", columns="optimizer", values="value")
+    # AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
+    for landscape, words in (("quadratic", "along the axes"), ("rotated_quadratic", "across the axes")):
+        ends = valley if valley.empty else valley[valley["landscape"] == landscape].pivot(
+            index="start", columns="optimizer", values="value"
+        )  # fmt: skip
         if {"adagrad", "sgd"} <= set(ends):
-            d = np.log10(ends["sgd"].clip(lower=1e-12) / ends["adagrad"].clip(lower=1e-12)).dropna().to_numpy()
-            pieces.append(
-                Piece("ill-conditioned quadratic", estimate_difference(d), margin, unit="decades of final value")
-            )
+            values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
+            d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()
+            where = f"ill-conditioned quadratic, {words}"
+            pieces.append(Piece(where, estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
         last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]

@@ -46,7 +46,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     ),
     "memory": Measurement(f"{_MECHANISMS}.memory:measure_memory", ("memory",), alone=True),
     "landscapes": Measurement(
-        f"{_MECHANISMS}.landscapes:measure_landscapes", ("landscapes", "trajectories"), {"starts": 400, "seed": 0}
+        f"{_MECHANISMS}.landscapes:measure_landscapes", ("landscapes", "trajectories"), {"starts": 2000, "seed": 0}
     ),
     "minima": Measurement(f"{_MECHANISMS}.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
     "noise_floor": Measurement(f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}),

@@ -68,7 +68,8 @@ def estimate_crossed(differences: np.ndarray) -> Estimate:
 
     The variance of the mean is ``seeds / n + examples / m − residual / (n m)`` with the variances of the seeds' means, of
     the examples' means and of what neither explains (Henderson's moments of the two-way layout), degrees of freedom by
-    Satterthwaite. It is never taken as less than the seeds' share alone.
+    Satterthwaite. It is never taken as less than the seeds' share alone. Seeds whose means tie to the last digit, as those
+    of rounded metrics can, while their examples differ, are no proof of certainty: what neither explains stands in.
 
     Args:
         differences: shape (seeds n, test examples m).
@@ -81,13 +82,44 @@ def estimate_crossed(differences: np.ndarray) -> Estimate:
         return plain
     residual = d - by_seed[:, None] - by_example[None, :] + d.mean()
     noise = float((residual**2).sum() / ((n - 1) * (m - 1)))
-    from_seeds, from_examples, both = plain.variance, float(by_example.var(ddof=1)) / m, noise / (n * m)
+    from_examples, both = float(by_example.var(ddof=1)) / m, noise / (n * m)
+    from_seeds = plain.variance or both
     extra = max(0.0, from_examples - both)
-    if extra == 0:
-        return plain
     variance = from_seeds + extra
-    parts = from_seeds**2 / (n - 1) + from_examples**2 / (m - 1) + both**2 / ((n - 1) * (m - 1))
-    return Estimate(plain.mean, variance, max(n - 1, variance**2 / parts), plain.seed_variance, extra, n)
+    if variance == 0:
+        return plain
+    parts = from_seeds**2 / (n - 1) + (from_examples**2 / (m - 1) + both**2 / ((n - 1) * (m - 1)) if extra else 0.0)
+    return Estimate(plain.mean, variance, max(n - 1, variance**2 / parts), n * from_seeds, extra, n)
+
+
+def count_wins(
+    differences: np.ndarray, margin: float, at_least: np.ndarray | bool = False, at_most: np.ndarray | bool = False
+) -> tuple[int, int]:
+    """Pairs that the first wins by more than the margin, and pairs that either side wins so.
+
+    What a margin calls negligible is no win. A difference known as a bound counts only where the bound decides it.
+
+    Args:
+        differences: shape (n,); inf where the second side has the worst possible result, −inf where the first has.
+        at_least: where the true difference may be larger than the one given, shape (n,).
+        at_most: where it may be smaller.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    won, lost = (d > margin) & ~np.asarray(at_most), (d < -margin) & ~np.asarray(at_least)
+    return int(won.sum()), int(won.sum() + lost.sum())
+
+
+def sign_test_p(wins: tuple[int, int]) -> float:
+    """Two-sided p of the sign test; 1 where no pair is decided."""
+    return float(stats.binomtest(*wins).pvalue) if wins[1] else 1.0
+
+
+def judge_wins(wins: tuple[int, int], level: float) -> str:
+    """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible result."""
+    if not wins[1]:
+        return "inconclusive"
+    share = stats.binomtest(*wins).proportion_ci(1 - level)
+    return "better" if share.low > 0.5 else "worse" if share.high < 0.5 else "inconclusive"
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -104,7 +136,8 @@ def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0
 def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> float:
     """How many pairs of seeds a verdict would take, were mean and variances as they are now.
 
-    Settled is an interval that excludes 0 or lies inside (−margin, margin).
+    Settled is an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size would have other
+    means: it settles with about even odds, not for certain.
 
     Returns:
         The least number of pairs in all, at least 2; inf where the test examples' share alone is too wide (or more than
@@ -119,15 +152,19 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> f
     return float(numbers[enough[0]]) if len(enough) else math.inf
 
 
-def power(n: int, margin: float, deviation: float, level: float = 0.05) -> float:
+def power(n: int, margin: float, deviation: float, level: float = 0.05, floor: float = 0.0) -> float:
     """Probability that the paired t test on ``n`` seeds finds a true difference as large as the margin.
 
     Args:
         deviation: standard deviation of one seed's difference, in the margin's unit.
         level: two-sided; Holm's first step is 0.05 by the number of problems.
+        floor: standard error that no seed lessens, that of the test examples, in the margin's unit. With one, the
+            probability is a lower bound: examples add degrees of freedom, which are not counted.
     """
     if n < 2:
         return 0.0
-    shift = margin / deviation * math.sqrt(n)
+    shift = margin / math.hypot(deviation / math.sqrt(n), floor)
     critical = float(stats.t.isf(level / 2, n - 1))
-    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    wrong_side = float(stats.nct.cdf(-critical, n - 1, shift))
+    # SciPy gives NaN where the share of the wrong side is too small to tell from 0.
+    return float(stats.nct.sf(critical, n - 1, shift)) + (0.0 if math.isnan(wrong_side) else wrong_side)

@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parent
 
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
-    "plan": ("power.py", "paired.py", "plan.py", "extended.py", "config.py", "config_entries.py", "optimizers.py", "problems", "engine.py", "device.py"),
+    "plan": (
+        "plan.py", "extended.py", "power.py", "paired.py", "config.py", "config_entries.py", "optimizers.py", "problems",
+        "engine.py", "device.py",
+    ),
     "train": (
         "train.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
         "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py", "planned_runs.py",

@@ -11,13 +11,38 @@ import pandas as pd
 from descentlab.claim_evidence import ClaimEvidence, Found, missing
 from descentlab.claims import Claim, Piece
 from descentlab.contrasts import ADVANCED, PairedRuns
-from descentlab.paired import Estimate, estimate_difference
+from descentlab.paired import Estimate, count_wins, estimate_difference
 from descentlab.robustness import widths_by_seed
 
 PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
 MOST_LINES = 15
 SHARES = (0.1, 0.3, 1.0)
+BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
+
+
+def bounded_piece(
+    where: str, d: np.ndarray, at_least: np.ndarray, at_most: np.ndarray, margin: float, note: str, runs: list[str]
+) -> Piece:
+    """A piece from paired differences of which some are bounds.
+
+    Where some are lower and others upper bounds, their mean says nothing; but which side won is known of every pair that
+    was cut on one side alone, so the sign test judges.
+
+    Args:
+        d: differences, shape (n,).
+        at_least, at_most: where the true difference may be larger, or smaller, than the one given, shape (n,).
+    """
+    bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
+    wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" else None
+    note += f"; judged by wins, {wins[0]} of {wins[1]}" if wins else ""
+    return Piece(where, estimate_difference(d), margin, bound, wins=wins, note=note, runs=runs)
+
+
+def paired_piece(where: str, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
+    """A piece from runs paired by seed; the sign test judges where a divergence is one-sided."""
+    return Piece(where, pair.estimate, pair.margin, wins=pair.wins if pair.one_sided else None, equivalence=equivalence,
+                 unit=unit, note=pair.note, runs=runs)  # fmt: skip
 
 
 def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -31,12 +56,11 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
         if len(seeds) == 0:
             continue
         a, b = adam.loc[seeds], sgd.loc[seeds]
-        cut = (not b["reached"].all(), not a["reached"].all())
-        bound = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}[cut]
         logs = np.log(b["updates"].clip(lower=1).to_numpy() / a["updates"].clip(lower=1).to_numpy())
         note = f"Adam reached the target in {int(a['reached'].sum())}, plain SGD in {int(b['reached'].sum())} runs"
-        pieces.append(Piece(str(problem), estimate_difference(logs), evidence.margin(claim, str(problem)), bound, note=note,
-                            runs=[*a["run_id"], *b["run_id"]]))  # fmt: skip
+        sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
+        margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
+        pieces.append(bounded_piece(str(problem), logs, sgd_missed, adam_missed, margin, note, runs))
     return pieces, missing("Adam", "plain SGD", "the reference that sets the targets")
 
 
@@ -49,37 +73,40 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
         if len(seeds):
             difference = (
                 adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
-            ).to_numpy()
-            pieces.append(Piece(problem, estimate_difference(difference), float(claim.margin),
+            ).dropna()  # a run that is missing counted nothing
+            pieces.append(Piece(problem, estimate_difference(difference.to_numpy()), float(claim.margin),
                                 note="counted, the same for every seed"))  # fmt: skip
     return pieces, missing("Adam", "plain SGD")
 
 
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Found:
-    """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed."""
+    """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed.
+
+    From the robustness sweep where all of them were swept, else from the tuning grid for all: the two have other seeds. A
+    seed in which every rate diverged has the width 0, the worst possible.
+    """
+    runs = evidence.runs
+    # What failed or is missing was not measured; only a divergence is a result.
+    runs = runs[runs["status"].isin(("finished", "diverged")) & runs["phase"].isin(("tuning", "sweep"))]
+    runs = runs[(runs["arm"] == "tuned") & runs["optimizer"].isin((*wide, *narrow))]
     pieces = []
     for problem in evidence.plan["problems"]:
-        sides = []
-        for names in (wide, narrow):
-            tables = [widths_by_seed(evidence.plan, evidence.runs, problem, name) for name in names]
-            present = [table for table in tables if len(table)]
-            if not present:
-                break
-            seeds = present[0].index
-            for table in present:
-                seeds = seeds.intersection(table.index)
-            width = np.mean([table.loc[seeds, "width"].astype(float) for table in present], axis=0)
-            sides.append((pd.Series(width, index=seeds), any(table["width_censored"].any() for table in present)))
-        if len(sides) < 2:
+        mine = runs[runs["problem"] == problem]
+        if not mine.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
+            mine = mine[mine["phase"] == "tuning"]
+        tables = {name: table for name in (*wide, *narrow)
+                  if len(table := widths_by_seed(evidence.plan, mine, problem, name))}  # fmt: skip
+        sides = [[tables[name] for name in names if name in tables] for names in (wide, narrow)]
+        if not all(sides):
             continue
-        (first, first_cut), (second, second_cut) = sides
-        d = (first - second).dropna().to_numpy()
-        bound = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}[
-            (first_cut, second_cut)
-        ]
-        note = f"mean widths {first.mean():.2g} and {second.mean():.2g} decades"
-        note += "; some end lies outside the rates that were tried" if bound else ""
-        pieces.append(Piece(problem, estimate_difference(d), float(claim.margin), bound, note=note))
+        seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
+        widths = [np.mean([table.loc[seeds, "width"].fillna(0.0).to_numpy(dtype=np.float64) for table in side], axis=0)
+                  for side in sides]  # fmt: skip
+        cut = [np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
+               for side in sides]  # fmt: skip
+        note = f"mean widths {widths[0].mean():.2g} and {widths[1].mean():.2g} decades" if seeds else ""
+        note += "; some end lies outside the rates that were tried" if np.any(cut) else ""
+        pieces.append(bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), note, []))
     return pieces, "no learning rate was tuned, or the experiment lacks the optimizers"
 
 
@@ -93,26 +120,43 @@ def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Found:
     return width_pieces(evidence, claim, ADVANCED, PLAIN)
 
 
+def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Final runs as they stood after a share of the budget, ``test_metric`` standing for the validation metric then.
+
+    A run that diverged until then has the worst possible result, whatever it had scored before.
+
+    Args:
+        finals: one optimizer's final runs on one problem, by seed.
+        history: their evaluations.
+    """
+    limit = (
+        share * finals["updates_planned"].max() * (1 + 1e-12)
+    )  # a product rounded down would miss its own evaluation
+    until = history[history["updates"] <= limit].sort_values("updates", kind="stable")
+    value = until.drop_duplicates("seed", keep="last").set_index("seed")["val_metric"].reindex(finals.index)
+    ran = finals["status"].isin(("finished", "diverged"))
+    gone = ran & (finals["status"] == "diverged") & (finals["updates"] <= limit)
+    gone |= ran & value.index.isin(until["seed"]) & ~np.isfinite(value)
+    status = finals["status"].mask(ran, "finished").mask(ran & value.isna(), "missing").mask(gone, "diverged")
+    return finals.assign(test_metric=value, status=status)
+
+
 def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Validation metric at shares of the budget in the default arm, Adam minus plain SGD."""
     pieces = []
     history = evidence.history[evidence.history["arm"] == "default"]
     for problem, about in evidence.plan["problems"].items():
-        sign = 1 if about["higher_is_better"] else -1
-        mine = history[history["problem"] == problem]
-        runs = {name: evidence.finals(problem, name, "default") for name in ("adam", "sgd")}
-        if any(table.empty for table in runs.values()):
+        finals = {name: evidence.finals(problem, name, "default") for name in ("adam", "sgd")}
+        if any(table.empty for table in finals.values()):
             continue
+        of_problem = history[history["problem"] == problem]
         for share in SHARES:
-            values = {}
-            for name, finals in runs.items():
-                budget = finals["updates_planned"].max()
-                until = mine[(mine["optimizer"] == name) & (mine["updates"] <= share * budget)]
-                values[name] = sign * until.sort_values("updates").groupby("seed")["val_metric"].last()
-            difference = (values["adam"] - values["sgd"]).replace([np.inf, -np.inf], np.nan).dropna()
-            pieces.append(Piece(f"{problem}, {share:.0%} of the budget", estimate_difference(difference.to_numpy()),
-                                evidence.margin(claim, problem), unit=about["metric"],
-                                runs=[*runs["adam"]["run_id"], *runs["sgd"]["run_id"]]))  # fmt: skip
+            sides = [runs_after(table, of_problem[of_problem["optimizer"] == name], share)
+                     for name, table in finals.items()]  # fmt: skip
+            where = f"{problem}, {share:.0%} of the budget"
+            # Without scores by example: they are those of the end.
+            pair = PairedRuns(sides[0], sides[1], {}, where, evidence.margin(claim, problem))
+            pieces.append(paired_piece(where, pair, about["metric"], [*sides[0]["run_id"], *sides[1]["run_id"]]))
     return pieces, "the experiment lacks the default arm, Adam or plain SGD"
 
 
@@ -123,22 +167,28 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
         sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in ("sgd", "adam"))
         if sgd.empty or adam.empty:
             continue
-        pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam")
-        pieces.append(Piece(problem, pair.estimate, evidence.margin(claim, problem), unit=about["metric"],
-                            wins=pair.wins if pair.one_sided else None, runs=[*sgd["run_id"], *adam["run_id"]]))  # fmt: skip
+        pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
+        pieces.append(paired_piece(problem, pair, about["metric"], [*sgd["run_id"], *adam["run_id"]]))
     return pieces, missing("Adam", "plain SGD")
 
 
 def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
-    """A tolerance minus plain SGD's final gap to the known optimum of each convex problem."""
+    """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a run that diverged missed it."""
     pieces = []
     for problem in evidence.plan["problems"]:
         sgd = evidence.finals(problem, "sgd", evidence.arm)
-        known = sgd[(sgd["status"] == "finished") & sgd["optimum"].notna()]
-        if len(known):
-            gap = (known["train_loss"] + known["penalty"] - known["optimum"]).to_numpy()
-            pieces.append(Piece(problem, estimate_difference(OPTIMUM_TOLERANCE - gap), float(claim.margin),
-                                note=f"mean gap {gap.mean():.2g}", runs=list(known["run_id"])))  # fmt: skip
+        known = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
+        if known.empty:
+            continue
+        gone = (known["status"] == "diverged").to_numpy()
+        gap = (known["train_loss"] + known["penalty"] - known["optimum"]).to_numpy()
+        below = OPTIMUM_TOLERANCE - gap
+        note, wins = f"mean gap {gap[~gone].mean():.2g}" if not gone.all() else "no run finished", None
+        if gone.any():
+            wins = count_wins(np.where(gone, -np.inf, below), float(claim.margin))
+            note += f"; {gone.sum()} of {len(gone)} runs diverged; judged by wins, {wins[0]} of {wins[1]}"
+        pieces.append(Piece(problem, estimate_difference(below[~gone]), float(claim.margin), wins=wins, note=note,
+                            runs=list(known["run_id"])))  # fmt: skip
     return pieces, "no problem of the experiment has a known optimum that plain SGD was run on"
 
 
@@ -155,10 +205,10 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
     for problem, about in evidence.plan["problems"].items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in ("adam", twin))
         if len(adam) and len(other):
-            pair = PairedRuns(adam, other, evidence.scores, f"{problem}: adam and {twin}")
-            pieces.append(Piece(problem, pair.estimate, evidence.margin(claim, problem), equivalence=True,
-                                unit=about["metric"], wins=pair.wins if pair.one_sided else None,
-                                runs=[*adam["run_id"], *other["run_id"]]))  # fmt: skip
+            where = f"{problem}: adam and {twin}"
+            pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem))
+            runs = [*adam["run_id"], *other["run_id"]]
+            pieces.append(paired_piece(problem, pair, about["metric"], runs, equivalence=True))
     return pieces, ""
 
 

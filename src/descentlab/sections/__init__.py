@@ -13,15 +13,19 @@ from descentlab.sections.blocks import Evidence, Section
 from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
 from descentlab.sections.cost import cost
 from descentlab.sections.flips import flips
+from descentlab.sections.landscapes import landscapes
 from descentlab.sections.ledger import claims
+from descentlab.sections.magnitude import magnitude
 from descentlab.sections.minima import minima
 from descentlab.sections.outcome import final_metric, paired_differences
+from descentlab.sections.ranks import ranks
 from descentlab.sections.tuning import alarms, sensitivity
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     claims,
     paired_differences,
     final_metric,
+    ranks,
     convergence,
     time_to_target,
     cost,
@@ -29,6 +33,8 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     flips,
     optimum_gap,
     minima,
+    landscapes,
+    magnitude,
     batches,
     alarms,
     models,

@@ -21,6 +21,7 @@ from descentlab.sections.blocks import (
 )
 from descentlab.sections.drawing import draw_curves, draw_rows, in_front, label_rows
 from descentlab.sections.noise_floor import noise_floor_figure
+from descentlab.sections.survival import profile_figure, survival_figure
 
 MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
 AXES = {"updates": "updates", "examples": "examples", "seconds": "train_seconds_mean"}
@@ -86,7 +87,8 @@ def time_to_target(evidence: Evidence) -> Section | None:
     speed = evidence.comparison.speed
     if speed.empty:
         return None
-    figures = [figure for arm in evidence.arms if (figure := target_figure(evidence, arm))]
+    makers = (target_figure, survival_figure, profile_figure)
+    figures = [figure for arm in evidence.arms for make in makers if (figure := make(evidence, arm))]
     return Section("time-to-target", "Time to target", [*figures, speed_table(evidence)])
 
 

@@ -1,0 +1,260 @@
+"""Whether momentum escapes spurious minima, and who gets along a valley: shares of starts, paths, final heights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from descentlab.answers import counted
+from descentlab.mechanisms.landscapes import GRID
+from descentlab.paired import estimate_difference
+from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.sections.blocks import (
+    Evidence,
+    Figure,
+    Section,
+    Table,
+    interval,
+    joined,
+    number,
+)
+from descentlab.sections.drawing import draw_rows, label_rows
+from descentlab.sections.landscape_paths import (
+    FLOOR,
+    GREY,
+    basin_words,
+    descent_title,
+    height_text,
+    height_words,
+    landscape_title,
+    path_figure,
+    strip_figure,
+)
+from descentlab.survival import share_interval
+
+TUNED, CONSTANT, SAME = "chosen, decaying", "chosen, constant", "plain descent's, decaying"
+ENDS = {TUNED: "global_basin", CONSTANT: "constant_rate_basin", SAME: "same_rate_basin"}
+PAIR = {"sgd", "momentum"}
+
+
+def landscapes(evidence: Evidence) -> Section | None:
+    """Shares of starts that end in the global basin, paths, and how far down valleys each optimizer comes."""
+    ends = evidence.measured.get("landscapes", pd.DataFrame())
+    paths = evidence.measured.get("trajectories", pd.DataFrame())
+    if ends.empty or paths.empty:
+        return None
+    spurious, valleys = ends[ends["spurious"]], ends[~ends["spurious"]]
+    hilly, flat = (list(dict.fromkeys(rows["landscape"])) for rows in (spurious, valleys))
+    blocks: list[Figure | Table] = []
+    strip = strip_figure(paths)
+    if hilly:
+        shares = share_table(spurious)
+        blocks += [share_figure(shares, spurious), escape_table(shares), *([strip] if strip else []),
+                   path_figure(paths, hilly, "landscape-paths", basin_words(paths, hilly))]  # fmt: skip
+    if flat:
+        heights = height_table(valleys)
+        blocks += [path_figure(paths, flat, "valley-paths", height_words(paths, flat)), height_figure(heights)]
+    return Section("landscapes", "Spurious minima and valleys", [*blocks, rate_table(ends)])
+
+
+def share_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Share of starts that end in the global basin with its exact interval, by choice of the learning rate.
+
+    Args:
+        ends: rows of LANDSCAPE_COLUMNS.
+
+    Returns:
+        One row a (landscape, optimizer, rate): ``share``, ``low``, ``high``, ``n``; ``start_share``, that of starts which
+        begin there; ``escaped`` of ``outside``, starts that began outside and end inside; ``lost`` of ``inside``.
+    """
+    rows = []
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        began = group["start_global"]
+        for rate, column in ENDS.items():
+            ended = group[column]
+            found = share_interval(int(ended.sum()), len(group))
+            rows.append(
+                {"landscape": landscape, "optimizer": optimizer, "rate": rate, "share": found.share, "low": found.low,
+                 "high": found.high, "n": found.n, "start_share": began.mean(), "escaped": int((ended & ~began).sum()),
+                 "outside": int((~began).sum()), "lost": int((began & ~ended).sum()), "inside": int(began.sum())}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def height_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Median final value above the minimum and its quartiles over the starts, one row a (landscape, optimizer)."""
+    rows = []
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
+        rows.append(
+            {"landscape": landscape, "optimizer": optimizer, "median": median, "low": low, "high": high, "n": len(group),
+             "diverged": int(np.isinf(group["value"]).sum()), "updates": int(group["updates"].max())}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def order_of(table: pd.DataFrame) -> list[str]:
+    """The optimizers, in the order of the table."""
+    return list(dict.fromkeys(table["optimizer"]))
+
+
+def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
+    """Shares with a decaying rate (filled) and a constant one (hollow), a panel a landscape."""
+    order, names = order_of(shares), list(dict.fromkeys(shares["landscape"]))
+    figure, axes = new_figure(len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True,
+                              share_x=True)  # fmt: skip
+    for panel, name in zip(axes, names, strict=True):
+        mine = shares[shares["landscape"] == name]
+        panel.axvline(float(mine["start_share"].iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (3, 2)))
+        draw_rows(panel, mine[mine["rate"] == TUNED], order, "share", "low", "high", offset=-0.22)
+        draw_rows(panel, mine[mine["rate"] == CONSTANT], order, "share", "low", "high", offset=0.02, filled=False)
+        same = mine[(mine["rate"] == SAME) & (mine["optimizer"] == "momentum")]
+        panel.plot(same["share"], [order.index(o) + 0.26 for o in same["optimizer"]], marker="x", markersize=6,
+                   color=optimizer_colour("momentum"), linestyle="none", zorder=4)  # fmt: skip
+        label_rows(panel, order)
+        panel.set_title(landscape_title(name))
+        panel.set_xlabel("share of starts")
+        panel.set_xlim(-0.02, 1.02)
+        panel.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
+    takeaway = share_words(shares, ends)
+    caption = (
+        f"Starts that end in the global basin (more is better), of n = {int(shares['n'].max())} drawn uniformly from each "
+        f"landscape's box, the same for all optimizers, after {counted(int(ends['updates'].max()), 'update')} with the full "
+        "gradient; exact 95 % binomial intervals. Filled: the rate decays linearly to zero; hollow: it is constant; both "
+        f"chosen for each optimizer and landscape from the same {len(GRID)} rates by the mean final value over other starts. "
+        "The cross is momentum with plain descent's chosen decaying rate. Dashed: starts that begin in the global basin, "
+        "where a descent in steps small enough would leave them."
+    )
+    identity = "landscape-shares"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shares)
+
+
+def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
+    """Where momentum ends in the global basin more or less often than plain descent, and who does most often."""
+    tuned = shares[shares["rate"] == TUNED]
+    best = []
+    for name, group in tuned.groupby("landscape", sort=False):
+        most = float(group["share"].max())
+        who = joined([descent_title(o) for o in group.loc[group["share"] == most, "optimizer"]])
+        best.append(f"{who} on {landscape_title(str(name))} ({number(most)})")
+    highest = f"highest share: {joined(best)}"
+    decaying, constant = (compared_words(ends, ENDS[rate]) for rate in (TUNED, CONSTANT))
+    if not decaying:
+        return f"Ending in the global basin, {highest}"
+    return (
+        f"Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; "
+        f"{highest}"
+    )
+
+
+def compared_words(ends: pd.DataFrame, column: str) -> str:
+    """``more often on …, less often on …``, by the 95 % interval of the difference paired by start; empty without both."""
+    judged: dict[str, list[str]] = {"more often": [], "less often": [], "neither clearly more nor less often": []}
+    for name, group in ends.groupby("landscape", sort=False):
+        inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
+        if set(inside) >= PAIR:
+            low, high = estimate_difference((inside["momentum"] - inside["sgd"]).to_numpy()).interval()
+            word = "more often" if low > 0 else "less often" if high < 0 else "neither clearly more nor less often"
+            values = f"{number(inside['momentum'].mean())} against {number(inside['sgd'].mean())}"
+            judged[word].append(f"{landscape_title(str(name))} ({values})")
+    parts = [f"{word} on {joined(where)}" for word, where in judged.items() if where]
+    return joined(parts) if parts else ""
+
+
+def escape_table(shares: pd.DataFrame) -> Table:
+    """How many starts momentum and plain descent bring into the global basin, and how many they carry out of it."""
+    columns = [(optimizer, rate) for rate in (TUNED, CONSTANT, SAME) for optimizer in ("momentum", "sgd")
+               if (optimizer, rate) != ("sgd", SAME)]  # fmt: skip
+    rows, gains = [], []
+    for name, group in shares.groupby("landscape", sort=False):
+        counts = {(row["optimizer"], row["rate"]): (row["escaped"], row["lost"]) for row in group.to_dict("records")}
+        cells = ["{} in, {} out".format(*counts[key]) if key in counts else "not measured" for key in columns]
+        first = group.iloc[0]
+        rows.append([landscape_title(str(name)), str(first["outside"]), str(first["inside"]), *cells])
+        if ("momentum", TUNED) in counts:
+            gains.append(f"{' and '.join(cells[0].split(', '))} on {landscape_title(str(name))}")
+    title = f"Momentum carries starts into the global basin and out of it: {joined(gains)}" if gains else (
+        "Starts carried into the global basin and out of it"
+    )  # fmt: skip
+    caption = (
+        "Starts that begin outside the global basin and end inside (in), and the other way round (out), of those that begin "
+        "outside and inside. Speed that escapes a bad minimum can leave a good one too."
+    )
+    headers = ["landscape", "begin outside", "begin inside",
+               *(f"{descent_title(optimizer)}; rate {rate}" for optimizer, rate in columns)]  # fmt: skip
+    return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset({1, 2}))
+
+
+def height_figure(heights: pd.DataFrame) -> Figure:
+    """Median final height in each valley with its quartiles."""
+    order, names = order_of(heights), list(dict.fromkeys(heights["landscape"]))
+    figure, axes = new_figure(len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True,
+                              share_x=True)  # fmt: skip
+    drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
+    finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
+    for panel, name in zip(axes, names, strict=True):
+        draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
+        label_rows(panel, order)
+        panel.set_title(landscape_title(name))
+        panel.set_xlabel("height (lower is better)")
+        panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))
+        use_log_scale(panel, "x")
+    updates, diverged = int(heights["updates"].max()), int(heights["diverged"].sum())
+    takeaway = valley_words(heights)
+    caption = (
+        f"Value above the minimum after {counted(updates, 'update')} with the full gradient: median and middle half (a "
+        f"spread, not an interval) of n = {int(heights['n'].max())} starts, the same for all optimizers, each with its "
+        f"chosen rate, which decays to zero; {counted(diverged, 'start')} diverged and "
+        f"{'counts' if diverged == 1 else 'count'} as infinite. What lies below {FLOOR:g} is drawn there. "
+        "The two quadratics are the same valley, along an axis and along the diagonal."
+    )
+    identity = "valley-heights"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, heights)
+
+
+def valley_words(heights: pd.DataFrame) -> str:
+    """Who comes lowest in each valley, and how many decades adagrad lies below plain descent (above, where negative)."""
+    best, gains = [], list[str]()
+    for name, group in heights.groupby("landscape", sort=False):
+        rows = group.set_index("optimizer")["median"].clip(FLOOR)
+        least = rows.min()
+        who = joined([descent_title(o) for o in rows.index[rows == least]])
+        best.append(f"{who} on {landscape_title(str(name))} ({height_text(least)})")
+        if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
+            bound = "at least " if rows["adagrad"] == FLOOR < rows["sgd"] else ""
+            decades = number(float(np.log10(rows["sgd"] / rows["adagrad"])))
+            gains.append(f"{bound}{decades} on {landscape_title(str(name))}")
+    text = f"Lowest median: {joined(best)}"
+    return f"{text}; adagrad lies below plain descent by {joined(gains)} decades" if gains else text
+
+
+def edge_words(rates: Sequence[float]) -> str:
+    """How many of the chosen rates lie on the edge of the grid, beyond which better ones may lie."""
+    edge = sum(rate in (GRID[0], GRID[-1]) for rate in rates)
+    return f"{edge} of {len(rates)} chosen rates {'lies' if edge == 1 else 'lie'} on the edge of the grid"
+
+
+def rate_table(ends: pd.DataFrame) -> Table:
+    """Chosen rates, shares and final values of every (landscape, optimizer)."""
+    rows, rates = [], list[float]()
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        first = group.iloc[0]
+        rates += [float(first["learning_rate"]), float(first["constant_learning_rate"])]
+        cells = []
+        for column in ENDS.values():
+            found = share_interval(int(group[column].sum()), len(group))
+            cells.append(interval(found.share, found.low, found.high, found.n))
+        rows.append([landscape_title(str(landscape)), optimizer, f"{rates[-2]:g}", f"{rates[-1]:g}", *cells,
+                     number(float(group["value"].median())), number(float(group["value"].mean()))])  # fmt: skip
+    caption = (
+        f"{len(GRID)} rates from {GRID[0]:g} to {GRID[-1]:g} in half-decades for every landscape and optimizer; "
+        f"{edge_words(rates)}. Share of starts that end in the global basin with its exact 95 % binomial interval; in a "
+        "valley a start is missing where it diverged, or, on Beale, where it is not yet below every other place that "
+        "descent can lead to. Final value: above the minimum, with the decaying rate; it is what rates are chosen by."
+    )
+    headers = ["landscape", "optimizer", "rate, decaying", "rate, constant", "share [95 %]", "share, constant rate [95 %]",
+               "share, plain descent's rate [95 %]", "median final value", "mean final value"]  # fmt: skip
+    return Table("landscape-rates", "Every landscape and optimizer", headers, rows, caption, None, frozenset(range(2, 9)),
+                 folded=True)  # fmt: skip
