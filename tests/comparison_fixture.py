@@ -34,6 +34,7 @@ def generated_plan(**config: Any) -> dict[str, Any]:
             "optimizers": [{"optimizer": name} for name in OPTIMIZERS],
             "arms": ["default", "tuned"],
             "seeds": {"final": SEEDS, "tuning": 2},
+            "measurements": [],
             "report": {"title": None, "reference": "momentum"},
             **config,
         },

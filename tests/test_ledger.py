@@ -93,6 +93,8 @@ def test_step_costs_are_paired_by_round() -> None:
             "round": number,
             "optimizer": name,
             "step_microseconds": value * (1 + number),
+            "batch_size": 32,
+            "state_bytes_per_parameter": 0.0,
         }
         for number in range(5)
         for name, value in (("sgd", 100.0), ("adam", 150.0))

@@ -23,6 +23,7 @@ from descentlab.stats import holm, holm_levels, verdict
 
 PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
+PLAIN = "sgd"  # what the slides hold them against
 ROW = ["problem", "arm", "optimizer"]
 PAIRED = ("run_id", "status", "init_hash", "split_hash", "test_metric")
 
@@ -34,7 +35,7 @@ class PairingError(ValueError):
 def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], str]:
     """The contrasts of an experiment and whether each is ``primary`` or ``exploratory``, fixed before the runs."""
     pairs = {pair: "primary" for pair in PRIMARY if set(pair) <= set(names)}
-    others = [(name, "sgd") for name in ADVANCED] + [(name, reference) for name in names if name != reference]
+    others = [(name, PLAIN) for name in ADVANCED] + [(name, reference) for name in names if name != reference]
     for pair in others:
         if set(pair) <= set(names):
             pairs.setdefault(pair, "exploratory")

