@@ -19,40 +19,55 @@ from descentlab.optimizers import OPTIMIZERS
 from descentlab.plan import make_plan
 from descentlab.records import RUNS, read_table
 from descentlab.robustness import divergence_in_decades, measure_widths, widths_by_seed
+from descentlab.stats import width_in_decades
 from descentlab.sweep import MOST_STEPS, next_step
 from descentlab.train import train_job
 
 NAN = math.nan
 
 
-def swept(scores: dict[int, list[float]], chosen: int, margin: float) -> list[int]:
+def swept(scores: dict[float, list[float]], chosen: int, margin: float) -> list[float]:
     """Steps in the order of the sweep; steps outside ``scores`` score 0."""
-    goodness: dict[int, np.ndarray] = {}
+    goodness: dict[float, np.ndarray] = {}
     while (step := next_step(goodness, chosen, margin)) is not None:
         goodness[step] = np.array(scores.get(step, [0.0] * len(next(iter(scores.values())))))
     return list(goodness)
 
 
 def test_it_begins_at_the_chosen_rate_goes_down_then_up_and_stops_outside_the_margin() -> None:
-    scores = {-1: [0.95], 0: [1.0], 1: [0.97], 2: [0.96], 3: [0.5]}
-    assert swept(scores, 0, 0.1) == [0, -1, -2, 1, 2, 3]
+    scores = {-1.0: [0.95], 0: [1.0], 1: [0.97], 2: [0.96], 3: [0.5]}
+    assert swept(scores, 0, 0.1) == [0, -1, -2, 1, 2, 3, -1.5, 2.5]
 
 
 def test_every_seed_must_have_left() -> None:
-    scores = {0: [1.0, 1.0], 1: [0.0, 0.95], 2: [0.0, 0.0]}
-    assert swept(scores, 0, 0.1) == [0, -1, 1, 2]
+    scores = {0.0: [1.0, 1.0], 1: [0.0, 0.95], 2: [0.0, 0.0]}
+    assert swept(scores, 0, 0.1) == [0, -1, 1, 2, -0.5, 1.5]
 
 
 def test_a_divergence_is_an_end() -> None:
-    assert swept({0: [1.0], -1: [NAN], 1: [NAN]}, 0, 0.1) == [0, -1, 1]
+    assert swept({0.0: [1.0], -1: [NAN], 1: [NAN]}, 0, 0.1) == [0, -1, 1, -0.5, 0.5]
+
+
+def test_where_every_rate_diverged_nothing_is_halved() -> None:
+    assert swept({float(step): [NAN] for step in range(-9, 10)}, 0, 0.1) == [0, -1, 1]
 
 
 def test_a_better_rate_further_up_moves_on_and_the_lower_end_stays() -> None:
-    assert swept({0: [1.0], 1: [2.0], 2: [1.95]}, 0, 0.1) == [0, -1, 1, 2, 3]
+    assert swept({0.0: [1.0], 1: [2.0], 2: [1.95]}, 0, 0.1) == [0, -1, 1, 2, 3, 0.5, 2.5]
+
+
+def test_a_cliff_is_known_to_a_quarter_of_a_decade() -> None:
+    """Good up to step 1.4, nothing beyond: the middle, 1.5, is the first that has left, and 1 the last that hasn't."""
+    scores = {step / 2: [1.0] if abs(step) <= 2 else [0.0] for step in range(-9, 10)}
+    steps = swept(scores, 0, 0.1)
+    assert steps == [0, -1, -2, 1, 2, -1.5, 1.5]
+    rates = np.array([OPTIMIZERS["sgd"].rate_at(step) for step in sorted(steps)])
+    width, _ = width_in_decades(rates, np.array([scores[step][0] for step in sorted(steps)]), 0.1)
+    assert width == pytest.approx(1.0 + 2 * 0.25 * 0.1, abs=0.01)
 
 
 def test_it_ends_four_decades_away() -> None:
-    flat = {step: [1.0] for step in range(-50, 50)}
+    flat = {float(step): [1.0] for step in range(-50, 50)}
     steps = swept(flat, 2, 0.1)
     assert (min(steps), max(steps)) == (2 - MOST_STEPS, 2 + MOST_STEPS)
 
@@ -62,9 +77,11 @@ def test_it_ends_four_decades_away() -> None:
     st.integers(-3, 3),
 )
 def test_what_was_tried_is_contiguous_and_both_ends_have_left(table: list[list[float]], chosen: int) -> None:
-    scores = dict(zip(range(-20, 21), table, strict=True))
-    steps = sorted(swept(scores, chosen, 0.2))
-    assert steps == list(range(steps[0], steps[-1] + 1))
+    scores = {float(step): row for step, row in zip(range(-20, 21), table, strict=True)}
+    tried = swept(scores, chosen, 0.2)
+    steps = sorted(step for step in tried if step == int(step))
+    assert steps == list(range(int(steps[0]), int(steps[-1]) + 1))
+    assert all(steps[0] < step < steps[-1] for step in set(tried) - set(steps))
     values = np.array([scores[step] for step in steps])
     best = np.where(np.isnan(values), -np.inf, values).max(axis=0)
     for end, row in ((steps[0], values[0]), (steps[-1], values[-1])):
@@ -138,7 +155,8 @@ def test_a_sweep_is_trained_recorded_and_sealed(tmp_path: Path) -> None:
     assert set(zip(sweep["learning_rate"], sweep["seed"], strict=True)) == set(
         itertools.product(rates, (1000, 1001, 1002))
     )
-    assert np.diff(np.log10(rates)) == pytest.approx(0.5, abs=0.01)
+    apart = np.diff(np.log10(rates))
+    assert np.minimum(abs(apart - 0.5), abs(apart - 0.25)).max() < 0.01
     assert sweep[["test_loss", "test_metric"]].isna().all(axis=None)
     # What tuning trained is not trained again.
     tuning = runs[(runs["phase"] == "tuning") & (runs["optimizer"] == "sgd") & runs["learning_rate"].isin(rates)]

@@ -21,6 +21,7 @@ from descentlab.coverage import simulate_coverage
 from descentlab.flips import measure_best_of_k, measure_flips
 from descentlab.ledger import make_ledger
 from descentlab.measurements import read_measured
+from descentlab.paired import estimate_crossed
 from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
@@ -77,8 +78,8 @@ def compare_runs(
     final_history = history[history["run_id"].isin(finals["run_id"])].merge(
         finals[["run_id", *ROW, "seed"]], on="run_id"
     )
-    summary = summarise(finals, finished)
     scores = scores_by_run(examples)
+    summary = summarise(finals, finished, scores)
     contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
     widths = measure_widths(plan, runs)
@@ -137,8 +138,12 @@ def _averages(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Data
     return pd.DataFrame(parts).assign(n=n.max(axis=1)).reset_index()
 
 
-def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
-    """One row per problem, arm and optimizer."""
+def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """One row per problem, arm and optimizer.
+
+    The test metric's interval is over seeds and test examples, where ``scores`` are there: over seeds alone it would hold
+    the mean on these test examples, not the metric.
+    """
     if finals.empty:
         return empty_table(TABLES["summary"])
     counts = finals.groupby([*ROW, "status"], sort=False).size().unstack(fill_value=0)
@@ -151,6 +156,10 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.join(counts)
     measured = _averages(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
+    for key, run_ids in finished.groupby(ROW, sort=False)["run_id"]:
+        if len(run_ids) > 1 and all(run in scores for run in run_ids):
+            low, high = estimate_crossed(np.stack([scores[run] for run in run_ids])).interval()
+            measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
     means = finished.groupby(ROW, sort=False)[["val_metric", "train_loss", "test_loss", "train_seconds"]].mean()
     clock = (finished["train_seconds"] / finished["updates"].where(finished["updates"] > 0) * 1e6).groupby(
         [finished[name] for name in ROW], sort=False

@@ -43,7 +43,8 @@ def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Found:
     if not {16, full} <= set(gaps):
         return [], "full batch or mini-batches never came to the training loss at which they are compared"
     d = (gaps[full] - gaps[16]).dropna().to_numpy()
-    return [Piece("mlp (digits)", estimate_difference(d), float(claim.margin))], ""
+    note = f"both came to the training loss in {len(d)} of {table['seed'].nunique()} seeds"
+    return [Piece("mlp (digits)", estimate_difference(d), float(claim.margin), note=note)], ""
 
 
 def global_basin(evidence: ClaimEvidence, claim: Claim) -> Found:

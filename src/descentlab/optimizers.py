@@ -54,7 +54,7 @@ class OptimizerEntry:
             return [float("nan")]
         return [self.rate_at(i - points // 2) for i in range(points)]
 
-    def rate_at(self, step: int) -> float:
+    def rate_at(self, step: float) -> float:
         """The learning rate that lies ``step`` half-decades above the centre (below, where negative)."""
         if self.centre_learning_rate is None:
             return float("nan")

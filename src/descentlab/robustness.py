@@ -36,11 +36,12 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
     """Width of the range of good rates and distance to divergence in each seed.
 
     Returns:
-        Columns ``width``, ``divergence`` (decades), ``width_censored``, ``divergence_censored`` (an end was not reached, so
-        the value is a lower bound) and ``phase`` (what it was measured in), indexed by seed.
+        Columns ``width`` (0 where every rate diverged), ``divergence`` (decades; NaN there), ``width_censored``,
+        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (what it was measured in), indexed by seed.
     """
     mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & runs["learning_rate"].notna()]
-    mine = mine[mine["arm"] == "tuned"]
+    # What failed or is missing was not measured; a divergence is a result.
+    mine = mine[(mine["arm"] == "tuned") & mine["status"].isin(("finished", "diverged"))]
     phase = "sweep" if (mine["phase"] == "sweep").any() else "tuning"
     about = plan["problems"][problem]
     sign = 1 if about["higher_is_better"] else -1
@@ -51,7 +52,7 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
         goodness = (sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
         width, width_cut = width_in_decades(rates, goodness, about["margin"])
         distance, distance_cut = divergence_in_decades(rates, goodness)
-        rows[seed] = {"width": width, "width_censored": width_cut, "divergence": distance,
+        rows[seed] = {"width": 0.0 if np.isnan(width) else width, "width_censored": width_cut, "divergence": distance,
                       "divergence_censored": distance_cut, "phase": phase}  # fmt: skip
     columns = ["width", "width_censored", "divergence", "divergence_censored", "phase"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

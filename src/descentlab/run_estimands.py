@@ -27,14 +27,16 @@ def bounded_piece(
     """A piece from paired differences of which some are bounds.
 
     Where some are lower and others upper bounds, their mean says nothing; but which side won is known of every pair that
-    was cut on one side alone, so the sign test judges.
+    was cut on one side alone, so the sign test judges. It does too where all differences are equal: runs are evaluated at
+    few moments, so equal times are a matter of rounding, and their scatter of 0 would promise certainty.
 
     Args:
         d: differences, shape (n,).
         at_least, at_most: where the true difference may be larger, or smaller, than the one given, shape (n,).
     """
     bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
-    wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" else None
+    rounded = len(d) > 1 and np.ptp(d) == 0 and d[0] != 0
+    wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" or rounded else None
     note += f"; judged by wins, {wins[0]} of {wins[1]}" if wins else ""
     return Piece(where, estimate_difference(d), margin, bound, wins=wins, note=note, runs=runs)
 
@@ -85,9 +87,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
     From the robustness sweep where all of them were swept, else from the tuning grid for all: the two have other seeds. A
     seed in which every rate diverged has the width 0, the worst possible.
     """
-    runs = evidence.runs
-    # What failed or is missing was not measured; only a divergence is a result.
-    runs = runs[runs["status"].isin(("finished", "diverged")) & runs["phase"].isin(("tuning", "sweep"))]
+    runs = evidence.runs[evidence.runs["phase"].isin(("tuning", "sweep"))]
     runs = runs[(runs["arm"] == "tuned") & runs["optimizer"].isin((*wide, *narrow))]
     pieces = []
     for problem in evidence.plan["problems"]:
@@ -100,7 +100,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
         if not all(sides):
             continue
         seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
-        widths = [np.mean([table.loc[seeds, "width"].fillna(0.0).to_numpy(dtype=np.float64) for table in side], axis=0)
+        widths = [np.mean([table.loc[seeds, "width"].to_numpy(dtype=np.float64) for table in side], axis=0)
                   for side in sides]  # fmt: skip
         cut = [np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
                for side in sides]  # fmt: skip

@@ -214,7 +214,7 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
         """The learning rates of the robustness sweep, ascending, all trained."""
         chosen = entry.step_of(selection["learning_rate"])
         sign = 1 if problem.problem.metric.higher_is_better else -1
-        goodness: dict[int, np.ndarray] = {}
+        goodness: dict[float, np.ndarray] = {}
         while (step := next_step(goodness, chosen, problem.about["margin"])) is not None:
             specs = sweep_runs(plan, problem_name, entry.name, [entry.rate_at(step)])
             progress.expect(len(specs))

@@ -73,7 +73,8 @@ def protocol(evidence: Evidence) -> Section:
                      "contrast. Where one side alone diverged on a seed, it lost that seed, and the sign test judges."],
         ["Seconds", "Wall time of the updates alone. Two jobs of one thread run side by side, so seconds compare optimizers "
                     "roughly; updates and examples compare them exactly."],
-        ["Limits", "What is found holds on these problems, at these sizes and budgets."],
+        ["Limits", "What is found holds on these problems, at these sizes and budgets. Seeds redraw training and validation from "
+                   "one pool and share its test split, so intervals hold for that pool."],
     ]  # fmt: skip
     blocks: list[Any] = [Table("rules", "The rules of the comparison", ["rule", "what it means"], rules)]
     coverage = evidence.comparison.coverage

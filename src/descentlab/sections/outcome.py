@@ -154,8 +154,8 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     n = int(summary["n_finished"].max())
     caption = (
         f"{evidence.plan['problems'][problem]['title']}. Test {evidence.metric(problem)} after the last update; small "
-        f"points are seeds, large ones means with 95 % t intervals, n = up to {n} seeds. Values beyond the axis are drawn "
-        "at its end."
+        f"points are seeds, large ones means with 95 % t intervals over seeds and test examples, n = up to {n} seeds. "
+        "Values beyond the axis are drawn at its end."
     )
     identity = f"test-metric-{problem}"
     svg = figure_svg(figure, f"{takeaway}. {caption}", identity)

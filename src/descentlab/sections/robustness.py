@@ -38,7 +38,8 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
     caption = (
         "Decades of learning rate whose validation metric lies within the problem's margin of the seed's best, interpolated "
         f"between half-decades; mean and 95 % t interval over n = {int(swept['n'].max())} seeds. The sweep goes outwards "
-        "from the chosen rate until the score leaves the margin or the run diverges; hollow where an end was not reached "
+        "from the chosen rate until the score leaves the margin or the run diverges, and halves the last step, so an end is "
+        "known to a quarter of a decade; hollow where an end was not reached "
         "within 4 decades, so that the range is at least as wide."
     )
     return Figure("robustness", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "robustness"), caption, swept)
