@@ -37,7 +37,8 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
 
     Returns:
         Columns ``width`` (0 where every rate diverged), ``divergence`` (decades; NaN there), ``width_censored``,
-        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (what it was measured in), indexed by seed.
+        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (what it was measured
+        in), indexed by seed.
     """
     mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & runs["learning_rate"].notna()]
     # What failed or is missing was not measured; a divergence is a result.
