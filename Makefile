@@ -1,4 +1,4 @@
-# make: set up and run the experiment.   Others: make test, make ui, make bench, make lint, make lock
+# make: set up and run the experiment.   Others: make test, make ui, make bench, make step-cost, make lint, make lock
 PYTHON ?= python3
 CONFIG ?= workflow/config/default.yaml
 CORES  ?= all
@@ -6,7 +6,7 @@ PORT   ?= 5000
 
 BIN := .venv/bin
 
-.PHONY: run setup test ui bench lint lock
+.PHONY: run setup test ui bench step-cost lint lock
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -23,6 +23,9 @@ ui: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+step-cost: .venv/installed
+	$(BIN)/python -m descentlab step-cost results/step_cost.csv
 
 lint: .venv/installed
 	$(BIN)/ruff check

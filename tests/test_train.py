@@ -19,11 +19,13 @@ from pandas.testing import assert_frame_equal
 from descentlab import train
 from descentlab.cache import RunResult
 from descentlab.config import parse_config
+from descentlab.optimizers import OPTIMIZERS
 from descentlab.plan import make_plan
 from descentlab.planned_runs import entries_of, final_runs, tuning_runs
 from descentlab.problem_data import ProblemData
 from descentlab.problems.base import ProblemError
 from descentlab.records import RUNS, RunSpec, read_table
+from descentlab.selection import select_learning_rate
 from descentlab.train import OptimizerJob, TrainingError, train_job
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -64,6 +66,12 @@ def tuned_with_noisy_test_targets(
     return [result.record["val_metric"] for result in results], results
 
 
+def selected(plan: dict[str, Any], results: list[RunResult]) -> dict[str, Any]:
+    specs = tuning_runs(plan, "logistic_regression", "adam")
+    records = [result.record for result in results]
+    return select_learning_rate(OPTIMIZERS["adam"], "logistic_regression", specs, records, True)
+
+
 def test_tuning_cannot_read_a_test_target(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
     plain, plain_results = tuned_with_noisy_test_targets(plan, tmp_path / "plain", device, None)
     for noise_seed in (1, 2):
@@ -72,6 +80,7 @@ def test_tuning_cannot_read_a_test_target(plan: dict[str, Any], tmp_path: Path, 
         for a, b in zip(plain_results, noisy_results, strict=True):
             clocks = ["train_seconds"]
             assert_frame_equal(a.history.drop(columns=clocks), b.history.drop(columns=clocks), check_exact=True)
+        assert selected(plan, noisy_results) == selected(plan, plain_results)
     assert all(result.history[["test_loss", "test_metric"]].isna().all(axis=None) for result in plain_results)
 
 

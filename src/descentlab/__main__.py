@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     track_report.add_argument("results", type=Path, help="results/EXPERIMENT")
     track_report.add_argument("report", type=Path, help="reports/EXPERIMENT/index.html")
 
+    step_cost = verb("step-cost", _step_cost, "time every optimizer's update and step, up to 10 million parameters")
+    step_cost.add_argument("output", type=Path, help="CSV file")
+
     schema = verb("schema", _schema, "write the JSON schema of a config")
     schema.add_argument("output", type=Path)
     return parser
@@ -161,6 +164,18 @@ def _track_report(options: argparse.Namespace) -> None:
 
     uri = _read_plan(options.results / "plan.json")[1].tracking.uri
     track_report(options.results, options.report, uri)
+
+
+def _step_cost(options: argparse.Namespace) -> None:
+    from descentlab.optimizers import OPTIMIZERS
+    from descentlab.step_cost import PROTOCOL_SECONDS, measure_step_cost, summarise_step_cost
+    from descentlab.step_loops import LARGE_MODEL, MODELS
+
+    entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
+    table = measure_step_cost(entries, 0, (*MODELS, LARGE_MODEL), cell_seconds=PROTOCOL_SECONDS)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.output, index=False)
+    print(summarise_step_cost(table).to_string(index=False))
 
 
 def _schema(options: argparse.Namespace) -> None:

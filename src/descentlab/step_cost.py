@@ -30,6 +30,7 @@ from descentlab.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workl
 REFERENCE = "sgd"
 LEAST_STEPS, MOST_STEPS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
+PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (protocol, section 9)
 
 STEP_COST_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
@@ -127,7 +128,7 @@ def measure_step_cost(
             with batches of 32.
         problems: an experiment's own problems, of which the step alone is timed, with their own batch size.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
-        cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is 10.
+        cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
 
     Returns:
         A table of STEP_COST_COLUMNS, one row a (model, optimizer, round), in the order of timing.
