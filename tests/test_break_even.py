@@ -214,6 +214,9 @@ def test_a_problem_is_found_by_its_name_its_batch_size_and_its_parameters() -> N
     # The median over rounds; "down" was not timed under its own name but is a standard model with its batch size.
     assert step_microseconds_by_row(plan, table) == {("up", "sgd"): 3, ("down", "sgd"): 5}
     assert step_microseconds_by_row(plan, of_other_batch) == {}
+    # Full batch is timed with the training examples, of which there are 32.
+    full = cost_rows({"gd": [900, 900, 900]}, batch_size=32)
+    assert step_microseconds_by_row(plan, pd.concat([of_up, full])) == {("up", "sgd"): 3, ("up", "gd"): 900}
 
 
 def test_of_two_alike_the_later_is_the_experiments_own() -> None:

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from descentlab.config import parse_config
 from descentlab.optimizers import OPTIMIZERS, build
+from descentlab.plan import make_plan
 from descentlab.step_cost import (
     LEAST_CALL_SECONDS,
     LEAST_STEPS,
@@ -22,6 +24,7 @@ from descentlab.step_cost import (
     STEP_RATIO_COLUMNS,
     choose_turns,
     measure_step_cost,
+    plan_step_cost,
     round_orders,
     summarise_step_cost,
     time_turn,
@@ -57,7 +60,7 @@ def weights(name: str = "slides_mlp") -> list[np.ndarray]:
 def generated(updates: dict[str, list[float]], steps: dict[str, list[float]]) -> pd.DataFrame:
     """A table of one model with given microseconds by optimizer and round."""
     rows = [
-        {"model": "m", "parameters": 7, "optimizer": name, "round": number, "steps": 9, "device": "CPU",
+        {"model": "m", "parameters": 7, "batch_size": 32, "optimizer": name, "round": number, "steps": 9, "device": "CPU",
          "update_microseconds": update, "step_microseconds": steps[name][number], "state_bytes_per_parameter": 8.0,
          "device_peak_bytes": math.nan}
         for name, values in updates.items()
@@ -232,3 +235,17 @@ def test_without_plain_sgd_nothing_is_compared() -> None:
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ValueError, match="slides_mlp, mlp, slides_cnn, large; received 'cnn'"):
         build_workload("cnn", 0, "CPU")
+
+
+def test_an_experiments_problems_are_timed_with_their_own_batches() -> None:
+    wanted = {"problem": "linear_regression", "batch_size": 8}
+    raw = {"experiment": "e", "problems": [wanted], "optimizers": ["gd", "momentum"]}
+    plan = make_plan(parse_config(raw, "test"))
+    examples = plan["problems"]["linear_regression"]["train_examples"]
+    table = plan_step_cost(plan, models=())
+    sizes = table.groupby("optimizer")["batch_size"].unique().map(list).to_dict()
+    # Plain SGD is there to compare with, though the experiment lacks it.
+    assert sizes == {"sgd": [8], "momentum": [8], "gd": [examples], "gd_equal_updates": [examples]}
+    assert table["update_microseconds"].isna().all() and (table["step_microseconds"] > 0).all()
+    summary = summarise_step_cost(table).set_index("optimizer")
+    assert summary.loc["gd", "step_ratio"] > 1 and math.isnan(summary.loc["gd", "update_ratio"])

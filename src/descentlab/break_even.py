@@ -62,15 +62,18 @@ def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str
     """The rows of the step-cost table that belong to each problem; without those that were not timed.
 
     A problem is timed under its own name, and one that is itself a standard model under that name, once. Its batch size
-    and parameters tell it from a standard model of the same name; were both the same, the problem was timed later.
+    (full batch: its training examples) and parameters tell it from a standard model of the same name; were both the same,
+    the problem was timed later.
 
     Args:
         plan: the contents of plan.json.
         step_cost: of STEP_COST_COLUMNS.
     """
     found = {}
+    whole = [name for name, about in plan["optimizers"].items() if about["full_batch"]]
     for problem, about in plan["problems"].items():
-        fits = (step_cost["batch_size"] == about["batch_size"]) & (step_cost["parameters"] == about["parameters"])
+        sizes = np.where(step_cost["optimizer"].isin(whole), about["train_examples"], about["batch_size"])
+        fits = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == about["parameters"])
         for name in (problem, about["problem"]):
             rows = step_cost[fits & (step_cost["model"] == name)]
             if len(rows):

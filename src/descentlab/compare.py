@@ -91,7 +91,7 @@ def compare_runs(
         "summary": summary,
         "scores": finals[list(TABLES["scores"])],
         "contrasts": contrasts,
-        "curves": average_curves(finals, final_history),
+        "curves": average_curves(finals, final_history, costs),
         "sensitivity": sensitivity,
         "widths": widths,
         "speed": speed,
@@ -179,8 +179,14 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
     return fill_table(table, "summary")
 
 
-def average_curves(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Mean and interval over seeds at each evaluation."""
+def average_curves(
+    finals: pd.DataFrame, history: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]
+) -> pd.DataFrame:
+    """Mean and interval over seeds at each evaluation.
+
+    Args:
+        step_microseconds: the serially measured cost of a step by (problem, optimizer), as far as it was measured.
+    """
     if history.empty:
         return empty_table(TABLES["curves"])
     measures = ["train_loss", "val_loss", "val_metric"]
@@ -189,6 +195,8 @@ def average_curves(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     averaged = _averages(finite, by, measures).set_index(by)
     axes = finite.groupby(by, sort=False)[["epoch", "examples", "train_seconds"]].mean()
     table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
+    cost = [step_microseconds.get(key, np.nan) for key in zip(table["problem"], table["optimizer"], strict=True)]
+    table["seconds"] = table["updates"] * np.array(cost) * 1e-6
     rank = finals.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
     table = table.merge(rank, on=ROW).sort_values(["rank", "updates"], kind="stable")
     return fill_table(table.reset_index(drop=True), "curves")

@@ -90,7 +90,13 @@ def measurement_digest(plan: dict[str, Any], name: str, device: str) -> str:
             optimizer: {key: about.get(key) for key in told} for optimizer, about in plan["optimizers"].items()
         }
         decisive["problems"] = {
-            problem: [about["problem"], about["batch_size"], about["data_hash"], about["parameters"]]
+            problem: [
+                about["problem"],
+                about["batch_size"],
+                about["train_examples"],
+                about["data_hash"],
+                about["parameters"],
+            ]
             for problem, about in plan["problems"].items()
         }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -56,6 +56,7 @@ STEP_COST_COLUMNS: dict[str, Column] = {
 STEP_RATIO_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "batch_size": Column("int64", "examples", "", "examples of a step"),
     "optimizer": Column("str", "", "", "optimizer"),
     "n": Column("int64", "", "", "rounds"),
     "update_microseconds": Column("float64", "microseconds", "lower", "median over rounds"),
@@ -126,7 +127,8 @@ def measure_step_cost(
         seed: chooses initial weights, batch, and the order of the optimizers in each round.
         models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
             with batches of 32.
-        problems: an experiment's own problems, of which the step alone is timed, with their own batch size.
+        problems: an experiment's own problems, of which the step alone is timed, with their own batch size; full batch with
+            the whole training set. One that is itself one of ``models`` is timed once.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
         cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
 
@@ -142,13 +144,18 @@ def measure_step_cost(
         raise ValueError(f"optimizers to time must include '{REFERENCE}', which the others are compared with")
     device = configure_device()
     rows: list[dict[str, Any]] = []
-    workloads = [functools.partial(build_workload, name, seed, device) for name in models]
+    batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
+    cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
     for own in problems:
         name, batch_size = own.config.name, own.about["batch_size"]
-        workloads.append(functools.partial(problem_workload, name, own.problem, own.data, batch_size, seed, device))
-    for number, build in enumerate(workloads):
+        standard = name in models and own.about["problem"] == name and batch_size == BATCH_SIZE  # timed already
+        for size, chosen in ((batch_size, [] if standard else batched), (own.about["train_examples"], full)):
+            if chosen:
+                build = functools.partial(problem_workload, name, own.problem, own.data, size, seed, device)
+                cases.append((build, chosen))
+    for number, (build, chosen) in enumerate(cases):
         workload = build()
-        cells = [CompiledLoops(entry, workload, with_update=number < len(models)) for entry in entries]
+        cells = [CompiledLoops(entry, workload, with_update=number < len(models)) for entry in chosen]
         turns = [(choose_turns(cell.update) if cell.update else 0, choose_turns(cell.step)) for cell in cells]
         all_state_bytes = sum(cell.state_bytes for cell in cells)
         for round_number, order in enumerate(round_orders(len(cells), rounds, seed + number)):
@@ -185,19 +192,21 @@ def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
         table: of STEP_COST_COLUMNS.
 
     Returns:
-        A table of STEP_RATIO_COLUMNS, one row a (model, optimizer), in the order of first appearance.
+        A table of STEP_RATIO_COLUMNS, one row a (model, batch size, optimizer), in the order of first appearance.
 
     Raises:
         ValueError: a model has no row of ``sgd``.
     """
     rows: list[dict[str, Any]] = []
-    for (model, optimizer), group in table.groupby(["model", "optimizer"], sort=False):
-        reference = table[(table["model"] == model) & (table["optimizer"] == REFERENCE)].set_index("round")
+    for (model, batch_size, optimizer), group in table.groupby(["model", "batch_size", "optimizer"], sort=False):
+        reference = table[(table["model"] == model) & (table["optimizer"] == REFERENCE)]
         if reference.empty:
             raise ValueError(f"step cost of model '{model}': '{REFERENCE}' must be timed too; it has no row")
+        same = reference[reference["batch_size"] == batch_size]  # full batch has none: beside sgd's own batch
+        reference = (same if len(same) else reference.drop_duplicates("round", keep="last")).set_index("round")
         own = group.set_index("round")
         rounds = own.index.intersection(reference.index)
-        row: dict[str, Any] = {"model": model, "optimizer": optimizer, "n": len(rounds)}
+        row: dict[str, Any] = {"model": model, "batch_size": batch_size, "optimizer": optimizer, "n": len(rounds)}
         for what in ("update", "step"):
             unit = f"{what}_microseconds"
             ratio = ratio_interval(own.loc[rounds, unit].to_numpy(), reference.loc[rounds, unit].to_numpy())
@@ -210,18 +219,12 @@ def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
 def plan_step_cost(plan: dict[str, Any], models: Sequence[str] = MODELS) -> pd.DataFrame:
     """The step cost of an experiment's optimizers on ``models`` and on its problems.
 
-    Full batch is left out: it is plain SGD's update. A problem that is one of ``models`` is timed once.
-
     Args:
         plan: the contents of plan.json.
     """
     config = parse_config(plan["config"], "plan")
     entries = {REFERENCE: OPTIMIZERS[REFERENCE]}
-    entries |= {e.name: e for problem in config.problems for e in config.entries(problem) if not e.full_batch}
+    entries |= {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
     device = configure_device()
-    problems = [
-        ProblemData(plan, name, device)
-        for name, about in plan["problems"].items()
-        if not (name in models and about["problem"] == name and about["batch_size"] == BATCH_SIZE)
-    ]
+    problems = [ProblemData(plan, name, device) for name in plan["problems"]]
     return measure_step_cost(list(entries.values()), 0, models, problems)

@@ -71,8 +71,8 @@ def protocol(evidence: Evidence) -> Section:
         ["Verdicts", "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else "
                      "inconclusive. Student's t over seeds and test examples, both drawn at random; Holm over the problems of a "
                      "contrast. Where one side alone diverged on a seed, it lost that seed, and the sign test judges."],
-        ["Seconds", "Wall time of the updates alone. Two jobs of one thread run side by side, so seconds compare optimizers "
-                    "roughly; updates and examples compare them exactly."],
+        ["Seconds", "Updates times the cost of a step, which is measured serially with nothing beside it. Where it wasn't "
+                    "measured, wall time of the updates with other jobs beside them, which compares roughly."],
         ["Limits", "What is found holds on these problems, at these sizes and budgets. Seeds redraw training and validation from "
                    "one pool and share its test split, so intervals hold for that pool."],
     ]  # fmt: skip

@@ -24,7 +24,8 @@ from descentlab.sections.noise_floor import noise_floor_figure
 from descentlab.sections.survival import profile_figure, survival_figure
 
 MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
-AXES = {"updates": "updates", "examples": "examples", "seconds": "train_seconds_mean"}
+WALL = "wall time of the updates alone, with other jobs beside them"
+AXES = {"updates": "updates", "examples": "examples", "seconds": "seconds"}
 
 
 def convergence(evidence: Evidence) -> Section | None:
@@ -40,6 +41,9 @@ def curve_figure(evidence: Evidence, problem: str) -> Switch:
     """One problem's curves: a panel an arm, switched by measure and axis."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
+    measured = curves["seconds"].notna().any()
+    if not measured:
+        curves = curves.assign(seconds=curves["train_seconds_mean"])
     identity = f"convergence-{problem}"
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
     n = int(curves["n"].max())
@@ -47,8 +51,8 @@ def curve_figure(evidence: Evidence, problem: str) -> Switch:
     bands = "" if few else " of the named optimizers, the others are dashed (their names appear under the pointer)"
     caption = (
         f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals"
-        f"{bands}. Seconds are wall time of "
-        "the updates alone, with other jobs beside them. Curves of diverged seeds end where they diverged."
+        f"{bands}. Seconds are {'updates times the cost of a step, measured alone' if measured else WALL}. Curves of diverged "
+        "seeds end where they diverged."
     )
     room = label_room(in_front(curves["optimizer"]))
     panels = {}

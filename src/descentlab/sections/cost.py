@@ -43,8 +43,10 @@ def cost(evidence: Evidence) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(table):
         ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
-        if present(ratios.loc[ratios["optimizer"] != REFERENCE, "optimizer"], evidence.optimizers):
-            blocks = [time_figure(evidence, ratios, what) for what in ("step", "update")]
+        whole = [name for name, about in evidence.plan["optimizers"].items() if about["full_batch"]]
+        batched = ratios[~ratios["optimizer"].isin(whole)]
+        if present(batched.loc[batched["optimizer"] != REFERENCE, "optimizer"], evidence.optimizers):
+            blocks = [time_figure(evidence, batched, what) for what in ("step", "update")]
         pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
         blocks += [*pays, cost_table(evidence, table, ratios)]
         if len(evidence.comparison.break_even):
