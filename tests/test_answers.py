@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from descentlab.answers import counted, interval, joined, number
+from descentlab.answers import answer_claim, counted, interval, joined, number
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,28 @@ def test_one_is_singular() -> None:
 
 def test_lists_end_with_and() -> None:
     assert [joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
+    return {
+        "where": where,
+        "verdict": verdict,
+        "estimate": 2.0,
+        "low": 1.5,
+        "high": None,
+        "n": 10,
+        "bound": bound,
+        "note": "so",
+    }
+
+
+def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
+    words = ("Speed", "is faster", "is slower", "Ratio")
+    entry = {"id": "c", "reason": "", "pieces": [piece("a", "supported", "at least"), piece("b", "inconclusive")]}
+    answer = answer_claim([{"id": "other"}, entry], "speed", "c", words)
+    assert answer["head"] == (
+        "Speed: on 1 of 2 problems Adam is faster, on 0 it is slower; on 1 neither can be told. Ratio:"
+    )
+    assert answer["details"][0] == {"problem": "a", "verdict": "supported", "text": "≥ 2 [1.5, unknown], n = 10; so"}
+    none = answer_claim([{"id": "c", "reason": "the experiment lacks Adam", "pieces": []}], "speed", "c", words)
+    assert none == {"id": "speed", "head": "Speed is not tested: the experiment lacks Adam.", "details": []}

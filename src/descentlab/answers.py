@@ -18,6 +18,13 @@ ARM_TITLES = {
 }
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
+BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": "censored on both sides: "}
+BY_CLAIM = {
+    "speed": ("fewer-steps", ("Speed", "needs fewer updates than plain SGD to the medium target", "needs more",
+              "Plain SGD's updates over Adam's, above 1 Adam is faster")),
+    "sensitivity": ("adam-rate", ("Learning rate", "has a wider range of good rates than plain SGD", "has a narrower one",
+                    "Difference of the ranges in decades, positive is wider for Adam")),
+}  # fmt: skip
 PHRASES = {
     "better": "ends better",
     "worse": "ends worse",
@@ -51,6 +58,11 @@ def interval(mean: float, low: float, high: float, n: int, signed: bool = False)
     return f"{number(mean, signed)} {ends}, n = {n}"
 
 
+def value_of(stored: float | str | None) -> float:
+    """A number as claims.json holds it."""
+    return float("nan") if stored is None else float(stored)
+
+
 def joined(parts: list[str]) -> str:
     """``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -66,8 +78,7 @@ def write_answers(
     plan: dict[str, Any],
     summary: pd.DataFrame,
     contrasts: pd.DataFrame,
-    speed: pd.DataFrame,
-    widths: pd.DataFrame,
+    claims: list[dict[str, Any]],
     alarms: pd.DataFrame,
 ) -> list[dict[str, Any]]:
     """The first page's statements, in its order.
@@ -79,8 +90,9 @@ def write_answers(
     answers = []
     for arm in reversed(plan["config"]["arms"]):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
-    answers.append(answer_speed(plan, speed))
-    answers.append(answer_sensitivity(plan, widths))
+    arm = "tuned" if "tuned" in plan["config"]["arms"] else "default"
+    for identity, (claim, (subject, *words)) in BY_CLAIM.items():
+        answers.append(answer_claim(claims, identity, claim, (f"{subject}, {arm} arm", *words)))
     answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
     answers.append(answer_alarms(alarms))
     return answers
@@ -109,59 +121,30 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
     return _statement(identity, f"{head}: of {counted(len(rows), 'problem')}, Adam {joined(parts)}.", details)
 
 
-def answer_speed(plan: dict[str, Any], speed: pd.DataFrame) -> dict[str, Any]:
-    """Updates that Adam needs to the medium target, as a ratio to plain SGD's."""
-    arm = "tuned" if "tuned" in plan["config"]["arms"] else "default"
-    rows = speed[(speed["arm"] == arm) & (speed["optimizer"] == "adam") & (speed["target"] == "medium")]
-    rows = rows[rows["ratio_to_sgd"].notna()]
-    if rows.empty:
-        return _statement("speed", "Speed of Adam against plain SGD is not tested: they are not both in the experiment, or "
-                          "there is no reference to set a target.")  # fmt: skip
+def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
+
+    Args:
+        claims: the ledger.
+        claim: its id.
+        words: what is compared, what a supported and what a contradicted piece says of Adam, what the numbers are.
+    """
+    subject, supported, contradicted, numbers = words
+    entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == claim)
+    if not entry["pieces"]:
+        return _statement(identity, f"{subject} is not tested: {entry['reason']}.")
     details = []
-    for row in rows.to_dict("records"):
-        bound = f"{row['ratio_bound']} ".replace("unknown", "censored on both sides:").lstrip()
-        value = interval(row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"])
-        text = f"{bound}{value}; Adam reached the target in {row['n_reached']} of {row['n']} runs"
-        details.append({"problem": row["problem"], "verdict": "", "text": text})
-    # A bound speaks only for its own side.
-    fewer = int(((rows["ratio_high"] < 1) & rows["ratio_bound"].isin(["", "at most"])).sum())
-    more = int(((rows["ratio_low"] > 1) & rows["ratio_bound"].isin(["", "at least"])).sum())
+    for piece in entry["pieces"]:
+        mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
+        text = f"{BOUNDS[piece['bound']]}{interval(mean, low, high, piece['n'])}"
+        details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
+    verdicts = [piece["verdict"] for piece in entry["pieces"]]
+    yes, no = verdicts.count("supported"), verdicts.count("contradicted")
     head = (
-        f"Speed, {arm} arm: to the medium target, Adam needs fewer updates than plain SGD on {fewer} of "
-        f"{counted(len(rows), 'problem')} and more on {more}; on {len(rows) - fewer - more} it can't be told. "
-        "Ratio of updates, below 1 is faster:"
+        f"{subject}: on {yes} of {counted(len(verdicts), 'problem')} Adam {supported}, on {no} it {contradicted}; on "
+        f"{len(verdicts) - yes - no} neither can be told. {numbers}:"
     )
-    return _statement("speed", head, details)
-
-
-def answer_sensitivity(plan: dict[str, Any], widths: pd.DataFrame) -> dict[str, Any]:
-    """How wide the range of good learning rates is, Adam's beside momentum's and plain SGD's."""
-    details, wider, compared = [], 0, 0
-    for problem in plan["problems"]:
-        mine = widths[widths["problem"] == problem].set_index("optimizer")
-        named = [name for name in ("adam", "momentum", "sgd") if name in mine.index]
-        if "adam" not in named or len(named) < 2:
-            continue
-        texts = []
-        for name in named:
-            row = mine.loc[name]
-            at_least = "at least " if row["censored"] else ""
-            texts.append(
-                f"{optimizer_title(name)} {at_least}{interval(row['width'], row['low'], row['high'], int(row['n']))}"
-            )
-        if "sgd" in named:
-            compared += 1
-            wider += bool(mine.loc["adam", "low"] > mine.loc["sgd", "high"] and not mine.loc["sgd", "censored"])
-        details.append({"problem": problem, "verdict": "", "text": "; ".join(texts)})
-    if not details:
-        return _statement(
-            "sensitivity", "Sensitivity to the learning rate is not tested: no tuned arm with Adam and SGD."
-        )
-    head = (
-        f"Learning rate: Adam's range of good rates is wider than plain SGD's on {wider} of {counted(compared, 'problem')}, with "
-        "intervals apart. Decades within the margin of each seed's best validation metric, mean [95 %]:"
-    )
-    return _statement("sensitivity", head, details)
+    return _statement(identity, head, details)
 
 
 def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:

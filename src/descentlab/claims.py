@@ -177,9 +177,16 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: str) -> dict[str, Any
             name: getattr(claim, name) for name in ("id", "slide", "spanish", "english", "contrast", "positive", "unit")
         },
         "verdict": judged,
+        "sides": sides_of(entries),
         "reason": claim.not_tested or (reason if judged == "not tested" else ""),
         "pieces": entries,
     }
+
+
+def sides_of(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Where each verdict stands, in the order of CLAIM_VERDICTS."""
+    found = {word: [str(entry["where"]) for entry in entries if entry["verdict"] == word] for word in CLAIM_VERDICTS}
+    return {word: places for word, places in found.items() if places}
 
 
 def _plain(value: Any) -> float | str | None:

@@ -105,9 +105,9 @@ def compare_runs(
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
-    answers = write_answers(plan, summary, contrasts, speed, widths, tables["alarms"])
-    evidence = ClaimEvidence(plan, runs, final_history, scores, reached, measured)
-    return Comparison(**tables, answers=answers, claims=make_ledger(evidence))
+    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))
+    answers = write_answers(plan, summary, contrasts, claims, tables["alarms"])
+    return Comparison(**tables, answers=answers, claims=claims)
 
 
 def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:

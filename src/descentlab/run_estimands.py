@@ -106,7 +106,10 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
                for side in sides]  # fmt: skip
         note = f"mean widths {widths[0].mean():.2g} and {widths[1].mean():.2g} decades" if seeds else ""
         note += "; some end lies outside the rates that were tried" if np.any(cut) else ""
-        pieces.append(bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), note, []))
+        behind = mine[mine["seed"].isin(seeds) & mine["optimizer"].isin(list(tables))]["run_id"]
+        pieces.append(
+            bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), note, list(behind))
+        )
     return pieces, "no learning rate was tuned, or the experiment lacks the optimizers"
 
 

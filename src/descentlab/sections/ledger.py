@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.answers import BOUNDS, value_of
 from descentlab.sections.blocks import Evidence, Paragraph, Section, Table, number
 
 HEADERS = ["on", "verdict", "difference [interval]", "unit", "n", "margin", "p (Holm)", "n to settle", "note"]
-BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": "censored on both sides: "}
 
 
 def claims(evidence: Evidence) -> Section:
@@ -54,8 +54,3 @@ def claim_table(entry: dict[str, Any]) -> Table:
     return Table(
         f"claim-{entry['id']}", title, HEADERS, rows, caption, data, numeric=frozenset({4, 5, 6, 7}), folded=True
     )
-
-
-def value_of(stored: float | str | None) -> float:
-    """A number as claims.json holds it."""
-    return math.nan if stored is None else float(stored)
