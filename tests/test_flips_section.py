@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from comparison_fixture import generated_plan, generated_runs, generated_selections
+from descentlab.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
 from descentlab.comparison_tables import Comparison
-from descentlab.flips import BEST_OF_K_COLUMNS, FLIP_COLUMNS, MISTAKES, QUESTIONS, measure_best_of_k
+from descentlab.flips import FLIP_COLUMNS, MISTAKES, QUESTIONS
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure, Paragraph

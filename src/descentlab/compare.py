@@ -13,12 +13,13 @@ import pandas as pd
 from scipy import stats as distributions
 
 from descentlab.answers import write_answers
+from descentlab.best_of_k import measure_best_of_k
 from descentlab.break_even import measure_break_even, step_microseconds_by_row
 from descentlab.claim_evidence import ClaimEvidence
 from descentlab.comparison_tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.contrasts import ROW, contrast
 from descentlab.coverage import simulate_coverage
-from descentlab.flips import measure_best_of_k, measure_flips
+from descentlab.flips import measure_flips
 from descentlab.ledger import make_ledger
 from descentlab.measurements import read_measured
 from descentlab.paired import estimate_crossed

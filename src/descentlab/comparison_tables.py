@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.best_of_k import BEST_OF_K_COLUMNS
 from descentlab.break_even import BREAK_EVEN_COLUMNS
 from descentlab.coverage import COVERAGE_COLUMNS
-from descentlab.flips import BEST_OF_K_COLUMNS, FLIP_COLUMNS
+from descentlab.flips import FLIP_COLUMNS
 from descentlab.ranks import RANK_COLUMNS
 from descentlab.records import Column, empty_table, read_table, write_table, write_text
 

@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parent
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
     "plan": (
-        "plan.py", "extended.py", "power.py", "paired.py", "config.py", "config_entries.py", "optimizers.py", "problems",
-        "engine.py", "device.py",
+        "plan.py", "extended.py", "power.py", "paired.py", "config.py", "config_entries.py", "config_sections.py",
+        "optimizers.py", "problems", "engine.py", "device.py",
     ),
     "train": (
         "train.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
@@ -34,7 +34,7 @@ STAGES = {
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
-        "measured_estimands.py", "robustness.py", "flips.py", "break_even.py", "ranks.py",
+        "measured_estimands.py", "robustness.py", "flips.py", "best_of_k.py", "break_even.py", "ranks.py",
     ),
     "report": (
         "report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
