@@ -13,6 +13,7 @@ PROBLEMS = {"up": True, "down": False}  # higher is better, lower is better
 OPTIMIZERS = ("gd", "sgd", "momentum", "adam", "rmsprop")
 SEEDS = 6
 NO_EXAMPLES = empty_table(EXAMPLES)
+BLANK = {"float64": 0.0, "str": ""}
 UPDATES = (0, 1, 2, 4, 8, 16)
 # True advantage over momentum in test goodness.
 ADVANTAGE = {"gd": -0.2, "sgd": 0.0, "momentum": 0.0, "adam": 0.1, "rmsprop": -0.1}
@@ -70,7 +71,7 @@ def generated_runs(seed: int, noise: float = 0.002) -> pd.DataFrame:
                 updates = 4 if optimizer == "gd" else 16
                 rows.append(
                     {
-                        **{name: 0.0 if column.dtype == "float64" else 0 for name, column in RUNS.items()},
+                        **{name: BLANK.get(column.dtype, 0) for name, column in RUNS.items()},
                         "run_id": f"{problem}.{optimizer}.{arm}.{phase}.lr={rate:g}.seed={run_seed}",
                         "problem": problem, "optimizer": optimizer, "arm": arm, "phase": phase,
                         "learning_rate": rate, "schedule": "linear", "batch_size": 32 if optimizer == "gd" else 8,

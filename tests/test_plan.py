@@ -37,7 +37,8 @@ def selection(rate: float | None, neighbours: list[float]) -> dict[str, Any]:
 
 def test_the_default_experiment_has_its_size() -> None:
     default = load_config(CONFIGS / "default.yaml")
-    assert [o.name for o in default.optimizers] == list(OPTIMIZERS)
+    # And those that two of the claims ask for.
+    assert [o.name for o in default.optimizers] == [*OPTIMIZERS, "rmsprop_momentum", "slides_adagrad"]
     assert default.seeds.final == 10
     rows = sum(len(default.entries(problem)) for problem in default.problems)
     assert rows * (runs_per_optimizer(default) - 10) >= 2500  # an edge costs at most one neighbour

@@ -118,7 +118,8 @@ def swept(scores: dict[str, list[list[float]]], phase: str = "sweep") -> pd.Data
     return pd.DataFrame(
         [
             {"problem": "up", "optimizer": name, "arm": "tuned", "phase": phase, "seed": seed, "learning_rate": rate,
-             "val_metric": value, "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))]}
+             "run_id": f"{name}.{seed}.{rate}", "val_metric": value,
+             "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))]}
             for name, seeds in scores.items() for seed, values in enumerate(seeds)
             for rate, value in zip((0.01, 0.1, 1.0), values, strict=True)
         ]

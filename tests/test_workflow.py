@@ -17,7 +17,7 @@ import pytest
 import yaml
 from pandas.testing import assert_frame_equal
 
-from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
+from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, read_table
 from workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb
 
 CLOCKS = ["started_at", "train_seconds", "evaluation_seconds", "compile_seconds"]
@@ -52,15 +52,16 @@ def test_everything_promised_comes_out(finished_workflow: Path) -> None:
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
     selections = json.loads((results / "selections.json").read_text())
-    # 2 problems × 3 optimizers × (3 rates × 2 tuning seeds + 2 arms × 2 final seeds + 2 seeds at each neighbour).
-    neighbours = sum(len(selection["neighbours"]) for selection in selections)
-    assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbours
+    # 2 problems × 3 optimizers × (3 rates × 2 tuning seeds + 2 arms × 2 final seeds + 2 seeds at each neighbour), and 5 seeds
+    # at each rate of the sweep.
+    neighbours, swept = (sum(len(selection[key]) for selection in selections) for key in ("neighbours", "sweep"))
+    assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbours + 5 * swept
     assert runs["run_id"].is_unique
     finished = runs["status"] == "finished"
     assert set(runs[~finished]["status"]) <= {"diverged"}
     assert finished.mean() > 0.8
     assert set(history["run_id"]) == set(runs["run_id"])
-    finals = runs[(runs["phase"] != "tuning") & finished]
+    finals = runs[~runs["phase"].isin(SEALED_PHASES) & finished]
     assert set(examples["run_id"]) == set(finals["run_id"])
     for problem, about in plan["problems"].items():
         assert (history["run_id"].str.startswith(f"{problem}.")).any()
@@ -84,9 +85,9 @@ def test_the_tables_agree_with_each_other(finished_workflow: Path) -> None:
     examples = read_table(results / "examples.parquet", EXAMPLES)
     mean_score = examples.groupby("run_id")["score"].mean()
     pd.testing.assert_series_equal(mean_score, runs.loc[mean_score.index, "test_metric"], check_names=False, rtol=1e-6)
-    tuning = runs[runs["phase"] == "tuning"]
-    assert tuning[["test_loss", "test_metric", "best_test_loss", "best_test_metric"]].isna().all(axis=None)
-    assert runs[(runs["phase"] != "tuning") & (runs["status"] == "finished")]["test_metric"].notna().all()
+    sealed = runs["phase"].isin(SEALED_PHASES)
+    assert runs.loc[sealed, ["test_loss", "test_metric", "best_test_loss", "best_test_metric"]].isna().all(axis=None)
+    assert runs.loc[~sealed & (runs["status"] == "finished"), "test_metric"].notna().all()
 
 
 def test_same_seed_means_same_start_and_split_for_every_optimizer(finished_workflow: Path) -> None:
@@ -99,7 +100,10 @@ def test_same_seed_means_same_start_and_split_for_every_optimizer(finished_workf
 def test_progress_can_be_followed(finished_workflow: Path) -> None:
     log = (finished_workflow / "results/test/logs/train/mlp.0.log").read_text()
     done, of, trained = map(int, re.findall(r"(\d+) of (\d+) runs \((\d+) trained\), ETA 0 s", log)[-1])
-    assert done == of == trained
+    # The same training in another phase, as a rate of the sweep that tuning tried, is not trained again.
+    runs = read_table(finished_workflow / "results/test/train/mlp/0.runs.parquet", RUNS)
+    assert done == of == len(runs)
+    assert trained == runs["digest"].nunique() < done
     assert re.search(r"\d+ of \d+ steps", (finished_workflow / "snakemake.out").read_text())
 
 
@@ -150,8 +154,9 @@ def test_a_killed_job_goes_on_after_its_last_finished_run(finished_workflow: Pat
     survived = len(cached(tmp_path))
     resumed = run_verb(tmp_path, *arguments)
     assert resumed.returncode == 0, resumed.stdout
-    done, trained = map(int, re.findall(r"(\d+) of \d+ runs \((\d+) trained\)", resumed.stdout)[-1])
-    assert trained == done - survived < done
+    trained = int(re.findall(r"\d+ of \d+ runs \((\d+) trained\)", resumed.stdout)[-1])
+    runs = read_table(tmp_path / "results/test/train/mlp/0.runs.parquet", RUNS)
+    assert trained == runs["digest"].nunique() - survived
     for name, columns in (("history", HISTORY), ("runs", RUNS), ("examples", EXAMPLES)):
         path = Path("results/test/train/mlp") / f"0.{name}.parquet"
         undisturbed = read_table(finished_workflow / path, columns)
