@@ -44,7 +44,7 @@ def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
     runs.loc[gone, "status"] = "diverged"
     runs.loc[gone, "updates"] = 4  # of 16: after the tenth, before the whole
     found = pieces_of("default_anytime", evidence_of(runs))
-    early, late = found["up, 10% of the budget"], found["up, 30% of the budget"]
+    early, late = found["up at 10% of the budget"], found["up at 30% of the budget"]
     assert early.wins is None and early.estimate.n == SEEDS
     assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
     assert late.note == "adam diverged on 4 of 6 seeds; judged by wins, 2 of 6"

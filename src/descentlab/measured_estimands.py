@@ -71,7 +71,7 @@ def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Found:
     mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
     d = mine["relative_distance"].to_numpy() - MATCHED_APART
     note = f"mean distance {mine['relative_distance'].mean():.2g} of the norm, barrier {mine['barrier'].mean():.2g}"
-    return [Piece("mlp (digits), units matched", estimate_difference(d), float(claim.margin), note=note)], ""
+    return [Piece("mlp (units matched)", estimate_difference(d), float(claim.margin), note=note)], ""
 
 
 def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -83,7 +83,7 @@ def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Found:
     largest = int(table["batch_size"].max())
     logs = np.log(peaks[largest] / peaks[64]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
     note = f"{peaks[largest].mean() / 2**20:.3g} MiB at {largest}, {peaks[64].mean() / 2**20:.3g} MiB at 64"
-    return [Piece(f"slides_cnn, batch {largest}", estimate_difference(logs), float(claim.margin), note=note)], ""
+    return [Piece(f"slides_cnn (batch {largest:,})", estimate_difference(logs), float(claim.margin), note=note)], ""
 
 
 def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -101,7 +101,7 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         ):
             if {name, "sgd"} <= set(far):
                 d = (far["sgd"] - far[name]).to_numpy()
-                pieces.append(Piece(f"loss times {WORST_SCALE:g}, AdaGrad {words}", estimate_difference(d), margin,
+                pieces.append(Piece(f"loss times {WORST_SCALE:g} (AdaGrad {words})", estimate_difference(d), margin,
                                     unit="how far the path moves, share of both displacements"))  # fmt: skip
     valley = evidence.measured.get("landscapes", pd.DataFrame())
     # AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
@@ -112,7 +112,7 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         if {"adagrad", "sgd"} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
             d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()
-            where = f"ill-conditioned quadratic, {words}"
+            where = f"ill-conditioned quadratic {words}"
             pieces.append(Piece(where, estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:

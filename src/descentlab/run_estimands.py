@@ -156,7 +156,7 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
         for share in SHARES:
             sides = [runs_after(table, of_problem[of_problem["optimizer"] == name], share)
                      for name, table in finals.items()]  # fmt: skip
-            where = f"{problem}, {share:.0%} of the budget"
+            where = f"{problem} at {share:.0%} of the budget"
             # Without scores by example: they are those of the end.
             pair = PairedRuns(sides[0], sides[1], {}, where, evidence.margin(claim, problem))
             pieces.append(paired_piece(where, pair, about["metric"], [*sides[0]["run_id"], *sides[1]["run_id"]]))
