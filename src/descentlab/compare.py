@@ -26,7 +26,7 @@ from descentlab.paired import estimate_crossed
 from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
-from descentlab.speed import measure_profiles, measure_reached, measure_speed
+from descentlab.speed import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.step_cost import STEP_COST_COLUMNS
 
 LEAST_SEEDS = 5
@@ -84,7 +84,12 @@ def compare_runs(
     contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
     widths = measure_widths(plan, runs)
-    reached = measure_reached(plan, finals, final_history)
+    fastest = choose_for_speed(plan, runs, finals, history)
+    timed = pd.concat([finals, fastest])
+    timed_history = history[history["run_id"].isin(timed["run_id"])].merge(
+        timed[["run_id", "problem"]].drop_duplicates("run_id"), on="run_id"
+    )
+    reached = measure_reached(plan, timed, timed_history)
     step_cost = measured.get("step_cost", empty_table(STEP_COST_COLUMNS))
     costs = step_microseconds_by_row(plan, step_cost)
     speed = measure_speed(reached, costs)

@@ -38,7 +38,7 @@ STAGES = {
     ),
     "report": (
         "report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
-        "survival.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py",
+        "survival.py", "speed.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py",
     ),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from descentlab.survival import performance_profile, restricted_ratio, share_int
 
 # Shares of the way from the initial validation loss to the reference's least one.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
+SPEED_ARM = "tuned for speed"
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
@@ -32,6 +33,46 @@ def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) ->
     start = curves[curves["updates"] == 0]["val_loss"].median()
     least = curves.groupby("run_id")["val_loss"].min().median()
     return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
+
+
+def choose_for_speed(
+    plan: dict[str, Any], runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame
+) -> pd.DataFrame:
+    """The final seeds' runs at the rate that reaches the medium target soonest, their arm called SPEED_ARM.
+
+    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer has, of that rate and its neighbours
+    on the grid, the one whose tuning runs take the fewest updates on average, a miss or a divergence counted as the budget;
+    the chosen rate where they tie. The test split has no part in it.
+
+    Args:
+        runs: all runs. finals: the final ones.
+        history: evaluations of all runs.
+    """
+    searched = runs[(runs["arm"] == "tuned") & runs["learning_rate"].notna()]
+    tuning = searched[searched["phase"] == "tuning"]
+    curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
+              for key, group in history[history["run_id"].isin(tuning["run_id"])].groupby("run_id", sort=False)}  # fmt: skip
+    kept = []
+    for problem, of_problem in finals.groupby("problem", sort=False):
+        target = find_targets(of_problem, history, plan["config"]["report"]["reference"]).get("medium")
+        if target is None:
+            continue
+        for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
+            of_seeds = group[group["phase"].isin(["final", "neighbour"])]
+            chosen = set(of_seeds.loc[of_seeds["phase"] == "final", "learning_rate"])
+            means = {}
+            for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):
+                if rate in set(of_seeds["learning_rate"]):
+                    times = [
+                        min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
+                        if run["status"] == "finished" else run["updates_planned"]
+                        for run in trials.to_dict("records")
+                    ]  # fmt: skip
+                    means[rate] = (float(np.mean(times)), rate not in chosen)
+            if means:
+                fastest = min(means, key=lambda rate: means[rate])
+                kept.append(of_seeds[of_seeds["learning_rate"] == fastest])
+    return pd.concat(kept).assign(arm=SPEED_ARM) if kept else finals.iloc[:0]
 
 
 def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import pandas as pd
 from descentlab.answers import interval, joined, number, optimizer_title
 from descentlab.comparison_tables import Comparison
 
-ARM_WORDS = {"default": "default rates", "tuned": "tuned rates", "extended": "everything tuned"}
+ARM_WORDS = {"default": "default rates", "tuned": "tuned rates", "extended": "everything tuned",
+             "tuned for speed": "rates tuned for speed"}  # fmt: skip
 
 __all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Switch", "Table", "interval", "joined",
            "number", "optimizer_title"]  # fmt: skip
