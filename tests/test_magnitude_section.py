@@ -20,7 +20,8 @@ from descentlab.mechanisms.loss_scale import LOSS_SCALE_COLUMNS
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure
-from descentlab.sections.magnitude import erring, magnitude, over_seeds
+from descentlab.sections.magnitude import erring, magnitude
+from descentlab.stats import average_by
 from report_evidence import found, titles
 
 HALF = float(stats.t.ppf(0.975, 1)) * 0.01  # of a t interval over two seeds that lie 0.02 apart
@@ -86,7 +87,8 @@ def test_each_table_has_a_figure_and_only_those_that_are_there() -> None:
 
 def test_intervals_are_those_of_student() -> None:
     """Two seeds 0.02 apart: their deviation is 0.02 / √2, the mean's 0.01, and t is 12.7."""
-    (row,) = over_seeds(scale_table(sgd=(0.5, 0.5)), ["optimizer", "scale"], "relative_distance").to_dict("records")[:1]
+    table = average_by(scale_table(sgd=(0.5, 0.5)), ["optimizer", "scale"], ["relative_distance"])
+    (row,) = table.to_dict("records")[:1]
     assert (row["optimizer"], row["scale"], row["n"]) == ("sgd", 1e-3, 2)
     ends = [row[f"relative_distance_{end}"] for end in ("mean", "low", "high")]
     assert ends == pytest.approx([0.5, 0.5 - HALF, 0.5 + HALF])

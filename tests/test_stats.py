@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from descentlab.stats import (
+    average_by,
     holm,
     holm_levels,
     ratio_interval,
@@ -134,3 +136,17 @@ def test_width_is_interpolated_between_grid_points() -> None:
     width, censored = width_in_decades(rates, np.array([0.5, 0.9, 0.9, np.nan, np.nan]), 0.1)
     assert (width, censored) == (pytest.approx(1.25), False)
     assert math.isnan(width_in_decades(rates, np.full(5, np.nan), 0.1)[0])
+
+
+def test_averages_by_group_are_the_intervals_of_the_groups() -> None:
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame({"group": list("bbbaabc"), "x": generator.normal(size=7), "y": generator.normal(size=7)})
+    table.loc[1, "y"] = np.nan
+    found = average_by(table, ["group"], ["x", "y"])
+    assert found["group"].tolist() == ["b", "a", "c"]
+    assert found["n"].tolist() == [4, 2, 1]
+    for row in found.to_dict("records"):
+        for column in ("x", "y"):
+            expected = t_interval(table.loc[table["group"] == row["group"], column].to_numpy())
+            ends = [row[f"{column}_{end}"] for end in ("mean", "low", "high")]
+            np.testing.assert_allclose(ends, [expected.mean, expected.low, expected.high])

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from descentlab.answers import write_answers
 from descentlab.best_of_k import measure_best_of_k
@@ -27,6 +26,7 @@ from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
 from descentlab.speed import choose_for_speed, measure_profiles, measure_reached, measure_speed
+from descentlab.stats import average_by
 from descentlab.step_cost import STEP_COST_COLUMNS
 
 LEAST_SEEDS = 5
@@ -131,19 +131,6 @@ def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
     return {str(run): group.to_numpy() for run, group in ordered.groupby("run_id", sort=False)["score"]}
 
 
-def _averages(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
-    """Mean, 95 % t interval and n of columns by group, in order of appearance (vectorised t_interval)."""
-    grouped = table.groupby(by, sort=False, dropna=False)[columns]
-    mean, deviation, n = grouped.mean(), grouped.std(ddof=1), grouped.count()
-    half = deviation / np.sqrt(n) * distributions.t.ppf(0.975, (n - 1).where(n > 1))
-    parts = {}
-    for column in columns:
-        parts[f"{column}_mean"] = mean[column]
-        parts[f"{column}_low"] = mean[column] - half[column]
-        parts[f"{column}_high"] = mean[column] + half[column]
-    return pd.DataFrame(parts).assign(n=n.max(axis=1)).reset_index()
-
-
 def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
 
@@ -161,7 +148,7 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
         state_bytes_per_parameter=("state_bytes_per_parameter", "max"),
     )
     table = table.join(counts)
-    measured = _averages(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
+    measured = average_by(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
     for key, run_ids in finished.groupby(ROW, sort=False)["run_id"]:
         if len(run_ids) > 1 and all(run in scores for run in run_ids):
             low, high = estimate_crossed(np.stack([scores[run] for run in run_ids])).interval()
@@ -198,7 +185,7 @@ def average_curves(
     measures = ["train_loss", "val_loss", "val_metric"]
     finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in measures})
     by = [*ROW, "updates"]
-    averaged = _averages(finite, by, measures).set_index(by)
+    averaged = average_by(finite, by, measures).set_index(by)
     axes = finite.groupby(by, sort=False)[["epoch", "examples", "train_seconds"]].mean()
     table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
     cost = [step_microseconds.get(key, np.nan) for key in zip(table["problem"], table["optimizer"], strict=True)]
@@ -219,7 +206,7 @@ def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) 
         n_diverged=("status", lambda s: int((s == "diverged").sum())),
     )
     values = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
-    table = _averages(values, by, ["val_metric"]).drop(columns="n").set_index(by).join(counts).reset_index()
+    table = average_by(values, by, ["val_metric"]).drop(columns="n").set_index(by).join(counts).reset_index()
     chosen = {(s["problem"], s["optimizer"]): s for s in selections}
     made = [chosen.get(key) for key in zip(table["problem"], table["optimizer"], strict=True)]
     table["chosen"] = [
@@ -235,7 +222,7 @@ def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
     if known.empty:
         return empty_table(TABLES["gaps"])
     gap = known["train_loss"] + known["penalty"] - known["optimum"]
-    return fill_table(_averages(known.assign(gap=gap), ROW, ["gap"]), "gaps")
+    return fill_table(average_by(known.assign(gap=gap), ROW, ["gap"]), "gaps")
 
 
 def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from descentlab.comparison_tables import fill_table
-from descentlab.stats import t_interval, updates_to_target
-from descentlab.survival import performance_profile, restricted_ratio, share_interval
+from descentlab.stats import updates_to_target
+from descentlab.survival import performance_profile, restricted_mean, restricted_ratio, share_interval
 
 # Shares of the way from the initial validation loss to the reference's least one.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
@@ -122,7 +122,8 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
             ratio = restricted_ratio(
                 a["updates"].to_numpy(), a["reached"].to_numpy(), b["updates"].to_numpy(), b["reached"].to_numpy()
             )
-            mean = t_interval(group["updates"].to_numpy())
+            budget = float(group["budget_updates"].max())
+            mean = restricted_mean(group["updates"].to_numpy(), group["reached"].to_numpy(), budget)
             share = share_interval(int(group["reached"].sum()), len(group))
             seconds = step_microseconds.get((str(problem), str(optimizer)), np.nan) * 1e-6
             rows.append(
@@ -131,7 +132,7 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
                  "share_reached": share.share, "share_low": share.low, "share_high": share.high,
                  "updates_median": float(group["updates"].where(group["reached"], np.inf).median()),
                  "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
-                 "budget_updates": group["budget_updates"].max(),
+                 "budget_updates": budget,
                  "examples_restricted_mean": float((group["updates"] * group["batch_size"]).mean()),
                  "seconds_restricted_mean": mean.mean * seconds, "ratio_to_sgd": ratio.ratio.mean,
                  "ratio_low": ratio.ratio.low, "ratio_high": ratio.ratio.high,

@@ -11,7 +11,7 @@ import pandas as pd
 from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
 from descentlab.sections.blocks import Evidence, Figure, Section, interval, joined, number, optimizer_title
 from descentlab.sections.drawing import draw_rows, label_ends, label_rows
-from descentlab.stats import t_interval
+from descentlab.stats import average_by, t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,19 +41,6 @@ def magnitude(evidence: Evidence) -> Section | None:
     return Section("magnitude", "What normalising the gradients does", [*figures]) if figures else None
 
 
-def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """Mean and 95 % t interval of ``value`` over the seeds of each group, in the order of the table.
-
-    Returns:
-        Columns ``by``, ``<value>_mean``, ``<value>_low``, ``<value>_high``, ``n``.
-    """
-    rows = []
-    for key, group in table.groupby(by, sort=False):
-        found = t_interval(group[value].to_numpy())
-        rows.append([*key, found.mean, found.low, found.high, found.n])
-    return pd.DataFrame(rows, columns=[*by, f"{value}_mean", f"{value}_low", f"{value}_high", "n"])
-
-
 def names(table: pd.DataFrame) -> list[str]:
     """The optimizers of a table, in its order."""
     return list(dict.fromkeys(table["optimizer"]))
@@ -65,13 +52,13 @@ def titles(optimizers: Iterable[str]) -> str:
 
 
 def told(row: pd.Series, value: str) -> str:
-    """A row of :func:`over_seeds` in words."""
+    """A row of :func:`average_by` in words."""
     return interval(row[f"{value}_mean"], row[f"{value}_low"], row[f"{value}_high"], int(row["n"]))
 
 
 def loss_scale_figure(table: pd.DataFrame) -> Figure:
     """How far a factor on the loss moves the path of training: a panel a factor, a row an optimizer."""
-    means = over_seeds(table, ["scale", "optimizer"], "relative_distance")
+    means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
     scales, order = sorted(set(table["scale"])), names(table)
     figure, axes = new_figure(len(scales), 3.0, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True)
     for panel, scale in zip(axes, scales, strict=True):
@@ -116,7 +103,7 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
 
 def imbalance_figure(table: pd.DataFrame) -> Figure:
     """Loss of rare and of frequent classes over updates, a panel a group of classes."""
-    curves = over_seeds(table, ["group", "optimizer", "updates"], "loss")
+    curves = average_by(table, ["group", "optimizer", "updates"], ["loss"])
     groups = [group for group in DRAWN_GROUPS if (curves["group"] == group).any()]
     room = label_room(names(table))
     figure, axes = new_figure(len(groups), 2.2, 2.5, right=room, gap=room + 0.25, share_y=True)
@@ -153,7 +140,7 @@ def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
     """Mean losses with their bands against updates, both logarithmic, on one loss axis for all panels.
 
     Args:
-        panels: for each of ``axes`` the rows of :func:`over_seeds` that it shows, updates ascending.
+        panels: for each of ``axes`` the rows of :func:`average_by` that it shows, updates ascending.
     """
     means = pd.concat(panels)["loss_mean"]
     positive = means[means > 0]
@@ -186,7 +173,7 @@ def end_words(last: pd.DataFrame, group: str) -> str:
 def construction_figure(table: pd.DataFrame) -> Figure:
     """Test error beside the share of the rarer class: a panel a variant, a row an optimizer."""
     variants, order = list(dict.fromkeys(table["variant"])), names(table)
-    means = over_seeds(table, ["variant", "optimizer"], "test_error")
+    means = average_by(table, ["variant", "optimizer"], ["test_error"])
     share = float(table["negative_share"].mean())
     figure, axes = new_figure(
         len(variants), 2.3, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True, share_x=True

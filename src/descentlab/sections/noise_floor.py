@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from descentlab.plotting import figure_svg, label_room, new_figure
 from descentlab.sections.blocks import Evidence, Figure, interval, joined, optimizer_title
 from descentlab.sections.drawing import draw_curves
-from descentlab.stats import t_interval
+from descentlab.stats import average_by, t_interval
 
 LEAST = 1e-8  # single precision says nothing below
 
@@ -19,7 +17,7 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     table = evidence.measured.get("noise_floor")
     if table is None or table.empty:
         return None
-    curves = average_gaps(table)
+    curves = average_by(table, ["way", "optimizer", "updates"], ["gap"])
     names = list(dict.fromkeys(curves["optimizer"]))
     room = label_room(names)
     ways = list(dict.fromkeys(table["way"]))
@@ -39,15 +37,6 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
         f"grid. What lies below {LEAST:g} is drawn there: single precision tells no more."
     )
     return Figure("noise-floor", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "noise-floor"), caption, table)
-
-
-def average_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean gap with its 95 % t interval over seeds at each evaluation."""
-    grouped = table.groupby(["way", "optimizer", "updates"], sort=False)["gap"]
-    found = grouped.agg(["mean", "std", "count"]).reset_index()
-    half = found["std"] / np.sqrt(found["count"]) * stats.t.ppf(0.975, (found["count"] - 1).where(found["count"] > 1))
-    ends = {"gap_mean": found["mean"], "gap_low": found["mean"] - half, "gap_high": found["mean"] + half}
-    return found.drop(columns=["mean", "std", "count"]).assign(**ends)
 
 
 def end_words(table: pd.DataFrame, way: str) -> str:
