@@ -18,7 +18,7 @@ ARM_TITLES = {
 }
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
-BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": "censored on both sides: "}
+BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": "censored on both sides: "}
 BY_CLAIM = {
     "speed": ("fewer-steps", ("Speed", "needs fewer updates than plain SGD to the medium target", "needs more",
               "Plain SGD's updates over Adam's, above 1 Adam is faster")),
@@ -136,7 +136,7 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, words:
     details = []
     for piece in entry["pieces"]:
         mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
-        text = f"{BOUNDS[piece['bound']]}{interval(mean, low, high, piece['n'])}"
+        text = f"{BOUND_SIGNS[piece['bound']]}{interval(mean, low, high, piece['n'])}"
         details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")

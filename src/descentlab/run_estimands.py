@@ -13,12 +13,12 @@ from descentlab.claims import Claim, Piece
 from descentlab.contrasts import ADVANCED, PairedRuns
 from descentlab.paired import Estimate, count_wins, estimate_difference
 from descentlab.robustness import widths_by_seed
+from descentlab.survival import BOUNDS
 
 PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
 MOST_LINES = 15
 SHARES = (0.1, 0.3, 1.0)
-BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
 
 
 def bounded_piece(

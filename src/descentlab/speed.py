@@ -35,6 +35,12 @@ def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) ->
     return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
 
 
+def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Updates and validation loss of each run's evaluations, two arrays of shape (evaluations,), by run id."""
+    return {str(run): (group["updates"].to_numpy(), group["val_loss"].to_numpy())
+            for run, group in history.groupby("run_id", sort=False)}  # fmt: skip
+
+
 def choose_for_speed(
     plan: dict[str, Any], runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame
 ) -> pd.DataFrame:
@@ -50,8 +56,7 @@ def choose_for_speed(
     """
     searched = runs[(runs["arm"] == "tuned") & runs["learning_rate"].notna()]
     tuning = searched[searched["phase"] == "tuning"]
-    curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
-              for key, group in history[history["run_id"].isin(tuning["run_id"])].groupby("run_id", sort=False)}  # fmt: skip
+    curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
     kept = []
     for problem, of_problem in finals.groupby("problem", sort=False):
         target = find_targets(of_problem, history, plan["config"]["report"]["reference"]).get("medium")
@@ -83,8 +88,7 @@ def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.Data
         history: their evaluations, with the column ``problem``.
     """
     rows: list[dict[str, Any]] = []
-    curves = {key: (group["updates"].to_numpy(), group["val_loss"].to_numpy())
-              for key, group in history.groupby("run_id", sort=False)}  # fmt: skip
+    curves = loss_curves(history)
     for problem, of_problem in finals.groupby("problem", sort=False):
         present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
         of_history = history[history["problem"] == problem]

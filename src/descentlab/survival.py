@@ -12,6 +12,9 @@ from scipy import stats
 
 from descentlab.stats import Interval, ratio_interval, t_interval
 
+# What a value is of the true one, by whether that may be larger (the first side was cut short) and smaller (the second).
+BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
+
 
 @dataclass(frozen=True)
 class Share:
@@ -79,8 +82,7 @@ def restricted_ratio(
         first, second: times of pairs of runs, misses at the budget, shape (n,).
     """
     cut = (not np.all(first_reached), not np.all(second_reached))
-    bound = {(False, False): "", (False, True): "at most", (True, False): "at least", (True, True): "unknown"}[cut]
-    return Ratio(ratio_interval(first, second), bound)
+    return Ratio(ratio_interval(first, second), BOUNDS[cut])
 
 
 def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from descentlab.answers import BOUND_SIGNS
 from descentlab.plotting import figure_svg, label_room, new_figure, use_log_scale
 from descentlab.sections.blocks import (
     ARM_WORDS,
@@ -152,7 +153,7 @@ def speed_table(evidence: Evidence) -> Table:
     rows = evidence.comparison.speed
     shown = []
     for row in rows.to_dict("records"):
-        bound = {"": "", "at most": "≤ ", "at least": "≥ ", "unknown": "censored on both sides: "}[row["ratio_bound"]]
+        bound = BOUND_SIGNS[row["ratio_bound"]]
         ratio = "" if np.isnan(row["ratio_to_sgd"]) else bound + interval(
             row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from descentlab.answers import counted
+from descentlab.answers import BOUND_SIGNS, counted
 from descentlab.break_even import OPPOSITE, judge
 from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
 from descentlab.sections.blocks import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 TARGET = "medium"
 MOST_PANELS = 4
 BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
-BOUND_SIGNS = {"": "", "at most": "≤ ", "at least": "≥ ", "unknown": "censored on both sides: "}
 WHOLE, ALONE = "a whole step", "the update alone"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.answers import BOUNDS, value_of
+from descentlab.answers import BOUND_SIGNS, value_of
 from descentlab.sections.blocks import Evidence, Paragraph, Section, Table, number
 
 HEADERS = ["on", "verdict", "difference [interval]", "unit", "n", "margin", "p (Holm)", "n to settle", "note"]
@@ -42,7 +42,7 @@ def claim_table(entry: dict[str, Any]) -> Table:
         needed = value_of(piece["n_needed"])
         settle = "" if math.isnan(needed) else "no number" if math.isinf(needed) else f"{needed:,.0f}"
         rows.append(
-            [piece["where"], piece["verdict"], f"{BOUNDS[piece['bound']]}{number(value_of(piece['estimate']))} {ends}",
+            [piece["where"], piece["verdict"], f"{BOUND_SIGNS[piece['bound']]}{number(value_of(piece['estimate']))} {ends}",
              piece["unit"], str(piece["n"]), number(value_of(piece["margin"])), number(value_of(piece["p_holm"])), settle,
              piece["note"]]
         )  # fmt: skip
