@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from descentlab.device import choose_mode
-from descentlab.engine import CHUNK, Trainer, initial_variables, state_variables
+from descentlab.engine import CHUNK, CompiledModel, Trainer
 from descentlab.problems.base import Data, Problem, Split, split_data
+from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 
 LEARNING_RATE = 1e-3
 SEED = 0
@@ -78,7 +80,7 @@ def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple
 
     begun = time.perf_counter()
     problem = case.problem
-    trainer = Trainer(problem, lambda: keras.optimizers.Adam(LEARNING_RATE), mode)
+    trainer = Trainer(CompiledModel(problem, mode), lambda: keras.optimizers.Adam(LEARNING_RATE))
     initial = initial_variables(problem, SEED)
     order = data_order(problem.name, SEED, split.train, problem.batch_size, case.engine_epochs)
     per_epoch = len(split.train) // problem.batch_size

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.device import choose_mode, configure_device
-from descentlab.engine import CHUNK, Trainer, chunked, initial_variables
+from descentlab.device import choose_mode, choose_width, configure_device
+from descentlab.engine import CHUNK, CompiledModel, Trainer, chunked
 from descentlab.optimizers import OPTIMIZERS
+from descentlab.problems import builtin_problem
 from descentlab.problems.base import ProblemError
+from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 from tiny_training import (
     ALL,
     BATCH,
@@ -49,11 +52,11 @@ def test_evaluates_any_number_of_examples_in_their_order(mode: str) -> None:
     data = tiny_data(1100)
     initial = initial_variables(tiny_problem(), 0)
     order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
-    trainer = Trainer(tiny_problem(), optimizer_maker("sgd"), mode)
+    trainer = Trainer(CompiledModel(tiny_problem(), mode), optimizer_maker("sgd"))
     during, last = np.array([3, 1, 1000, 7]), np.random.default_rng(1).permutation(1100)
     first, second = trainer.train(data, initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during, last)
     np.testing.assert_allclose(first.loss, log_losses(initial, data.x[during], data.y[during]), atol=TOLERANCE)
-    weights = [np.asarray(v) for v in trainer.model.variables]
+    weights = trainer.variables()
     np.testing.assert_allclose(second.loss, log_losses(weights, data.x[last], data.y[last]), atol=TOLERANCE)
     few, during, last = tiny_data(), during % 60, last % 60
     first, _ = trainer.train(few, initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during, last)
@@ -79,12 +82,12 @@ def test_state_bytes_per_parameter(name: str) -> None:
     assert trainer.state_bytes_per_parameter == (shaped[name] if slots is None else 4 * slots)
 
 
-def test_evaluated_model_of_schedule_free_holds_the_average() -> None:
+def test_what_is_evaluated_of_schedule_free_holds_the_average() -> None:
     trainer, _ = members("schedule_free_adamw", "graph")
     member = train_member(trainer, 0, decayed_rates("schedule_free_adamw"))
-    z = [np.asarray(v) for v in trainer.optimizer._momentums]
-    model = trainer.evaluated_model()
-    averaged = [np.asarray(v) for v in model.trainable_variables]
+    names = [variable.path for variable in state_variables(trainer.optimizer)]
+    z = [value for name, value in zip(names, member.state, strict=True) if name.endswith("_momentum")]
+    averaged = trainer.evaluated_variables()
     for y, x, momentum in zip(member.weights, averaged, z, strict=True):
         np.testing.assert_allclose(y, 0.1 * momentum + 0.9 * x, atol=1e-6)
         assert np.max(np.abs(x - y)) > 1e-4
@@ -93,15 +96,15 @@ def test_evaluated_model_of_schedule_free_holds_the_average() -> None:
     )
 
 
-def test_evaluated_model_of_the_others_is_the_trained_one() -> None:
+def test_what_is_evaluated_of_the_others_is_what_is_trained() -> None:
     trainer, _ = members("adam", "graph")
     member = train_member(trainer, 0, decayed_rates("adam"))
-    evaluated = [np.asarray(v).tobytes() for v in trainer.evaluated_model().variables]
+    evaluated = [value.tobytes() for value in trainer.evaluated_variables()]
     assert evaluated == [w.tobytes() for w in member.weights]
 
 
 def test_compilation_is_timed_and_kept_out_of_training() -> None:
-    trainer = Trainer(tiny_problem(), optimizer_maker("sgd"), "xla")
+    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
     member = train_member(trainer, 0, decayed_rates("sgd"))
     assert trainer.compile_seconds > 0.1
     assert 0 < member.evaluations[-1].train_seconds < trainer.compile_seconds / 2
@@ -120,9 +123,20 @@ def test_mode_by_model_and_device() -> None:
     import keras
 
     convolution = keras.Sequential([keras.Input((4, 1)), keras.Sequential([keras.layers.Conv1D(2, 3)])])
-    assert choose_mode(tiny_model(), "CPU") == "xla"
-    assert choose_mode(convolution, "CPU") == "graph"
-    assert choose_mode(convolution, "NVIDIA H200") == "xla"
+    assert choose_mode(tiny_model(), "CPU", 32) == "xla"
+    assert choose_mode(convolution, "CPU", 32) == "graph"
+    assert choose_mode(convolution, "NVIDIA H200", 32) == "xla"
+    small, large = (builtin_problem(name) for name in ("digits_cnn", "slides_cnn"))
+    assert choose_mode(small.build_model(), "CPU", small.batch_size) == "patches"
+    assert choose_mode(large.build_model(), "CPU", large.batch_size) == "graph"
+    assert choose_mode(small.build_model(), "NVIDIA H200", small.batch_size) == "xla"
+
+
+def test_width_by_model_and_mode() -> None:
+    mlp, small, large = (builtin_problem(name) for name in ("mlp", "digits_cnn", "slides_cnn"))
+    assert choose_width(mlp.build_model(), "xla") == 8
+    assert choose_width(mlp.build_model(), "graph") == 1
+    assert choose_width(small.build_model(), "patches") == choose_width(large.build_model(), "xla") == 1
 
 
 def test_device_needs_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.engine import Trainer, initial_variables, training_loss
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.streams import data_order, stream_seed
+from descentlab.trainable import initial_variables, training_loss
 from eager_training import train_eagerly
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -78,7 +79,7 @@ def make_adam() -> Any:
 
 @functools.cache
 def functional_trainer(inputs: str, mode: str, dropout: float = 0.3) -> Trainer:
-    return Trainer(functional_problem(inputs, dropout), make_adam, mode)
+    return Trainer(CompiledModel(functional_problem(inputs, dropout), mode), make_adam)
 
 
 @functools.cache
@@ -110,7 +111,7 @@ def train(trainer: Trainer, data: Data, seed: int) -> tuple[list[np.ndarray], An
     order = data_order(trainer.problem.name, seed, TRAIN, BATCH, EPOCHS)
     initial = initial_variables(trainer.problem, seed)
     *_, last = trainer.train(data, initial, order, np.full(UPDATES, 0.01, np.float32), [0, 6, UPDATES], EVERY)
-    return [np.asarray(v) for v in trainer.model.variables], last
+    return trainer.variables(), last
 
 
 def variable_named(trainer: Trainer, values: list[np.ndarray], name: str) -> np.ndarray:
@@ -130,7 +131,7 @@ def train_both(trainer: Trainer, data: Data) -> tuple[list[np.ndarray], list[np.
 @pytest.mark.parametrize("inputs", ["dict", "tuple", "image"])
 def test_agrees_with_a_plain_eager_loop_in_graph_mode(inputs: str) -> None:
     if inputs == "image":
-        trainer, data = Trainer(image_problem(), make_adam, "graph"), image_data()
+        trainer, data = Trainer(CompiledModel(image_problem(), "graph"), make_adam), image_data()
     else:
         trainer, data = functional_trainer(inputs, "graph"), functional_data(inputs)
     initial, engine, eager = train_both(trainer, data)
@@ -195,7 +196,7 @@ def test_losses_scores_and_penalty_are_those_of_evaluate(inputs: str, mode: str)
 @pytest.mark.parametrize(("inputs", "mode"), FUNCTIONAL)
 def test_a_member_is_the_same_bits_after_others(inputs: str, mode: str) -> None:
     """Moving statistics, the state of Dropout and Adam's moments all begin anew."""
-    trainer, data = Trainer(functional_problem(inputs), make_adam, mode), functional_data(inputs)
+    trainer, data = Trainer(CompiledModel(functional_problem(inputs), mode), make_adam), functional_data(inputs)
     (alone, _), (other, _), (again, _) = (train(trainer, data, seed) for seed in (0, 1, 0))
     assert [v.tobytes() for v in alone] == [v.tobytes() for v in again]
     assert all(a.tobytes() != b.tobytes() for a, b in zip(alone, other, strict=True))

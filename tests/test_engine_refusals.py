@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.engine import Trainer, check_trainable
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Metric, Problem, ProblemError
+from descentlab.trainable import check_trainable
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -21,7 +22,7 @@ def refusal(model: Any) -> str:
     with pytest.raises(ProblemError) as caught:
         check_trainable(problem, model)
     with pytest.raises(ProblemError) as again:
-        Trainer(problem, lambda: build(OPTIMIZERS["adam"], "default", 0.01), "graph")
+        Trainer(CompiledModel(problem, "graph"), lambda: build(OPTIMIZERS["adam"], "default", 0.01))
     assert str(again.value) == str(caught.value)
     return str(caught.value)
 

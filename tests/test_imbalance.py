@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import logsumexp
 
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.mechanisms import imbalance as module
 from descentlab.mechanisms.imbalance import (
     ALL,
@@ -30,6 +30,7 @@ from descentlab.mechanisms.imbalance import (
     measure_imbalance,
 )
 from descentlab.optimizers import build
+from descentlab.trainable import initial_variables
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -85,7 +86,7 @@ def test_inputs_are_of_unit_length_on_average_and_labels_of_no_seed() -> None:
 def test_plain_descent_from_the_start_is_the_gradient_step_of_the_textbook() -> None:
     """Loss of every example before and after one update, recomputed in NumPy and double precision."""
     problem, data = imbalance_problem(), draw_data(0)
-    trainer = Trainer(problem, partial(build, centred_entry("sgd"), "tuned", 1.0), "xla")
+    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centred_entry("sgd"), "tuned", 1.0))
     x = data.x.astype(np.float64)
     kernel, bias = (value.astype(np.float64) for value in initial_variables(problem, 0))
     every = np.arange(EXAMPLES)
@@ -102,7 +103,7 @@ def test_plain_descent_from_the_start_is_the_gradient_step_of_the_textbook() -> 
 
 def test_a_run_that_diverges_counts_as_the_worst() -> None:
     problem = imbalance_problem()
-    trainer = Trainer(problem, partial(build, centred_entry("sgd"), "tuned", 1.0), "xla")
+    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centred_entry("sgd"), "tuned", 1.0))
     losses = example_losses(trainer, draw_data(0), 0, 1e38, [0, 2])
     assert np.isfinite(losses).all()
     assert losses[1].max() == problem.loss_bound

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data, Problem, split_data
 from descentlab.schedules import learning_rates
+from descentlab.trainable import initial_variables
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -75,7 +76,7 @@ def assert_ends_at_optimum(name: str, optimizer: str, rate: float, gap: float, u
     problem, data = problem_and_data(name)
     assert problem.optimum is not None
     train = split_data(problem, data, 0, 64).train[:256]
-    trainer = Trainer(problem, lambda: build(OPTIMIZERS[optimizer], "default", rate), "xla")
+    trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[optimizer], "default", rate))
     rates = learning_rates(rate, OPTIMIZERS[optimizer].tuned_schedule, updates)
     order = train.astype(np.int32)[None, :]
     *_, last = trainer.train(data, initial_variables(problem, 0), order, rates, [0, updates], train)
@@ -88,11 +89,11 @@ def test_a_rate_that_decays_takes_ftrls_weights_to_zero() -> None:
     """Why the tuned arm's schedule is constant for Ftrl: after the last update nothing of the solution is left."""
     problem, data = problem_and_data("linear_regression")
     train = split_data(problem, data, 0, 64).train[:256]
-    trainer = Trainer(problem, lambda: build(OPTIMIZERS["ftrl"], "default", 1.0), "xla")
+    trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS["ftrl"], "default", 1.0))
     norms = {}
     for schedule in ("constant", "linear"):
         order, rates = train.astype(np.int32)[None, :], learning_rates(1.0, schedule, 2000)
         for _ in trainer.train(data, initial_variables(problem, 0), order, rates, [2000], train):
             pass
-        norms[schedule] = float(np.linalg.norm(np.asarray(trainer.model.trainable_variables[0])))
+        norms[schedule] = float(np.linalg.norm(trainer.variables()[0]))
     assert norms["linear"] < 0.1 * norms["constant"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.engine import Trainer
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.mechanisms import linear_construction as module
 from descentlab.mechanisms.linear_construction import (
     CONSTRUCTION_COLUMNS,
@@ -82,9 +82,9 @@ def test_training_ends_in_the_solution_of_the_theory(name: str) -> None:
     x, y = data.x[:EXAMPLES].astype(np.float64), data.y[:EXAMPLES, 0]
     expected = np.sign(x.T @ y) / 4 if name == "adam" else np.linalg.pinv(x) @ y
     entry, rate = variant_entry(name, FULL_BATCH), LEARNING_RATES[name]
-    trainer = Trainer(construction_problem(), partial(build, entry, "tuned", rate), "xla")
+    trainer = Trainer(CompiledModel(construction_problem(), "xla"), partial(build, entry, "tuned", rate))
     train_variant(trainer, data, 0, FULL_BATCH, rate)
-    (weights,) = trainer.model.trainable_variables
+    (weights,) = trainer.variables()
     np.testing.assert_allclose(np.asarray(weights)[:, 0], expected, atol=1e-4)
 
 

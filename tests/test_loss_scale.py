@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.mechanisms import loss_scale as module
 from descentlab.mechanisms.loss_scale import (
     ADAGRAD_FROM_ZERO,
@@ -27,6 +27,7 @@ from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 from tiny_training import BATCH, EPOCHS, TRAIN, UPDATES, tiny_data, tiny_problem
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -65,7 +66,7 @@ def parabola() -> Problem:
 
 @functools.cache
 def parabola_trainer() -> Trainer:
-    return Trainer(parabola(), partial(build, OPTIMIZERS["sgd"], "tuned", RATE), "xla")
+    return Trainer(CompiledModel(parabola(), "xla"), partial(build, OPTIMIZERS["sgd"], "tuned", RATE))
 
 
 def parabola_path(scale: float) -> np.ndarray:
@@ -82,7 +83,7 @@ def parabola_path(scale: float) -> np.ndarray:
 @functools.cache
 def tiny_trainer(name: str) -> Trainer:
     """One for all rates, which are given to each update."""
-    return Trainer(tiny_problem(), partial(build, scaled_entry(name), "tuned", RATE), "xla")
+    return Trainer(CompiledModel(tiny_problem(), "xla"), partial(build, scaled_entry(name), "tuned", RATE))
 
 
 def tiny_path(name: str, rate: float, scale: float) -> np.ndarray:

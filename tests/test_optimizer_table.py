@@ -122,7 +122,7 @@ def test_state_bytes_per_parameter(known: OptimizerEntry) -> None:
     """Single precision: 4 bytes a slot; counters and other scalars are not counted."""
     import keras
 
-    from descentlab.engine import state_variables
+    from descentlab.stateless_optimizer import state_variables
 
     optimizer = build(known, "default", known.centre_learning_rate or float("nan"))
     optimizer.build([keras.Variable(np.ones(shape, np.float32)) for shape in MATRIX_AND_VECTOR])

@@ -6,6 +6,7 @@ import importlib
 import json
 import linecache
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from descentlab import train
+from descentlab import optimizer_job
 from descentlab.cache import RunResult
 from descentlab.config import parse_config
+from descentlab.optimizer_job import OptimizerJob, TrainingError
 from descentlab.optimizers import OPTIMIZERS
 from descentlab.plan import make_plan
 from descentlab.planned_runs import entries_of, final_runs, tuning_runs
@@ -26,7 +28,7 @@ from descentlab.problem_data import ProblemData
 from descentlab.problems.base import ProblemError
 from descentlab.records import RUNS, RunSpec, read_table
 from descentlab.selection import select_learning_rate
-from descentlab.train import OptimizerJob, TrainingError, train_job
+from descentlab.train import train_job
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -62,7 +64,7 @@ def tuned_with_noisy_test_targets(
         assert (y[test] != data.y[test]).any()
         problem.__dict__["data"] = replace(data, y=y, test=test)
     jobs = OptimizerJob(problem, entries_of(plan, "logistic_regression")["adam"], folder, plan["versions"])
-    results = [jobs.run(spec)[1] for spec in tuning_runs(plan, "logistic_regression", "adam")]
+    results = [result for _, result, _ in jobs.run(tuning_runs(plan, "logistic_regression", "adam"))]
     return [result.record["val_metric"] for result in results], results
 
 
@@ -91,12 +93,13 @@ def test_the_selection_is_on_disk_before_a_final_run_starts(
     selected_when_final: list[set[str]] = []
     whole = OptimizerJob.run
 
-    def run(self: OptimizerJob, spec: RunSpec) -> tuple[str, RunResult, bool]:
-        if spec.phase != "tuning":
-            selections = json.loads((output / "0.selections.json").read_text())
-            selected_when_final.append({selection["optimizer"] for selection in selections})
-            assert spec.optimizer in selected_when_final[-1]
-        return whole(self, spec)
+    def run(self: OptimizerJob, specs: list[RunSpec]) -> Iterator[tuple[str, RunResult, bool]]:
+        for spec in specs:
+            if spec.phase != "tuning":
+                selections = json.loads((output / "0.selections.json").read_text())
+                selected_when_final.append({selection["optimizer"] for selection in selections})
+                assert spec.optimizer in selected_when_final[-1]
+        return whole(self, specs)
 
     monkeypatch.setattr(OptimizerJob, "run", run)
     train_job(plan, "logistic_regression", 0, output, tmp_path / "cache")
@@ -110,7 +113,7 @@ def run_once(plan: dict[str, Any], optimizer: str, seed: int, cache: Path, devic
     problem = ProblemData(plan, "logistic_regression", device)
     job = OptimizerJob(problem, entries_of(plan, "logistic_regression")[optimizer], cache, plan["versions"])
     specs = final_runs(plan, "logistic_regression", optimizer, None)
-    _, result, trained = job.run(next(spec for spec in specs if spec.seed == seed))
+    ((_, result, trained),) = job.run([next(spec for spec in specs if spec.seed == seed)])
     assert trained
     return result
 
@@ -162,7 +165,7 @@ def test_a_run_that_raises_is_named(
     def raising(*arguments: object) -> None:
         raise MemoryError("too much")
 
-    monkeypatch.setattr(train, "data_order", raising)
+    monkeypatch.setattr(optimizer_job, "data_order", raising)
     with pytest.raises(TrainingError) as raised:
         run_once(plan, "adam", 0, tmp_path, device)
     message = str(raised.value)

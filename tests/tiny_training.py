@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from descentlab.config_entries import OptimizerConfig
-from descentlab.engine import Evaluation, Trainer, initial_variables, state_variables
+from descentlab.engine import CompiledModel, Evaluation, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 
 TOLERANCE = 1e-5
 MODES = ("graph", "xla")
@@ -85,14 +86,14 @@ def train_member(
     order = data_order("tiny", seed, TRAIN, BATCH, EPOCHS)
     initial = initial_variables(trainer.problem, seed)
     evaluations = list(trainer.train(tiny_data(), initial, order, rates, list(evaluate_at), EVERY))
-    weights = [np.asarray(v) for v in trainer.model.variables]
-    return Member(evaluations, weights, [np.asarray(v) for v in state_variables(trainer.optimizer)])
+    weights = trainer.variables()
+    return Member(evaluations, weights, trainer.state())
 
 
 @functools.cache
 def members(name: str, mode: str) -> tuple[Trainer, list[Member]]:
     """Seed 0 in a new trainer; seed 1; one that diverges; one that is given up; seed 0 again."""
-    trainer = Trainer(tiny_problem(), optimizer_maker(name), mode, has_learning_rate=name in OPTIMIZERS)
+    trainer = Trainer(CompiledModel(tiny_problem(), mode), optimizer_maker(name), has_learning_rate=name in OPTIMIZERS)
     rates = decayed_rates(name)
     trained = [train_member(trainer, 0, rates), train_member(trainer, 1, rates)]
     train_member(trainer, 2, np.full(UPDATES, np.inf, np.float32) if name in OPTIMIZERS else rates)

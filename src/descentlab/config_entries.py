@@ -83,7 +83,9 @@ class ProblemConfig(StrictModel):
         description="examples of each split that evaluations during a run take; the last one takes all; all by default",
     )
     data: str | None = Field(default=None, description="path of the data file, for problems that read one")
-    mode: Literal["auto", "xla", "graph"] = Field(default="auto", description="how the epoch is compiled")
+    mode: Literal["auto", "xla", "graph", "patches"] = Field(
+        default="auto", description="how the epoch is compiled; patches: XLA with convolutions as patches × matrix"
+    )
     gd_equal_updates: bool = Field(
         default=True, description="a second row of gd with as many updates as the others, not only as many examples"
     )

@@ -1,8 +1,9 @@
-"""Compiled training: whole stretches of updates in one call, batches gathered on the device.
+"""Compiled training: whole stretches of updates in one call, batches gathered on the device, members side by side.
 
-One :class:`Trainer` compiles a (problem, optimizer) once and then trains any number of members (seeds × learning rates)
-one after the other: between members variables are assigned, so nothing is traced again. What the compiled loop does to a
-Keras model is what ``model.fit`` does; what it can't do is refused by name (:func:`check_trainable`).
+A member is one training: initial values, batches, learning rates. One :class:`Trainer` compiles a (problem, optimizer)
+once, for a fixed number of members, its width; fewer are filled up with copies of the first. So what a member is computed
+with doesn't depend on which others train beside it, and neither do its bits. What the compiled loop does to a Keras model
+is what ``model.fit`` does; what it can't do is refused by name (:func:`~descentlab.trainable.check_trainable`).
 """
 
 from __future__ import annotations
@@ -14,95 +15,40 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.optimizers import evaluation_weights
-from descentlab.problems.base import Data, Problem, ProblemError
-from descentlab.streams import stream_seed
+from descentlab.convolution import with_patches
+from descentlab.member_step import MemberStep
+from descentlab.problems.base import Data, Problem
+from descentlab.stateless_optimizer import state_variables, without_distribution
+from descentlab.trainable import check_trainable
 
 CHUNK = 512  # examples an evaluation takes at once
 
 
-def check_trainable(problem: Problem, model: Any) -> None:
-    """Refuse, by name, a model that the compiled loop would not train as ``fit`` does.
+@dataclass(frozen=True)
+class Member:
+    """One training.
 
-    Raises:
-        ProblemError: what the model does, and what can be trained.
+    Attributes:
+        initial: values of ``model.variables``.
+        order: int32 (rows, batch size): row ``update % rows`` holds the examples of an update.
+        rates: float32 (updates,): the learning rate of each update.
+        examples: indices of the examples to evaluate, shape (n,).
+        last_examples: the same for the last evaluation, where it is another.
     """
-    import keras
 
-    where = f"problem '{problem.name}'"
-    if not isinstance(model, keras.Model):
-        raise ProblemError(f"{where}: build_model must return a keras.Model; received {type(model).__name__}")
-    for method in ("train_step", "compute_loss"):
-        if getattr(type(model), method) is not getattr(keras.Model, method):
-            raise ProblemError(f"{where}: a model with its own {method} can't be trained; give its loss to the Problem")
-    if not model.built or not getattr(model, "outputs", None):
-        raise ProblemError(
-            f"{where}: the model must be a built Sequential or functional one; begin it with keras.Input"
-        )
-    if len(model.outputs) != 1:
-        raise ProblemError(f"{where}: a model must have one output; received {len(model.outputs)}")
-    if not model.trainable_variables:
-        raise ProblemError(f"{where}: the model has no trainable variable")
-    for tensor in model.inputs:
-        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False) or tensor.dtype == "string":
-            raise ProblemError(f"{where}: inputs must be dense arrays of numbers; received {tensor}")
-
-
-def initial_variables(problem: Problem, seed: int) -> list[np.ndarray]:
-    """Every variable of a new model: weights from the stream ``weights``, random layers' state from ``dropout``."""
-    import keras
-
-    keras.utils.set_random_seed(stream_seed(problem.name, seed, "weights"))
-    model = problem.build_model()
-    values = []
-    for number, variable in enumerate(model.variables):
-        value = np.asarray(variable)
-        if variable.name == "seed_generator_state":
-            value = np.array([(stream_seed(problem.name, seed, "dropout") + number) % 2**31, 0], dtype=value.dtype)
-        values.append(value)
-    return values
-
-
-def training_loss(loss: Any) -> Any:
-    """The problem's loss as the ``keras.losses.Loss`` that ``compile`` would make of it."""
-    import keras
-
-    found = keras.losses.get(loss)
-    if isinstance(found, keras.losses.Loss):
-        return found
-
-    class FunctionLoss(keras.losses.Loss):
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            return found(y_true, y_pred)
-
-    return FunctionLoss(name=getattr(found, "__name__", "loss"))
-
-
-def unreduced(loss: Any) -> Any:
-    """The same loss, one value an example; ``copy`` would rebuild it from its config, which a reader's own lacks."""
-    twin = object.__new__(type(loss))
-    twin.__dict__.update(vars(loss))
-    twin.reduction = "none"
-    return twin
-
-
-def state_variables(optimizer: Any) -> list[Any]:
-    """Every variable that an optimizer keeps, learning rate and counter included."""
-    import keras
-
-    listed = list(optimizer.variables)
-    known = {id(variable) for variable in listed}
-    for value in vars(optimizer).values():
-        if isinstance(value, keras.Variable) and id(value) not in known:
-            listed.append(value)
-    return listed
+    initial: list[np.ndarray]
+    order: np.ndarray
+    rates: np.ndarray
+    examples: np.ndarray
+    last_examples: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Loss and metric of each evaluated example after some updates, in the order of the index that was given.
 
-    ``loss`` and ``score`` have shape (n,); ``penalty`` is what the model's own losses add.
+    ``loss`` and ``score`` have shape (n,); ``penalty`` is what the model's own losses add. Seconds are wall time, divided by
+    the number of members that shared it.
     """
 
     updates: int
@@ -122,33 +68,141 @@ def chunked(indices: np.ndarray) -> np.ndarray:
     return padded.reshape(rows, width)
 
 
+def vectorised(function: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """``function`` of one member as one of ``width`` members, all arguments and results with a leading axis."""
+    import tensorflow as tf
+
+    if width > 1:
+        return lambda *stacked: tf.vectorized_map(lambda one: function(*one), stacked, fallback_to_while_loop=False)
+
+    def alone(*stacked: Any) -> Any:
+        found = function(*tf.nest.map_structure(lambda tensor: tensor[0], stacked))
+        return tf.nest.map_structure(lambda tensor: tf.convert_to_tensor(tensor)[None], found)
+
+    return alone
+
+
+class CompiledModel:
+    """A problem's model and its evaluation, compiled once for all optimizers.
+
+    Args:
+        problem: model, loss and metric.
+        mode: ``xla``, ``graph``, or ``patches``: XLA with convolutions as patches × matrix.
+        width: members that train side by side.
+
+    Raises:
+        ProblemError: the model can't be trained as ``fit`` does.
+    """
+
+    def __init__(self, problem: Problem, mode: str, width: int = 1) -> None:
+        self.problem = problem
+        self.mode = mode
+        self.width = width
+        self.model = problem.build_model()
+        check_trainable(problem, self.model)
+        called = with_patches(self.model) if mode == "patches" else None
+        self.step = MemberStep(problem, self.model, called or self.model)
+        self._data: tuple[Data, Any] | None = None
+        self._evaluations: dict[Any, Any] = {}
+
+    def compiled(self, function: Callable[..., Any]) -> Any:
+        """``function`` as the mode compiles it; without autograph, which converts Keras' own code for seconds."""
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=self.mode != "graph", autograph=False)
+
+    def device_arrays(self, data: Data) -> Any:
+        """x, y and, where there are, sample weights on the device, kept while the same data are trained on."""
+        import tensorflow as tf
+
+        if self._data is None or self._data[0] is not data:
+            weights = [] if data.sample_weight is None else [data.sample_weight]
+            self._data = (data, tf.nest.map_structure(tf.constant, (data.x, data.y, *weights)))
+        return self._data[1]
+
+    def evaluation(self, arrays: Any, values: list[Any], index: Any, width: int) -> Any:
+        """``(arrays, values, index, chunks) -> losses, scores, penalties`` for arguments of these shapes.
+
+        ``values`` and what comes out have one row a member; ``index`` has shape (chunks, members, examples).
+        """
+        import tensorflow as tf
+
+        key = (shapes_of(arrays, values, index), width)
+        if key not in self._evaluations:
+            self._evaluations[key] = self.compiled(self._evaluate(width)).get_concrete_function(
+                arrays, values, index, tf.constant(0)
+            )
+        return self._evaluations[key]
+
+    def _evaluate(self, width: int) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        predict, penalties = vectorised(self.step.predict, width), vectorised(self.step.penalty, width)
+
+        def evaluate(arrays: Any, values: list[Any], index: Any, chunks: Any) -> Any:
+            shape = index.shape[1:]
+
+            def joined(tensor: Any) -> Any:
+                return tf.reshape(tensor, (shape[0] * shape[1], *tensor.shape[2:]))
+
+            def chunk(done: Any, losses: Any, scores: Any) -> Any:
+                x, y = taken(arrays[:2], index[done])
+                # Losses and scores are by example: all members' in one call, whatever a metric is made of.
+                found = self.step.assess(*(joined(one) for one in (y, predict(values, x))))
+                return done + 1, *(
+                    table.write(done, tf.reshape(one, shape))
+                    for table, one in zip((losses, scores), found, strict=True)
+                )
+
+            empty = [tf.TensorArray(tf.float32, index.shape[0], element_shape=shape) for _ in range(2)]
+            _, losses, scores = tf.while_loop(lambda done, *_: done < chunks, chunk, (tf.constant(0), *empty))
+            return losses.stack(), scores.stack(), penalties(values)
+
+        return evaluate
+
+
+def taken(arrays: Any, index: Any) -> Any:
+    """The examples of an index of any shape."""
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda array: tf.gather(array, index), arrays)
+
+
+def shapes_of(*structures: Any) -> tuple[Any, ...]:
+    """The shapes of all tensors, by which compiled functions are kept."""
+    import tensorflow as tf
+
+    return tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(structures))
+
+
 class Trainer:
     """Trains members of one (problem, optimizer); compiles at the first, and only then.
 
     Args:
-        problem: model, loss and metric.
-        make_optimizer: makes a new Keras optimizer; called once to compile and once a member, for its initial state.
-        mode: ``xla`` or ``graph``.
+        compiled: the problem's model, which other trainers may share.
+        make_optimizer: makes a new Keras optimizer.
         has_learning_rate: False for an optimizer without one: rates are then not assigned.
     """
 
     def __init__(
-        self, problem: Problem, make_optimizer: Callable[[], Any], mode: str, has_learning_rate: bool = True
+        self, compiled: CompiledModel, make_optimizer: Callable[[], Any], has_learning_rate: bool = True
     ) -> None:
-        self.problem = problem
-        self.mode = mode
+        self.problem = compiled.problem
+        self.width = compiled.width
         self.compile_seconds = 0.0
+        self._compiled_model = compiled
         self._make_optimizer = make_optimizer
         self._has_learning_rate = has_learning_rate
-        self.model = problem.build_model()
-        check_trainable(problem, self.model)
-        self.optimizer = make_optimizer()
-        self.optimizer.build(self.model.trainable_variables)
-        self._loss = training_loss(problem.loss)
-        self._each_loss = unreduced(self._loss)
-        self._data: tuple[Data, Any] | None = None
-        self._compiled: dict[tuple[Any, ...], tuple[Any, dict[bool, Any]]] = {}
-        self._advance, self._evaluate = self._compile()
+        self.model = compiled.model
+        self.optimizer = self._new_optimizer()
+        self._fresh: list[np.ndarray] | None = None
+        self._advances: dict[Any, Any] = {}
+        self._values: list[Any] = []
+
+    def _new_optimizer(self) -> Any:
+        optimizer = without_distribution(self._make_optimizer())
+        optimizer.build(self.model.trainable_variables)
+        return optimizer
 
     @property
     def parameters(self) -> int:
@@ -162,83 +216,21 @@ class Trainer:
         total = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in own)
         return total / self.parameters
 
-    def _compile(self) -> tuple[Any, Any]:
-        import tensorflow as tf
+    def _fresh_state(self, initial: list[np.ndarray]) -> list[np.ndarray]:
+        """The state of a new optimizer at these values of the model's variables; most have the same at any."""
 
-        model, optimizer, loss = self.model, self.optimizer, self._loss
-        weights = model.trainable_variables
-        jit = self.mode == "xla"
+        def state_at(values: list[np.ndarray]) -> list[np.ndarray]:
+            for variable, value in zip(self.model.variables, values, strict=True):
+                variable.assign(value)
+            return [np.asarray(variable).copy() for variable in state_variables(self._new_optimizer())]
 
-        def batch(arrays: Any, index: Any) -> tuple[Any, Any, Any]:
-            x, y, sample_weight = arrays
-            taken = tf.nest.map_structure(lambda array: tf.gather(array, index), x)
-            return taken, tf.gather(y, index), None if sample_weight is None else tf.gather(sample_weight, index)
-
-        # `while` on tensors, not tf.range: XLA compiles again for each new bound of a range.
-        @tf.function(jit_compile=jit)
-        def advance(arrays: Any, order: Any, rates: Any, start: Any, stop: Any) -> Any:
-            step = start
-            while step < stop:
-                x, y, sample_weight = batch(arrays, order[step % tf.shape(order)[0]])
-                with tf.GradientTape() as tape:
-                    value = loss(y, model(x, training=True), sample_weight)
-                    if model.losses:
-                        value += tf.add_n([tf.reduce_sum(own) for own in model.losses])
-                gradients = tape.gradient(value, weights)
-                if self._has_learning_rate:
-                    optimizer.learning_rate.assign(rates[step])
-                optimizer.apply(gradients, weights)
-                step += 1
-            return step
-
-        @tf.function(jit_compile=jit)
-        def evaluate(arrays: Any, index: Any, chunks: Any) -> tuple[Any, Any, Any]:
-            width = index.shape[1]
-            # An optimizer may evaluate other weights than it trains; what it trains is put back.
-            averaged = evaluation_weights(optimizer, weights)
-            if averaged is not None:
-                trained = [tf.identity(w.value) for w in weights]
-                for weight, value in zip(weights, averaged, strict=True):
-                    weight.assign(value)
-            losses = tf.TensorArray(tf.float32, size=index.shape[0], element_shape=(width,))
-            scores = tf.TensorArray(tf.float32, size=index.shape[0], element_shape=(width,))
-            chunk = tf.constant(0)
-            while chunk < chunks:
-                x, y, _ = batch(arrays, index[chunk])
-                predicted = model(x, training=False)
-                each = tf.reshape(self._each_loss(y, predicted), (width, -1))
-                score = tf.reshape(self.problem.metric.per_example(y, predicted), (width, -1))
-                losses = losses.write(chunk, tf.reduce_mean(tf.cast(each, tf.float32), axis=1))
-                scores = scores.write(chunk, tf.reduce_mean(tf.cast(score, tf.float32), axis=1))
-                chunk += 1
-            penalties = [tf.reduce_sum(regularize(w)) for w, regularize in penalised]
-            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
-            if averaged is not None:
-                for weight, value in zip(weights, trained, strict=True):
-                    weight.assign(value)
-            return losses.stack(), scores.stack(), penalty
-
-        penalised = [(w, w.regularizer) for w in weights if getattr(w, "regularizer", None) is not None]
-        return advance, evaluate
-
-    def _device_arrays(self, data: Data) -> Any:
-        """The arrays on the device, kept while the same data are trained on."""
-        import tensorflow as tf
-
-        if self._data is None or self._data[0] is not data:
-            weight = None if data.sample_weight is None else tf.constant(data.sample_weight)
-            x = tf.nest.map_structure(tf.constant, data.x)
-            self._data = (data, (x, tf.constant(data.y), weight))
-        return self._data[1]
-
-    def _start(self, initial: list[np.ndarray]) -> None:
-        """Give the model ``initial`` and the optimizer the state that a new one has at these weights."""
-        for variable, value in zip(self.model.variables, initial, strict=True):
-            variable.assign(value)
-        fresh = self._make_optimizer()
-        fresh.build(self.model.trainable_variables)
-        for variable, value in zip(state_variables(self.optimizer), state_variables(fresh), strict=True):
-            variable.assign(value)
+        if self._fresh is not None:
+            return self._fresh
+        here = state_at(initial)
+        elsewhere = state_at([value + np.ones((), value.dtype) for value in initial])
+        if all(np.array_equal(one, other) for one, other in zip(here, elsewhere, strict=True)):
+            self._fresh = here
+        return here
 
     def train(
         self,
@@ -250,73 +242,117 @@ class Trainer:
         examples: np.ndarray,
         last_examples: np.ndarray | None = None,
     ) -> Iterator[Evaluation]:
-        """Train one member; yield an evaluation at each of ``evaluate_at`` (the caller may stop at any).
+        """Train one :class:`Member` of these; yield its evaluations, as :meth:`train_members` does."""
+        member = Member(initial, order, rates, examples, last_examples)
+        for (evaluation,) in self.train_members(data, [member], evaluate_at):
+            yield evaluation
+
+    def train_members(self, data: Data, members: list[Member], evaluate_at: list[int]) -> Iterator[list[Evaluation]]:
+        """Train at most ``width`` members; yield all their evaluations at each of ``evaluate_at``.
+
+        The caller may stop at any. Shapes must be the same for all members.
 
         Args:
-            data: all arrays.
-            initial: values of ``model.variables``.
-            order: int32 (rows, batch size): row ``update % rows`` holds the examples of an update.
-            rates: float32 (updates,): the learning rate of each update.
             evaluate_at: ascending numbers of updates; the last is the budget.
-            examples: indices of the examples to evaluate, shape (n,).
-            last_examples: the same for the last evaluation, where it is another.
         """
         import tensorflow as tf
 
-        arrays = self._device_arrays(data)
-        self._start(initial)
-        order_on_device, rates_on_device = tf.constant(order), tf.constant(rates, tf.float32)
-        index_of = {False: tf.constant(chunked(examples))}
-        index_of[True] = index_of[False] if last_examples is None else tf.constant(chunked(last_examples))
-        advance, evaluate = self._compile_for(arrays, order_on_device, rates_on_device, index_of)
+        compiled = self._compiled_model
+        filled = [*members, *[members[0]] * (self.width - len(members))]
+        arrays = compiled.device_arrays(data)
+        rows = [[*member.initial, *self._fresh_state(member.initial)] for member in filled]
+        values = [tf.constant(np.stack(column)) for column in zip(*rows, strict=True)]
+        order = tf.constant(np.stack([member.order for member in filled], axis=1))
+        rates = tf.constant(np.stack([member.rates for member in filled], axis=1), tf.float32)
+        during = np.stack([chunked(member.examples) for member in filled], axis=1)
+        index_of = {False: tf.constant(during), True: tf.constant(during)}
+        if members[0].last_examples is not None:
+            last_examples = [chunked(member.last_examples) for member in filled if member.last_examples is not None]
+            index_of[True] = tf.constant(np.stack(last_examples, axis=1))
+        advance, evaluate, averaged = self._compile_for(arrays, values, order, rates, index_of)
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             begun = time.perf_counter()
             if updates > done:
-                stretch = tf.constant(done), tf.constant(updates)
-                reached = advance(arrays, order_on_device, rates_on_device, *stretch)
+                reached, values = advance(arrays, values, order, rates, tf.constant(done), tf.constant(updates))
                 int(reached)  # waits for the device
                 done = updates
             trained = time.perf_counter()
             last = updates == evaluate_at[-1]
-            count = len(last_examples if last and last_examples is not None else examples)
             index = index_of[last]
-            loss, score, penalty = evaluate[last](arrays, index, tf.constant(index.shape[0]))
-            losses, scores = np.asarray(loss).ravel()[:count], np.asarray(score).ravel()[:count]
-            train_seconds += trained - begun
-            evaluation_seconds += time.perf_counter() - trained
-            yield Evaluation(done, train_seconds, evaluation_seconds, losses, scores, float(penalty))
+            self._values = values
+            seen = averaged(values) if averaged else values[: len(self.model.variables)]
+            loss, score, penalty = (
+                np.asarray(found) for found in evaluate[last](arrays, seen, index, tf.constant(index.shape[0]))
+            )
+            train_seconds += (trained - begun) / len(members)
+            evaluation_seconds += (time.perf_counter() - trained) / len(members)
+            evaluations = []
+            for row, member in enumerate(members):
+                shown = member.last_examples if last and member.last_examples is not None else member.examples
+                losses, scores = (array[:, row].ravel()[: len(shown)] for array in (loss, score))
+                evaluations.append(
+                    Evaluation(done, train_seconds, evaluation_seconds, losses, scores, float(penalty[row]))
+                )
+            yield evaluations
 
     def _compile_for(
-        self, arrays: Any, order: Any, rates: Any, index_of: dict[bool, Any]
-    ) -> tuple[Any, dict[bool, Any]]:
-        """``advance`` and ``evaluate`` for these shapes, compiled before any clock of a run starts.
+        self, arrays: Any, values: list[Any], order: Any, rates: Any, index_of: dict[bool, Any]
+    ) -> tuple[Any, dict[bool, Any], Any]:
+        """``advance``, ``evaluate`` and what is evaluated, for these shapes, compiled before any clock of a run starts.
 
         Concrete functions: TensorFlow then doesn't compare every argument's type at every call, which takes longer than
         35 updates of a small model.
         """
         import tensorflow as tf
 
-        tensors = tf.nest.flatten([arrays, order, rates, *index_of.values()])
-        shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
-        if shapes not in self._compiled:
+        key = shapes_of(arrays, values, order, rates, *index_of.values())
+        if key not in self._advances:
             begun = time.perf_counter()
-            zero = tf.constant(0)
-            advance = self._advance.get_concrete_function(arrays, order, rates, zero, zero)
-            evaluate = {k: self._evaluate.get_concrete_function(arrays, i, zero) for k, i in index_of.items()}
+            zero, compiled = tf.constant(0), self._compiled_model
+            advance = compiled.compiled(self._advance).get_concrete_function(arrays, values, order, rates, zero, zero)
             # Loops of no turns compile and do no work.
-            int(advance(arrays, order, rates, zero, zero))
+            int(advance(arrays, values, order, rates, zero, zero)[0])
+            averaged, seen = None, values[: len(self.model.variables)]
+            if compiled.step.evaluated(self.optimizer, [value[0] for value in values]) is not None:
+                evaluated = vectorised(lambda row: compiled.step.evaluated(self.optimizer, row), self.width)
+                averaged = compiled.compiled(evaluated).get_concrete_function(values)
+                seen = averaged(values)
+            evaluate = {}
             for last, index in index_of.items():
-                float(evaluate[last](arrays, index, zero)[2])
-            self._compiled[shapes] = (advance, evaluate)
+                evaluate[last] = compiled.evaluation(arrays, seen, index, self.width)
+                np.asarray(evaluate[last](arrays, seen, index, zero)[2])
+            self._advances[key] = (advance, evaluate, averaged)
             self.compile_seconds += time.perf_counter() - begun
-        return self._compiled[shapes]
+        return self._advances[key]
 
-    def evaluated_model(self) -> Any:
-        """The model with the weights that were evaluated last (a view: the next member overwrites it)."""
-        averaged = evaluation_weights(self.optimizer, self.model.trainable_variables)
-        if averaged is not None:
-            values = [np.asarray(value) for value in averaged]
-            for variable, value in zip(self.model.trainable_variables, values, strict=True):
-                variable.assign(value)
-        return self.model
+    def _advance(self, arrays: Any, values: list[Any], order: Any, rates: Any, start: Any, stop: Any) -> Any:
+        """Values after the updates from ``start`` to ``stop``; to be compiled."""
+        import tensorflow as tf
+
+        def update_one(values: list[Any], rate: Any, *batch: Any) -> list[Any]:
+            given = rate if self._has_learning_rate else None
+            return self._compiled_model.step.update(self.optimizer, values, given, *batch)
+
+        update = vectorised(update_one, self.width)
+
+        # `while` on tensors, not tf.range: XLA compiles again for each new bound of a range.
+        def turn(done: Any, values: list[Any]) -> Any:
+            batch = taken(arrays, order[done % tf.shape(order)[0]])
+            return done + 1, update(values, rates[done], *batch)
+
+        return tf.while_loop(lambda done, _: done < stop, turn, (start, values))
+
+    def variables(self, member: int = 0) -> list[np.ndarray]:
+        """Values of ``model.variables`` where a member's training stands."""
+        return [np.asarray(value[member]) for value in self._values[: len(self.model.variables)]]
+
+    def state(self, member: int = 0) -> list[np.ndarray]:
+        """Values of the optimizer's variables where a member's training stands, in the order of ``state_variables``."""
+        return [np.asarray(value[member]) for value in self._values[len(self.model.variables) :]]
+
+    def evaluated_variables(self, member: int = 0) -> list[np.ndarray]:
+        """Values of ``model.variables`` that were evaluated last, where an optimizer evaluates others than it trains."""
+        row = [value[member] for value in self._values]
+        found = self._compiled_model.step.evaluated(self.optimizer, row)
+        return self.variables(member) if found is None else [np.asarray(value) for value in found]

@@ -105,9 +105,9 @@ def make_plan(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
     """
-    from descentlab.device import choose_mode, configure_device
-    from descentlab.engine import check_trainable
+    from descentlab.device import choose_mode, choose_width, configure_device
     from descentlab.problems.base import ProblemError, split_data
+    from descentlab.trainable import check_trainable
 
     device = configure_device()
     entries = {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
@@ -127,7 +127,7 @@ def make_plan(config: Config) -> dict[str, Any]:
         check_trainable(problem, model)
         batch_size = wanted.batch_size or problem.batch_size
         split = split_data(problem, data, 0, batch_size, wanted.train_examples)
-        mode = choose_mode(model, device) if wanted.mode == "auto" else wanted.mode
+        mode = choose_mode(model, device, batch_size) if wanted.mode == "auto" else wanted.mode
         problems[wanted.name] = {
             "problem": wanted.problem,
             "title": problem.title,
@@ -154,6 +154,7 @@ def make_plan(config: Config) -> dict[str, Any]:
             ],
             "data_hash": data.hash(),
             "mode": mode,
+            "width": choose_width(model, mode),
             "device": device,
         }
     plan = {

@@ -11,11 +11,12 @@ import numpy as np
 
 from descentlab.cache import source_digest
 from descentlab.config import parse_config
-from descentlab.device import choose_mode
-from descentlab.engine import initial_variables
+from descentlab.device import choose_mode, choose_width
+from descentlab.engine import CompiledModel
 from descentlab.plan import find_problem
 from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Data, ProblemError, Split, split_data
+from descentlab.trainable import initial_variables
 
 
 class ProblemData:
@@ -39,7 +40,19 @@ class ProblemData:
     @cached_property
     def mode(self) -> str:
         """How epochs are compiled on this device."""
-        return choose_mode(self.problem.build_model(), self.device) if self.config.mode == "auto" else self.config.mode
+        if self.config.mode != "auto":
+            return self.config.mode
+        return choose_mode(self.problem.build_model(), self.device, self.about["batch_size"])
+
+    @cached_property
+    def width(self) -> int:
+        """How many members train side by side."""
+        return choose_width(self.problem.build_model(), self.mode)
+
+    @cached_property
+    def compiled(self) -> CompiledModel:
+        """The model, which all optimizers share; no optimizer's training changes its variables."""
+        return CompiledModel(self.problem, self.mode, self.width)
 
     @cached_property
     def data(self) -> Data:

@@ -15,18 +15,22 @@ from descentlab.config import Config
 
 PACKAGE = Path(__file__).parent
 
+ENGINE = (
+    "engine.py", "device.py", "convolution.py", "member_step.py", "stateless_optimizer.py", "trainable.py",
+)  # fmt: skip
+
 # Files of the package that a stage runs; a folder stands for all files in it.
 STAGES = {
     "plan": (
         "plan.py", "extended.py", "power.py", "paired.py", "config.py", "config_entries.py", "config_sections.py",
-        "optimizers.py", "problems", "engine.py", "device.py",
+        "optimizers.py", "problems", *ENGINE,
     ),
     "train": (
-        "train.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", "engine.py", "device.py",
+        "train.py", "optimizer_job.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", *ENGINE,
         "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py", "planned_runs.py",
     ),
     "measure": (
-        "measure.py", "measurements.py", "mechanisms", "step_cost.py", "step_loops.py", "engine.py", "device.py",
+        "measure.py", "measurements.py", "mechanisms", "step_cost.py", "step_loops.py", *ENGINE,
         "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py",
     ),
     "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),

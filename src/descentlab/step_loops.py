@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.convolution import with_patches
 from descentlab.device import choose_mode
-from descentlab.engine import state_variables, training_loss
 from descentlab.optimizers import OptimizerEntry, build
 from descentlab.problems.base import Data, Problem
+from descentlab.stateless_optimizer import state_variables
+from descentlab.trainable import training_loss
 
 MODELS = ("slides_mlp", "mlp", "slides_cnn")
 LARGE_MODEL = "large"
@@ -27,7 +29,8 @@ class Workload:
         batch_size: its examples.
         gradients: one tensor a trainable variable, of its shape.
         initial: values of the trainable variables.
-        mode: ``xla`` or ``graph``.
+        called: what computes the model in this mode; it has the model's variables.
+        mode: ``xla``, ``graph`` or ``patches``.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Workload:
     batch_size: int
     gradients: list[Any]
     initial: list[np.ndarray]
+    called: Any
     mode: str
 
     @property
@@ -86,11 +90,13 @@ def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, s
     keras.utils.set_random_seed(seed)
     model, loss = problem.build_model(), training_loss(problem.loss)
     x, y = tf.nest.map_structure(lambda array: tf.constant(array[chosen]), data.x), tf.constant(data.y[chosen])
+    mode = choose_mode(model, device, batch_size)
+    called = with_patches(model) if mode == "patches" else model
     with tf.GradientTape() as tape:
-        value = batch_loss(loss, model, x, y)
+        value = batch_loss(loss, called, x, y)
     gradients = tape.gradient(value, model.trainable_variables)
     initial = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    return Workload(name, model, loss, x, y, batch_size, gradients, initial, choose_mode(model, device))
+    return Workload(name, model, loss, x, y, batch_size, gradients, initial, called, mode)
 
 
 def batch_loss(loss: Any, model: Any, x: Any, y: Any) -> Any:
@@ -152,7 +158,7 @@ class CompiledLoops:
 
         # XLA would compute once, before the loop, what depends on constants alone. So it is given the gradients twice,
         # and takes one of the two by the turn's number; and as arguments, as a captured tensor is a constant too.
-        xla = work.mode == "xla"
+        xla = work.mode != "graph"
         given = [tf.stack([gradient, gradient]) for gradient in work.gradients] if xla else work.gradients
 
         def updates(turns: Any, gradients: Any) -> Any:
@@ -165,7 +171,7 @@ class CompiledLoops:
             def turn(done: Any) -> None:
                 del done
                 with tf.GradientTape() as tape:
-                    value = batch_loss(work.loss, work.model, x, y)
+                    value = batch_loss(work.loss, work.called, x, y)
                 optimizer.apply(tape.gradient(value, weights), weights)
 
             return repeated(turn, turns)

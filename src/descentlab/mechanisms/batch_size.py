@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, split_data
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 0)  # 0 is the full training set
 SPLIT_MULTIPLE = 256  # so that all batch sizes divide the training set, and share it
@@ -163,7 +164,7 @@ def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
 
     configure_device()
     data = PROBLEM.load_data(None)
-    trainer = Trainer(PROBLEM, lambda: build(OPTIMIZERS["sgd"], "tuned", USUAL_RATE), "xla")
+    trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda: build(OPTIMIZERS["sgd"], "tuned", USUAL_RATE))
     tuning_seed = next(seed for seed in itertools.count(1000) if seed not in seeds)
     tuning = split_data(PROBLEM, data, tuning_seed, SPLIT_MULTIPLE)
     sealed = data.sealed(tuning.test)

@@ -24,12 +24,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, build
 from descentlab.problems.base import Data, Problem
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order, stream_generator
+from descentlab.trainable import initial_variables
 
 NAME = "imbalance"
 CLASSES, EXAMPLES, FEATURES = 64, 600, 64
@@ -150,7 +151,7 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in CENTRES:
         entry = centred_entry(name)
-        trainer = Trainer(problem, partial(build, entry, "tuned", CENTRES[name]), "xla")
+        trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, "tuned", CENTRES[name]))
         grid = entry.grid(GRID_POINTS)
         ends = [example_losses(trainer, tuning, tuning_seed, rate, [UPDATES]).mean() for rate in grid]
         rate = grid[int(np.argmin(ends))]

@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import state_variables
 from descentlab.mechanisms.landscape_functions import LANDSCAPES, Landscape
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, build
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
+from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import stream_generator
 
 DESCENDING = ("sgd", "momentum", "adagrad", "rmsprop", "adam")  # plain descent first: others are given its rate too

@@ -26,12 +26,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, build
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order, stream_generator
+from descentlab.trainable import initial_variables
 
 NAME = "linear_construction"
 EXAMPLES, TEST_EXAMPLES = 100, 1000
@@ -161,7 +162,7 @@ def measure_construction(seeds: Sequence[int]) -> pd.DataFrame:
                 continue
             key = (name, variant == KERAS_ACCUMULATOR)  # variants of one optimizer share what is compiled
             if key not in trainers:
-                trainers[key] = Trainer(problem, partial(build, entry, "tuned", rate), "xla")
+                trainers[key] = Trainer(CompiledModel(problem, "xla"), partial(build, entry, "tuned", rate))
             for seed, data in drawn.items():
                 loss, wrong = train_variant(trainers[key], data, seed, variant, rate)
                 rows.append(

@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, build
 from descentlab.problems.base import Data, split_data
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 
 SCALES = (1e-3, 1e3)
 EPOCHS = 10
@@ -100,7 +101,7 @@ def walk(
     scaled = replace(data, sample_weight=np.full(len(data.y), scale, np.float32))
     path, loss = [], float("nan")
     for evaluation in trainer.train(scaled, initial, order, rates, records, np.unique(order)):
-        path.append(np.concatenate([np.asarray(v).ravel() for v in trainer.model.trainable_variables]))
+        path.append(np.concatenate([value.ravel() for value in trainer.variables()]))
         loss = float(evaluation.loss.astype(np.float64).mean())
     return np.array(path, np.float64), loss
 
@@ -122,7 +123,7 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
     for name in OPTIMIZER_NAMES:
         entry = scaled_entry(name)
         rate = float(entry.centre_learning_rate or np.nan)
-        trainer = Trainer(PROBLEM, partial(build, entry, "tuned", rate), "xla")
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), partial(build, entry, "tuned", rate))
         for seed in seeds:
             train = split_data(PROBLEM, data, seed, PROBLEM.batch_size).train
             order = data_order(PROBLEM.name, seed, train, PROBLEM.batch_size, EPOCHS)

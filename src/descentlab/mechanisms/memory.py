@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import choose_mode, configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data
 from descentlab.records import Column, check_table
+from descentlab.trainable import initial_variables
 
 BATCH_SIZES = (1, 8, 64, 512, 2048)
 
@@ -77,8 +78,8 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     generator = np.random.default_rng(0)
     images = generator.random((max(batch_sizes), 28, 28, 1), dtype=np.float32)
     data = Data(images, generator.integers(0, 10, len(images)).astype(np.int32))
-    mode = choose_mode(PROBLEM.build_model(), device)
-    trainer = Trainer(PROBLEM, lambda: build(OPTIMIZERS["sgd"], "tuned", 0.01), mode)
+    mode = choose_mode(PROBLEM.build_model(), device, max(batch_sizes))
+    trainer = Trainer(CompiledModel(PROBLEM, mode), lambda: build(OPTIMIZERS["sgd"], "tuned", 0.01))
     initial, rates = initial_variables(PROBLEM, 0), np.array([0.01], np.float32)
     seconds: list[float] = []
 

@@ -24,12 +24,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables, training_loss
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem, split_data
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables, training_loss
 
 SPLIT_SEED = 0
 OPTIMIZER = "momentum"
@@ -67,7 +68,7 @@ def train_solutions(problem: Problem, seeds: Sequence[int]) -> tuple[list[Weight
     """
     data = problem.load_data(None)
     train = split_data(problem, data, SPLIT_SEED, problem.batch_size).train
-    trainer = Trainer(problem, lambda: build(OPTIMIZERS[OPTIMIZER], "tuned", LEARNING_RATE), "xla")
+    trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[OPTIMIZER], "tuned", LEARNING_RATE))
     updates = EPOCHS * (len(train) // problem.batch_size)
     rates = learning_rates(LEARNING_RATE, "linear", updates)
     solutions = []
@@ -75,7 +76,7 @@ def train_solutions(problem: Problem, seeds: Sequence[int]) -> tuple[list[Weight
         order = data_order(problem.name, seed, train, problem.batch_size, EPOCHS)
         for _ in trainer.train(data, initial_variables(problem, seed), order, rates, [updates], train):
             pass
-        solutions.append([np.asarray(variable).copy() for variable in trainer.model.trainable_variables])
+        solutions.append(trainer.variables())
     return solutions, Data(data.x[train], data.y[train])
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.device import configure_device
-from descentlab.engine import Trainer, initial_variables
+from descentlab.engine import CompiledModel, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import split_data
 from descentlab.records import Column, check_table
 from descentlab.schedules import learning_rates
 from descentlab.streams import data_order
+from descentlab.trainable import initial_variables
 
 SPLIT_SEED = 0
 OPTIMIZER_NAMES = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
@@ -69,7 +70,7 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
     for name in optimizers:
         entry = OPTIMIZERS[name]
         rate = entry.rate_at(1)
-        trainer = Trainer(PROBLEM, lambda entry=entry, rate=rate: build(entry, "tuned", rate), "xla")  # type: ignore[misc]
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda entry=entry, rate=rate: build(entry, "tuned", rate))  # type: ignore[misc]
         for way, (schedule, full_batch) in WAYS.items():
             batch_size = len(train) if full_batch else PROBLEM.batch_size
             updates = FULL_BATCH_UPDATES if full_batch else EPOCHS * (len(train) // batch_size)

@@ -1,0 +1,77 @@
+"""A Keras optimizer as a function of its state, on TensorFlow.
+
+Keras has this for JAX alone (``stateless_apply``): on TensorFlow its optimizers write to variables through
+``tf.distribute``, and a member's variables could then not be one row of a tensor. Inside ``keras.StatelessScope`` every
+Keras variable reads from and writes to the scope, so it is enough that the optimizer's methods are those that Keras defines
+for all backends.
+
+One thing differs. On TensorFlow ``variable.value`` is a variable too, so what an optimizer read before it assigned is what the
+variable holds afterwards; ScheduleFreeAdamW of Keras 3.15 depends on it. ``fit`` trains so, and hence so do we
+(:func:`optimizer_scope`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+BACKEND_INDEPENDENT = (
+    "assign", "assign_add", "assign_sub", "_var_key", "_apply_weight_decay", "_backend_update_step", "_clip_by_norm",
+)  # fmt: skip
+
+
+def without_distribution(optimizer: Any) -> Any:
+    """The optimizer itself, not built yet, with the methods that Keras defines for all backends.
+
+    They stand where the backend's own stood in the order of its classes, so what the optimizer overrides stays its own.
+    """
+    import keras
+
+    of_backend, of_all = keras.optimizers.Optimizer.__bases__
+    methods = {name: getattr(of_all, name) for name in BACKEND_INDEPENDENT}
+    stateless = type("StatelessOptimizer", (of_backend,), methods)
+    own = type(optimizer)
+    optimizer.__class__ = type(own.__name__, (own, stateless), {"__module__": own.__module__})
+    return optimizer
+
+
+class LaterValue:
+    """What a variable of an optimizer holds at the time of its use; a tensor wherever TensorFlow or Keras wants one."""
+
+    def __init__(self, values: dict[int, Any], variable: Any) -> None:
+        self._values, self._variable = values, variable
+        self.dtype, self.shape = variable.dtype, variable.shape
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(self._values[id(self._variable)], dtype, name=name)
+
+
+def optimizer_scope(optimizer: Any, variables: list[Any], values: list[Any]) -> Any:
+    """A ``keras.StatelessScope`` of these values, in which the optimizer's own variables are read as on TensorFlow."""
+    import keras
+
+    own = {id(variable) for variable in state_variables(optimizer)}
+
+    class OptimizerScope(keras.StatelessScope):
+        def get_current_value(self, variable: Any) -> Any:
+            found = super().get_current_value(variable)
+            return LaterValue(self.state_mapping, variable) if id(variable) in own else found
+
+        def values(self) -> list[Any]:
+            """What the variables hold, in their order."""
+            return [self.state_mapping[id(variable)] for variable in variables]
+
+    return OptimizerScope(list(zip(variables, values, strict=True)), collect_losses=True)
+
+
+def state_variables(optimizer: Any) -> list[Any]:
+    """Every variable that an optimizer keeps, learning rate and counter included."""
+    import keras
+
+    listed = list(optimizer.variables)
+    known = {id(variable) for variable in listed}
+    for value in vars(optimizer).values():
+        if isinstance(value, keras.Variable) and id(value) not in known:
+            listed.append(value)
+    return listed
