@@ -21,7 +21,7 @@ from descentlab.problems.base import Data, Problem
 from descentlab.stateless_optimizer import state_variables, without_distribution
 from descentlab.trainable import check_trainable
 
-CHUNK = 512  # examples an evaluation takes at once
+CHUNK = 128  # examples an evaluation takes at once: more leave the cache, fewer wait for calls
 
 
 @dataclass(frozen=True)
