@@ -6,7 +6,7 @@ PORT   ?= 5000
 
 BIN := .venv/bin
 
-.PHONY: run setup test ui bench step-cost lint lock
+.PHONY: run setup test ui bench bench-full step-cost lint lock
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -21,8 +21,8 @@ ui: .venv/installed
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-bench: .venv/installed
-	$(BIN)/python -m benchmarks
+bench bench-full: .venv/installed
+	$(BIN)/python -m benchmarks $(if $(findstring full,$@),--full)
 
 step-cost: .venv/installed
 	$(BIN)/python -m descentlab step-cost results/step_cost.csv

@@ -1,8 +1,9 @@
-"""The compiled engine against ``model.fit``: same weights, batches and validation, one thread, one process.
+"""The compiled engine against ``model.fit``: same weights, batches and validation, one thread.
 
 Both report loss and metric of the validation split after every epoch, and both are warm: what they compile is timed
 apart. ``fit`` gets its fastest plain form: arrays gathered beforehand in the order of the batches, no shuffling, no
-output, validation in batches as large as the engine's.
+output, validation in batches of 512. Members, where there are several, are seeds × learning rates; they are compared with
+as many trainings by ``fit``, of which one is timed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.device import choose_mode
-from descentlab.engine import CHUNK, CompiledModel, Trainer
+from descentlab.engine import CompiledModel, Member, Trainer
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import data_order
@@ -23,6 +24,7 @@ from descentlab.trainable import initial_variables
 
 LEARNING_RATE = 1e-3
 SEED = 0
+FIT_CHUNK = 512  # examples that ``fit`` validates at once; more or fewer are slower or no faster
 
 
 class DisagreementError(RuntimeError):
@@ -40,6 +42,8 @@ class Case:
         fit_epochs: epochs that ``fit`` trains in a repeat.
         engine_epochs: the same for the engine, which needs more of them for a clock to see; times are compared by epoch.
         train_examples: train on this many only; None for all.
+        members: trainings of the engine, ``width`` side by side.
+        width: how many the engine is compiled for.
         tolerance: how far the validation losses may lie apart at the end of ``fit_epochs`` (the modes round otherwise).
     """
 
@@ -49,18 +53,17 @@ class Case:
     fit_epochs: int
     engine_epochs: int
     train_examples: int | None = None
+    members: int = 1
+    width: int = 1
     tolerance: float = 1e-2
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one epoch with its validation, one value a repeat, shape (repeats,); lower is better."""
+    """Seconds of one member's epoch with its validation, one value a repeat, shape (repeats,); lower is better."""
 
-    name: str
-    goal: float
+    case: Case
     updates_per_epoch: int
-    fit_epochs: int
-    engine_epochs: int
     fit_seconds: np.ndarray
     engine_seconds: np.ndarray
     fit_warm_up_seconds: float
@@ -75,24 +78,32 @@ class Timing:
 
 
 def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple[float, list[float]]], float]:
-    """A function that trains ``engine_epochs`` once (seconds of an epoch, validation losses), and its warm-up seconds."""
+    """A function that trains ``engine_epochs`` of every member once, and its warm-up seconds.
+
+    It returns seconds by epoch and member, and the first member's validation losses.
+    """
     import keras
 
     begun = time.perf_counter()
     problem = case.problem
-    trainer = Trainer(CompiledModel(problem, mode), lambda: keras.optimizers.Adam(LEARNING_RATE))
-    initial = initial_variables(problem, SEED)
-    order = data_order(problem.name, SEED, split.train, problem.batch_size, case.engine_epochs)
+    trainer = Trainer(CompiledModel(problem, mode, case.width), lambda: keras.optimizers.Adam(LEARNING_RATE))
     per_epoch = len(split.train) // problem.batch_size
-    rates = np.full(len(order), LEARNING_RATE, np.float32)
     evaluate_at = [per_epoch * epoch for epoch in range(1, case.engine_epochs + 1)]
+    members = []
+    for number in range(case.members):
+        seed, rate = SEED + number // 4, LEARNING_RATE * (1 + number % 4)
+        order = data_order(problem.name, seed, split.train, problem.batch_size, case.engine_epochs)
+        rates = np.full(len(order), rate, np.float32)
+        members.append(Member(initial_variables(problem, seed), order, rates, split.val))
 
     def train() -> tuple[float, list[float]]:
         begun = time.perf_counter()
-        evaluations = list(trainer.train(case.data, initial, order, rates, evaluate_at, split.val))
-        seconds = time.perf_counter() - begun
-        losses = [float(e.loss.mean(dtype=np.float64)) + e.penalty for e in evaluations]
-        return seconds / case.engine_epochs, losses
+        losses: list[float] = []
+        for first in range(0, case.members, case.width):
+            together = members[first : first + case.width]
+            found = [row[0] for row in trainer.train_members(case.data, together, evaluate_at)]
+            losses = losses or [float(e.loss.mean(dtype=np.float64)) + e.penalty for e in found]
+        return (time.perf_counter() - begun) / case.engine_epochs / case.members, losses
 
     train()
     return train, time.perf_counter() - begun
@@ -129,7 +140,7 @@ def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[f
         history = model.fit(
             x, y, batch_size=problem.batch_size, epochs=case.fit_epochs, shuffle=False, verbose=0,
             steps_per_epoch=len(split.train) // problem.batch_size, validation_data=validation,
-            validation_batch_size=min(CHUNK, len(split.val)),
+            validation_batch_size=min(FIT_CHUNK, len(split.val)),
         )  # fmt: skip
         return (time.perf_counter() - begun) / case.fit_epochs, history.history["val_loss"]
 
@@ -145,7 +156,7 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
     """
     problem = case.problem
     split = split_data(problem, case.data, SEED, problem.batch_size, case.train_examples)
-    mode = choose_mode(problem.build_model(), "CPU")
+    mode = choose_mode(problem.build_model(), "CPU", problem.batch_size)
     engine, engine_warm_up = time_engine(case, split, mode)
     fit, fit_warm_up = time_fit(case, split)
     engine_seconds, fit_seconds, difference = [], [], 0.0
@@ -162,11 +173,8 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
             f"{case.tolerance:g}; they differ by {difference:g}"
         )
     return Timing(
-        name=problem.name,
-        goal=case.goal,
+        case=case,
         updates_per_epoch=len(split.train) // problem.batch_size,
-        fit_epochs=case.fit_epochs,
-        engine_epochs=case.engine_epochs,
         fit_seconds=np.array(fit_seconds),
         engine_seconds=np.array(engine_seconds),
         fit_warm_up_seconds=fit_warm_up,

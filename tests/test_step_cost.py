@@ -89,7 +89,7 @@ def test_workloads_have_real_gradients(model: str, parameters: int) -> None:
     """Those of the loss on the batch: a small step against them lessens it as much as their squares say."""
     work = workload(model)
     assert work.parameters == parameters
-    assert work.mode == ("patches" if model == "slides_cnn" else "xla")
+    assert work.mode == ("graph" if model == "slides_cnn" else "xla")
 
     def loss(step: float) -> float:
         for variable, value, gradient in zip(work.model.trainable_variables, work.initial, work.gradients, strict=True):

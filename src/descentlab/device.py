@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from typing import Any
@@ -11,7 +12,7 @@ from descentlab.problems.base import ProblemError
 
 # Multiply-adds of a batch's convolutions. Time of graph over patches, one thread (2026-11): 1.9 at 1.5 million (digits_cnn,
 # batch 64), 1.5 at 12 (batch 512) and at 18 (slides_cnn, batch 16), 0.8 at 72 (batch 64), 0.6 at 145 (batch 128).
-PATCHES_BELOW = 40_000_000
+PATCHES_BELOW = 30_000_000
 WIDTH = 8
 WIDE_BELOW = 20_000  # parameters
 
@@ -31,6 +32,7 @@ def configure_device() -> str:
 
     if keras.backend.backend() != "tensorflow":
         raise ProblemError(f"Keras must run on TensorFlow; received KERAS_BACKEND={keras.backend.backend()}")
+    gc.freeze()  # a million objects of the imports, which the collector would look through at every compilation
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -73,11 +73,13 @@ def vectorised(function: Callable[..., Any], width: int) -> Callable[..., Any]:
     import tensorflow as tf
 
     if width > 1:
-        return lambda *stacked: tf.vectorized_map(lambda one: function(*one), stacked, fallback_to_while_loop=False)
+        # What can't be computed for all members at once, as Dropout's random numbers, is computed member by member.
+        return lambda *stacked: tf.vectorized_map(lambda one: function(*one), stacked, warn=False)
 
     def alone(*stacked: Any) -> Any:
-        found = function(*tf.nest.map_structure(lambda tensor: tensor[0], stacked))
-        return tf.nest.map_structure(lambda tensor: tf.convert_to_tensor(tensor)[None], found)
+        # squeeze and expand_dims look at a tensor; an index would copy it, at every update.
+        found = function(*tf.nest.map_structure(lambda tensor: tf.squeeze(tensor, 0), stacked))
+        return tf.nest.map_structure(lambda tensor: tf.expand_dims(tensor, 0), found)
 
     return alone
 

@@ -29,11 +29,11 @@ class Builtin:
 
 BUILTIN_PROBLEMS: Mapping[str, Builtin] = MappingProxyType(
     {
-        "linear_regression": Builtin("descentlab.problems.linear_regression", 0.002),
-        "logistic_regression": Builtin("descentlab.problems.logistic_regression", 0.003),
-        "slides_mlp": Builtin("descentlab.problems.slides_mlp", 0.003),
-        "mlp": Builtin("descentlab.problems.mlp", 0.004),
-        "digits_cnn": Builtin("descentlab.problems.digits_cnn", 0.03),
+        "linear_regression": Builtin("descentlab.problems.linear_regression", 0.0003),
+        "logistic_regression": Builtin("descentlab.problems.logistic_regression", 0.0015),
+        "slides_mlp": Builtin("descentlab.problems.slides_mlp", 0.001),
+        "mlp": Builtin("descentlab.problems.mlp", 0.003),
+        "digits_cnn": Builtin("descentlab.problems.digits_cnn", 0.012),
         "slides_cnn": Builtin("descentlab.problems.slides_cnn", 4.0),
     }
 )
