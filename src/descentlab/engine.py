@@ -17,6 +17,7 @@ import numpy as np
 
 from descentlab.convolution import with_patches
 from descentlab.member_step import MemberStep
+from descentlab.packing import Packing
 from descentlab.problems.base import Data, Problem
 from descentlab.stateless_optimizer import state_variables, without_distribution
 from descentlab.trainable import check_trainable
@@ -104,6 +105,7 @@ class CompiledModel:
         check_trainable(problem, self.model)
         called = with_patches(self.model) if mode == "patches" else None
         self.step = MemberStep(problem, self.model, called or self.model)
+        self.packing = Packing(self.model.variables)
         self._data: tuple[Data, Any] | None = None
         self._evaluations: dict[Any, Any] = {}
 
@@ -122,26 +124,27 @@ class CompiledModel:
             self._data = (data, tf.nest.map_structure(tf.constant, (data.x, data.y, *weights)))
         return self._data[1]
 
-    def evaluation(self, arrays: Any, values: list[Any], index: Any, width: int) -> Any:
-        """``(arrays, values, index, chunks) -> losses, scores, penalties`` for arguments of these shapes.
+    def evaluation(self, arrays: Any, packed: list[Any], index: Any) -> Any:
+        """``(arrays, packed, index, chunks) -> losses, scores, penalties`` for arguments of these shapes.
 
-        ``values`` and what comes out have one row a member; ``index`` has shape (chunks, members, examples).
+        ``packed`` and what comes out have one row a member; ``index`` has shape (chunks, members, examples).
         """
         import tensorflow as tf
 
-        key = (shapes_of(arrays, values, index), width)
+        key = shapes_of(arrays, packed, index)
         if key not in self._evaluations:
-            self._evaluations[key] = self.compiled(self._evaluate(width)).get_concrete_function(
-                arrays, values, index, tf.constant(0)
+            self._evaluations[key] = self.compiled(self._evaluate()).get_concrete_function(
+                arrays, packed, index, tf.constant(0)
             )
         return self._evaluations[key]
 
-    def _evaluate(self, width: int) -> Callable[..., Any]:
+    def _evaluate(self) -> Callable[..., Any]:
         import tensorflow as tf
 
-        predict, penalties = vectorised(self.step.predict, width), vectorised(self.step.penalty, width)
+        predict, penalties = vectorised(self.step.predict, self.width), vectorised(self.step.penalty, self.width)
 
-        def evaluate(arrays: Any, values: list[Any], index: Any, chunks: Any) -> Any:
+        def evaluate(arrays: Any, packed: list[Any], index: Any, chunks: Any) -> Any:
+            values = self.packing.unpack(packed)
             shape = index.shape[1:]
 
             def joined(tensor: Any) -> Any:
@@ -199,7 +202,8 @@ class Trainer:
         self.optimizer = self._new_optimizer()
         self._fresh: list[np.ndarray] | None = None
         self._advances: dict[Any, Any] = {}
-        self._values: list[Any] = []
+        self._packing = Packing(state_variables(self.optimizer))
+        self._packed: tuple[list[Any], list[Any]] = ([], [])
 
     def _new_optimizer(self) -> Any:
         optimizer = without_distribution(self._make_optimizer())
@@ -262,8 +266,9 @@ class Trainer:
         compiled = self._compiled_model
         filled = [*members, *[members[0]] * (self.width - len(members))]
         arrays = compiled.device_arrays(data)
-        rows = [[*member.initial, *self._fresh_state(member.initial)] for member in filled]
-        values = [tf.constant(np.stack(column)) for column in zip(*rows, strict=True)]
+        states = [self._fresh_state(member.initial) for member in filled]
+        model = [tf.constant(one) for one in compiled.packing.from_rows([member.initial for member in filled])]
+        state = [tf.constant(one) for one in self._packing.from_rows(states)]
         order = tf.constant(np.stack([member.order for member in filled], axis=1))
         rates = tf.constant(np.stack([member.rates for member in filled], axis=1), tf.float32)
         during = np.stack([chunked(member.examples) for member in filled], axis=1)
@@ -271,19 +276,20 @@ class Trainer:
         if members[0].last_examples is not None:
             last_examples = [chunked(member.last_examples) for member in filled if member.last_examples is not None]
             index_of[True] = tf.constant(np.stack(last_examples, axis=1))
-        advance, evaluate, averaged = self._compile_for(arrays, values, order, rates, index_of)
+        advance, evaluate, averaged = self._compile_for(arrays, model, state, order, rates, index_of)
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             begun = time.perf_counter()
             if updates > done:
-                reached, values = advance(arrays, values, order, rates, tf.constant(done), tf.constant(updates))
+                stretch = tf.constant(done), tf.constant(updates)
+                reached, model, state = advance(arrays, model, state, order, rates, *stretch)
                 int(reached)  # waits for the device
                 done = updates
             trained = time.perf_counter()
             last = updates == evaluate_at[-1]
             index = index_of[last]
-            self._values = values
-            seen = averaged(values) if averaged else values[: len(self.model.variables)]
+            self._packed = model, state
+            seen = averaged(model, state) if averaged else model
             loss, score, penalty = (
                 np.asarray(found) for found in evaluate[last](arrays, seen, index, tf.constant(index.shape[0]))
             )
@@ -299,37 +305,40 @@ class Trainer:
             yield evaluations
 
     def _compile_for(
-        self, arrays: Any, values: list[Any], order: Any, rates: Any, index_of: dict[bool, Any]
+        self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any, index_of: dict[bool, Any]
     ) -> tuple[Any, dict[bool, Any], Any]:
         """``advance``, ``evaluate`` and what is evaluated, for these shapes, compiled before any clock of a run starts.
 
-        Concrete functions: TensorFlow then doesn't compare every argument's type at every call, which takes longer than
-        35 updates of a small model.
+        Concrete functions: TensorFlow then doesn't compare every argument's type at every call.
         """
         import tensorflow as tf
 
-        key = shapes_of(arrays, values, order, rates, *index_of.values())
+        key = shapes_of(arrays, model, state, order, rates, *index_of.values())
         if key not in self._advances:
             begun = time.perf_counter()
             zero, compiled = tf.constant(0), self._compiled_model
-            advance = compiled.compiled(self._advance).get_concrete_function(arrays, values, order, rates, zero, zero)
-            # Loops of no turns compile and do no work.
-            int(advance(arrays, values, order, rates, zero, zero)[0])
-            averaged, seen = None, values[: len(self.model.variables)]
-            if compiled.step.evaluated(self.optimizer, [value[0] for value in values]) is not None:
-                evaluated = vectorised(lambda row: compiled.step.evaluated(self.optimizer, row), self.width)
-                averaged = compiled.compiled(evaluated).get_concrete_function(values)
-                seen = averaged(values)
+            arguments = arrays, model, state, order, rates, zero, zero
+            advance = compiled.compiled(self._advance).get_concrete_function(*arguments)
+            int(advance(*arguments)[0])  # loops of no turns compile and do no work
+            averaged, seen = None, model
+            if compiled.step.evaluated(self.optimizer, self._row(model, state, 0)) is not None:
+                averaged = compiled.compiled(self._average).get_concrete_function(model, state)
+                seen = averaged(model, state)
             evaluate = {}
             for last, index in index_of.items():
-                evaluate[last] = compiled.evaluation(arrays, seen, index, self.width)
+                evaluate[last] = compiled.evaluation(arrays, seen, index)
                 np.asarray(evaluate[last](arrays, seen, index, zero)[2])
             self._advances[key] = (advance, evaluate, averaged)
             self.compile_seconds += time.perf_counter() - begun
         return self._advances[key]
 
-    def _advance(self, arrays: Any, values: list[Any], order: Any, rates: Any, start: Any, stop: Any) -> Any:
-        """Values after the updates from ``start`` to ``stop``; to be compiled."""
+    def _values(self, model: list[Any], state: list[Any]) -> list[Any]:
+        return [*self._compiled_model.packing.unpack(model), *self._packing.unpack(state)]
+
+    def _advance(
+        self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any, start: Any, stop: Any
+    ) -> Any:
+        """What the updates from ``start`` to ``stop`` make of the packed values; to be compiled."""
         import tensorflow as tf
 
         def update_one(values: list[Any], rate: Any, *batch: Any) -> list[Any]:
@@ -343,18 +352,27 @@ class Trainer:
             batch = taken(arrays, order[done % tf.shape(order)[0]])
             return done + 1, update(values, rates[done], *batch)
 
-        return tf.while_loop(lambda done, _: done < stop, turn, (start, values))
+        done, values = tf.while_loop(lambda done, _: done < stop, turn, (start, self._values(model, state)))
+        of_model = len(self.model.variables)
+        return done, self._compiled_model.packing.pack(values[:of_model]), self._packing.pack(values[of_model:])
+
+    def _average(self, model: list[Any], state: list[Any]) -> list[Any]:
+        """The packed values that are evaluated; to be compiled."""
+        evaluated = vectorised(lambda values: self._compiled_model.step.evaluated(self.optimizer, values), self.width)
+        return self._compiled_model.packing.pack(evaluated(self._values(model, state)))
+
+    def _row(self, model: list[Any], state: list[Any], member: int) -> list[np.ndarray]:
+        return [*self._compiled_model.packing.row(model, member), *self._packing.row(state, member)]
 
     def variables(self, member: int = 0) -> list[np.ndarray]:
         """Values of ``model.variables`` where a member's training stands."""
-        return [np.asarray(value[member]) for value in self._values[: len(self.model.variables)]]
+        return self._row(*self._packed, member)[: len(self.model.variables)]
 
     def state(self, member: int = 0) -> list[np.ndarray]:
         """Values of the optimizer's variables where a member's training stands, in the order of ``state_variables``."""
-        return [np.asarray(value[member]) for value in self._values[len(self.model.variables) :]]
+        return self._row(*self._packed, member)[len(self.model.variables) :]
 
     def evaluated_variables(self, member: int = 0) -> list[np.ndarray]:
         """Values of ``model.variables`` that were evaluated last, where an optimizer evaluates others than it trains."""
-        row = [value[member] for value in self._values]
-        found = self._compiled_model.step.evaluated(self.optimizer, row)
+        found = self._compiled_model.step.evaluated(self.optimizer, self._row(*self._packed, member))
         return self.variables(member) if found is None else [np.asarray(value) for value in found]

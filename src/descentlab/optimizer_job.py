@@ -25,8 +25,9 @@ from descentlab.streams import data_order
 
 DECISIVE_MODULES = (
     "descentlab.cache", "descentlab.convolution", "descentlab.device", "descentlab.engine", "descentlab.member_step",
-    "descentlab.optimizer_job", "descentlab.problem_data", "descentlab.problems.base", "descentlab.run_record",
-    "descentlab.schedules", "descentlab.stateless_optimizer", "descentlab.streams", "descentlab.trainable",
+    "descentlab.optimizer_job", "descentlab.packing", "descentlab.problem_data", "descentlab.problems.base",
+    "descentlab.run_record", "descentlab.schedules", "descentlab.stateless_optimizer", "descentlab.streams",
+    "descentlab.trainable",
 )  # fmt: skip
 # The same training under another name is the same run.
 NAMES_ONLY = {"optimizer", "arm", "phase", "hyperparameters"}

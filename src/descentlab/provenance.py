@@ -16,7 +16,7 @@ from descentlab.config import Config
 PACKAGE = Path(__file__).parent
 
 ENGINE = (
-    "engine.py", "device.py", "convolution.py", "member_step.py", "stateless_optimizer.py", "trainable.py",
+    "engine.py", "device.py", "convolution.py", "member_step.py", "packing.py", "stateless_optimizer.py", "trainable.py",
 )  # fmt: skip
 
 # Files of the package that a stage runs; a folder stands for all files in it.
@@ -33,7 +33,7 @@ STAGES = {
         "measure.py", "measurements.py", "mechanisms", "step_cost.py", "step_loops.py", *ENGINE,
         "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py",
     ),
-    "track": ("track.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
+    "track": ("track.py", "sqlite_runs.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
     "collect": ("collect.py", "records.py", "planned_runs.py"),
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
