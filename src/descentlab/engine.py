@@ -346,6 +346,10 @@ class Trainer:
             return self._compiled_model.step.update(self.optimizer, values, given, *batch)
 
         update = vectorised(update_one, self.width)
+        if self._compiled_model.mode == "graph":
+            # A function of its own, kept out of the loop's cycle: TensorFlow gives the gradient of a pooling to oneDNN only
+            # where it meets the pooling first, and in a cycle that is a matter of chance (19 or 32 ms for slides_cnn).
+            update = tf.function(update, autograph=False, experimental_attributes={"_noinline": True})
 
         # `while` on tensors, not tf.range: XLA compiles again for each new bound of a range.
         def turn(done: Any, values: list[Any]) -> Any:
