@@ -109,11 +109,17 @@ class CompiledModel:
         self._data: tuple[Data, Any] | None = None
         self._evaluations: dict[Any, Any] = {}
 
-    def compiled(self, function: Callable[..., Any]) -> Any:
-        """``function`` as the mode compiles it; without autograph, which converts Keras' own code for seconds."""
+    def compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        """``function`` as the mode compiles it for arguments of these shapes.
+
+        Without autograph, which converts Keras' own code for seconds. A call passes its tensors on: to compare each with what
+        was compiled for takes TensorFlow longer than 20 updates of a small model take.
+        """
         import tensorflow as tf
 
-        return tf.function(function, jit_compile=self.mode != "graph", autograph=False)
+        traced = tf.function(function, jit_compile=self.mode != "graph", autograph=False)
+        concrete = traced.get_concrete_function(*arguments)
+        return lambda *given: concrete._call_flat(tf.nest.flatten(given), concrete.captured_inputs)
 
     def device_arrays(self, data: Data) -> Any:
         """x, y and, where there are, sample weights on the device, kept while the same data are trained on."""
@@ -133,9 +139,7 @@ class CompiledModel:
 
         key = shapes_of(arrays, packed, index)
         if key not in self._evaluations:
-            self._evaluations[key] = self.compiled(self._evaluate()).get_concrete_function(
-                arrays, packed, index, tf.constant(0)
-            )
+            self._evaluations[key] = self.compile(self._evaluate(), arrays, packed, index, tf.constant(0))
         return self._evaluations[key]
 
     def _evaluate(self) -> Callable[..., Any]:
@@ -307,10 +311,7 @@ class Trainer:
     def _compile_for(
         self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any, index_of: dict[bool, Any]
     ) -> tuple[Any, dict[bool, Any], Any]:
-        """``advance``, ``evaluate`` and what is evaluated, for these shapes, compiled before any clock of a run starts.
-
-        Concrete functions: TensorFlow then doesn't compare every argument's type at every call.
-        """
+        """``advance``, ``evaluate`` and what is evaluated, for these shapes, compiled before any clock of a run starts."""
         import tensorflow as tf
 
         key = shapes_of(arrays, model, state, order, rates, *index_of.values())
@@ -318,11 +319,11 @@ class Trainer:
             begun = time.perf_counter()
             zero, compiled = tf.constant(0), self._compiled_model
             arguments = arrays, model, state, order, rates, zero, zero
-            advance = compiled.compiled(self._advance).get_concrete_function(*arguments)
+            advance = compiled.compile(self._advance, *arguments)
             int(advance(*arguments)[0])  # loops of no turns compile and do no work
             averaged, seen = None, model
             if compiled.step.evaluated(self.optimizer, self._row(model, state, 0)) is not None:
-                averaged = compiled.compiled(self._average).get_concrete_function(model, state)
+                averaged = compiled.compile(self._average, model, state)
                 seen = averaged(model, state)
             evaluate = {}
             for last, index in index_of.items():
