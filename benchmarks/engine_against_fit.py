@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.compiled_model import CompiledModel
 from descentlab.device import choose_mode
-from descentlab.engine import CompiledModel, Member, Trainer
+from descentlab.engine import Member, Trainer
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import data_order

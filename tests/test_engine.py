@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, evaluation_weights
 from descentlab.stateless_optimizer import state_variables
 from descentlab.streams import data_order

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from descentlab.compiled_model import CHUNK, CompiledModel, chunked
 from descentlab.device import choose_mode, choose_width, configure_device
-from descentlab.engine import CHUNK, CompiledModel, Trainer, chunked
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import ProblemError

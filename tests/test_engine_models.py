@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.streams import data_order, stream_seed

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Metric, Problem, ProblemError
 from descentlab.trainable import check_trainable

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy.special import logsumexp
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.mechanisms import imbalance as module
 from descentlab.mechanisms.imbalance import (
     ALL,

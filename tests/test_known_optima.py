@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data, Problem, split_data

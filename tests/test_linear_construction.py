@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.mechanisms import linear_construction as module
 from descentlab.mechanisms.linear_construction import (
     CONSTRUCTION_COLUMNS,

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Trainer
 from descentlab.mechanisms import loss_scale as module
 from descentlab.mechanisms.loss_scale import (
     ADAGRAD_FROM_ZERO,

@@ -10,7 +10,8 @@ import functools
 import numpy as np
 import pytest
 
-from descentlab.engine import CompiledModel, Evaluation, Member, Trainer
+from descentlab.compiled_model import CompiledModel
+from descentlab.engine import Evaluation, Member, Trainer
 from descentlab.optimizers import OPTIMIZERS
 from descentlab.streams import data_order
 from descentlab.trainable import initial_variables

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.compiled_model import CompiledModel
 from descentlab.config_entries import OptimizerConfig
-from descentlab.engine import CompiledModel, Evaluation, Trainer
+from descentlab.engine import Evaluation, Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem
 from descentlab.streams import data_order

@@ -24,10 +24,10 @@ from descentlab.schedules import evaluation_steps, learning_rates
 from descentlab.streams import data_order
 
 DECISIVE_MODULES = (
-    "descentlab.cache", "descentlab.convolution", "descentlab.device", "descentlab.engine", "descentlab.member_step",
-    "descentlab.optimizer_job", "descentlab.packing", "descentlab.problem_data", "descentlab.problems.base",
-    "descentlab.run_record", "descentlab.schedules", "descentlab.stateless_optimizer", "descentlab.streams",
-    "descentlab.trainable",
+    "descentlab.cache", "descentlab.compiled_model", "descentlab.convolution", "descentlab.device", "descentlab.engine",
+    "descentlab.member_step", "descentlab.optimizer_job", "descentlab.packing", "descentlab.problem_data",
+    "descentlab.problems.base", "descentlab.run_record", "descentlab.schedules", "descentlab.stateless_optimizer",
+    "descentlab.streams", "descentlab.trainable",
 )  # fmt: skip
 # The same training under another name is the same run.
 NAMES_ONLY = {"optimizer", "arm", "phase", "hyperparameters"}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from descentlab.cache import source_digest
+from descentlab.compiled_model import CompiledModel
 from descentlab.config import parse_config
 from descentlab.device import choose_mode, choose_width
-from descentlab.engine import CompiledModel
 from descentlab.plan import find_problem
 from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Data, ProblemError, Split, split_data

@@ -16,7 +16,8 @@ from descentlab.config import Config
 PACKAGE = Path(__file__).parent
 
 ENGINE = (
-    "engine.py", "device.py", "convolution.py", "member_step.py", "packing.py", "stateless_optimizer.py", "trainable.py",
+    "engine.py", "compiled_model.py", "device.py", "convolution.py", "member_step.py", "packing.py",
+    "stateless_optimizer.py", "trainable.py",
 )  # fmt: skip
 
 # Files of the package that a stage runs; a folder stands for all files in it.

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.compiled_model import CompiledModel
 from descentlab.device import configure_device
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, build
 from descentlab.problems.base import Data, split_data
 from descentlab.records import Column, check_table

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.compiled_model import CompiledModel
 from descentlab.device import choose_mode, configure_device
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data
 from descentlab.records import Column, check_table

@@ -23,8 +23,9 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from descentlab.compiled_model import CompiledModel
 from descentlab.device import configure_device
-from descentlab.engine import CompiledModel, Trainer
+from descentlab.engine import Trainer
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.problems.base import Data, Problem, split_data
 from descentlab.records import Column, check_table
