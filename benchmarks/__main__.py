@@ -14,11 +14,11 @@ from pathlib import Path
 
 from benchmarks.engine import compare_dense, compare_two_jobs
 from benchmarks.naive_pipeline import compare_with_naive
-from benchmarks.report_at_scale import measure_report
+from benchmarks.report_at_scale import measure_report_at_scale
 from benchmarks.rows import Row, as_table
 from benchmarks.tracking import measure_tracking
 from benchmarks.whole_experiment import measure_experiment, run_experiment
-from benchmarks.workflow_start import compare_workflow_start
+from benchmarks.workflow_start import compare_start
 from descentlab.device import configure_device
 
 REPEATS = 5
@@ -40,9 +40,9 @@ def quick_lines() -> list[Callable[[], list[Row]]]:
     return [
         lambda: compare_dense(REPEATS),
         lambda: compare_two_jobs(REPEATS),
-        compare_workflow_start,
-        measure_tracking,
-        measure_report,
+        lambda: [compare_start()],
+        lambda: [measure_tracking()],
+        measure_report_at_scale,
     ]
 
 
@@ -54,7 +54,7 @@ def full_lines(folder: Path) -> list[Callable[[], list[Row]]]:
         naive = compare_with_naive(experiment.results / "runs.parquet", experiment.wall_seconds)
         return [*measure_experiment(experiment), naive]
 
-    return [whole, lambda: measure_tracking(runs=3_000)]
+    return [whole, lambda: [measure_tracking(runs=3_000)]]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What an experiment measures beside its training runs: the table of step cost and mechanism problems.
 
-Light: each measurement's module is imported when it is measured (:mod:`descentlab.measure`).
+Light, as the Snakefile imports it: each measurement's module is imported when it is measured
+(:mod:`descentlab.measure`), pandas when a table is read.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -66,5 +68,7 @@ def measured_tables(names: Sequence[str], alone: bool) -> list[str]:
 
 def read_measured(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The tables of ``names`` by name, as far as they were measured; what lies there from another config is left."""
+    import pandas as pd
+
     paths = [folder / f"{table}.parquet" for alone in (False, True) for table in measured_tables(names, alone)]
     return {path.stem: pd.read_parquet(path) for path in paths if path.exists()}

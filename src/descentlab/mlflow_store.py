@@ -27,17 +27,19 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
-import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import MlflowClient
+from mlflow.tracking import MlflowClient as MlflowClient
 from sqlalchemy import Engine, event
 
 DATABASE = Path("results/mlflow.db")
 ARTIFACTS = "mlflow-artifacts"  # beside the database
 MOST_VALUES = 1000  # MLflow's limit for one batch
 RUN_ID, DIGEST, PARENT, NOTE = "descentlab.run_id", "descentlab.digest", "mlflow.parentRunId", "mlflow.note.content"
+DATASET_TAG = ("mlflow.data.context", "train, val, test")
 CURVE = "curve/"  # the charts page makes a section of it
 
 
@@ -56,7 +58,7 @@ class Entry:
         finished: whether MLflow's status is FINISHED; FAILED otherwise.
         tags, params: as text; empty tags are left out.
         metrics: values at ``step``; those that aren't finite are left out.
-        curve: metrics by column, one row a step, with the columns ``step`` and ``timestamp`` (ms); or None.
+        curve: metrics by name, shape (steps,) each, ``step`` and ``timestamp`` (ms) among them; or None.
         dataset: name and digest, or None.
         texts: artifacts by file name.
     """
@@ -70,7 +72,7 @@ class Entry:
     params: dict[str, str]
     metrics: dict[str, float]
     step: int = 0
-    curve: pd.DataFrame | None = None
+    curve: dict[str, np.ndarray] | None = None
     dataset: tuple[str, str] | None = None
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -97,16 +99,17 @@ class Entry:
             and (self.curve is not None or len(values) == len(logged))
         )
 
-    def all_metrics(self) -> list[Metric]:
-        """Every value with its time stamp and step."""
-        metrics = [Metric(name, value, self.ended, self.step) for name, value in self.metrics.items()]
+    def values(self) -> list[tuple[str, float, int, int]]:
+        """Every metric's name, value, time stamp and step."""
+        found = [(name, value, self.ended, self.step) for name, value in self.metrics.items()]
         if self.curve is None:
-            return metrics
-        steps, stamps = self.curve["step"].tolist(), self.curve["timestamp"].tolist()
-        for column in self.curve.columns.drop(["step", "timestamp"]):
-            values = zip(self.curve[column].tolist(), stamps, steps, strict=True)
-            metrics += [Metric(CURVE + column, *value) for value in values if math.isfinite(value[0])]
-        return metrics
+            return found
+        columns = {name: values.tolist() for name, values in self.curve.items()}
+        steps, stamps = columns.pop("step"), columns.pop("timestamp")
+        for name, values in columns.items():
+            points = zip(values, stamps, steps, strict=True)
+            found += [(CURVE + name, value, stamp, step) for value, stamp, step in points if math.isfinite(value)]
+        return found
 
 
 def store_uri(uri: str | None) -> str:
@@ -117,6 +120,12 @@ def store_uri(uri: str | None) -> str:
 def database_file(where: str) -> Path | None:
     """The file of an SQLite store; None for a server."""
     return Path(urlsplit(where).path[1:]) if where.startswith("sqlite:///") else None
+
+
+def describe_dataset(dataset: tuple[str, str]) -> tuple[str, str, str, str]:
+    """Name, digest (MLflow takes 36 characters), and type and place of the source of a problem's data."""
+    name, digest = dataset
+    return name, digest[:36], "code", json.dumps({"problem": name})
 
 
 @contextlib.contextmanager
@@ -140,7 +149,7 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
                 event.listen(Engine, "connect", _skip_fsync)
                 stack.callback(event.remove, Engine, "connect", _skip_fsync)
             yield MlflowClient(where)
-    except (MlflowException, OSError, ImportError) as error:  # a driver may not be installed
+    except (MlflowException, sqlite3.Error, OSError, ImportError) as error:  # a driver may not be installed
         root: BaseException = error
         while root.__cause__ or root.__context__:
             root = root.__cause__ or root.__context__ or root
@@ -234,11 +243,11 @@ def put_run(
     for name, text in entry.texts.items():
         client.log_text(mlflow_id, text, name)
     if entry.dataset is not None:
-        about = Dataset(entry.dataset[0], entry.dataset[1][:36], "code", json.dumps({"problem": entry.dataset[0]}))
-        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag("mlflow.data.context", "train, val, test")])])
+        about = Dataset(*describe_dataset(entry.dataset))
+        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag(*DATASET_TAG)])])
     tags = [RunTag(DIGEST, digest)] + ([RunTag(PARENT, parent)] if parent is not None else [])
     params = [Param(name, value) for name, value in entry.params.items()]
-    metrics = entry.all_metrics()
+    metrics = [Metric(*value) for value in entry.values()]
     last = MOST_VALUES - len(params) - len(tags)
     for begin in range(last, len(metrics), MOST_VALUES):
         client.log_batch(mlflow_id, metrics[begin : begin + MOST_VALUES])

@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
+
+from descentlab.stats import t_quantile
 
 MOST_SEEDS = 10_000
 
@@ -42,13 +44,13 @@ class Estimate:
             return math.nan
         if self.variance == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.mean) / math.sqrt(self.variance), self.degrees))
+        return float(2 * special.stdtr(self.degrees, -abs(self.mean) / math.sqrt(self.variance)))
 
     def interval(self, level: float = 0.05) -> tuple[float, float]:
         """The ends of the interval of confidence ``1 − level``; NaN where there is none."""
         if not self.variance >= 0 or math.isnan(level):
             return math.nan, math.nan
-        half = float(stats.t.isf(level / 2, self.degrees)) * math.sqrt(self.variance) if self.variance else 0.0
+        half = -t_quantile(level / 2, self.degrees) * math.sqrt(self.variance) if self.variance else 0.0
         return self.mean - half, self.mean + half
 
 

@@ -71,7 +71,7 @@ def choose_for_speed(
                     times = [
                         min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
                         if run["status"] == "finished" else run["updates_planned"]
-                        for run in trials.to_dict("records")
+                        for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
                     ]  # fmt: skip
                     means[rate] = (float(np.mean(times)), rate not in chosen)
             if means:

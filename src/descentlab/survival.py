@@ -5,6 +5,7 @@ Times are updates (or examples, or seconds); a run that diverged never reaches a
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ class Ratio:
     bound: str
 
 
+@functools.cache
 def share_interval(count: int, n: int) -> Share:
     """The share ``count / n`` and its exact interval; NaN without runs."""
     if n == 0:

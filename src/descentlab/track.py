@@ -9,10 +9,12 @@ import json
 import math
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from descentlab.mlflow_store import (
@@ -29,6 +31,7 @@ from descentlab.mlflow_store import (
 )
 from descentlab.records import HISTORY, RUNS, SPLITS, read_table
 from descentlab.speed import find_targets
+from descentlab.sqlite_runs import put_runs
 from descentlab.stats import t_interval, updates_to_target
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
@@ -106,21 +109,23 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
-    curves = {str(run_id): curve for run_id, curve in history.groupby("run_id", sort=False)}
+    curves = curves_by_run(history)
     # Of some jobs alone the targets could still change.
     reference = plan["config"]["report"]["reference"]
-    targets = find_targets(runs.query("phase == 'final'"), history, reference) if whole else {}
-    done = {"known": 0, "logged": 0, "replaced": 0}
+    targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
+    done: Counter[str] = Counter()
     with open_store(uri) as client:
         experiment = find_experiment(client, uri, plan["config"]["experiment"], describe_experiment(plan))
         existing, removed = find_runs(client, experiment, f"tags.problem = '{problem}'")
         for optimizer, group in runs.groupby("optimizer", sort=False):
             entry = parent_entry(plan, problem, str(optimizer), group)
             parent, _ = put_run(client, experiment, entry, existing.pop(entry.key, None))
-            for row in group.to_dict("records"):
-                with_curve = row["phase"] == "final" or (row["phase"] == "tuning" and tuning_curves)
-                entry = run_entry(plan, row, curves[row["run_id"]], targets, with_curve)
-                done[put_run(client, experiment, entry, existing.pop(entry.key, None), parent)[1]] += 1
+            curved = {"final", "tuning"} if tuning_curves else {"final"}
+            entries = [
+                run_entry(plan, row, curves[row["run_id"]], targets, with_curve=row["phase"] in curved)
+                for row in group.to_dict("records")
+            ]
+            done += put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent)
         if whole:  # what is left in the store belongs to no run of the plan any more
             for run in existing.values():
                 client.delete_run(run.info.run_id)
@@ -128,27 +133,33 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed + done["replaced"])
 
 
+def curves_by_run(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """The columns of each run's evaluations, shape (evaluations,) each; a table a run would cost more than its rows."""
+    columns = {name: history[name].to_numpy() for name in history.columns.drop("run_id")}
+    rows = history.groupby("run_id", sort=False).indices
+    return {str(run): {name: column[mine] for name, column in columns.items()} for run, mine in rows.items()}
+
+
 def metric_name(name: str) -> str:
     """A metric's name as MLflow takes it."""
     return name.replace(" ", "_")
 
 
-def curve_columns(row: dict[str, Any], curve: pd.DataFrame) -> pd.DataFrame:
+def curve_columns(row: dict[str, Any], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Losses, metric and rate at every evaluation; ``step`` is updates, the time stamp is training time.
 
     Epochs and examples are multiples of updates, and seconds are the charts' time axis: as curves of their own they
     would only be a third more points to store. A rate that stays the same is a parameter.
     """
-    metric = metric_name(row["metric"])
-    renamed = curve.drop(columns=["run_id", "epoch", "examples", "train_seconds"]).rename(
-        columns={f"{split}_metric": f"{split}_{metric}" for split in SPLITS}
-    )
-    idle = [name for name in ("penalty", "learning_rate") if renamed[name].nunique(dropna=False) == 1]
-    stamps = (row["started_at"] * 1000 + curve["train_seconds"] * 1000).astype("int64")
-    return renamed.drop(columns=idle).assign(timestamp=stamps).rename(columns={"updates": "step"})
+    named = {f"{split}_metric": f"{split}_{metric_name(row['metric'])}" for split in SPLITS}
+    left = {"updates", "epoch", "examples", "train_seconds"}
+    left |= {name for name in ("penalty", "learning_rate") if len(np.unique(curve[name])) == 1}
+    stamps = (row["started_at"] * 1000 + curve["train_seconds"] * 1000).astype(np.int64)
+    values = {named.get(name, name): column for name, column in curve.items() if name not in left}
+    return {"step": curve["updates"], "timestamp": stamps, **values}
 
 
-def summary_metrics(row: dict[str, Any], curve: pd.DataFrame, targets: dict[str, float]) -> dict[str, float]:
+def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: dict[str, float]) -> dict[str, float]:
     """What the list of runs shows: the end, the best validation epoch, the time to each target."""
     metric = metric_name(row["metric"])
     values: dict[str, float] = {}
@@ -162,14 +173,16 @@ def summary_metrics(row: dict[str, Any], curve: pd.DataFrame, targets: dict[str,
         values[name] = row[name]
     if row["status"] == "finished":
         for name, target in targets.items():
-            values[f"updates_to_target_{name}"] = updates_to_target(
-                curve["updates"].to_numpy(), curve["val_loss"].to_numpy(), target
-            )
+            values[f"updates_to_target_{name}"] = updates_to_target(curve["updates"], curve["val_loss"], target)
     return values
 
 
 def run_entry(
-    plan: dict[str, Any], row: dict[str, Any], curve: pd.DataFrame, targets: dict[str, float], with_curve: bool
+    plan: dict[str, Any],
+    row: dict[str, Any],
+    curve: dict[str, np.ndarray],
+    targets: dict[str, float],
+    with_curve: bool,
 ) -> Entry:
     """One training, from its row of the table of runs and its rows of the history."""
     began = row["started_at"] * 1000
@@ -205,13 +218,13 @@ def parent_entry(plan: dict[str, Any], problem: str, optimizer: str, runs: pd.Da
     layers = f"{pd.DataFrame(about['layers']).to_string(index=False)}\n\n{about['parameters']:,} parameters\n"
     ended = runs["started_at"] + runs["train_seconds"] + runs["evaluation_seconds"]
     metrics: dict[str, float] = {}
-    for arm, group in runs.query("phase == 'final'").groupby("arm", sort=False):
-        finished = group.query("status == 'finished'")
+    for arm, group in runs[runs["phase"] == "final"].groupby("arm", sort=False):
+        finished = group[group["status"] == "finished"]
         metric = metric_name(about["metric"])
         for column, label in (("test_metric", f"test_{metric}"), ("val_metric", f"val_{metric}"), ("test_loss",) * 2):
             mean = t_interval(finished[column].to_numpy())
             metrics |= {f"{arm}/{label}_{part}": getattr(mean, part) for part in ("mean", "low", "high")}
-        metrics |= {f"{arm}/n": len(finished), f"{arm}/n_diverged": len(group.query("status == 'diverged'"))}
+        metrics |= {f"{arm}/n": len(finished), f"{arm}/n_diverged": int((group["status"] == "diverged").sum())}
         metrics[f"{arm}/learning_rate"] = float(group["learning_rate"].iloc[0])
     return Entry(
         key=f"{problem}.{optimizer}",

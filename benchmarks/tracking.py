@@ -1,0 +1,158 @@
+"""Tracking 3,000 runs into a new SQLite store: processor seconds, against those of training them.
+
+Runs of two of the default experiment's problems are trained by the workflow's own command. Where fewer than 3,000 are,
+they are tracked again under other optimizers' names, as many to a problem and to an optimizer as the default experiment has;
+training is scaled by run, its processes' start by job. ``--runs 3000`` trains all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmarks.rows import Row, as_table
+from descentlab.config import parse_config
+from descentlab.plan import cut_jobs, runs_per_optimizer
+from descentlab.records import HISTORY, RUNS, read_table, write_table
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "workflow/config/default.yaml"
+EXPERIMENT = "tracking"
+NAME = "tracking 3,000 runs into a new SQLite store: CPU seconds, against training them"
+TRACKED, GOAL = 3_000, 0.20
+PROBLEMS = ("logistic_regression", "mlp")  # a run of theirs costs a little less than the default experiment's mean
+# One in four is swept, as in the default experiment.
+OPTIMIZERS = (
+    "adam", "nadam", "adamax", "lion", "sgd", "nesterov", "adamw", "lamb", "momentum", "adadelta", "amsgrad", "muon",
+    "rmsprop", "schedule_free_adamw", "adafactor", "ftrl", "adagrad", "nadam_2", "adamax_2", "lion_2", "nesterov_2",
+)  # fmt: skip
+
+
+def cpu_seconds(folder: Path, *arguments: str) -> float:
+    """User and system seconds of one verb of the command line, in a process of its own.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    environment = {**kept, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "descentlab", *arguments]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(arguments)} must end well; it said {said.read()[-1000:]}")
+    return used.ru_utime + used.ru_stime
+
+
+def small_config(optimizers: int) -> dict[str, Any]:
+    """The default config with some of its problems and optimizers."""
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    kept = [problem for problem in config["problems"] if problem["problem"] in PROBLEMS]
+    named: list[Any] = [
+        {"optimizer": name.removesuffix("_2"), "name": name} if name.endswith("_2") else name
+        for name in OPTIMIZERS[:optimizers]
+    ]
+    return {**config, "experiment": EXPERIMENT, "problems": kept, "optimizers": named, "measurements": []}
+
+
+def repeat_optimizers(results: Path, plan: dict[str, Any], times: int) -> int:
+    """Write every optimizer's runs ``times`` times, copies under other names; returns how many runs there are."""
+    written = 0
+    for problem, jobs in plan["jobs"].items():
+        folder = results / "train" / problem
+        for name, columns in (("runs", RUNS), ("history", HISTORY)):
+            whole = pd.concat([read_table(folder / f"{job}.{name}.parquet", columns) for job in range(len(jobs))])
+            copies = [whole]
+            for copy in range(1, times):
+                renamed = whole["run_id"].str.replace(r"^(\w+\.\w+)\.", rf"\1_{copy}.", regex=True)
+                again = whole.assign(run_id=renamed)
+                copies.append(again.assign(optimizer=whole["optimizer"] + f"_{copy}") if name == "runs" else again)
+            write_table(pd.concat(copies), columns, folder / f"0.{name}.parquet")
+            written += times * len(whole) if name == "runs" else 0
+        plan["jobs"][problem] = [[optimizer for job in jobs for optimizer in job]]
+    for optimizer, about in list(plan["optimizers"].items()):
+        plan["optimizers"] |= {f"{optimizer}_{copy}": about for copy in range(1, times)}
+    (results / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    return written
+
+
+def train_all(folder: Path, plan: dict[str, Any]) -> float:
+    """Processor seconds of the plan's jobs, a process each."""
+    file = f"results/{EXPERIMENT}/plan.json"
+    return sum(
+        cpu_seconds(folder, "train", file, "--problem", problem, "--job", str(job))
+        for problem, jobs in plan["jobs"].items()
+        for job in range(len(jobs))
+    )
+
+
+def measure_tracking(runs: int = 280) -> Row:
+    """Train about ``runs`` runs, then make a store and track 3,000 in it, a process for each problem as the workflow has.
+
+    Args:
+        runs: to train.
+    """
+    settings = small_config(1)
+    each = runs_per_optimizer(parse_config(settings, "benchmark"))
+    optimizers = min(len(OPTIMIZERS), max(1, round(runs / (each * len(PROBLEMS)))))
+    with tempfile.TemporaryDirectory() as name:
+        folder, results = Path(name), Path(name, "results", EXPERIMENT)
+        settings = small_config(optimizers)
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        cpu_seconds(folder, "plan", "config.yaml")
+        plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+        jobs = sum(map(len, plan["jobs"].values()))
+        trained_seconds = train_all(folder, plan)
+        trained = sum(len(pd.read_parquet(path)) for path in results.glob("train/*/*.runs.parquet"))
+        times = max(1, math.ceil(TRACKED / trained))
+        # A job whose runs are all in the cache does everything but train: what a process takes to start, and more.
+        start_seconds = train_all(folder, plan) / jobs if times > 1 else 0.0
+        tracked = repeat_optimizers(results, plan, times)
+        store = cpu_seconds(folder, "store", f"results/{EXPERIMENT}/plan.json")
+        tracking = {
+            problem: cpu_seconds(folder, "track", f"results/{EXPERIMENT}", "--problem", problem) for problem in PROBLEMS
+        }
+    whole = parse_config(small_config(optimizers * times), "benchmark")
+    whole_jobs = sum(map(len, cut_jobs(whole).values())) if times > 1 else jobs
+    marginal = (trained_seconds - jobs * start_seconds) / trained
+    training = whole_jobs * start_seconds + tracked * marginal
+    tracking_seconds = store + sum(tracking.values())
+    details = {
+        "trained_runs": trained,
+        "tracked_runs": tracked,
+        "trained_cpu_seconds": trained_seconds,
+        "training_cpu_seconds_scaled": training,
+        "scaling": "none" if times == 1 else f"{whole_jobs} starts and every run at {1e3 * marginal:.1f} ms",
+        "start_cpu_seconds": start_seconds,
+        "store_cpu_seconds": store,
+        "track_cpu_seconds": tracking,
+        "milliseconds_a_run": 1e3 * tracking_seconds / tracked,
+        "training_milliseconds_a_run": 1e3 * training / tracked,
+    }
+    return Row(NAME, [tracking_seconds / training], goal=GOAL, at_least=False, details=details)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print the row and its details."""
+    parser = argparse.ArgumentParser(description="tracking against training, in processor seconds")
+    parser.add_argument("--runs", type=int, default=280, help="to train; 3000 are tracked in any case")
+    row = measure_tracking(parser.parse_args(arguments).runs)
+    print(json.dumps(row.as_dict(), indent=1), as_table([row]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
