@@ -123,7 +123,10 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ({"problems": problem(epochs="3")}, "problems.0.epochs: must be a valid integer; received '3'"),
         ({"problems": problem(epochs=True)}, "problems.0.epochs: must be a valid integer; received True"),
         ({"problems": problem(batch_size=-1)}, "problems.0.batch_size: must be greater than 0; received -1"),
-        ({"problems": problem(mode="fast")}, "problems.0.mode: must be 'auto', 'xla', 'graph' or 'patches'; received 'fast'"),
+        (
+            {"problems": problem(mode="fast")},
+            "problems.0.mode: must be 'auto', 'xla', 'graph' or 'patches'; received 'fast'",
+        ),
         ({"arms": ["best"]}, "arms.0: must be 'default', 'tuned' or 'extended'; received 'best'"),
         ({"seeds": {"final": 0}}, "seeds.final: must be greater than or equal to 1; received 0"),
         ({"seeds": {"tuning": 1001}}, "seeds.tuning: must be less than or equal to 1000; received 1001"),
