@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.child_process import run_verb
 from benchmarks.generated_experiment import NAME, write_experiment
 from benchmarks.rows import Row, as_table
 
@@ -24,37 +22,17 @@ MOST_SECONDS, MOST_GIB, MOST_GROWTH = 60, 2, 1.1
 TITLE = "collect + compare + report at {runs:,} runs × {evaluations} evaluations"
 
 
-def run_stage(stage: str, folder: Path) -> dict[str, float]:
-    """Run a stage in a process of its own: wall and processor seconds, and peak memory in GiB.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    command = [sys.executable, "-m", "descentlab", stage, f"results/{NAME}"]
-    with tempfile.TemporaryFile("w+") as said:
-        begun = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)  # what this one process used, whatever ran before it
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{stage} must end well; it said {said.read()[-1000:]}")
-    kib = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return {"seconds": seconds, "cpu_seconds": used.ru_utime + used.ru_stime, "peak_gib": kib / 1024**2}
-
-
 def measure_size(runs: int, evaluations: int) -> dict[str, Any]:
     """All stages on one generated experiment."""
     with tempfile.TemporaryDirectory() as name:
         written = write_experiment(Path(name, "results", NAME), runs, evaluations)
-        stages = {stage: run_stage(stage, Path(name)) for stage in STAGES}
+        stages = {stage: run_verb(Path(name), stage, f"results/{NAME}") for stage in STAGES}
     return {
         "runs": written,
-        "seconds": sum(used["seconds"] for used in stages.values()),
-        "cpu_seconds": sum(used["cpu_seconds"] for used in stages.values()),
-        "peak_gib": max(used["peak_gib"] for used in stages.values()),
-        "stages": stages,
+        "seconds": sum(used.seconds for used in stages.values()),
+        "cpu_seconds": sum(used.cpu_seconds for used in stages.values()),
+        "peak_gib": max(used.peak_gib for used in stages.values()),
+        "stages": {stage: asdict(used) for stage, used in stages.items()},
     }
 
 

@@ -19,7 +19,7 @@ class Row:
         goal: to reach, of the median.
         at_least: the goal is a least value; otherwise a greatest.
         unit: after the figure; ``×`` for a ratio of two times measured side by side.
-        details: what the figure was made from, by name.
+        details: what the figure was made from, by name; ``n`` where it isn't the number of values.
         note: why the goal is not met, where that was found.
     """
 
@@ -63,10 +63,9 @@ def as_table(rows: Sequence[Row]) -> str:
     lines = ["| what | median | min to max | n | goal | met |", "|---|---|---|---|---|---|"]
     for row in rows:
         sign = "≥" if row.at_least else "≤"
-        spread = f"{min(row.values):.3g} to {max(row.values):.3g}"
+        spread, n = f"{min(row.values):.3g} to {max(row.values):.3g}", row.as_dict()["n"]
         met = "yes" if row.met else f"no: {row.note}" if row.note else "no"
         lines.append(
-            f"| {row.name} | {row.median:.3g} {row.unit} | {spread} | {len(row.values)} | {sign} {row.goal:g} {row.unit} "
-            f"| {met} |"
+            f"| {row.name} | {row.median:.3g} {row.unit} | {spread} | {n} | {sign} {row.goal:g} {row.unit} | {met} |"
         )
     return "\n".join(lines)

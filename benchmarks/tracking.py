@@ -10,9 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from benchmarks.child_process import run_verb
 from benchmarks.rows import Row, as_table
 from descentlab.config import parse_config
 from descentlab.plan import cut_jobs, runs_per_optimizer
@@ -37,25 +35,6 @@ OPTIMIZERS = (
     "adam", "nadam", "adamax", "lion", "sgd", "nesterov", "adamw", "lamb", "momentum", "adadelta", "amsgrad", "muon",
     "rmsprop", "schedule_free_adamw", "adafactor", "ftrl", "adagrad", "nadam_2", "adamax_2", "lion_2", "nesterov_2",
 )  # fmt: skip
-
-
-def cpu_seconds(folder: Path, *arguments: str) -> float:
-    """User and system seconds of one verb of the command line, in a process of its own.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    environment = {**kept, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "descentlab", *arguments]
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(arguments)} must end well; it said {said.read()[-1000:]}")
-    return used.ru_utime + used.ru_stime
 
 
 def small_config(optimizers: int) -> dict[str, Any]:
@@ -94,7 +73,7 @@ def train_all(folder: Path, plan: dict[str, Any]) -> float:
     """Processor seconds of the plan's jobs, a process each."""
     file = f"results/{EXPERIMENT}/plan.json"
     return sum(
-        cpu_seconds(folder, "train", file, "--problem", problem, "--job", str(job))
+        run_verb(folder, "train", file, "--problem", problem, "--job", str(job)).cpu_seconds
         for problem, jobs in plan["jobs"].items()
         for job in range(len(jobs))
     )
@@ -113,7 +92,7 @@ def measure_tracking(runs: int = 280) -> Row:
         folder, results = Path(name), Path(name, "results", EXPERIMENT)
         settings = small_config(optimizers)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        cpu_seconds(folder, "plan", "config.yaml")
+        run_verb(folder, "plan", "config.yaml")
         plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
         jobs = sum(map(len, plan["jobs"].values()))
         trained_seconds = train_all(folder, plan)
@@ -122,9 +101,10 @@ def measure_tracking(runs: int = 280) -> Row:
         # A job whose runs are all in the cache does everything but train: what a process takes to start, and more.
         start_seconds = train_all(folder, plan) / jobs if times > 1 else 0.0
         tracked = repeat_optimizers(results, plan, times)
-        store = cpu_seconds(folder, "store", f"results/{EXPERIMENT}/plan.json")
+        store = run_verb(folder, "store", f"results/{EXPERIMENT}/plan.json").cpu_seconds
         tracking = {
-            problem: cpu_seconds(folder, "track", f"results/{EXPERIMENT}", "--problem", problem) for problem in PROBLEMS
+            problem: run_verb(folder, "track", f"results/{EXPERIMENT}", "--problem", problem).cpu_seconds
+            for problem in PROBLEMS
         }
     whole = parse_config(small_config(optimizers * times), "benchmark")
     whole_jobs = sum(map(len, cut_jobs(whole).values())) if times > 1 else jobs
