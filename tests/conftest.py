@@ -31,3 +31,10 @@ def finished_workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.returncode == 0, finished.stdout
     (folder / "snakemake.out").write_text(finished.stdout)
     return folder
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own for the test, with the default store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

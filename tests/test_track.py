@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
-from comparison_fixture import generated_history, generated_plan, generated_runs
-from descentlab import sqlite_runs
+from comparison_fixture import generated_history
 from descentlab.mlflow_store import DIGEST, PARENT, RUN_ID, store_uri
-from descentlab.records import HISTORY, RUNS, write_table
 from descentlab.track import TrackError, create_store, follow, track_problem, track_report
+from tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
 
-RESULTS = Path("results/generated")
-PROBLEM = "up"
-
-
-def some_runs() -> pd.DataFrame:
-    """Two optimizers on one problem, all phases, one final run diverged."""
-    runs = generated_runs(0)
-    runs = runs[(runs["problem"] == PROBLEM) & runs["optimizer"].isin(["adam", "momentum"])]
-    runs = runs[runs["seed"].isin([0, 1, 1000])].reset_index(drop=True)
-    runs["started_at"] = 1_700_000_000.0 + np.arange(len(runs))
-    runs.loc[(runs["arm"] == "default") & (runs["seed"] == 1), "phase"] = "neighbour"
-    diverged = runs.index[(runs["phase"] == "final") & (runs["optimizer"] == "adam")][0]
-    runs.loc[diverged, ["status", "message"]] = ["diverged", "loss not finite after 16 updates"]
-    runs.loc[diverged, ["train_loss", "val_loss", "test_loss"]] = [math.inf, math.nan, math.inf]
-    return runs
-
-
-def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
-    """plan.json and the tables of ``jobs`` jobs, an optimizer each where there are two."""
-    names = list(dict.fromkeys(runs["optimizer"]))
-    cut = [names] if jobs == 1 else [[name] for name in names]
-    plan = {**generated_plan(), "jobs": {PROBLEM: cut}}
-    plan["problems"] = {PROBLEM: plan["problems"][PROBLEM]}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "plan.json").write_text(json.dumps(plan))
-    for job, optimizers in enumerate(cut):
-        mine = runs[runs["optimizer"].isin(optimizers)]
-        write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
-        write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of its own for each test, with the default store."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def client() -> MlflowClient:
@@ -136,64 +97,6 @@ def check_metrics(run: Run, row: dict[str, Any], curve: pd.DataFrame) -> None:
     for name in names:
         expected = dict(zip(renamed["updates"], renamed[name], strict=True))
         assert curves[name] == {step: value for step, value in expected.items() if math.isfinite(value)}
-
-
-def stored_rows(database: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, sorted; drawn ids by what they stand for, and no clock of the store's own."""
-    with sqlite3.connect(database) as connection:
-        names = dict(connection.execute("SELECT run_uuid, value FROM tags WHERE key = ?", (RUN_ID,)))
-        names |= dict(connection.execute("SELECT dataset_uuid, name || digest FROM datasets"))
-        names |= dict(connection.execute("SELECT input_uuid, source_id || destination_id FROM inputs"))
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        rows = {}
-        for table in tables:
-            cursor = connection.execute(f"SELECT * FROM {table}")
-            clocks = [
-                i for i, (column, *_) in enumerate(cursor.description) if table == "experiments" and "time" in column
-            ]
-            said = [tuple("" if i in clocks else cell for i, cell in enumerate(row)) for row in cursor]
-            rows[table] = [tuple(in_words(cell, names) for cell in row) for row in said]
-    return {table: sorted(values, key=repr) for table, values in rows.items()}
-
-
-def store_in(folder: str) -> str:
-    """The URI of a new store."""
-    uri = f"sqlite:///{Path(folder, 'mlflow.db').resolve()}"
-    create_store(uri)
-    return uri
-
-
-def in_words(cell: Any, names: dict[str, str]) -> Any:
-    """A cell with the ids in it replaced, those of runs within those of inputs too."""
-    for _ in range(2):
-        for part in set(re.findall("[0-9a-f]{32}", cell)) & set(names) if isinstance(cell, str) else ():
-            cell = cell.replace(part, names[part])
-    return re.sub("/(inserted|by_client)/", "/folder/", cell) if isinstance(cell, str) else cell
-
-
-@pytest.mark.parametrize("curves", [False, True])
-def test_new_runs_have_the_very_rows_that_mlflows_client_writes(monkeypatch: pytest.MonkeyPatch, curves: bool) -> None:
-    runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, store_in("inserted"), curves)
-    inserted = stored_rows("inserted/mlflow.db")
-    assert len(inserted["runs"]) == len(runs) + 2
-    assert len(inserted["inputs"]) == (runs["phase"] == "final").sum() > 0
-    monkeypatch.setattr(sqlite_runs, "KNOWN_SCHEMAS", frozenset())
-    monkeypatch.setattr(sqlite_runs, "insert_runs", None)  # an unknown schema is the client's
-    track_problem(RESULTS, PROBLEM, store_in("by_client"), curves)
-    by_client = stored_rows("by_client/mlflow.db")
-    assert set(by_client) == set(inserted)
-    for table, rows in by_client.items():
-        assert inserted[table] == rows, table
-
-
-def test_a_name_that_mlflow_would_refuse_is_refused_and_nothing_is_written() -> None:
-    runs = some_runs()
-    runs["metric"] = "mean/../accuracy"
-    write_jobs(runs)
-    with pytest.raises(TrackError, match="Invalid value"):
-        track_problem(RESULTS, PROBLEM, None)
 
 
 def test_tracking_again_adds_nothing() -> None:
