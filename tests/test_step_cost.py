@@ -16,6 +16,7 @@ from scipy import stats
 from descentlab.config import parse_config
 from descentlab.optimizers import OPTIMIZERS, build
 from descentlab.plan import make_plan
+from descentlab.stateless_optimizer import state_bytes
 from descentlab.step_cost import (
     LEAST_CALL_SECONDS,
     LEAST_STEPS,
@@ -29,7 +30,7 @@ from descentlab.step_cost import (
     summarise_step_cost,
     time_turn,
 )
-from descentlab.step_loops import CompiledLoops, Workload, build_large_model, build_workload, state_bytes
+from descentlab.step_loops import CompiledLoops, Workload, build_large_model, build_workload
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -124,9 +124,7 @@ def replacing_layers() -> tuple[Any, Any]:
 
     def channels_first(x: Any) -> Any:
         # What the last of these layers left, without the transposition that only others look at.
-        return (
-            getattr(x, "_channels_first", None) if hasattr(x, "_channels_first") else tf.transpose(x, TO_CHANNELS_FIRST)
-        )
+        return x._channels_first if hasattr(x, "_channels_first") else tf.transpose(x, TO_CHANNELS_FIRST)
 
     def examples_first(x: Any) -> Any:
         result = tf.transpose(x, TO_EXAMPLES_FIRST)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import math
 import os
 from typing import Any
 
 from descentlab.convolution import convolution_layers, multiply_adds, with_patches
 from descentlab.problems.base import ProblemError
+from descentlab.trainable import count_parameters
 
 # Multiply-adds of a batch's convolutions. Time of graph over patches, one thread (2026-11): 1.9 at 1.5 million (digits_cnn,
 # batch 64), 1.5 at 12 (batch 512) and at 18 (slides_cnn, batch 16), 0.8 at 72 (batch 64), 0.6 at 145 (batch 128).
@@ -58,5 +58,5 @@ def choose_mode(model: Any, device: str, batch_size: int) -> str:
 
 def choose_width(model: Any, mode: str) -> int:
     """How many members train side by side: several where one alone leaves the machine waiting for calls."""
-    parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    return WIDTH if mode == "xla" and not convolution_layers(model) and parameters <= WIDE_BELOW else 1
+    small = count_parameters(model) <= WIDE_BELOW
+    return WIDTH if mode == "xla" and not convolution_layers(model) and small else 1

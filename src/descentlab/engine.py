@@ -18,7 +18,8 @@ import numpy as np
 from descentlab.compiled_model import CompiledModel, chunked, shapes_of, taken, vectorised
 from descentlab.packing import Packing
 from descentlab.problems.base import Data
-from descentlab.stateless_optimizer import state_variables, without_distribution
+from descentlab.stateless_optimizer import state_bytes, state_variables, without_distribution
+from descentlab.trainable import count_parameters
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,12 @@ class Trainer:
     @property
     def parameters(self) -> int:
         """Trainable parameters."""
-        return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
+        return count_parameters(self.model)
 
     @property
     def state_bytes_per_parameter(self) -> float:
         """Bytes of the optimizer's variables (its counter and learning rate apart) by trainable parameter."""
-        own = [v for v in state_variables(self.optimizer) if len(v.shape) > 0]
-        total = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in own)
-        return total / self.parameters
+        return state_bytes(self.optimizer) / self.parameters
 
     def _fresh_state(self, initial: list[np.ndarray]) -> list[np.ndarray]:
         """The state of a new optimizer at these values of the model's variables; most have the same at any."""
@@ -147,8 +146,8 @@ class Trainer:
         state = [tf.constant(one) for one in self._packing.from_rows(states)]
         order = tf.constant(np.stack([member.order for member in filled], axis=1))
         rates = tf.constant(np.stack([member.rates for member in filled], axis=1), tf.float32)
-        during = np.stack([chunked(member.examples) for member in filled], axis=1)
-        index_of = {False: tf.constant(during), True: tf.constant(during)}
+        during = tf.constant(np.stack([chunked(member.examples) for member in filled], axis=1))
+        index_of = {False: during, True: during}
         if members[0].last_examples is not None:
             last_examples = [chunked(member.last_examples) for member in filled if member.last_examples is not None]
             index_of[True] = tf.constant(np.stack(last_examples, axis=1))

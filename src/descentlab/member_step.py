@@ -11,7 +11,7 @@ from typing import Any
 from descentlab.optimizers import evaluation_weights
 from descentlab.problems.base import Problem
 from descentlab.stateless_optimizer import optimizer_scope, state_variables
-from descentlab.trainable import training_loss, unreduced
+from descentlab.trainable import batch_loss, training_loss, unreduced
 
 
 class MemberStep:
@@ -53,10 +53,7 @@ class MemberStep:
                 optimizer.learning_rate.assign(rate)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                loss = self._loss(y, self._called(x, training=True), sample_weight)
-                own = self._called.losses
-                if own:
-                    loss += tf.add_n([tf.reduce_sum(one) for one in own])
+                loss = batch_loss(self._loss, self._called, x, y, sample_weight)
             gradients = tape.gradient(loss, weights)
             optimizer.apply(gradients, self.model.trainable_variables)
         return scope.values()

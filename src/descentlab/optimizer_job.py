@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -71,35 +72,40 @@ class OptimizerJob:
             TrainingError: training raised.
         """
         digests = [self._digest(spec) for spec in specs]
-        ready: dict[str, tuple[RunResult, bool]] = {}
-        for place, digest in enumerate(digests):
-            if digest not in ready:
-                known = load_result(self._cache, digest, say)
-                if known is None:
-                    ready |= self._train_from(list(zip(digests, specs, strict=True))[place:], set(ready))
-                else:
-                    ready[digest] = (known, False)
-            yield digest, *ready[digest]
+        results = {digest: load_result(self._cache, digest, say) for digest in dict.fromkeys(digests)}
+        missing = {digest: spec for digest, spec in zip(digests, specs, strict=True) if results[digest] is None}
+        to_train = set(missing)
+        for digest, spec in zip(digests, specs, strict=True):
+            if digest in missing:
+                together = self._beside(spec, missing)
+                results |= self._train_together(together)
+                missing = {name: other for name, other in missing.items() if name not in together}
+            result = results[digest]
+            assert result is not None
+            yield digest, result, digest in to_train
 
-    def _train_from(self, wanted: list[tuple[str, RunSpec]], done: set[str]) -> dict[str, tuple[RunResult, bool]]:
-        """Train the first of ``wanted`` with as many of the others as can stand beside it and are not in the cache."""
-        first = wanted[0][1]
-        width = self._trainer(first).width
-        together: dict[str, RunSpec] = {}
-        for digest, spec in wanted:
-            alike = self._key(spec) == self._key(first) and spec.sealed == first.sealed
-            if len(together) < width and alike and digest not in done and load_result(self._cache, digest, say) is None:
-                together[digest] = spec
+    def _beside(self, first: RunSpec, missing: dict[str, RunSpec]) -> dict[str, RunSpec]:
+        """As many of the missing runs, ``first`` the first of them, as train together."""
+        alike = {
+            digest: spec
+            for digest, spec in missing.items()
+            if self._key(spec) == self._key(first) and spec.sealed == first.sealed
+        }
+        return dict(itertools.islice(alike.items(), self._trainer(first).width))
+
+    def _train_together(self, together: dict[str, RunSpec]) -> dict[str, RunResult]:
+        """Train runs side by side and keep them in the cache; both by digest."""
         try:
-            results = self._train(list(together.values()))
+            trained = dict(zip(together, self._train(list(together.values())), strict=True))
         except Exception as error:  # whatever it was, the reader must learn which run it was
             ids = ", ".join(spec.run_id for spec in together.values())
+            first = next(iter(together.values()))
             raise TrainingError(
                 f"run {ids} raised {type(error).__name__}: {error} ({json.dumps(first.as_dict())})"
             ) from error
-        for digest, result in zip(together, results, strict=True):
+        for digest, result in trained.items():
             store_result(self._cache, digest, result)
-        return {digest: (result, True) for digest, result in zip(together, results, strict=True)}
+        return trained
 
     def _extended(self, spec: RunSpec) -> dict[str, Any]:
         return json.loads(spec.hyperparameters or "{}")

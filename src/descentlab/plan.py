@@ -105,9 +105,9 @@ def make_plan(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
     """
-    from descentlab.device import choose_mode, choose_width, configure_device
+    from descentlab.device import choose_mode, configure_device
     from descentlab.problems.base import ProblemError, split_data
-    from descentlab.trainable import check_trainable
+    from descentlab.trainable import check_trainable, count_parameters
 
     device = configure_device()
     entries = {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
@@ -141,7 +141,7 @@ def make_plan(config: Config) -> dict[str, Any]:
             "train_examples": len(split.train),
             "val_examples": len(split.val),
             "test_examples": len(split.test),
-            "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+            "parameters": count_parameters(model),
             "count": problem.count,
             "layers": [
                 {
@@ -154,7 +154,6 @@ def make_plan(config: Config) -> dict[str, Any]:
             ],
             "data_hash": data.hash(),
             "mode": mode,
-            "width": choose_width(model, mode),
             "device": device,
         }
     plan = {

@@ -38,16 +38,21 @@ class ProblemData:
         self._optima: dict[int, float] = {}
 
     @cached_property
+    def _model(self) -> Any:
+        """A model to look at, never trained."""
+        return self.problem.build_model()
+
+    @cached_property
     def mode(self) -> str:
         """How epochs are compiled on this device."""
         if self.config.mode != "auto":
             return self.config.mode
-        return choose_mode(self.problem.build_model(), self.device, self.about["batch_size"])
+        return choose_mode(self._model, self.device, self.about["batch_size"])
 
     @cached_property
     def width(self) -> int:
         """How many members train side by side."""
-        return choose_width(self.problem.build_model(), self.mode)
+        return choose_width(self._model, self.mode)
 
     @cached_property
     def compiled(self) -> CompiledModel:

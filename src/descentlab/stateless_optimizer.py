@@ -12,7 +12,10 @@ variable holds afterwards; ScheduleFreeAdamW of Keras 3.15 depends on it. ``fit`
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 BACKEND_INDEPENDENT = (
     "assign", "assign_add", "assign_sub", "_var_key", "_apply_weight_decay", "_backend_update_step", "_clip_by_norm",
@@ -75,3 +78,9 @@ def state_variables(optimizer: Any) -> list[Any]:
         if isinstance(value, keras.Variable) and id(value) not in known:
             listed.append(value)
     return listed
+
+
+def state_bytes(optimizer: Any) -> int:
+    """Bytes of a built optimizer's variables, its counters and learning rate apart."""
+    own = [variable for variable in state_variables(optimizer) if len(variable.shape) > 0]
+    return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in own)

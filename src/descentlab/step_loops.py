@@ -12,8 +12,8 @@ from descentlab.convolution import with_patches
 from descentlab.device import choose_mode
 from descentlab.optimizers import OptimizerEntry, build
 from descentlab.problems.base import Data, Problem
-from descentlab.stateless_optimizer import state_variables
-from descentlab.trainable import training_loss
+from descentlab.stateless_optimizer import state_bytes, state_variables
+from descentlab.trainable import batch_loss, training_loss
 
 MODELS = ("slides_mlp", "mlp", "slides_cnn")
 LARGE_MODEL = "large"
@@ -97,20 +97,6 @@ def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, s
     gradients = tape.gradient(value, model.trainable_variables)
     initial = [np.asarray(variable).copy() for variable in model.trainable_variables]
     return Workload(name, model, loss, x, y, batch_size, gradients, initial, called, mode)
-
-
-def batch_loss(loss: Any, model: Any, x: Any, y: Any) -> Any:
-    """Loss on a batch with the model's own penalties, as training differentiates it."""
-    import tensorflow as tf
-
-    value = loss(y, model(x, training=True))
-    return value + tf.add_n([tf.reduce_sum(own) for own in model.losses]) if model.losses else value
-
-
-def state_bytes(optimizer: Any) -> int:
-    """Bytes of a built optimizer's variables, its counters and learning rate apart."""
-    arrays = [np.asarray(variable) for variable in state_variables(optimizer)]
-    return sum(array.nbytes for array in arrays if array.ndim > 0)
 
 
 class CompiledLoops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,17 @@ def unreduced(loss: Any) -> Any:
     twin.__dict__.update(vars(loss))
     twin.reduction = "none"
     return twin
+
+
+def batch_loss(loss: Any, called: Any, x: Any, y: Any, sample_weight: Any = None) -> Any:
+    """Loss on a batch with the model's own penalties, as training differentiates it."""
+    import tensorflow as tf
+
+    value = loss(y, called(x, training=True), sample_weight)
+    own = called.losses
+    return value + tf.add_n([tf.reduce_sum(one) for one in own]) if own else value
+
+
+def count_parameters(model: Any) -> int:
+    """Trainable parameters of a model."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
