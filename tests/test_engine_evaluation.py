@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -112,6 +115,25 @@ def test_compilation_is_timed_and_kept_out_of_training() -> None:
     compiled = trainer.compile_seconds
     train_member(trainer, 1, decayed_rates("sgd"))
     assert trainer.compile_seconds == compiled
+
+
+def test_other_examples_to_evaluate_are_no_reason_to_compile_the_training_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled, compile_one = [], CompiledModel.compile
+
+    def recorded(self: CompiledModel, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        compiled.append(function.__name__)
+        return compile_one(self, function, *arguments)
+
+    monkeypatch.setattr(CompiledModel, "compile", recorded)
+    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
+    order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+    for examples in (TRAIN, TRAIN[:40], TRAIN):
+        list(
+            trainer.train(tiny_data(), initial_variables(tiny_problem(), 0), order, decayed_rates("sgd"), [2], examples)
+        )
+    assert compiled == ["_advance", "evaluate", "evaluate"]
 
 
 def test_initial_variables_by_seed() -> None:

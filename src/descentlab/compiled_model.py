@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,7 @@ class CompiledModel:
         self.problem = problem
         self.mode = mode
         self.width = width
+        self.compile_seconds = 0.0
         self.model = problem.build_model()
         check_trainable(problem, self.model)
         called = with_patches(self.model) if mode == "patches" else None
@@ -82,14 +84,22 @@ class CompiledModel:
     def compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         """``function`` as the mode compiles it for arguments of these shapes.
 
+        It is called once, because XLA compiles at the first call; a loop that is given no turns does no work then.
         Without autograph, which converts Keras' own code for seconds. A call passes its tensors on: to compare each with what
         was compiled for takes TensorFlow longer than 20 updates of a small model take.
         """
         import tensorflow as tf
 
+        begun = time.perf_counter()
         traced = tf.function(function, jit_compile=self.mode != "graph", autograph=False)
         concrete = traced.get_concrete_function(*arguments)
-        return lambda *given: concrete._call_flat(tf.nest.flatten(given), concrete.captured_inputs)
+
+        def call(*given: Any) -> Any:
+            return concrete._call_flat(tf.nest.flatten(given), concrete.captured_inputs)
+
+        np.asarray(tf.nest.flatten(call(*arguments))[0])  # waits for the device
+        self.compile_seconds += time.perf_counter() - begun
+        return call
 
     def device_arrays(self, data: Data) -> Any:
         """x, y and, where there are, sample weights on the device, kept while the same data are trained on."""

@@ -185,24 +185,19 @@ class Trainer:
         """``advance``, ``evaluate`` and what is evaluated, for these shapes, compiled before any clock of a run starts."""
         import tensorflow as tf
 
-        key = shapes_of(arrays, model, state, order, rates, *index_of.values())
+        zero, compiled = tf.constant(0), self._compiled_model
+        before = compiled.compile_seconds
+        key = shapes_of(arrays, model, state, order, rates)
         if key not in self._advances:
-            begun = time.perf_counter()
-            zero, compiled = tf.constant(0), self._compiled_model
-            arguments = arrays, model, state, order, rates, zero, zero
-            advance = compiled.compile(self._advance, *arguments)
-            int(advance(*arguments)[0])  # loops of no turns compile and do no work
-            averaged, seen = None, model
+            advance, averaged = compiled.compile(self._advance, arrays, model, state, order, rates, zero, zero), None
             if compiled.step.evaluated(self.optimizer, self._row(model, state, 0)) is not None:
                 averaged = compiled.compile(self._average, model, state)
-                seen = averaged(model, state)
-            evaluate = {}
-            for last, index in index_of.items():
-                evaluate[last] = compiled.evaluation(arrays, seen, index)
-                np.asarray(evaluate[last](arrays, seen, index, zero)[2])
-            self._advances[key] = (advance, evaluate, averaged)
-            self.compile_seconds += time.perf_counter() - begun
-        return self._advances[key]
+            self._advances[key] = advance, averaged
+        advance, averaged = self._advances[key]
+        seen = averaged(model, state) if averaged else model
+        evaluate = {last: compiled.evaluation(arrays, seen, index) for last, index in index_of.items()}
+        self.compile_seconds += compiled.compile_seconds - before
+        return advance, evaluate, averaged
 
     def _values(self, model: list[Any], state: list[Any]) -> list[Any]:
         return [*self._compiled_model.packing.unpack(model), *self._packing.unpack(state)]

@@ -20,11 +20,11 @@ import pandas as pd
 from descentlab.device import configure_device
 from descentlab.measurements import MEASUREMENTS, Measurement
 from descentlab.optimizers import import_object
-from descentlab.provenance import digest_files
+from descentlab.provenance import ENGINE, digest_files
 from descentlab.records import written_aside
 
 # What decides a measurement beside its own module.
-SHARED = ("engine.py", "device.py", "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py")
+SHARED = (*ENGINE, "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py")
 PARTS = {
     "step_cost": ("step_cost.py", "step_loops.py"),
     "landscapes": ("mechanisms/landscapes.py", "mechanisms/landscape_functions.py"),
