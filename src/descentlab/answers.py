@@ -10,42 +10,70 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-DISPLAY = {"sgd": "plain SGD", "momentum": "SGD with momentum", "adam": "Adam"}
+from descentlab.wording import counted, joined, message, words
+
+DISPLAY = {"sgd": message("plain SGD"), "momentum": message("SGD with momentum"), "adam": "Adam"}
 ARM_TITLES = {
-    "default": "Default learning rates, nothing tuned",
-    "tuned": "Learning rates tuned equally",
-    "extended": "Momentum, epsilon and schedule tuned too",
+    "default": message("Default learning rates, nothing tuned"),
+    "tuned": message("Learning rates tuned equally"),
+    "extended": message("Momentum, epsilon and schedule tuned too"),
 }
+ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "extended": message("tuned (everything)")}
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
-BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": "censored on both sides: "}
+BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
 BY_CLAIM = {
-    "speed": ("fewer-steps", ("Speed", "needs fewer updates than plain SGD to the medium target", "needs more",
-              "Plain SGD's updates over Adam's, above 1 Adam is faster")),
-    "sensitivity": ("adam-rate", ("Learning rate", "has a wider range of good rates than plain SGD", "has a narrower one",
-                    "Difference of the ranges in decades, positive is wider for Adam")),
-}  # fmt: skip
-PHRASES = {
-    "better": "ends better",
-    "worse": "ends worse",
-    "negligible": "makes a negligible difference",
-    "inconclusive": "is inconclusive",
-    "identical": "ends in exactly the same place",
-    "not tested": "is not tested",
+    "speed": (
+        "fewer-steps",
+        message("Speed, {arm} rates"),
+        message(
+            "{subject}: on {yes} of {problems} Adam needs fewer updates than plain SGD to the medium target, on {no} it needs "
+            "more; on {rest} neither can be told. Plain SGD's updates over Adam's, above 1 Adam is faster:"
+        ),
+    ),
+    "sensitivity": (
+        "adam-rate",
+        message("Learning rate, {arm} rates"),
+        message(
+            "{subject}: on {yes} of {problems} Adam has a wider range of good rates than plain SGD, on {no} it has a narrower "
+            "one; on {rest} neither can be told. Difference of the ranges in decades, positive is wider for Adam:"
+        ),
+    ),
 }
+PHRASES = {
+    "better": message("ends better on {n}"),
+    "worse": message("ends worse on {n}"),
+    "negligible": message("makes a negligible difference on {n}"),
+    "inconclusive": message("is inconclusive on {n}"),
+    "identical": message("ends in exactly the same place on {n}"),
+    "not tested": message("is not tested on {n}"),
+}
+VERDICTS = (
+    message("supported"), message("contradicted"), message("mixed"), message("negligible"), message("inconclusive"),
+    message("not tested"), message("better"), message("worse"), message("identical"),
+    message("supported, and not slightly"),
+)  # fmt: skip
+ALARMS = {
+    "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
+    "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
+    "missing": (message("{n} optimizer with missing runs"), message("{n} optimizers with missing runs")),
+    "edge": (message("{n} rate chosen on the edge of its grid"), message("{n} rates chosen on the edge of their grids")),
+    "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
+}
+PROBLEMS = "{n} problem", "{n} problems"
 
 
 def optimizer_title(name: str) -> str:
     """An optimizer's name in a sentence."""
-    return DISPLAY.get(name, name)
+    return words(DISPLAY[name]) if name in DISPLAY else name
 
 
 def number(value: float, signed: bool = False) -> str:
     """Three significant digits; ``signed`` puts a + before what is positive."""
     if np.isnan(value):
-        return "unknown"
+        return words("unknown")
     if np.isinf(value):
-        return "never" if value > 0 else "-inf"
+        return words("never") if value > 0 else "−inf"
     text = f"{value:+.3g}" if signed else f"{value:.3g}"
     if "e" in text and 1e3 <= abs(value) < 1e7:
         text = f"{value:+,.0f}" if signed else f"{value:,.0f}"
@@ -54,24 +82,13 @@ def number(value: float, signed: bool = False) -> str:
 
 def interval(mean: float, low: float, high: float, n: int, signed: bool = False) -> str:
     """``0.012 [0.003, 0.021], n = 10``; without an interval it says so."""
-    ends = f"[{number(low, signed)}, {number(high, signed)}]" if not np.isnan(low) else "(no interval)"
+    ends = f"[{number(low, signed)}, {number(high, signed)}]" if not np.isnan(low) else words("(no interval)")
     return f"{number(mean, signed)} {ends}, n = {n}"
 
 
 def value_of(stored: float | str | None) -> float:
     """A number as claims.json holds it."""
     return float("nan") if stored is None else float(stored)
-
-
-def joined(parts: list[str]) -> str:
-    """``a, b and c``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 problem``, ``4 problems``: the first word of ``noun`` takes the plural."""
-    word, _, rest = noun.partition(" ")
-    return f"{count} {word}{'' if count == 1 else 's'}{' ' if rest else ''}{rest}"
 
 
 def write_answers(
@@ -91,8 +108,8 @@ def write_answers(
     for arm in reversed(plan["config"]["arms"]):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
     arm = "tuned" if "tuned" in plan["config"]["arms"] else "default"
-    for identity, (claim, (subject, *words)) in BY_CLAIM.items():
-        answers.append(answer_claim(claims, identity, claim, (f"{subject}, {arm} arm", *words)))
+    for identity, (claim, subject, head) in BY_CLAIM.items():
+        answers.append(answer_claim(claims, identity, claim, words(subject, arm=words(ARM_ADJECTIVES[arm])), head))
     answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
     answers.append(answer_alarms(alarms))
     return answers
@@ -105,46 +122,53 @@ def _statement(identity: str, head: str, details: list[dict[str, str]] | None = 
 def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
     """Adam against ``second``: final test metric, how many problems have which verdict."""
     rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
-    head = f"{ARM_TITLES[arm]}: Adam against {optimizer_title(second)}"
     identity = f"{arm}-adam-{second}"
+    named = {"arm": words(ARM_TITLES[arm]), "second": optimizer_title(second)}
     if rows.empty:
-        return _statement(identity, f"{head} is not tested: they are not both in the experiment.")
+        missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
+        return _statement(identity, missing)
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
-    parts = [f"{PHRASES[judged]} on {count}" for judged, count in counts.items() if count]
+    found = joined([words(PHRASES[judged], n=count) for judged, count in counts.items() if count])
     details = []
     for row in rows.to_dict("records"):
-        value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
-        metric = plan["problems"][row["problem"]]["metric"]
+        text = words(
+            "{value}; test {metric}, positive means Adam is better",
+            value=interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
+            metric=words(plan["problems"][row["problem"]]["metric"]),
+        )
         note = f"; {row['note']}" if row["note"] else ""
-        text = f"{value}; test {metric}, positive means Adam is better{note}"
-        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": text})
-    return _statement(identity, f"{head}: of {counted(len(rows), 'problem')}, Adam {joined(parts)}.", details)
+        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
+    head = words(
+        "{arm}: Adam against {second}: of {problems}, Adam {found}.",
+        problems=counted(len(rows), *PROBLEMS), found=found, **named,
+    )  # fmt: skip
+    return _statement(identity, head, details)
 
 
-def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, words: tuple[str, ...]) -> dict[str, Any]:
+def answer_claim(
+    claims: list[dict[str, Any]], identity: str, claim: str, subject: str, head: str
+) -> dict[str, Any]:
     """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
 
     Args:
         claims: the ledger.
         claim: its id.
-        words: what is compared, what a supported and what a contradicted piece says of Adam, what the numbers are.
+        subject: what is compared.
+        head: the sentence, with ``subject``, ``problems`` and how many say ``yes`` and ``no``, and the ``rest``.
     """
-    subject, supported, contradicted, numbers = words
     entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == claim)
     if not entry["pieces"]:
-        return _statement(identity, f"{subject} is not tested: {entry['reason']}.")
+        return _statement(identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"]))
     details = []
     for piece in entry["pieces"]:
         mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
-        text = f"{BOUND_SIGNS[piece['bound']]}{interval(mean, low, high, piece['n'])}"
+        text = f"{words(BOUND_SIGNS[piece['bound']])}{interval(mean, low, high, piece['n'])}"
         details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")
-    head = (
-        f"{subject}: on {yes} of {counted(len(verdicts), 'problem')} Adam {supported}, on {no} it {contradicted}; on "
-        f"{len(verdicts) - yes - no} neither can be told. {numbers}:"
-    )
-    return _statement(identity, head, details)
+    told = words(head, subject=subject, problems=counted(len(verdicts), *PROBLEMS), yes=yes, no=no,
+                 rest=len(verdicts) - yes - no)  # fmt: skip
+    return _statement(identity, told, details)
 
 
 def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:
@@ -160,13 +184,17 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         value = interval(
             row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])
         )
-        details.append({"problem": problem, "verdict": "", "text": f"{names}; {about['metric']} {value}"})
+        metric = words(about["metric"])
+        details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
+    title = words(ARM_TITLES[arm])
     if not details:
-        return _statement(f"{arm}-best", f"{ARM_TITLES[arm]}: no final run finished.")
-    several = len(set(winners)) > 1
-    head = (
-        f"{ARM_TITLES[arm]}: {counted(len(set(winners)), 'optimizer')} {'share' if several else 'has'} the best mean test "
-        f"metric of {counted(len(details), 'problem')}. The best mean is not always better than the next:"
+        return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
+    head = counted(
+        len(set(winners)),
+        "{arm}: one optimizer has the best mean test metric of {problems}. The best mean is not always better than the next:",
+        "{arm}: {n} optimizers share the best mean test metric of {problems}. The best mean is not always better than the next:",
+        arm=title,
+        problems=counted(len(details), *PROBLEMS),
     )
     return _statement(f"{arm}-best", head, details)
 
@@ -174,19 +202,14 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
 def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     """How much there is to be wary of."""
     if alarms.empty:
-        return _statement("alarms", "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on "
-                          "the edge of its grid.")  # fmt: skip
-    words = {
-        "diverged": "optimizer with diverged final runs", "failed": "optimizer with failed runs",
-        "missing": "optimizer with missing runs", "edge": "rate chosen on the edge of its grid",
-        "few seeds": "warning of too few seeds",
-    }  # fmt: skip
+        none = words(
+            "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
+        )
+        return _statement("alarms", none)
     counts = alarms["kind"].value_counts(sort=False)
-    head = f"Alarms: {joined([counted(count, words[str(kind)]) for kind, count in counts.items()])}."
-    details = [
-        {"problem": str(row["kind"]), "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")
-    ]
+    head = words("Alarms: {list}.", list=joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()]))
+    details = [{"problem": "", "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
     if len(details) > MOST_ALARMS:
-        more = f"{len(details) - MOST_ALARMS} more in the section on alarms"
-        details = [*details[:MOST_ALARMS], {"problem": "and", "verdict": "", "text": more}]
+        more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)
+        details = [*details[:MOST_ALARMS], {"problem": "", "verdict": "", "text": more}]
     return _statement("alarms", head, details)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from descentlab.config_entries import PositiveInt, StrictModel
+from descentlab.wording import Language
 
 FIRST_TUNING_SEED = 1000
 
@@ -94,4 +95,5 @@ class ReportConfig(StrictModel):
     """What the report is called, and what it measures from."""
 
     title: str | None = Field(default=None, description="headline; made from the experiment's name otherwise")
+    language: Language = Field(default="en", description="en (English) or es (Spanish)")
     reference: str = Field(default="momentum", description="optimizer that the others' paired differences are from")

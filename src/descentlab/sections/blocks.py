@@ -9,11 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.answers import interval, joined, number, optimizer_title
+from descentlab.answers import interval, number, optimizer_title
 from descentlab.comparison_tables import Comparison
+from descentlab.wording import joined, message, words
 
-ARM_WORDS = {"default": "default rates", "tuned": "tuned rates", "extended": "everything tuned",
-             "tuned for speed": "rates tuned for speed"}  # fmt: skip
+ARM_WORDS = {
+    "default": message("default rates"),
+    "tuned": message("tuned rates"),
+    "extended": message("everything tuned"),
+    "tuned for speed": message("rates tuned for speed"),
+}
 
 __all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Switch", "Table", "interval", "joined",
            "number", "optimizer_title"]  # fmt: skip
@@ -46,7 +51,9 @@ class Evidence:
     def metric(self, problem: str) -> str:
         """The problem's metric with its direction."""
         about = self.plan["problems"][problem]
-        return f"{about['metric']} ({'higher' if about['higher_is_better'] else 'lower'} is better)"
+        if about["higher_is_better"]:
+            return words("{metric} (higher is better)", metric=words(about["metric"]))
+        return words("{metric} (lower is better)", metric=words(about["metric"]))
 
 
 def csv_link(table: pd.DataFrame) -> str:
