@@ -10,7 +10,7 @@ import pandas as pd
 from comparison_fixture import NO_EXAMPLES, generated_history, generated_plan, generated_runs, generated_selections
 from descentlab.compare import compare_runs
 from descentlab.sections import Evidence
-from descentlab.sections.blocks import Figure, Section, Switch, Table
+from descentlab.sections.blocks import Figure, Section, Table
 
 
 def evidence_of(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
@@ -29,7 +29,7 @@ def found(section: Section | None) -> Section:
 
 
 def titles(section: Section | None) -> list[str]:
-    return [block.takeaway for block in found(section).blocks if isinstance(block, Figure | Switch)]
+    return [block.takeaway for block in found(section).blocks if isinstance(block, Figure)]
 
 
 def table_named(section: Section | None, identity: str) -> Table:

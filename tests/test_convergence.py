@@ -10,7 +10,8 @@ from comparison_fixture import SEEDS, generated_plan
 from descentlab.comparison_tables import TABLES
 from descentlab.records import empty_table
 from descentlab.sections import Evidence
-from descentlab.sections.convergence import convergence, curve_figure, optimum_gap, time_to_target
+from descentlab.sections.convergence import TARGET_CELLS, convergence, curve_figure, optimum_gap, time_to_target
+from descentlab.speed import TARGETS
 from report_evidence import changed, evidence_of, table_named, titles
 
 
@@ -30,15 +31,6 @@ def test_curves_of_another_winner_have_another_title(evidence: Evidence) -> None
     curves.loc[curves["optimizer"] == "sgd", "val_loss_mean"] /= 1e6
     section = convergence(changed(evidence, curves=curves))
     assert "plain SGD has the least validation loss after a tenth of the budget and at its end" in titles(section)[0]
-
-
-def test_curves_can_be_switched_between_three_measures_and_three_axes(evidence: Evidence) -> None:
-    switch = curve_figure(evidence, "up")
-    assert switch.choices == (
-        ["training loss", "validation loss", "validation metric"],
-        ["updates", "examples", "seconds"],
-    )
-    assert len(set(switch.panels.values())) == 9
 
 
 def test_curves_of_nineteen_optimizers_stay_small() -> None:
@@ -65,8 +57,8 @@ def test_curves_of_nineteen_optimizers_stay_small() -> None:
         table[f"{name}_low"], table[f"{name}_high"] = table[f"{name}_mean"] / 2, table[f"{name}_mean"] * 2
     plan = {**rows, "optimizers": dict.fromkeys(many, rows["optimizers"]["adam"])}
     few = evidence_of()
-    switch = curve_figure(Evidence(plan, changed(few, curves=table).comparison, []), "up")
-    assert sum(map(len, switch.panels.values())) + len(switch.csv) < 1_300_000
+    figure = curve_figure(Evidence(plan, changed(few, curves=table).comparison, []), "up")
+    assert len(figure.svg) + len(figure.csv) < 400_000
 
 
 def test_who_reaches_the_target_first(evidence: Evidence) -> None:
@@ -78,6 +70,12 @@ def test_nobody_reaches_the_target(evidence: Evidence) -> None:
     speed = evidence.comparison.speed.assign(n_reached=0)
     title = titles(time_to_target(changed(evidence, speed=speed)))[0]
     assert title.endswith("to the medium target: nobody, no optimizer reached it with every seed")
+
+
+def test_every_target_has_a_cell_to_be_translated(evidence: Evidence) -> None:
+    assert set(TARGET_CELLS) == set(TARGETS)
+    rows = table_named(time_to_target(evidence), "speed").rows
+    assert {row[3] for row in rows} == set(TARGETS)
 
 
 def test_a_ratio_to_a_run_that_missed_is_a_bound(evidence: Evidence) -> None:

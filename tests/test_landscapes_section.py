@@ -133,7 +133,7 @@ def test_without_momentum_nothing_is_compared() -> None:
 def test_shares_have_exact_intervals_and_their_n() -> None:
     shown = figure(hills(), "landscape-shares")
     assert "n = 200 drawn uniformly" in shown.caption and "exact 95 % binomial intervals" in shown.caption
-    assert "from the same 15 rates" in shown.caption and "after 1000 updates" in shown.caption
+    assert "from the same 15 rates" in shown.caption and "after 1,000 updates" in shown.caption
     assert f'aria-label="{shown.takeaway}. Starts that end' in shown.svg
     data = data_of(shown)
     assert list(data) == ["landscape", "optimizer", "rate", "share", "low", "high", "n", "start_share", "escaped",

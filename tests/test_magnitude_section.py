@@ -20,7 +20,7 @@ from descentlab.mechanisms.loss_scale import LOSS_SCALE_COLUMNS
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure
-from descentlab.sections.magnitude import erring, magnitude
+from descentlab.sections.magnitude import magnitude
 from descentlab.stats import average_by
 from report_evidence import found, titles
 
@@ -170,8 +170,3 @@ def test_the_construction_as_published_and_the_other_way_round() -> None:
         "(0.4 [0.4, 0.4], n = 2), Adam errs on no test example and rmsprop errs on 0.1 [0.1, 0.1], n = 2"
     )
     assert "7 training examples, 20 updates" in other.caption and "n = 2 seeds" in other.caption
-
-
-def test_one_errs_and_two_err() -> None:
-    assert erring(["adam"]) == "Adam errs on"
-    assert erring(["sgd", "adam"]) == "plain SGD and Adam err on"

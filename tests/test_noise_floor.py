@@ -16,7 +16,7 @@ from descentlab.mechanisms import noise_floor as module
 from descentlab.mechanisms.noise_floor import NOISE_FLOOR_COLUMNS, OPTIMIZER_NAMES, WAYS, measure_noise_floor
 from descentlab.records import check_table
 from descentlab.sections import Evidence
-from descentlab.sections.noise_floor import noise_floor_figure
+from descentlab.sections.noise_floor import WAY_TITLES, noise_floor_figure
 
 CONSTANT, DECAYED, FULL = WAYS
 ROUNDING = 2e-6  # single precision sums the loss of 1,120 examples
@@ -69,6 +69,10 @@ def hand_made(ends: dict[str, dict[str, float]]) -> pd.DataFrame:
         for way, gaps in ends.items() for name, gap in gaps.items() for seed in (0, 1, 2) for updates in (0, 10, 100)
     ]  # fmt: skip
     return check_table(pd.DataFrame(rows), NOISE_FLOOR_COLUMNS, "hand-made")
+
+
+def test_every_way_has_a_title_to_be_translated() -> None:
+    assert WAY_TITLES == tuple(WAYS)
 
 
 def test_the_figure_says_who_ends_nearest_and_furthest() -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from comparison_fixture import ADVANTAGE, SEEDS, generated_runs
+from descentlab.answers import VERDICTS
 from descentlab.sections import Evidence
-from descentlab.sections.blocks import Figure
-from descentlab.sections.outcome import final_metric, leader, paired_differences, shown_range
+from descentlab.sections.blocks import ARM_WORDS, Figure
+from descentlab.sections.outcome import ARM_CELLS, DECLARED_CELLS, final_metric, leader, paired_differences, shown_range
 from report_evidence import evidence_of, found, table_named, titles
 
 
@@ -66,6 +67,13 @@ def test_all_contrasts_stand_in_the_table_with_interval_and_n(evidence: Evidence
     mean, low, high, n = re.findall(r"[+\d.]+", row[5])
     assert float(low) < float(mean) < float(high) and int(n) == SEEDS
     assert float(mean) == pytest.approx(ADVANTAGE["adam"], abs=0.01)
+
+
+def test_cells_that_are_words_are_among_those_to_be_translated(evidence: Evidence) -> None:
+    rows = evidence.comparison.contrasts
+    assert set(ARM_CELLS) == set(ARM_WORDS) >= set(rows["arm"])
+    assert set(DECLARED_CELLS) == set(rows["declared"])
+    assert set(VERDICTS) >= set(rows["verdict"])
 
 
 def test_no_reference_no_differences() -> None:

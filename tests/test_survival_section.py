@@ -106,8 +106,12 @@ def test_full_batch_is_drawn_with_its_own_budget_and_never_first() -> None:
 def test_the_slides_optimizers_are_drawn_else_the_first_few() -> None:
     assert drawn_names(["sgd", "lion", "adam", "muon"]) == ["sgd", "adam"]
     assert drawn_names([f"own_{i}" for i in range(20)]) == [f"own_{i}" for i in range(8)]
-    figure = drawn(times({"adam": FAST, "rmsprop": SLOW}))
-    assert "not drawn" not in figure.caption
+    whole = drawn(times({"adam": FAST, "rmsprop": SLOW}))
+    assert whole.caption.endswith("one from the next.")
+    rest = {f"own_{i}": SLOW for i in range(2)}
+    one, two = (drawn(times({"adam": FAST, **dict(list(rest.items())[:n])})) for n in (1, 2))
+    assert one.caption == f"{whole.caption} The optimizer not drawn is in the data and counts in the title."
+    assert two.caption == f"{whole.caption} The 2 optimizers not drawn are in the data and count in the title."
 
 
 def test_a_curve_is_kaplan_meiers_with_a_cross_where_runs_were_cut_off() -> None:

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from comparison_fixture import generated_runs
+from descentlab.answers import ALARMS
 from descentlab.comparison_tables import TABLES
 from descentlab.records import empty_table
 from descentlab.sections import Evidence
-from descentlab.sections.tuning import alarms, sensitivity, value_range, width_words
+from descentlab.sections.tuning import ALARM_KINDS, alarms, sensitivity, value_range, width_words
 from report_evidence import changed, evidence_of, table_named
 
 
@@ -75,6 +76,10 @@ def test_alarms_are_counted_and_listed(evidence: Evidence) -> None:
     table = table_named(alarms(evidence), "alarm-table")
     assert table.title == "What to be wary of: 2 × edge"
     assert [row[3] for row in table.rows] == ["rmsprop", "rmsprop"]
+
+
+def test_every_kind_of_alarm_has_a_name_to_be_translated() -> None:
+    assert set(ALARM_KINDS) == set(ALARMS)
 
 
 def test_no_alarm_is_said(evidence: Evidence) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, check_folders, load_config, parse_config
+from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config
 from descentlab.records import write_text
 
 
@@ -63,8 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb(name, function, description).add_argument("results", type=Path, help="results/EXPERIMENT")
 
-    report = verb("report", _report, "write the report")
-    report.add_argument("results", type=Path, help="results/EXPERIMENT")
+    report = verb("report", _report, "write the report, of our own results or of runs that other code logged to MLflow")
+    subject = report.add_mutually_exclusive_group(required=True)
+    subject.add_argument("results", type=Path, nargs="?", help="results/EXPERIMENT")
+    subject.add_argument("--mlflow-experiment", metavar="NAME", help="an MLflow experiment of runs that other code logged")
+    report.add_argument("--mapping", type=Path, help="YAML file: which of its parameters and metrics is what")
+    report.add_argument("--tracking-uri", help="its store; MLFLOW_TRACKING_URI or results/mlflow.db otherwise")
     report.add_argument("--output", type=Path, help="reports/EXPERIMENT/index.html by default")
 
     track_report = verb("track-report", _track_report, "log the report to MLflow")
@@ -154,9 +158,24 @@ def _compare(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from descentlab.report import write_report
 
-    output = options.output or Path("reports", options.results.name, "index.html")
-    write_report(options.results, output)
+    results = options.results
+    if options.mlflow_experiment is not None:
+        results = _import(options)
+    elif options.mapping or options.tracking_uri:
+        raise ConfigError("report: --mapping and --tracking-uri belong to --mlflow-experiment, which is not given")
+    output = options.output or Path("reports", results.name, "index.html")
+    write_report(results, output)
     print(output)
+
+
+def _import(options: argparse.Namespace) -> Path:
+    from descentlab.compare import compare_results
+    from descentlab.imported_runs import import_experiment
+    from descentlab.run_mapping import load_mapping
+
+    results = import_experiment(options.mlflow_experiment, load_mapping(options.mapping), options.tracking_uri)
+    compare_results(results)
+    return results
 
 
 def _track_report(options: argparse.Namespace) -> None:

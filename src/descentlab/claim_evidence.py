@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.claims import Claim, Piece
+from descentlab.wording import words
 
 Found = tuple[list[Piece], str]  # pieces of evidence and, where there are none, why
 
@@ -50,6 +51,9 @@ class ClaimEvidence:
         return float(self.plan["problems"][problem]["margin"] if claim.margin == "problem" else claim.margin)
 
 
-def missing(*names: str) -> str:
-    """Why a claim has no evidence: optimizers that the experiment lacks."""
-    return f"the experiment lacks {' or '.join(names)}"
+def missing(first: str, *others: str) -> str:
+    """Why a claim has no evidence: optimizers that the experiment lacks, by their names in the language that is spoken."""
+    names = first
+    for other in others:
+        names = words("{first} or {last}", first=names, last=other)
+    return words("the experiment lacks {names}", names=names)

@@ -16,6 +16,7 @@ import yaml
 
 from descentlab.paired import Estimate, judge_wins, seeds_to_settle, sign_test_p
 from descentlab.stats import holm, holm_levels, verdict
+from descentlab.wording import words
 
 WORDS = {"better": "supported", "worse": "contradicted", "identical": "negligible"}
 CLAIM_VERDICTS = (
@@ -178,7 +179,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: str) -> dict[str, Any
         },
         "verdict": judged,
         "sides": sides_of(entries),
-        "reason": claim.not_tested or (reason if judged == "not tested" else ""),
+        "reason": words(claim.not_tested) or (reason if judged == "not tested" else ""),
         "pieces": entries,
     }
 

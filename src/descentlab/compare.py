@@ -25,23 +25,46 @@ from descentlab.paired import estimate_crossed
 from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
+from descentlab.shortfall import measure_shortfalls
+from descentlab.shortfall import measure_shortfalls
 from descentlab.speed import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.stats import average_by
 from descentlab.step_cost import STEP_COST_COLUMNS
+from descentlab.wording import counted, message, spoken, words
 
 LEAST_SEEDS = 5
 COVERAGE_TRIALS = 1000
+ARM_NAMES = {
+    "default": message("default arm"),
+    "tuned": message("tuned arm"),
+    "extended": message("extended arm"),
+}
+STATUS_ALARMS = {
+    "diverged": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs diverged"),
+    "failed": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs failed"),
+    "missing": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs missing"),
+}
+EDGE_ALARMS = {
+    "low": message(
+        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the lowest of its grid ({low:g} to {high:g})"
+    ),
+    "high": message(
+        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the highest of its grid ({low:g} to {high:g})"
+    ),
+}
 
 
 def compare_results(results: Path) -> None:
-    """Write ``comparison/`` from the merged tables of an experiment."""
+    """Write ``comparison/`` from the merged tables of an experiment, its texts in the language of the report."""
     plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
     selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
     measured = read_measured(results / "measured", plan["config"]["measurements"])
-    write_comparison(compare_runs(plan, runs, history, selections, examples, measured), results / "comparison")
+    language = plan["config"]["report"].get("language", "en")  # older plans name none
+    with spoken(language):
+        write_comparison(compare_runs(plan, runs, history, selections, examples, measured), results / "comparison")
 
 
 def compare_runs(
@@ -52,7 +75,7 @@ def compare_runs(
     examples: pd.DataFrame,
     measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Comparison:
-    """All tables of the comparison, and the ledger of claims.
+    """All tables of the comparison, and the ledger of claims, in the language that is spoken.
 
     Args:
         examples: each final run's metric of every test example; may be empty.
@@ -104,11 +127,13 @@ def compare_runs(
         "reached": reached,
         "profiles": measure_profiles(speed),
         "gaps": measure_gaps(finished),
+        "shortfalls": measure_shortfalls(plan, finals, scores),
         "alarms": raise_alarms(plan, runs, selections),
         "coverage": measure_coverage(plan),
         "flips": measure_flips(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
+        "shortfalls": measure_shortfalls(plan, finals, scores),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
     claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))
@@ -229,45 +254,28 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
     """What a reader must know before believing a number: divergences, missing runs, optima on an edge, few seeds."""
     rows: list[dict[str, Any]] = []
     finals = runs[runs["phase"] == "final"]
-    for status in ("diverged", "failed", "missing"):
+    for status, text in STATUS_ALARMS.items():
         for key, group in finals[finals["status"] == status].groupby(ROW, sort=False):
             problem, arm, optimizer = key
             of = int(((finals[ROW] == list(key)).all(axis=1)).sum())
-            rows.append(
-                {
-                    "kind": status,
-                    "problem": problem,
-                    "arm": arm,
-                    "optimizer": optimizer,
-                    "count": len(group),
-                    "text": f"{optimizer} on {problem}, {arm} arm: {len(group)} of {of} final runs {status}",
-                }
-            )
+            told = words(text, optimizer=optimizer, problem=problem, arm=words(ARM_NAMES[arm]), n=len(group), of=of)
+            rows.append({"kind": status, "problem": problem, "arm": arm, "optimizer": optimizer, "count": len(group),
+                         "text": told})  # fmt: skip
     for selection in selections:
         if selection["edge"]:
+            problem, optimizer = selection["problem"], selection["optimizer"]
             grid = [rate for rate in selection["grid"] if rate is not None]
-            rows.append(
-                {
-                    "kind": "edge",
-                    "problem": selection["problem"],
-                    "arm": "tuned",
-                    "optimizer": selection["optimizer"],
-                    "count": 1,
-                    "text": f"{selection['optimizer']} on {selection['problem']}: the chosen learning rate "
-                    f"{selection['learning_rate']:g} is the {'lowest' if selection['edge'] == 'low' else 'highest'}"
-                    f" of its grid ({min(grid):g} to {max(grid):g})",
-                }
-            )
+            told = words(EDGE_ALARMS[selection["edge"]], optimizer=optimizer, problem=problem,
+                         rate=selection["learning_rate"], low=min(grid), high=max(grid))  # fmt: skip
+            rows.append({"kind": "edge", "problem": problem, "arm": "tuned", "optimizer": optimizer, "count": 1,
+                         "text": told})  # fmt: skip
     seeds = plan["config"]["seeds"]["final"]
     if seeds < LEAST_SEEDS:
-        rows.append(
-            {
-                "kind": "few seeds",
-                "problem": "",
-                "arm": "",
-                "optimizer": "",
-                "count": seeds,
-                "text": f"{seeds} final seeds are too few for intervals to be trusted; {LEAST_SEEDS} are the least",
-            }
+        told = counted(
+            seeds,
+            "{n} final seed is too few for intervals to be trusted; {least} are the least",
+            "{n} final seeds are too few for intervals to be trusted; {least} are the least",
+            least=LEAST_SEEDS,
         )
+        rows.append({"kind": "few seeds", "problem": "", "arm": "", "optimizer": "", "count": seeds, "text": told})
     return fill_table(pd.DataFrame(rows), "alarms")

@@ -158,6 +158,20 @@ TABLES: dict[str, dict[str, Column]] = {
     "best_of_k": BEST_OF_K_COLUMNS,
     "break_even": BREAK_EVEN_COLUMNS,
     "ranks": RANK_COLUMNS,
+    "shortfalls": {
+        **_ROW,
+        "leader": Column("str", "", "", "whose mean validation metric is best of those of whom every seed finished"),
+        **_counts(n="pairs of finished seeds", n_unfinished="final runs that diverged, failed or are missing"),
+        **_numbers(
+            "metric", "lower",
+            val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf: a run did not finish",
+        ),
+        **_numbers(
+            "metric", "higher", difference_mean="mean paired test goodness, optimizer minus leader",
+            low="95 % interval over seeds and test examples, not corrected", high="likewise",
+        ),
+        **_numbers("metric", "", margin="δ of the problem"),
+    },
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
@@ -188,6 +202,7 @@ class Comparison:
     best_of_k: pd.DataFrame
     break_even: pd.DataFrame
     ranks: pd.DataFrame
+    shortfalls: pd.DataFrame
     answers: list[dict[str, Any]]
     claims: list[dict[str, Any]]
 

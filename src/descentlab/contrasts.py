@@ -20,6 +20,7 @@ from descentlab.paired import (
     sign_test_p,
 )
 from descentlab.stats import holm, holm_levels, verdict
+from descentlab.wording import words
 
 PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
@@ -68,6 +69,23 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np
             for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
                 rows.append({**row, **pair.described(adjusted, level)})
     return fill_table(pd.DataFrame(rows), "contrasts")
+
+
+def wins_note(wins: tuple[int, int], level_pairs: int = 0) -> str:
+    """``judged by wins, 4 of 6``: what the first side won of the pairs that differ by more than the margin.
+
+    Args:
+        level_pairs: how many differ by less; told where there are any.
+    """
+    won, decided = wins
+    if level_pairs:
+        return words(
+            "judged by wins, {won} of {decided} ({level} within the margin)",
+            won=won,
+            decided=decided,
+            level=level_pairs,
+        )
+    return words("judged by wins, {won} of {decided}", won=won, decided=decided)
 
 
 class PairedRuns:
@@ -132,9 +150,9 @@ class PairedRuns:
         """What a reader must know where a divergence is one-sided; empty otherwise."""
         if not self.one_sided:
             return ""
-        parts = [f"{name} diverged on {n} of {self.seeds} seeds" for name, n in self.diverged.items() if n]
-        within = f" ({self.level_pairs} within the margin)" if self.level_pairs else ""
-        return "; ".join([*parts, f"judged by wins, {self.wins[0]} of {self.wins[1]}{within}"])
+        parts = [words("{name} diverged on {n} of {seeds} seeds", name=name, n=n, seeds=self.seeds)
+                 for name, n in self.diverged.items() if n]  # fmt: skip
+        return "; ".join([*parts, wins_note(self.wins, self.level_pairs)])
 
     def described(self, adjusted: float, level: float) -> dict[str, Any]:
         """A row of the table of contrasts, judged at Holm's ``level``."""

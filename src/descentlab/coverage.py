@@ -12,6 +12,7 @@ import pandas as pd
 
 from descentlab.paired import estimate_crossed
 from descentlab.records import Column
+from descentlab.wording import message
 
 COVERAGE_COLUMNS: dict[str, Column] = {
     "differences": Column("str", "", "", "distribution of the seeds' differences"),
@@ -25,14 +26,17 @@ COVERAGE_COLUMNS: dict[str, Column] = {
 
 SEED_DEVIATION, EXAMPLE_DEVIATION, NOISE = 0.02, 0.12, 0.3  # about those of accuracies on digits
 
+ROUNDED = message("rounded (right or wrong)")
 # Draws of mean 0 and, where it has one, variance 1.
 SYMMETRIC: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "normal": lambda generator, n: generator.normal(0, 1, n),
-    "heavy-tailed (t, 3 degrees)": lambda generator, n: generator.standard_t(3, n) / np.sqrt(3),
+    message("normal"): lambda generator, n: generator.normal(0, 1, n),
+    message("heavy-tailed (t, 3 degrees)"): lambda generator, n: generator.standard_t(3, n) / np.sqrt(3),
 }
 SKEWED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "exponential": lambda generator, n: generator.exponential(1, n) - 1,
-    "lognormal": lambda generator, n: (generator.lognormal(0, 1, n) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e),
+    message("exponential"): lambda generator, n: generator.exponential(1, n) - 1,
+    message("lognormal"): lambda generator, n: (
+        (generator.lognormal(0, 1, n) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e)
+    ),
 }
 
 
@@ -54,7 +58,7 @@ def correlated_scores(generator: np.random.Generator, n: int, examples: int, shi
 
 def draw_differences(kind: str, generator: np.random.Generator, n: int, examples: int) -> np.ndarray:
     """One simulated comparison without a true difference, shape (n, examples)."""
-    if kind == "rounded (right or wrong)":
+    if kind == ROUNDED:
         return correlated_scores(generator, n, examples, generator.normal(0, 0.15, n))
     seeds = {**SYMMETRIC, **SKEWED}[kind](generator, n) * SEED_DEVIATION
     of_examples = generator.normal(0, EXAMPLE_DEVIATION, examples)
@@ -64,7 +68,7 @@ def draw_differences(kind: str, generator: np.random.Generator, n: int, examples
 def simulate_coverage(n: int, examples: int, trials: int, seed: int) -> pd.DataFrame:
     """The share of 95 % intervals that hold the true difference, a row a distribution (columns COVERAGE_COLUMNS)."""
     rows = []
-    for number, kind in enumerate(("rounded (right or wrong)", *SYMMETRIC, *SKEWED)):
+    for number, kind in enumerate((ROUNDED, *SYMMETRIC, *SKEWED)):
         generator = np.random.default_rng([seed, number])
         held = 0
         for _ in range(trials):

@@ -11,79 +11,96 @@ import pandas as pd
 from descentlab.claim_evidence import ClaimEvidence, Found, missing
 from descentlab.claims import Claim, Piece
 from descentlab.paired import estimate_difference
+from descentlab.wording import message, words
 
 MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond them are as good as zero, or as divergence
 WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
+SCALED = {
+    "adagrad": message("loss times {scale:g} (AdaGrad as Keras has it)"),
+    WITHOUT_CONSTANTS: message("loss times {scale:g} (AdaGrad without Keras' accumulator and epsilon)"),
+}
+# AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
+VALLEYS = {
+    "quadratic": message("ill-conditioned quadratic along the axes"),
+    "rotated_quadratic": message("ill-conditioned quadratic across the axes"),
+}
 
 
 def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Logarithm of the ratio of a step's time, Adam's over plain SGD's, paired by round."""
     table = evidence.measured.get("step_cost", pd.DataFrame())
     if table.empty:
-        return [], "the cost of a step was not measured"
+        return [], words("the cost of a step was not measured")
     pieces = []
     for (model, parameters), group in table.groupby(["model", "parameters"], sort=False):
         times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
         if {"adam", "sgd"} <= set(times):
             logs = np.log(times["adam"] / times["sgd"]).dropna().to_numpy()
-            pieces.append(Piece(f"{model} ({parameters:,} parameters)", estimate_difference(logs), float(claim.margin)))
-    return pieces, missing("Adam", "plain SGD")
+            where = words("{model} ({n:,} parameters)", model=model, n=parameters)
+            pieces.append(Piece(where, estimate_difference(logs), float(claim.margin)))
+    return pieces, missing("Adam", words("plain SGD"))
 
 
 def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Test − training loss at the same training loss, full batch minus mini-batches of 16, paired by seed."""
     table = evidence.measured.get("batch_size", pd.DataFrame())
     if table.empty:
-        return [], "batch sizes were not compared"
+        return [], words("batch sizes were not compared")
     reached = table[table["reached"]]
     gaps = reached.pivot(index="seed", columns="batch_size", values="gap_at_target")
     full = int(table["batch_size"].max())
     if not {16, full} <= set(gaps):
-        return [], "full batch or mini-batches never came to the training loss at which they are compared"
+        return [], words("full batch or mini-batches never came to the training loss at which they are compared")
     d = (gaps[full] - gaps[16]).dropna().to_numpy()
-    note = f"both came to the training loss in {len(d)} of {table['seed'].nunique()} seeds"
-    return [Piece("mlp (digits)", estimate_difference(d), float(claim.margin), note=note)], ""
+    note = words("both came to the training loss in {n} of {of} seeds", n=len(d), of=table["seed"].nunique())
+    return [Piece(words("mlp (digits)"), estimate_difference(d), float(claim.margin), note=note)], ""
 
 
 def global_basin(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Share of starts that end in the global basin, momentum minus plain descent, paired by start."""
     table = evidence.measured.get("landscapes", pd.DataFrame())
     if table.empty:
-        return [], "no landscape was descended"
+        return [], words("no landscape was descended")
     pieces = []
     for landscape, group in table[table["spurious"]].groupby("landscape", sort=False):
         ends = group.pivot(index="start", columns="optimizer", values="global_basin").astype(float)
         if {"momentum", "sgd"} <= set(ends):
-            note = f"shares {ends['momentum'].mean():.3g} and {ends['sgd'].mean():.3g}"
+            shares = {name: ends[name].mean() for name in ("momentum", "sgd")}
+            note = words("shares {momentum:.3g} and {sgd:.3g}", **shares)
             d = (ends["momentum"] - ends["sgd"]).to_numpy()
             pieces.append(Piece(str(landscape), estimate_difference(d), float(claim.margin), note=note))
-    return pieces, missing("momentum", "plain SGD")
+    return pieces, missing("momentum", words("plain SGD"))
 
 
 def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Distance of two networks trained from other seeds after matching their units, over disjoint pairs of seeds."""
     table = evidence.measured.get("minima", pd.DataFrame())
     if table.empty:
-        return [], "no minima were compared"
+        return [], words("no minima were compared")
     disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
     mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
     d = mine["relative_distance"].to_numpy() - MATCHED_APART
-    note = f"mean distance {mine['relative_distance'].mean():.2g} of the norm, barrier {mine['barrier'].mean():.2g}"
-    return [Piece("mlp (units matched)", estimate_difference(d), float(claim.margin), note=note)], ""
+    note = words("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}",
+                 distance=mine["relative_distance"].mean(), barrier=mine["barrier"].mean())  # fmt: skip
+    return [Piece(words("mlp (units matched)"), estimate_difference(d), float(claim.margin), note=note)], ""
 
 
 def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Logarithm of the ratio of peak memory, the largest batch over 64, paired by repeat."""
     table = evidence.measured.get("memory", pd.DataFrame())
     if table.empty or table["peak_bytes"].isna().all():
-        return [], "peak memory was not measured (it can be on Linux)"
+        return [], words("peak memory was not measured (it can be on Linux)")
     peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes")
     largest = int(table["batch_size"].max())
     logs = np.log(peaks[largest] / peaks[64]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
-    note = f"{peaks[largest].mean() / 2**20:.3g} MiB at {largest}, {peaks[64].mean() / 2**20:.3g} MiB at 64"
-    return [Piece(f"slides_cnn (batch {largest:,})", estimate_difference(logs), float(claim.margin), note=note)], ""
+    mean = {size: peaks[size].mean() / 2**20 for size in (largest, 64)}
+    note = words(
+        "{most:.3g} MiB at {largest}, {least:.3g} MiB at 64", most=mean[largest], largest=largest, least=mean[64]
+    )
+    where = words("slides_cnn (batch {size:,})", size=largest)
+    return [Piece(where, estimate_difference(logs), float(claim.margin), note=note)], ""
 
 
 def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -95,30 +112,26 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         far = scaled[scaled["scale"] == WORST_SCALE].pivot(
             index="seed", columns="optimizer", values="relative_distance"
         )
-        for name, words in (
-            ("adagrad", "as Keras has it"),
-            (WITHOUT_CONSTANTS, "without Keras' accumulator and epsilon"),
-        ):
+        for name, where in SCALED.items():
             if {name, "sgd"} <= set(far):
                 d = (far["sgd"] - far[name]).to_numpy()
-                pieces.append(Piece(f"loss times {WORST_SCALE:g} (AdaGrad {words})", estimate_difference(d), margin,
-                                    unit="how far the path moves, share of both displacements"))  # fmt: skip
+                pieces.append(Piece(words(where, scale=WORST_SCALE), estimate_difference(d), margin,
+                                    unit=message("how far the path moves, share of both displacements")))  # fmt: skip
     valley = evidence.measured.get("landscapes", pd.DataFrame())
-    # AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
-    for landscape, words in (("quadratic", "along the axes"), ("rotated_quadratic", "across the axes")):
+    for landscape, where in VALLEYS.items():
         ends = valley if valley.empty else valley[valley["landscape"] == landscape].pivot(
             index="start", columns="optimizer", values="value"
         )  # fmt: skip
         if {"adagrad", "sgd"} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
             d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()
-            where = f"ill-conditioned quadratic {words}"
-            pieces.append(Piece(where, estimate_difference(d), margin, unit="decades of final value"))
+            unit = message("decades of final value")
+            pieces.append(Piece(words(where), estimate_difference(d), margin, unit=unit))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
         last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
         ends = last.pivot(index="seed", columns="optimizer", values="loss")
         if {"adagrad", "sgd"} <= set(ends):
             d = (ends["sgd"] - ends["adagrad"]).to_numpy()
-            pieces.append(Piece("rare classes", estimate_difference(d), margin, unit="loss"))
-    return pieces, "none of the measurements with AdaGrad and plain SGD was made"
+            pieces.append(Piece(words("rare classes"), estimate_difference(d), margin, unit=message("loss")))
+    return pieces, words("none of the measurements with AdaGrad and plain SGD was made")

@@ -167,6 +167,14 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     return re.sub(r">\s+<", "><", head + body).strip()
 
 
+def standalone_svg(svg: str) -> str:
+    """An ``<svg>`` of :func:`figure_svg` outside a page: dark on white."""
+    head, tag, rest = svg.partition(">")
+    return f"{head}{tag}<rect width='100%' height='100%' fill='#fff'/>{rest}".replace("currentColor", "#1b1f24").replace(
+        "var(--rule)", "#d5dae0"
+    )
+
+
 def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Positions moved apart so that neighbours are at least ``least`` away, each as near to its own as that allows.
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from descentlab.answers import PROBLEMS
 from descentlab.comparison_tables import read_comparison
 from descentlab.measurements import read_measured
+from descentlab.plotting import standalone_svg
 from descentlab.records import write_text
 from descentlab.sections import SECTIONS, Evidence
-from descentlab.sections.blocks import Figure, Section, Switch
+from descentlab.sections.blocks import ARM_WORDS, Figure, Section
+from descentlab.sections.first_screen import recommendations
+from descentlab.wording import counted, current_language, joined, spoken, words
 
 # The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.
 SECTION_OF = {
@@ -38,9 +42,9 @@ def write_report(results: Path, output: Path) -> None:
         selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
         measured=read_measured(results / "measured", plan["config"]["measurements"]),
     )
-    with collected_seldom():
+    with collected_seldom(), spoken(plan["config"]["report"].get("language", "en")):
         sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
-    write_text(output, render(evidence, sections))
+        write_text(output, render(evidence, sections))
     write_figures(sections, results / "figures")
 
 
@@ -61,16 +65,14 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         loader=PackageLoader("descentlab"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.globals.update(words=words, counted=counted)
     config = evidence.plan["config"]
-    runs = int(evidence.comparison.summary["n_planned"].sum())
+    title = words("SGD or Adam? Experiment “{experiment}”", experiment=config["experiment"])
     return environment.get_template("report.html").render(
-        title=config["report"]["title"] or f"Which optimizer? Experiment “{config['experiment']}”",
-        experiment=config["experiment"],
-        problems=list(evidence.plan["problems"]),
-        optimizers=evidence.optimizers,
-        arms=evidence.arms,
-        final_runs=runs,
-        seeds=config["seeds"]["final"],
+        title=config["report"]["title"] or title,
+        language=current_language(),
+        lead=lead(evidence),
+        recommendations=recommendations(evidence),
         answers=evidence.comparison.answers,
         claims=evidence.comparison.claims,
         evidence_of={
@@ -83,18 +85,23 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
     )
 
 
+def lead(evidence: Evidence) -> str:
+    """What the page is about, in two sentences."""
+    problems = list(evidence.plan["problems"])
+    return words(
+        "{optimizers} on {problems} ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
+        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
+        problems=counted(len(problems), *PROBLEMS), names=", ".join(problems),
+        seeds=counted(evidence.plan["config"]["seeds"]["final"], "{n} seed", "{n} seeds"),
+        runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
+        arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),
+    )  # fmt: skip
+
+
 def write_figures(sections: list[Section], folder: Path) -> None:
     """Every drawing as a file of its own, in place of those that were there."""
     shutil.rmtree(folder, ignore_errors=True)
-    ink = "<style>svg{color:#1b1f24;--rule:#d5dae0;background:#fff}</style>"
     for section in sections:
         for block in section.blocks:
-            drawings = {}
             if isinstance(block, Figure):
-                drawings[block.identity] = block.svg
-            elif isinstance(block, Switch):
-                for (measure, axis), svg in block.panels.items():
-                    drawings[f"{block.identity}-{measure}-{axis}".replace(" ", "-")] = svg
-            for name, svg in drawings.items():
-                head, tag, rest = svg.partition(">")
-                write_text(folder / f"{name}.svg", f"{head}{tag}{ink}{rest}\n")
+                write_text(folder / f"{block.identity}.svg", f"{standalone_svg(block.svg)}\n")

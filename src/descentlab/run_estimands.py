@@ -10,10 +10,11 @@ import pandas as pd
 
 from descentlab.claim_evidence import ClaimEvidence, Found, missing
 from descentlab.claims import Claim, Piece
-from descentlab.contrasts import ADVANCED, PairedRuns
+from descentlab.contrasts import ADVANCED, PairedRuns, wins_note
 from descentlab.paired import Estimate, count_wins, estimate_difference
 from descentlab.robustness import widths_by_seed
 from descentlab.survival import BOUNDS
+from descentlab.wording import words
 
 PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
@@ -37,8 +38,8 @@ def bounded_piece(
     bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
     rounded = len(d) > 1 and np.ptp(d) == 0 and d[0] != 0
     wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" or rounded else None
-    note += f"; judged by wins, {wins[0]} of {wins[1]}" if wins else ""
-    return Piece(where, estimate_difference(d), margin, bound, wins=wins, note=note, runs=runs)
+    told = f"{note}; {wins_note(wins)}" if wins else note
+    return Piece(where, estimate_difference(d), margin, bound, wins=wins, note=told, runs=runs)
 
 
 def paired_piece(where: str, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
@@ -59,11 +60,12 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
             continue
         a, b = adam.loc[seeds], sgd.loc[seeds]
         logs = np.log(b["updates"].clip(lower=1).to_numpy() / a["updates"].clip(lower=1).to_numpy())
-        note = f"Adam reached the target in {int(a['reached'].sum())}, plain SGD in {int(b['reached'].sum())} runs"
+        note = words("Adam reached the target in {adam}, plain SGD in {sgd} runs",
+                     adam=int(a["reached"].sum()), sgd=int(b["reached"].sum()))  # fmt: skip
         sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
         margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
         pieces.append(bounded_piece(str(problem), logs, sgd_missed, adam_missed, margin, note, runs))
-    return pieces, missing("Adam", "plain SGD", "the reference that sets the targets")
+    return pieces, missing("Adam", words("plain SGD"), words("the reference that sets the targets"))
 
 
 def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -77,8 +79,8 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
                 adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
             ).dropna()  # a run that is missing counted nothing
             pieces.append(Piece(problem, estimate_difference(difference.to_numpy()), float(claim.margin),
-                                note="counted, the same for every seed"))  # fmt: skip
-    return pieces, missing("Adam", "plain SGD")
+                                note=words("counted, the same for every seed")))  # fmt: skip
+    return pieces, missing("Adam", words("plain SGD"))
 
 
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Found:
@@ -104,13 +106,16 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
                   for side in sides]  # fmt: skip
         cut = [np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
                for side in sides]  # fmt: skip
-        note = f"mean widths {widths[0].mean():.2g} and {widths[1].mean():.2g} decades" if seeds else ""
-        note += "; some end lies outside the rates that were tried" if np.any(cut) else ""
+        notes = []
+        if seeds:
+            means = [side.mean() for side in widths]
+            notes.append(words("mean widths {wide:.2g} and {narrow:.2g} decades", wide=means[0], narrow=means[1]))
+        if np.any(cut):
+            notes.append(words("some end lies outside the rates that were tried"))
         behind = mine[mine["seed"].isin(seeds) & mine["optimizer"].isin(list(tables))]["run_id"]
-        pieces.append(
-            bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), note, list(behind))
-        )
-    return pieces, "no learning rate was tuned, or the experiment lacks the optimizers"
+        pieces.append(bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), "; ".join(notes),
+                                    list(behind)))  # fmt: skip
+    return pieces, words("no learning rate was tuned, or the experiment lacks the optimizers")
 
 
 def adam_width(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -156,11 +161,11 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
         for share in SHARES:
             sides = [runs_after(table, of_problem[of_problem["optimizer"] == name], share)
                      for name, table in finals.items()]  # fmt: skip
-            where = f"{problem} at {share:.0%} of the budget"
+            where = words("{problem} at {share:.0%} of the budget", problem=problem, share=share)
             # Without scores by example: they are those of the end.
-            pair = PairedRuns(sides[0], sides[1], {}, where, evidence.margin(claim, problem))
+            pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
             pieces.append(paired_piece(where, pair, about["metric"], [*sides[0]["run_id"], *sides[1]["run_id"]]))
-    return pieces, "the experiment lacks the default arm, Adam or plain SGD"
+    return pieces, words("the experiment lacks the default arm, Adam or plain SGD")
 
 
 def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -172,7 +177,7 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
             continue
         pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
         pieces.append(paired_piece(problem, pair, about["metric"], [*sgd["run_id"], *adam["run_id"]]))
-    return pieces, missing("Adam", "plain SGD")
+    return pieces, missing("Adam", words("plain SGD"))
 
 
 def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -186,13 +191,15 @@ def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
         gone = (known["status"] == "diverged").to_numpy()
         gap = (known["train_loss"] + known["penalty"] - known["optimum"]).to_numpy()
         below = OPTIMUM_TOLERANCE - gap
-        note, wins = f"mean gap {gap[~gone].mean():.2g}" if not gone.all() else "no run finished", None
+        notes, wins = [words("no run finished")], None
+        if not gone.all():
+            notes = [words("mean gap {gap:.2g}", gap=gap[~gone].mean())]
         if gone.any():
             wins = count_wins(np.where(gone, -np.inf, below), float(claim.margin))
-            note += f"; {gone.sum()} of {len(gone)} runs diverged; judged by wins, {wins[0]} of {wins[1]}"
-        pieces.append(Piece(problem, estimate_difference(below[~gone]), float(claim.margin), wins=wins, note=note,
-                            runs=list(known["run_id"])))  # fmt: skip
-    return pieces, "no problem of the experiment has a known optimum that plain SGD was run on"
+            notes += [words("{n} of {of} runs diverged", n=int(gone.sum()), of=len(gone)), wins_note(wins)]
+        pieces.append(Piece(problem, estimate_difference(below[~gone]), float(claim.margin), wins=wins,
+                            note="; ".join(notes), runs=list(known["run_id"])))  # fmt: skip
+    return pieces, words("no problem of the experiment has a known optimum that plain SGD was run on")
 
 
 def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -203,7 +210,7 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
         None,
     )  # fmt: skip
     if twin is None or "adam" not in evidence.plan["optimizers"]:
-        return [], missing("Adam", "RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)")
+        return [], missing("Adam", words("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"))
     pieces = []
     for problem, about in evidence.plan["problems"].items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in ("adam", twin))
@@ -222,5 +229,6 @@ def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Found:
         runs = evidence.runs[(evidence.runs["optimizer"] == name) & (evidence.runs["status"] == "finished")]
         if about.get("source_lines") and len(runs):
             count = Estimate(MOST_LINES + 1 - about["source_lines"], 0.0, 1.0, 0.0, 0.0, len(runs))
-            pieces.append(Piece(name, count, float(claim.margin), note=f"{about['source_lines']} lines, counted"))
-    return pieces, "the experiment has no optimizer of the reader's own"
+            note = words("{n} lines, counted", n=about["source_lines"])
+            pieces.append(Piece(name, count, float(claim.margin), note=note))
+    return pieces, words("the experiment has no optimizer of the reader's own")

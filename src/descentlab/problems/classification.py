@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from descentlab.problems.base import Data, Metric
+from descentlab.wording import message
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-ACCURACY = Metric("accuracy", True, keras.metrics.sparse_categorical_accuracy)
+ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)
 
 
 def load_digits(path: str | None) -> Data:

@@ -6,6 +6,7 @@ import keras
 
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.wording import message
 
 
 def build_model() -> keras.Model:
@@ -25,7 +26,7 @@ def build_model() -> keras.Model:
 
 PROBLEM = Problem(
     name="digits_cnn",
-    title="Convolutional network (digits 8×8, 1,898 parameters)",
+    title=message("Convolutional network (digits 8×8, 1,898 parameters)"),
     build_model=build_model,
     load_data=load_digits,
     loss=CROSS_ENTROPY,

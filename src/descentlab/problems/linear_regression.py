@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from descentlab.problems.base import Data, Metric, Problem
+from descentlab.wording import message
 
 
 def build_model() -> keras.Model:
@@ -33,15 +34,15 @@ def least_mse(x: np.ndarray, y: np.ndarray) -> float:
 
 PROBLEM = Problem(
     name="linear_regression",
-    title="Linear regression (diabetes, 11 parameters)",
+    title=message("Linear regression (diabetes, 11 parameters)"),
     build_model=build_model,
     load_data=load_data,
     loss=keras.losses.MeanSquaredError(),
-    metric=Metric("mean squared error", False, keras.losses.mean_squared_error),
+    metric=Metric(message("mean squared error"), False, keras.losses.mean_squared_error),
     epochs=40,
     margin=0.02,
     stratified=False,
     convex=True,
     optimum=least_mse,
-    count="10 weights + 1 bias = 11",
+    count=message("10 weights + 1 bias = 11"),
 )

@@ -7,6 +7,7 @@ import numpy as np
 
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.wording import message
 
 L2 = 1e-3
 
@@ -43,7 +44,7 @@ def least_objective(x: np.ndarray, y: np.ndarray) -> float:
 
 PROBLEM = Problem(
     name="logistic_regression",
-    title="Logistic regression with L2 (digits, 650 parameters)",
+    title=message("Logistic regression with L2 (digits, 650 parameters)"),
     build_model=build_model,
     load_data=load_digits,
     loss=CROSS_ENTROPY,
@@ -51,5 +52,5 @@ PROBLEM = Problem(
     epochs=40,
     convex=True,
     optimum=least_objective,
-    count="64 × 10 weights + 10 biases = 650",
+    count=message("64 × 10 weights + 10 biases = 650"),
 )

@@ -6,6 +6,7 @@ import keras
 
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.wording import message
 
 
 def build_model() -> keras.Model:
@@ -16,7 +17,7 @@ def build_model() -> keras.Model:
 
 PROBLEM = Problem(
     name="mlp",
-    title="Multi-layer perceptron 64-64-10 (digits, 4,810 parameters)",
+    title=message("Multi-layer perceptron 64-64-10 (digits, 4,810 parameters)"),
     build_model=build_model,
     load_data=load_digits,
     loss=CROSS_ENTROPY,

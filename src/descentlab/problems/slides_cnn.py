@@ -10,6 +10,7 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
+from descentlab.wording import message
 
 ARRAYS = {"x_train": (28, 28), "y_train": (), "x_test": (28, 28), "y_test": ()}
 
@@ -73,7 +74,7 @@ def load_data(path: str | None) -> Data:
 
 PROBLEM = Problem(
     name="slides_cnn",
-    title="The slides' convolutional network (MNIST, 319,370 parameters)",
+    title=message("The slides' convolutional network (MNIST, 319,370 parameters)"),
     build_model=build_model,
     load_data=load_data,
     loss=CROSS_ENTROPY,

@@ -7,6 +7,7 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
+from descentlab.wording import message
 
 
 def build_model() -> keras.Model:
@@ -31,7 +32,7 @@ def load_data(path: str | None) -> Data:
 
 PROBLEM = Problem(
     name="slides_mlp",
-    title="The slides' network 3-4-5-2 (generated spheres, 53 parameters)",
+    title=message("The slides' network 3-4-5-2 (generated spheres, 53 parameters)"),
     build_model=build_model,
     load_data=load_data,
     loss=CROSS_ENTROPY,

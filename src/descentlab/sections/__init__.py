@@ -12,7 +12,9 @@ from descentlab.sections.batches import batches
 from descentlab.sections.blocks import Evidence, Section
 from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
 from descentlab.sections.cost import cost
+from descentlab.sections.first_screen import answer
 from descentlab.sections.flips import flips
+from descentlab.sections.glossary import glossary
 from descentlab.sections.landscapes import landscapes
 from descentlab.sections.ledger import claims
 from descentlab.sections.magnitude import magnitude
@@ -22,6 +24,7 @@ from descentlab.sections.ranks import ranks
 from descentlab.sections.tuning import alarms, sensitivity
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
+    answer,  # what the page begins with
     claims,
     paired_differences,
     final_metric,
@@ -39,6 +42,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     alarms,
     models,
     protocol,
+    glossary,
     provenance,
 )
 

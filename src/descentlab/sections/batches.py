@@ -10,6 +10,7 @@ import pandas as pd
 from descentlab.plotting import COLOURS, figure_svg, new_figure, use_log_scale
 from descentlab.sections.blocks import Evidence, Figure, Section, Table, interval, number
 from descentlab.stats import Interval, ratio_interval, t_interval
+from descentlab.wording import counted, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def batches(evidence: Evidence) -> Section | None:
         blocks.append(memory_figure(memory))
     if len(compared):
         blocks.append(batch_table(compared))
-    return Section("batches", "One example, a batch, or all of them?", [*blocks]) if blocks else None
+    return Section("batches", words("One example, a batch, or all of them?"), [*blocks]) if blocks else None
 
 
 def by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
@@ -59,9 +60,9 @@ def draw_sizes(axes: Axes, found: dict[int, Interval], full: int | None, hollow:
                   markerfacecolor="none" if size in hollow else colour)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
-    axes.set_xticks(sizes, labels=["all" if size == full else f"{size:,}" for size in sizes])
+    axes.set_xticks(sizes, labels=[words("all") if size == full else f"{size:,}" for size in sizes])
     axes.minorticks_off()
-    axes.set_xlabel("examples in a batch")
+    axes.set_xlabel(words("examples in a batch"))
 
 
 def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
@@ -77,20 +78,25 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     draw_seeds(axes[0], table, "gap_at_target", "seed")
     draw_sizes(axes[0], by_size(table, "gap_at_target"), full)
-    axes[0].set_ylabel("test − training loss (lower is better)")
+    axes[0].set_ylabel(words("test − training loss (lower is better)"))
     axes[1].axhline(0, color="#888888", linewidth=0.9)
     draw_sizes(axes[1], apart, None)
     axes[1].set_xlim(axes[0].get_xlim())
-    axes[1].set_ylabel("full batch's gap minus this one's")
+    axes[1].set_ylabel(words("full batch's gap minus this one's"))
     takeaway = gap_words(table, apart)
-    missed = int((~table["reached"]).sum())
-    caption = (
-        f"Plain SGD on digits, perceptron, each batch size with a rate of its own; read where the training loss falls to "
-        f"{number(float(table.loc[table['reached'], 'train_loss'].iloc[0]))}. Left: mean and 95 % t interval over "
-        f"n = {table['seed'].nunique()} seeds, thin lines are seeds. Right: paired by seed; above 0 the smaller batch overfits "
-        f"less. All: the full training set of {full:,}. {missed} of {len(table)} runs never came to that loss and "
-        f"{'is' if missed == 1 else 'are'} left out."
+    missed = counted(
+        int((~table["reached"]).sum()),
+        "{n} of {of} runs never came to that loss and is left out.",
+        "{n} of {of} runs never came to that loss and are left out.",
+        of=len(table),
     )
+    caption = words(
+        "Plain SGD on digits, perceptron, each batch size with a rate of its own; read where the training loss falls to "
+        "{loss}. Left: mean and 95 % t interval over n = {n} seeds, thin lines are seeds. Right: paired by seed; above 0 the "
+        "smaller batch overfits less. All: the full training set of {full:,}. {missed}",
+        loss=number(float(table.loc[table["reached"], "train_loss"].iloc[0])), n=table["seed"].nunique(), full=full,
+        missed=missed,
+    )  # fmt: skip
     identity = "batch-gap"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -99,19 +105,20 @@ def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
     """Whether full batch overfits more than mini-batches of 16 (or the smallest), and than how many sizes."""
     size = MINI_BATCH if MINI_BATCH in apart else min(apart, default=0)
     if size not in apart or apart[size].n == 0:
-        return "Gap of test and training loss: full batch and mini-batches never came to the same training loss"
+        return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
     chosen = apart[size]
     judged = (
-        "mini-batches overfit less" if chosen.low > 0 else "mini-batches overfit more" if chosen.high < 0
-        else "no clear difference"
+        words("mini-batches overfit less") if chosen.low > 0
+        else words("mini-batches overfit more") if chosen.high < 0
+        else words("no clear difference")
     )  # fmt: skip
-    value = interval(chosen.mean, chosen.low, chosen.high, chosen.n, signed=True)
-    less = sum(found.low > 0 for found in apart.values())
-    more = sum(found.high < 0 for found in apart.values())
-    return (
-        f"At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {len(apart)} "
-        f"smaller batch sizes, {less} overfit clearly less than full batch, {more} clearly more"
-    )
+    return words(
+        "At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} smaller "
+        "batch sizes, {less} overfit clearly less than full batch, {more} clearly more",
+        size=size, judged=judged, sizes=len(apart),
+        value=interval(chosen.mean, chosen.low, chosen.high, chosen.n, signed=True),
+        less=sum(found.low > 0 for found in apart.values()), more=sum(found.high < 0 for found in apart.values()),
+    )  # fmt: skip
 
 
 def speed_figure(table: pd.DataFrame) -> Figure:
@@ -119,8 +126,8 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     full = int(table["batch_size"].max())
     timed = table.assign(seconds=table["updates"] * table["update_microseconds"] * 1e-6)
     missed = frozenset(int(size) for size in table.loc[~table["reached"], "batch_size"])
-    labels = {"updates": "updates to the target", "update_microseconds": "microseconds an update",
-              "seconds": "seconds to the target"}  # fmt: skip
+    labels = {"updates": words("updates to the target"), "update_microseconds": words("microseconds an update"),
+              "seconds": words("seconds to the target")}  # fmt: skip
     figure, axes = new_figure(len(labels), 2.3, 2.4, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
         # The clock is read once a batch size, so its time has no interval.
@@ -132,12 +139,13 @@ def speed_figure(table: pd.DataFrame) -> Figure:
         use_log_scale(panel, "y")
         panel.set_ylabel(label)
     takeaway = speed_words(timed)
-    caption = (
-        f"Plain SGD on digits, perceptron, up to a training loss of {number(float(table['train_loss'].min()))}: mean and 95 % t "
-        f"interval over n = {table['seed'].nunique()} seeds, thin lines are seeds; a run that missed counts as its budget, "
-        "hollow where any did. The time of an update, forward and backward pass included, is taken alone in one stretch of "
-        "training, so it has no interval; seconds are the product, their interval that of the updates."
-    )
+    caption = words(
+        "Plain SGD on digits, perceptron, up to a training loss of {loss}: mean and 95 % t interval over n = {n} seeds, thin "
+        "lines are seeds; a run that missed counts as its budget, hollow where any did. The time of an update, forward and "
+        "backward pass included, is taken alone in one stretch of training, so it has no interval; seconds are the product, "
+        "their interval that of the updates.",
+        loss=number(float(table["train_loss"].min())), n=table["seed"].nunique(),
+    )  # fmt: skip
     identity = "batch-speed"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -150,22 +158,23 @@ def speed_words(timed: pd.DataFrame) -> str:
     first, last = (interval(updates[size].mean, updates[size].low, updates[size].high, updates[size].n)
                    for size in (small, full))  # fmt: skip
     whole = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
-    text = (
-        f"From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
-        f"from {number(clock[small].mean)} to {number(clock[full].mean)} µs"
-    )
+    text = words(
+        "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
+        "from {fast} to {slow} µs",
+        small=small, full=full, first=first, last=last, fast=number(clock[small].mean), slow=number(clock[full].mean),
+    )  # fmt: skip
     if not whole:
-        return f"{text}; with no batch size every seed is there"
+        return words("{text}; with no batch size every seed is there", text=text)
     best = min(whole, key=lambda size: seconds[size].mean)
     value = interval(seconds[best].mean, seconds[best].low, seconds[best].high, seconds[best].n)
-    who = f"all {full:,} at once" if best == full else f"batches of {best}"
-    return f"{text}; soonest there: {who}, seconds {value}"
+    who = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
+    return words("{text}; soonest there: {who}, seconds {value}", text=text, who=who, value=value)
 
 
 def memory_figure(table: pd.DataFrame) -> Figure:
     """Peak memory and time of one update of the slides' convolutional network, against batch size."""
     shown = table.assign(megabytes=table["peak_bytes"] / 1e6, milliseconds=table["update_microseconds"] / 1e3)
-    labels = {"megabytes": "peak memory, MB", "milliseconds": "milliseconds an update"}
+    labels = {"megabytes": words("peak memory, MB"), "milliseconds": words("milliseconds an update")}
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
         draw_seeds(panel, shown, column, "repeat")
@@ -174,10 +183,11 @@ def memory_figure(table: pd.DataFrame) -> Figure:
         use_log_scale(panel, "y")
         panel.set_ylabel(label)
     takeaway = memory_words(table)
-    caption = (
+    caption = words(
         "One update of plain SGD on the slides' convolutional network: the most memory held in it above that before the "
-        f"first update. Mean and 95 % t interval over n = {table['repeat'].nunique()} repeats, each in a new process; thin lines "
-        "are repeats. Lower is better."
+        "first update. Mean and 95 % t interval over n = {n} repeats, each in a new process; thin lines are repeats. Lower is "
+        "better.",
+        n=table["repeat"].nunique(),
     )
     identity = "batch-memory"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
@@ -189,10 +199,12 @@ def memory_words(table: pd.DataFrame) -> str:
     small, largest = SMALL_BATCH if SMALL_BATCH in peaks else min(peaks), max(peaks)
     ratio = ratio_interval(peaks[largest].to_numpy(), peaks[small].to_numpy())
     peak = t_interval(peaks[largest].to_numpy() / 1e6)
-    return (
-        f"Peak memory of an update on {largest:,} examples, MB: {interval(peak.mean, peak.low, peak.high, peak.n)}; ratio to "
-        f"that on {small:,}: {interval(ratio.mean, ratio.low, ratio.high, ratio.n)}, for {largest / small:g} times the examples"
-    )
+    return words(
+        "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to that on {small:,}: {ratio}, for {times:g} "
+        "times the examples",
+        largest=largest, peak=interval(peak.mean, peak.low, peak.high, peak.n), small=small,
+        ratio=interval(ratio.mean, ratio.low, ratio.high, ratio.n), times=largest / small,
+    )  # fmt: skip
 
 
 def batch_table(table: pd.DataFrame) -> Table:
@@ -203,14 +215,15 @@ def batch_table(table: pd.DataFrame) -> Table:
         difference = apart.get(int(size))
         cells = [None if found is None or found.n == 0 else interval(found.mean, found.low, found.high, found.n, signed=signed)
                  for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))]  # fmt: skip
-        rows.append([f"{size:,}", number(float(group["learning_rate"].iloc[0])), f"{int(group['reached'].sum())} of {len(group)}",
-                     *(cell or "" for cell in cells), number(float(group["examples"].mean())),
-                     number(float(group["update_microseconds"].iloc[0]))])  # fmt: skip
-    headers = ["batch", "learning rate", "reached", "gap [95 %]", "full batch's gap minus it [95 %]", "updates [95 %]",
-               "mean examples", "µs an update"]  # fmt: skip
-    caption = (
+        reached = words("{n} of {of}", n=int(group["reached"].sum()), of=len(group))
+        rows.append([f"{size:,}", number(float(group["learning_rate"].iloc[0])), reached, *(cell or "" for cell in cells),
+                     number(float(group["examples"].mean())), number(float(group["update_microseconds"].iloc[0]))])  # fmt: skip
+    headers = [words("batch"), words("learning rate"), words("reached"), words("gap [95 %]"),
+               words("full batch's gap minus it [95 %]"), words("updates [95 %]"), words("mean examples"),
+               words("µs an update")]  # fmt: skip
+    caption = words(
         "The largest batch is the full training set. Gap: test minus training loss at the same training loss, lower is better; "
         "its difference is paired by seed, and above 0 the smaller batch overfits less. n seeds."
     )
-    return Table("batch-table", "All batch sizes in figures", headers, rows, caption, table, frozenset({0, 1, 6, 7}),
+    return Table("batch-table", words("All batch sizes in figures"), headers, rows, caption, table, frozenset({0, 1, 6, 7}),
                  folded=True)  # fmt: skip

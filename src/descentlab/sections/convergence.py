@@ -1,4 +1,4 @@
-"""How fast: curves against updates, examples and seconds, time to target, gap to the known optimum."""
+"""How fast: curves against updates, time to target, gap to the known optimum."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from descentlab.sections.blocks import (
     Evidence,
     Figure,
     Section,
-    Switch,
     Table,
     interval,
-    joined,
     number,
     optimizer_title,
     present,
@@ -24,10 +22,9 @@ from descentlab.sections.drawing import draw_curves, draw_rows, in_front, label_
 from descentlab.sections.noise_floor import noise_floor_figure
 from descentlab.sections.survival import profile_figure, survival_figure
 from descentlab.speed import SPEED_ARM
+from descentlab.wording import joined, message, words
 
-MEASURES = {"training loss": "train_loss", "validation loss": "val_loss", "validation metric": "val_metric"}
-WALL = "wall time of the updates alone, with other jobs beside them"
-AXES = {"updates": "updates", "examples": "examples", "seconds": "seconds"}
+TARGET_CELLS = (message("easy"), message("medium"), message("hard"))
 
 
 def convergence(evidence: Evidence) -> Section | None:
@@ -36,43 +33,43 @@ def convergence(evidence: Evidence) -> Section | None:
     if curves.empty:
         return None
     problems = present(curves["problem"], list(evidence.plan["problems"]))
-    return Section("convergence", "Convergence", [curve_figure(evidence, problem) for problem in problems])
+    return Section("convergence", words("Convergence"), [curve_figure(evidence, problem) for problem in problems])
 
 
-def curve_figure(evidence: Evidence, problem: str) -> Switch:
-    """One problem's curves: a panel an arm, switched by measure and axis."""
+def curve_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem's validation loss over updates, a panel an arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
-    measured = curves["seconds"].notna().any()
-    if not measured:
-        curves = curves.assign(seconds=curves["train_seconds_mean"])
     identity = f"convergence-{problem}"
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
-    n = int(curves["n"].max())
-    few = len(in_front(curves["optimizer"])) == curves["optimizer"].nunique()
-    bands = "" if few else " of the named optimizers, the others are dashed (their names appear under the pointer)"
-    caption = (
-        f"{evidence.plan['problems'][problem]['title']}. Means over up to n = {n} final seeds; bands are 95 % t intervals"
-        f"{bands}. Seconds are {'updates times the cost of a step, measured alone' if measured else WALL}. Curves of diverged "
-        "seeds end where they diverged."
-    )
+    caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
-    panels = {}
-    for measure, column in MEASURES.items():
-        for axis, x in AXES.items():
-            figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
-            for panel, arm in zip(axes, arms, strict=True):
-                drawn = curves[curves["arm"] == arm].sort_values(x, kind="stable")
-                drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
-                loss = column != "val_metric"
-                draw_curves(panel, drawn, x, column, y_scale="log" if loss else "linear")
-                panel.set_title(ARM_WORDS[arm])
-                panel.set_xlabel(axis)
-                panel.set_ylabel(measure if loss else f"validation {evidence.metric(problem)}")
-            alt = f"{measure} against {axis}. {takeaway}. {caption}"
-            name = f"{identity}-{column}-{axis}".replace("_", "-")
-            panels[measure, axis] = figure_svg(figure, alt, name)
-    return Switch(identity, takeaway, panels, caption, curves, ("measure", "against"))
+    figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
+    for panel, arm in zip(axes, arms, strict=True):
+        drawn = curves[curves["arm"] == arm].sort_values("updates", kind="stable")
+        drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
+        draw_curves(panel, drawn, "updates", "val_loss", y_scale="log")
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("updates"))
+        panel.set_ylabel(words("validation loss"))
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, curves)
+
+
+def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str:
+    """What the curves are means of."""
+    title = evidence.plan["problems"][problem]["title"]
+    about = {"title": words(title), "n": int(curves["n"].max())}
+    if len(in_front(curves["optimizer"])) == curves["optimizer"].nunique():
+        means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **about)
+    else:
+        means = words(
+            "{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals of the named optimizers, the others are "
+            "dashed (their names appear under the pointer).",
+            **about,
+        )
+    return f"{means} " + words(
+        "Curves of diverged seeds end where they diverged. Other measures and axes are in the explorer."
+    )
 
 
 def early_leader(curves: pd.DataFrame, arm: str) -> str:
@@ -81,11 +78,20 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     budget = mine["epoch"].max()
     early = mine[mine["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
     late = mine.groupby("optimizer", sort=False).last()
+    named = {"arm": words(ARM_WORDS[arm])}
     if early.empty:
-        return f"no curve with {ARM_WORDS[arm]}"
+        return words("no curve with {arm}", **named)
     first, last = str(early["val_loss_mean"].idxmin()), str(late["val_loss_mean"].idxmin())
-    head = f"with {ARM_WORDS[arm]}, {optimizer_title(first)} has the least validation loss after a tenth of the budget"
-    return f"{head} and at its end" if first == last else f"{head}, {optimizer_title(last)} at its end"
+    named["first"] = optimizer_title(first)
+    if first == last:
+        return words(
+            "with {arm}, {first} has the least validation loss after a tenth of the budget and at its end", **named
+        )
+    return words(
+        "with {arm}, {first} has the least validation loss after a tenth of the budget, {last} at its end",
+        last=optimizer_title(last),
+        **named,
+    )
 
 
 def time_to_target(evidence: Evidence) -> Section | None:
@@ -97,7 +103,7 @@ def time_to_target(evidence: Evidence) -> Section | None:
     figures = [figure for arm in evidence.arms for make in makers if (figure := make(evidence, arm))]
     if (fastest := target_figure(evidence, SPEED_ARM)) is not None:
         figures.insert(1, fastest)
-    return Section("time-to-target", "Time to target", [*figures, speed_table(evidence)])
+    return Section("time-to-target", words("Time to target"), [*figures, speed_table(evidence)])
 
 
 def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figure | None:
@@ -121,31 +127,41 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         label_rows(panel, order)
         panel.set_xscale("log")
         panel.set_xlim(7e-4, 1.8)
-        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1 %", "1 %", "10 %", "all"])
+        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1 %", "1 %", "10 %", "100 %"])
         panel.minorticks_off()
         panel.set_title(problem)
-        panel.set_xlabel("share of the budget")
-    fastest = []
-    for problem in problems:
-        mine = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
-        if len(mine):
-            fastest.append(f"{optimizer_title(str(mine.loc[mine['updates_restricted_mean'].idxmin(), 'optimizer']))} "
-                           f"on {problem}")  # fmt: skip
-    takeaway = f"{ARM_WORDS[arm].capitalize()}: fewest updates to the {target} target: " + (
-        joined(fastest) if fastest else "nobody, no optimizer reached it with every seed"
-    )
-    caption = (
-        f"Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, "
-        f"n = up to {int(rows['n'].max())} seeds; a run that misses or diverges counts as the whole budget, hollow where "
-        "any did. Full-batch descent has as many examples as the others, so few updates: its budget is its own."
+        panel.set_xlabel(words("share of the budget"))
+    takeaway = fastest_words(shares, problems, arm, target)
+    caption = words(
+        "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "
+        "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent has as many "
+        "examples as the others, so few updates: its budget is its own.",
+        target=words(target),
+        n=int(rows["n"].max()),
     )
     if arm == SPEED_ARM:
-        caption += (
-            " Of the tuned rate and its neighbours on the grid, each optimizer has the one whose tuning runs reach the target "
+        caption += " " + words(
+            "Of the tuned rate and its neighbours on the grid, each optimizer has the one whose tuning runs reach the target "
             "soonest: tuned rates are the best at the end, not the fastest."
         )
     identity = f"time-to-target-{arm.replace(' ', '-')}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
+    """Who needs the fewest updates to the target on each problem, of those that reach it with every seed."""
+    named = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
+    fastest = []
+    for problem in problems:
+        mine = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
+        if len(mine):
+            first = optimizer_title(str(mine.loc[mine["updates_restricted_mean"].idxmin(), "optimizer"]))
+            fastest.append(words("{optimizer} on {problem}", optimizer=first, problem=problem))
+    if not fastest:
+        return words(
+            "{arm}: fewest updates to the {target} target: nobody, no optimizer reached it with every seed", **named
+        )
+    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **named)
 
 
 def speed_table(evidence: Evidence) -> Table:
@@ -153,24 +169,34 @@ def speed_table(evidence: Evidence) -> Table:
     rows = evidence.comparison.speed
     shown = []
     for row in rows.to_dict("records"):
-        bound = BOUND_SIGNS[row["ratio_bound"]]
-        ratio = "" if np.isnan(row["ratio_to_sgd"]) else bound + interval(
+        sign = BOUND_SIGNS[row["ratio_bound"]]
+        ratio = "" if np.isnan(row["ratio_to_sgd"]) else words(sign) + interval(
             row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
         )  # fmt: skip
         mean = interval(row["updates_restricted_mean"], row["low"], row["high"], row["n"])
-        reached = f"{row['n_reached']} of {row['n']}"
-        shown.append([row["problem"], row["arm"], row["optimizer"], row["target"], number(row["target_val_loss"]), reached,
-                      number(row["updates_median"]), mean, number(row["budget_updates"]), ratio])  # fmt: skip
-    headers = ["problem", "arm", "optimizer", "target", "validation loss", "reached", "median updates",
-               "mean within the budget [95 %]", "budget", "ratio to sgd [95 %]"]  # fmt: skip
-    caption = (
-        f"Targets lie 60, 85 and 97 % of the way from the initial validation loss to the least one of "
-        f"{optimizer_title(evidence.reference)}. The ratio of paired means within the budget is at most what is shown where "
-        "a run of sgd missed (≤)."
+        reached = words("{n} of {total}", n=row["n_reached"], total=row["n"])
+        shown.append([row["problem"], words(row["arm"]), row["optimizer"], words(row["target"]),
+                      number(row["target_val_loss"]), reached, number(row["updates_median"]), mean,
+                      number(row["budget_updates"]), ratio])  # fmt: skip
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("optimizer"),
+        words("target"),
+        words("validation loss"),
+        words("reached"),
+        words("median updates"),
+        words("mean within the budget [95 %]"),
+        words("budget"),
+        words("ratio to sgd [95 %]"),
+    ]
+    caption = words(
+        "Targets lie 60, 85 and 97 % of the way from the initial validation loss to the least one of {reference}. The ratio "
+        "of paired means within the budget is at most what is shown where a run of sgd missed (≤).",
+        reference=optimizer_title(evidence.reference),
     )
-    return Table(
-        "speed", "All times to target in figures", headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True
-    )
+    title = words("All times to target in figures")
+    return Table("speed", title, headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True)
 
 
 def optimum_gap(evidence: Evidence) -> Section | None:
@@ -181,7 +207,7 @@ def optimum_gap(evidence: Evidence) -> Section | None:
     problems = present(gaps["problem"], list(evidence.plan["problems"]))
     floor = noise_floor_figure(evidence)
     figures = [gap_figure(evidence, problem) for problem in problems]
-    return Section("optimum", "Gap to the known optimum", [*figures, *([floor] if floor else [])])
+    return Section("optimum", words("Gap to the known optimum"), [*figures, *([floor] if floor else [])])
 
 
 def gap_figure(evidence: Evidence, problem: str) -> Figure:
@@ -197,17 +223,21 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         draw_rows(panel, drawn, order, "gap_mean", "gap_low", "gap_high")
         label_rows(panel, order)
         use_log_scale(panel, "x")
-        panel.set_title(ARM_WORDS[arm])
-        panel.set_xlabel("training objective − optimum (lower is better)")
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("training objective − optimum (lower is better)"))
     nearest = gaps.loc[gaps["gap_mean"].idxmin()]
-    takeaway = (
-        f"{problem}: {optimizer_title(nearest['optimizer'])} with {ARM_WORDS[nearest['arm']]} ends nearest the optimum, above "
-        f"it by {interval(nearest['gap_mean'], nearest['gap_low'], nearest['gap_high'], nearest['n'])}"
+    takeaway = words(
+        "{problem}: {optimizer} with {arm} ends nearest the optimum, above it by {gap}",
+        problem=problem,
+        optimizer=optimizer_title(nearest["optimizer"]),
+        arm=words(ARM_WORDS[nearest["arm"]]),
+        gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
     )
-    caption = (
+    caption = words(
         "Mean over finished final seeds of training loss plus penalty at the end, minus the least possible on the same "
-        f"training split; 95 % t interval, n = up to {int(gaps['n'].max())} seeds. The optimum is known in closed form "
-        "(linear regression) or by L-BFGS in double precision (logistic regression)."
+        "training split; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "
+        "L-BFGS in double precision (logistic regression).",
+        n=int(gaps["n"].max()),
     )
     identity = f"optimum-{problem}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, gaps)

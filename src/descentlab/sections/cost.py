@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from descentlab.answers import BOUND_SIGNS, counted
+from descentlab.answers import BOUND_SIGNS
 from descentlab.break_even import OPPOSITE, judge
 from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
 from descentlab.sections.blocks import (
@@ -18,7 +18,6 @@ from descentlab.sections.blocks import (
     Section,
     Table,
     interval,
-    joined,
     number,
     optimizer_title,
     present,
@@ -26,6 +25,7 @@ from descentlab.sections.blocks import (
 from descentlab.sections.drawing import draw_rows, label_rows
 from descentlab.step_cost import REFERENCE, summarise_step_cost
 from descentlab.step_loops import LARGE_MODEL, MODELS
+from descentlab.wording import counted, joined, message, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,28 @@ if TYPE_CHECKING:
 TARGET = "medium"
 MOST_PANELS = 4
 BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
-WHOLE, ALONE = "a whole step", "the update alone"
+# What the tables' cells say.
+ARMS, TARGETS, JUDGED = (
+    (message("default"), message("tuned"), message("extended")),
+    (message("easy"), message("medium"), message("hard")),
+    (message("won"), message("lost"), message("undecided")),
+)
+TIMED = {
+    "step": (
+        message("Time of a whole step, forward and backward pass included"),
+        message(
+            "A whole step of {optimizer} takes {times} times as long as plain SGD's; optimizers that are clearly dearer than "
+            "plain SGD: {dearer}"
+        ),
+    ),
+    "update": (
+        message("Time of the update alone"),
+        message(
+            "The update alone of {optimizer} takes {times} times as long as plain SGD's; optimizers that are clearly dearer "
+            "than plain SGD: {dearer}"
+        ),
+    ),
+}
 
 
 def cost(evidence: Evidence) -> Section | None:
@@ -45,12 +66,12 @@ def cost(evidence: Evidence) -> Section | None:
         whole = [name for name, about in evidence.plan["optimizers"].items() if about["full_batch"]]
         batched = ratios[~ratios["optimizer"].isin(whole)]
         if present(batched.loc[batched["optimizer"] != REFERENCE, "optimizer"], evidence.optimizers):
-            blocks = [time_figure(evidence, batched, what) for what in ("step", "update")]
+            blocks = [time_figure(evidence, batched, what) for what in TIMED]
         pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
         blocks += [*pays, cost_table(evidence, table, ratios)]
         if len(evidence.comparison.break_even):
             blocks.append(break_even_table(evidence))
-    return Section("cost", "What a step costs, and whether it pays", [*blocks]) if blocks else None
+    return Section("cost", words("What a step costs, and whether it pays"), [*blocks]) if blocks else None
 
 
 def shown_models(ratios: pd.DataFrame) -> list[str]:
@@ -75,25 +96,26 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
         draw_rows(panel, mine, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
         limit_ratios(panel, shown[[f"{what}_ratio", f"{what}_low", f"{what}_high"]])
         panel.set_title(f"{model}, {mine['parameters'].iloc[0]:,}")
-        panel.set_xlabel("time / plain SGD's")
+        panel.set_xlabel(words("time / plain SGD's"))
     if not whole:
         state = shown[shown["model"] == models[-1]].assign(none=np.nan)
         draw_rows(axes[-1], state, order, "state_bytes_per_parameter", "none", "none")
         axes[-1].set_xlim(-0.5, float(state["state_bytes_per_parameter"].max()) * 1.1 + 0.5)
-        axes[-1].set_title("optimizer's state")
-        axes[-1].set_xlabel("bytes / parameter")
+        axes[-1].set_title(words("optimizer's state"))
+        axes[-1].set_xlabel(words("bytes / parameter"))
     label_rows(axes[0], order)
     takeaway = time_words(shown, models, what)
-    n = int(shown["n"].max())
-    caption = (
-        f"Time of {WHOLE if whole else ALONE}{', forward and backward pass included' if whole else ''}, measured serially, "
-        f"over plain SGD's in the same round: geometric mean over n = {n} rounds with the 95 % t interval of the logarithms; "
-        "left of the line is cheaper, an interval wholly right of it clearly dearer. Panels by model, with its trainable "
-        "parameters"
-    )
-    caption += "." if whole else (
-        f"; on the right the optimizer's variables by trainable parameter of {models[-1]}, counted, so without interval: a "
-        "float32 takes 4 bytes, and plain SGD keeps none."
+    subject, _ = TIMED[what]
+    caption = words(
+        "{subject}, measured serially, over plain SGD's in the same round: geometric mean over n = {n} rounds with the 95 % t "
+        "interval of the logarithms; left of the line is cheaper, an interval wholly right of it clearly dearer. Panels by "
+        "model, with its trainable parameters",
+        subject=words(subject), n=int(shown["n"].max()),
+    )  # fmt: skip
+    caption = f"{caption}." if whole else words(
+        "{panels}; on the right the optimizer's variables by trainable parameter of {model}, counted, so without interval: a "
+        "float32 takes 4 bytes, and plain SGD keeps none.",
+        panels=caption, model=models[-1],
     )  # fmt: skip
     identity = f"{what}-cost"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, ratios)
@@ -112,18 +134,17 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
     name = (
         "adam" if (shown["optimizer"] == "adam").any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
     )
-    values, dearer = [], []
+    times, dearer = [], []
     for model in models:
         mine = shown[shown["model"] == model].set_index("optimizer")
         if name in mine.index:
             row = mine.loc[name]
             value = interval(row[f"{what}_ratio"], row[f"{what}_low"], row[f"{what}_high"], int(row["n"]))
-            values.append(f"{value} on {model}")
-        dearer.append(f"{int((mine[f'{what}_low'] > 1).sum())} of {len(mine)} on {model}")
-    return (
-        f"{(WHOLE if what == 'step' else ALONE).capitalize()} of {optimizer_title(name)} takes {joined(values)} times as long "
-        f"as plain SGD's; optimizers that are clearly dearer than plain SGD: {joined(dearer)}"
-    )
+            times.append(words("{value} on {where}", value=value, where=model))
+        count = int((mine[f"{what}_low"] > 1).sum())
+        dearer.append(words("{n} of {of} on {where}", n=count, of=len(mine), where=model))
+    _, takeaway = TIMED[what]
+    return words(takeaway, optimizer=optimizer_title(name), times=joined(times), dearer=joined(dearer))
 
 
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
@@ -139,20 +160,21 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
         shown = [row["model"], f"{row['parameters']:,}", row["optimizer"], number(row["update_microseconds"]), update,
                  number(row["step_microseconds"]), step, number(row["state_bytes_per_parameter"])]  # fmt: skip
         rows.append([*shown, *([number(peaks[row["model"], row["optimizer"]] / 1e6)] if on_device else [])])
-    headers = ["model", "parameters", "optimizer", "update, µs", "to sgd's [95 %]", "step, µs", "to sgd's [95 %]",
-               "state, bytes by parameter"]  # fmt: skip
-    calls = f"{table['steps'].min()} to {table['steps'].max()}"
-    batches = joined([str(size) for size in sorted(set(table["batch_size"]))])
-    caption = (
-        f"On {joined(sorted(set(table['device'])))}, serially, batches of {batches} examples, in an order drawn anew for "
-        "each round; microseconds are medians over n rounds, in each the median of "
-        f"{calls} synchronised calls. Ratios: geometric means over rounds."
-    )
+    headers = [words("model"), words("parameters"), words("optimizer"), words("update, µs"), words("to sgd's [95 %]"),
+               words("step, µs"), words("to sgd's [95 %]"), words("state, bytes by parameter")]  # fmt: skip
+    caption = words(
+        "On {devices}, serially, batches of {batches} examples, in an order drawn anew for each round; microseconds are "
+        "medians over n rounds, in each the median of {least} to {most} synchronised calls. Ratios: geometric means over "
+        "rounds.",
+        devices=joined(sorted(set(table["device"]))), least=table["steps"].min(), most=table["steps"].max(),
+        batches=joined([str(size) for size in sorted(set(table["batch_size"]))]),
+    )  # fmt: skip
     if on_device:
-        headers.append("device's peak, MB")
-        caption += " The device's peak is the median over rounds, other optimizers' state taken off."
-    return Table("step-costs", "All costs of a step in figures", headers, rows, caption, table, frozenset({1, 3, 5, 7, 8}),
-                 folded=True)  # fmt: skip
+        headers.append(words("device's peak, MB"))
+        peak = words("The device's peak is the median over rounds, other optimizers' state taken off.")
+        caption = f"{caption} {peak}"
+    return Table("step-costs", words("All costs of a step in figures"), headers, rows, caption, table,
+                 frozenset({1, 3, 5, 7, 8}), folded=True)  # fmt: skip
 
 
 def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
@@ -173,15 +195,16 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])
         label_rows(panel, order)
         panel.set_title(problem)
-        panel.set_xlabel("seconds / plain SGD's")
-    takeaway = f"{ARM_WORDS[arm].capitalize()}: {break_even_words(rows, problems)}"
-    caption = (
-        f"Time to the {TARGET} target over plain SGD's: the paired ratio of updates within the budget (n = up to "
-        f"{rows['n_seeds'].max()} seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart "
-        f"(n = {rows['n_rounds'].max()} rounds); 95 % interval of the product, its degrees of freedom by Satterthwaite. Left of "
-        "the line time is won. Hollow where a run missed the target: the true ratio lies where a triangle points, a circle "
-        "means that both sides missed. A step costs the same in every arm."
-    )
+        panel.set_xlabel(words("seconds / plain SGD's"))
+    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {break_even_words(rows, problems)}"
+    caption = words(
+        "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} "
+        "seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart (n = {rounds} rounds); "
+        "95 % interval of the product, its degrees of freedom by Satterthwaite. Left of the line time is won. Hollow where a "
+        "run missed the target: the true ratio lies where a triangle points, a circle means that both sides missed. A step "
+        "costs the same in every arm.",
+        target=words(TARGET), seeds=rows["n_seeds"].max(), rounds=rows["n_rounds"].max(),
+    )  # fmt: skip
     identity = f"break-even-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
 
@@ -199,23 +222,30 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
     """In how many comparisons the steps saved pay, and what becomes of Adam on each problem."""
     verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
     counts = verdicts["verdict"].value_counts()
-    text = (
-        f"fewer steps to the {TARGET} target pay for dearer ones in {counts.get('won', 0)} of "
-        f"{counted(len(rows), 'comparison')} with plain SGD, don't in {counts.get('lost', 0)}, "
-        f"{counts.get('undecided', 0)} undecided"
-    )
+    text = words(
+        "fewer steps to the {target} target pay for dearer ones in {won} of {comparisons} with plain SGD, don't in {lost}, "
+        "{undecided} undecided",
+        target=words(TARGET), comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
+        **{verdict: int(counts.get(verdict, 0)) for verdict in JUDGED},
+    )  # fmt: skip
     adam = verdicts[verdicts["optimizer"] == "adam"].set_index("problem")
-    parts = [
-        f"{adam.loc[problem, 'verdict']} on {problem} ({ratio_words(adam.loc[problem].to_dict(), 'seconds')})"
-        for problem in problems if problem in adam.index
-    ]  # fmt: skip
-    return f"{text}; Adam's time is {joined(parts)}" if parts else text
+    parts = []
+    for problem in [problem for problem in problems if problem in adam.index]:
+        row = adam.loc[problem].to_dict()
+        verdict, value = words(str(row["verdict"])), ratio_words(row, "seconds")
+        parts.append(words("{verdict} on {where} ({value})", verdict=verdict, where=problem, value=value))
+    return words("{text}; Adam's time is {parts}", text=text, parts=joined(parts)) if parts else text
+
+
+def bound_words(bound: str) -> str:
+    """The sign that stands before a ratio which is a bound."""
+    return words(BOUND_SIGNS[bound])
 
 
 def ratio_words(row: Mapping[str, Any], name: str) -> str:
     """``≤ 0.5 [0.4, 0.6], n = 10``: the ratio of updates or of seconds with its bound."""
     value = interval(row[f"{name}_ratio"], row[f"{name}_low"], row[f"{name}_high"], row["n_seeds"])
-    return BOUND_SIGNS[row["bound"]] + value
+    return bound_words(row["bound"]) + value
 
 
 def break_even_table(evidence: Evidence) -> Table:
@@ -223,24 +253,26 @@ def break_even_table(evidence: Evidence) -> Table:
     table = evidence.comparison.break_even
     rows = []
     for row in table.to_dict("records"):
-        turned = BOUND_SIGNS[OPPOSITE[row["bound"]]]
+        turned = bound_words(OPPOSITE[row["bound"]])
+        reached = words("{n} / {n_sgd} of {of}", n=row["n_reached"], n_sgd=row["n_reached_sgd"], of=row["n_seeds"])
         rows.append(
-            [row["problem"], row["arm"], row["target"], row["optimizer"],
-             f"{row['n_reached']} / {row['n_reached_sgd']} of {row['n_seeds']}", ratio_words(row, "updates"),
-             interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]), ratio_words(row, "seconds"),
-             judge(row), turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
+            [row["problem"], words(str(row["arm"])), words(str(row["target"])), row["optimizer"], reached,
+             ratio_words(row, "updates"), interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),
+             ratio_words(row, "seconds"), words(judge(row)),
+             turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
              turned + interval(row["seconds_saved"] * 1e3, row["saved_low"] * 1e3, row["saved_high"] * 1e3, row["n_seeds"],
                                signed=True),
              f"{row['extra_state_bytes']:,.0f}"]
         )  # fmt: skip
-    headers = ["problem", "arm", "target", "optimizer", "reached / by sgd", "updates to sgd's", "step to sgd's",
-               "seconds to sgd's", "time", "break-even step", "ms saved a run", "more state, bytes"]  # fmt: skip
-    caption = (
+    headers = [words("problem"), words("arm"), words("target"), words("optimizer"), words("reached / by sgd"),
+               words("updates to sgd's"), words("step to sgd's"), words("seconds to sgd's"), words("time"),
+               words("break-even step"), words("ms saved a run"), words("more state, bytes")]  # fmt: skip
+    caption = words(
         "Ratios with 95 % intervals, n seeds for updates, rounds for steps. Seconds: the product of the first two. The "
         "break-even step is how many times plain SGD's step another may cost before what it saves in steps is gone. "
         "Milliseconds saved: mean updates within the budget times mean cost of a step, plain SGD's minus the optimizer's, the "
         "interval over seeds and rounds. State: bytes of the optimizer's variables beyond plain SGD's, counted. ≤ and ≥ where "
         "a run missed the target."
     )
-    return Table("break-even", "Steps saved times what a step costs, in figures", headers, rows, caption, table,
-                 frozenset({11}), folded=True)  # fmt: skip
+    title = words("Steps saved times what a step costs, in figures")
+    return Table("break-even", title, headers, rows, caption, table, frozenset({11}), folded=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.answers import counted
 from descentlab.flips import summarise_flips
 from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour
 from descentlab.sections.blocks import (
@@ -18,18 +17,29 @@ from descentlab.sections.blocks import (
     Section,
     Table,
     interval,
-    joined,
     number,
     optimizer_title,
     present,
 )
 from descentlab.sections.drawing import in_front, label_ends
 from descentlab.sections.tuning import value_range
+from descentlab.wording import counted, joined, message, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WHAT = {"selection": "learning rate chosen by", "tuning": "", "epoch": "epoch reported:", "axis": "race cut at equal"}
+QUESTIONS = {
+    "selection": message("learning rate chosen by {choice} instead of {first}"),
+    "tuning": message("{choice} instead of {first}"),
+    "epoch": message("epoch reported: {choice} instead of {first}"),
+    "axis": message("race cut at equal {choice} instead of {first}"),
+}
+CHOICES = (
+    message("validation"), message("train loss"), message("test"), message("default rates"), message("tuned rates"),
+    message("everything tuned"), message("last"), message("best validation"), message("updates"), message("examples"),
+    message("seconds"),
+)  # fmt: skip
+ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
 CHOICE = ["question", "first_choice", "choice"]
 PAIRS = {"sgd": "adam_sgd_flips", "momentum": "adam_momentum_flips"}
 Ranked = dict[tuple[str, str, str], pd.DataFrame]
@@ -48,7 +58,7 @@ def flips(evidence: Evidence) -> Section | None:
         blocks.append(budget_figure(evidence))
     if len(summary):
         blocks.append(ranking_table(summary, ranked, table))
-    return Section("flips", "What flips it?", [*blocks]) if blocks else None
+    return Section("flips", words("What flips it?"), [*blocks]) if blocks else None
 
 
 def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
@@ -60,54 +70,55 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
     rows: list[list[str]] = []
     most, whom = 0, list[str]()
     for _, group in judged.groupby(CHOICE, sort=False):
-        words = choice_words(group.iloc[0].to_dict())
+        choice = choice_words(group.iloc[0].to_dict())
         changed, of = int(group["changed"].sum()), len(group)
         if changed and changed >= most:
-            whom = [*(whom if changed == most else []), f"{words}, on {changed} of {counted(of, 'problem')}"]
+            problems = counted(of, "{n} problem", "{n} problems")
+            where = words("{choice}, on {changed} of {problems}", choice=choice, changed=changed, problems=problems)
+            whom = [*(whom if changed == most else []), where]
             most = changed
         taus = group["tau"].dropna()
-        spread = "unknown" if taus.empty else number(taus.min()) if of == 1 else (
-            f"{number(taus.min())} to {number(taus.max())}"
+        spread = words("unknown") if taus.empty else number(taus.min()) if of == 1 else (
+            words("{least} to {most}", least=number(taus.min()), most=number(taus.max()))
         )  # fmt: skip
         rows.append(
-            [words, f"{changed} of {of}", f"{int(group['clear'].sum())} of {of}", spread,
+            [choice, words("{n} of {of}", n=changed, of=of), words("{n} of {of}", n=int(group["clear"].sum()), of=of), spread,
              *(flip_count(group[column]) for column in PAIRS.values())]
         )  # fmt: skip
-    total, changed = len(judged), int(judged["changed"].sum())
-    if changed:
-        title = (
-            f"Another choice changes the best optimizer in {changed} of {counted(total, 'comparison')}, clearly in "
-            f"{int(judged['clear'].sum())}; most often: {joined(whom)}"
-        )
-    else:
-        title = f"No other choice changes the best optimizer: {counted(total, 'comparison')}"
-    headers = ["choice", "problems with another winner", "clearly", "Kendall's tau", "Adam and plain SGD",
-               "Adam and momentum"]  # fmt: skip
-    caption = (
-        "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to "
-        f"{int(evidence.comparison.flips['n'].max())} final seeds an optimizer. Winners are the best means of the test "
-        "metric, in the race those of the validation loss. A change of means may be noise: clearly is one where the 95 % t "
-        "intervals of the two winners don't overlap under either choice. tau is 1 where the rankings are the same, 0 where "
-        "they have nothing to do with each other, −1 where one is the other's reverse. The choice of the rate is among the "
-        "tuned one and its neighbours on the grid. A race is cut at the smallest budget of any optimizer: where one has few "
-        "updates, as full-batch descent, all the others are read early. What is called a mistake is shown because papers "
-        "make it: a test split that has chosen is no test."
+    comparisons = counted(len(judged), "{n} comparison", "{n} comparisons")
+    changed = int(judged["changed"].sum())
+    title = words(
+        "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
+        changed=changed, comparisons=comparisons, clear=int(judged["clear"].sum()), choices=joined(whom),
+    ) if changed else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)  # fmt: skip
+    headers = [words("choice"), words("problems with another winner"), words("clearly"), words("Kendall's tau"),
+               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+    caption = words(
+        "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to {n} final "
+        "seeds an optimizer. Winners are the best means of the test metric, in the race those of the validation loss. A change "
+        "of means may be noise: clearly is one where the 95 % t intervals of the two winners don't overlap under either "
+        "choice. tau is 1 where the rankings are the same, 0 where they have nothing to do with each other, −1 where one is "
+        "the other's reverse. The choice of the rate is among the tuned one and its neighbours on the grid. A race is cut at "
+        "the smallest budget of any optimizer: where one has few updates, as full-batch descent, all the others are read "
+        "early. What is called a mistake is shown because papers make it: a test split that has chosen is no test.",
+        n=int(evidence.comparison.flips["n"].max()),
     )
     return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
 
 
 def choice_words(row: Mapping[str, object]) -> str:
     """``a mistake: learning rate chosen by test instead of validation``."""
-    mistake = "a mistake: " if row["marked"] else ""
-    return f"{mistake}{WHAT[str(row['question'])]} {row['choice']} instead of {row['first_choice']}".replace(
-        "  ", " "
-    ).strip()
+    question, first, choice = (str(row[name]) for name in CHOICE)
+    told = words(QUESTIONS[question], choice=words(choice), first=words(first))
+    return words("a mistake: {choice}", choice=told) if row["marked"] else told
 
 
 def flip_count(states: pd.Series) -> str:
     """``change places on 1 of 4``, over the problems that have both."""
     there = states[states != ""]
-    return f"change places on {int((there == 'flips').sum())} of {len(there)}" if len(there) else "not compared"
+    if there.empty:
+        return words("not compared")
+    return words("change places on {n} of {of}", n=int((there == "flips").sum()), of=len(there))
 
 
 def winner_changes(row: Mapping[str, object]) -> bool:
@@ -135,19 +146,24 @@ def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
     """How often Adam changes places with plain SGD and with momentum, and under which choices."""
     sentences = []
     for other, column in PAIRS.items():
+        named = optimizer_title(other)
         there = summary[summary[column] != ""]
         if there.empty:
-            sentences.append(f"Adam and {optimizer_title(other)} are not both in these rankings.")
+            sentences.append(words("Adam and {other} are not both in these rankings.", other=named))
             continue
         flipped = there[there[column] == "flips"]
         sure = sum(clearly(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
-        text = (
-            f"Adam and {optimizer_title(other)} change places in {len(flipped)} of {counted(len(there), 'comparison')}"
-        )
+        text = words(
+            "Adam and {other} change places in {flipped} of {comparisons}",
+            other=named, flipped=len(flipped),
+            comparisons=counted(len(there), "{n} comparison", "{n} comparisons"),
+        )  # fmt: skip
         if len(flipped):
-            named = [f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
-                     for _, group in flipped.groupby(CHOICE, sort=False)]  # fmt: skip
-            text += f", with intervals apart in {sure}: {joined(named)}"
+            choices = [f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
+                       for _, group in flipped.groupby(CHOICE, sort=False)]  # fmt: skip
+            text = words(
+                "{text}, with intervals apart in {sure}: {choices}", text=text, sure=sure, choices=joined(choices)
+            )
         sentences.append(f"{text}.")
     return " ".join(sentences)
 
@@ -156,63 +172,80 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
     """Every comparison of two choices; all means and ranks to download."""
 
     def winner(row: Mapping[str, object], choice: str, best: str) -> str:
-        rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
+        axis = str(row[choice])
+        rows = ranked[str(row["problem"]), str(row["question"]), axis]
         found = rows.loc[str(row[best]).split(" = ")[0]]
-        cut = f" at {number(found['cut'])} {row[choice]}" if np.isfinite(found["cut"]) else ""
-        return f"{row[best]}, {interval(found['mean'], found['low'], found['high'], int(found['n']))}{cut}"
+        text = f"{row[best]}, {interval(found['mean'], found['low'], found['high'], int(found['n']))}"
+        if np.isfinite(found["cut"]):
+            return words("{winner} at {cut} {axis}", winner=text, cut=number(found["cut"]), axis=words(axis))
+        return text
 
-    shown = [
-        [
-            str(row["problem"]), choice_words(row),
-            winner(row, "first_choice", "best_first"), winner(row, "choice", "best"),
-            f"{number(row['tau'])} (n = {row['n']})", row["adam_sgd_flips"] or "not compared",
-            row["adam_momentum_flips"] or "not compared",
-        ]
-        for row in summary.to_dict("records")
-    ]  # fmt: skip
-    headers = ["problem", "choice", "best instead of which", "best now", "tau (optimizers)", "Adam and plain SGD",
-               "Adam and momentum"]  # fmt: skip
-    caption = (
+    shown = []
+    for row in summary.to_dict("records"):
+        orders = [ORDERS[row[column]] for column in PAIRS.values()]
+        tau = f"{number(row['tau'])} (n = {row['n']})"
+        shown.append([str(row["problem"]), choice_words(row), winner(row, "first_choice", "best_first"),
+                      winner(row, "choice", "best"), tau, *(words(order) for order in orders)])  # fmt: skip
+    headers = [words("problem"), words("choice"), words("best instead of which"), words("best now"), words("tau (optimizers)"),
+               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+    caption = words(
         "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
-    return Table("flip-rankings", "All pairs of rankings", headers, shown, caption, table, folded=True)
+    return Table("flip-rankings", words("All pairs of rankings"), headers, shown, caption, table, folded=True)
 
 
 def budget_figure(evidence: Evidence) -> Figure:
     """Expected validation metric against the number of grid points tried, a panel a problem."""
-    table = evidence.comparison.best_of_k
-    problems = present(table["problem"], list(evidence.plan["problems"]))
+    table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
+    problems = present(table["problem"], list(plan))
     front = in_front(present(table["optimizer"], evidence.optimizers))
     figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
     for panel, problem in zip(axes, problems, strict=True):
         lines = table[table["problem"] == problem]
         order = present(lines["optimizer"], evidence.optimizers)
-        higher = bool(evidence.plan["problems"][problem]["higher_is_better"])
-        ends = draw_budgets(panel, lines, order, front, higher)
+        ends = draw_budgets(panel, lines, order, front, bool(plan[problem]["higher_is_better"]))
+        metric = str(plan[problem]["metric"])
         panel.set_title(problem)
-        panel.set_xlabel("rates tried")
-        panel.set_ylabel(f"validation {evidence.plan['problems'][problem]['metric']}")
+        panel.set_xlabel(words("rates tried"))
+        panel.set_ylabel(words("validation {metric}", metric=words(metric)))
         if panel is axes[-1]:
             corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
             label_ends(panel, {name: ends.get(name, corner) for name in front})
     takeaway = budget_words(evidence, table, problems)
-    points = table.drop_duplicates(["problem", "optimizer"])
-    lost, of = int(points["n_out"].sum()), int(points["n_points"].sum())
-    others = table["optimizer"].nunique() > len(front)
-    directions = joined([f"{problem} {'upwards' if evidence.plan['problems'][problem]['higher_is_better'] else 'downwards'}"
-                         for problem in problems])  # fmt: skip
-    caption = (
-        "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
-        f"tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: 95 % t interval over "
-        f"n = {int(table['n_seeds'].max())} tuning seeds"
-        f"{' of the named optimizers, the others are dashed (names appear under the pointer)' if others else ''}; the names "
-        f"on the right hold for every panel. {lost} of {counted(of, 'point')} of the grids had a seed that didn't finish and "
-        f"{'counts' if lost == 1 else 'count'} as the worst complete point of the problem. Values beyond the axis are drawn at "
-        "its end. Tuning runs see no test split, so this is validation alone."
-    )
+    caption = budget_caption(evidence, table, problems, others=table["optimizer"].nunique() > len(front))
     identity = "best-of-k"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str], *, others: bool) -> str:
+    """What the figure shows and counts; ``others``: it has lines without a name."""
+    directions = []
+    for problem in problems:
+        higher = evidence.plan["problems"][problem]["higher_is_better"]
+        directions.append(
+            words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
+        )
+    seeds = int(table["n_seeds"].max())
+    bands = words(
+        "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
+        "pointer)",
+        n=seeds,
+    ) if others else words("95 % t interval over n = {n} tuning seeds", n=seeds)  # fmt: skip
+    points = table.drop_duplicates(["problem", "optimizer"])
+    lost = counted(
+        int(points["n_out"].sum()),
+        "{n} of {points} of the grids had a seed that didn't finish and counts as the worst complete point of the problem.",
+        "{n} of {points} of the grids had a seed that didn't finish and count as the worst complete point of the problem.",
+        points=counted(int(points["n_points"].sum()), "{n} point", "{n} points"),
+    )
+    return words(
+        "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
+        "tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: {bands}; the names on the "
+        "right hold for every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so "
+        "this is validation alone.",
+        directions=joined(directions), bands=bands, lost=lost,
+    )  # fmt: skip
 
 
 def draw_budgets(
@@ -256,15 +289,18 @@ def budget_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -
         ]
         if not set(best[0]) & set(best[1]):
             first, last = (joined([optimizer_title(name) for name in names]) for names in best)
-            moves.append(f"from {first} to {last} on {problem}")
+            moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
         if {"adam", "sgd"} <= set(sides[0].index):
             ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
-    text = (
-        "From one rate tried to the whole grid, the best expected validation metric changes hands on "
-        f"{len(moves)} of {counted(len(problems), 'problem')}"
-    )
+    text = words(
+        "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
+        moves=len(moves), problems=counted(len(problems), "{n} problem", "{n} problems"),
+    )  # fmt: skip
     text += f": {joined(moves)}" if moves else ""
     if ahead:
         one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
-        text += f"; Adam is ahead of plain SGD on {one} of {len(ahead)} with one rate, on {whole} with the whole grid"
+        text = words(
+            "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
+            text=text, one=one, of=len(ahead), whole=whole,
+        )  # fmt: skip
     return text

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.answers import counted
 from descentlab.mechanisms.landscape_functions import LANDSCAPES, Landscape
 from descentlab.plotting import INK, figure_svg, label_room, new_figure, optimizer_colour, optimizer_marker
-from descentlab.sections.blocks import Figure, joined, number, optimizer_title
+from descentlab.sections.blocks import Figure, number, optimizer_title
 from descentlab.sections.drawing import label_ends
+from descentlab.wording import counted, joined, message, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,23 +26,28 @@ CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box that lie lowe
 COARSENESS = 0.3  # points by which a drawn contour may leave the true one
 LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
 FLOOR = 1e-12  # a height below it is called this
+TITLES = (  # of LANDSCAPES
+    message("double well"), message("Styblinski–Tang"), message("Rastrigin"), message("Rosenbrock"), message("Beale"),
+    message("quadratic"), message("rotated quadratic"),
+)  # fmt: skip
+DESCENTS = {"sgd": message("plain descent"), "momentum": message("momentum")}
 
 
 def landscape_title(name: str) -> str:
     """A landscape's name in a sentence."""
-    return LANDSCAPES[name].title
+    return words(LANDSCAPES[name].title)
 
 
 def descent_title(name: str) -> str:
     """An optimizer's name where gradients are full: nothing is stochastic."""
-    return {"sgd": "plain descent", "momentum": "momentum"}.get(name, optimizer_title(name))
+    return words(DESCENTS[name]) if name in DESCENTS else optimizer_title(name)
 
 
 def height_text(height: float) -> str:
     """A height above the minimum; what lies below the floor is only said to."""
     if not np.isfinite(height):
-        return "diverged"
-    return f"at most {FLOOR:g}" if height <= FLOOR else number(height)
+        return words("diverged")
+    return words("at most {value}", value=f"{FLOOR:g}") if height <= FLOOR else number(height)
 
 
 def ends_of(paths: pd.DataFrame) -> pd.DataFrame:
@@ -78,17 +83,20 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
         panel.set_title(landscape_title(name))
     label_ends(axes[-1], ends, marked=True)
     flat = [name for name in names if LANDSCAPES[name].dimension == 1]
-    caption = (
-        f"One path of each optimizer (n = 1, no interval) over {counted(int(shown['update'].max()), 'update')}, each with "
-        "the rate that was chosen for it on other starts and that decays to zero. The ring is the start, which is not among "
-        "those that are counted; the cross the global minimum; marks the ends. Of later updates ever fewer are drawn, and "
-        "steps over more than a quarter of the panel are faint. Grey lines join points of equal height."
+    caption = words(
+        "One path of each optimizer (n = 1, no interval) over {updates}, each with the rate that was chosen for it on other "
+        "starts and that decays to zero. The ring is the start, which is not among those that are counted; the cross the "
+        "global minimum; marks the ends. Of later updates ever fewer are drawn, and steps over more than a quarter of the "
+        "panel are faint. Grey lines join points of equal height.",
+        updates=counted(int(shown["update"].max()), "{n} update", "{n} updates"),
     )
     if flat:
-        caption += (
-            f" In one dimension ({joined([landscape_title(name) for name in flat])}): where a path is (across) after each "
-            "update (down, on a logarithmic scale), the global basin in grey."
+        along = words(
+            "In one dimension ({landscapes}): where a path is (across) after each update (down, on a logarithmic scale), the "
+            "global basin in grey.",
+            landscapes=joined([landscape_title(name) for name in flat]),
         )
+        caption = f"{caption} {along}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shown)
 
 
@@ -144,7 +152,7 @@ def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> di
     ticks = [tick for tick in (0, 10, 100, 1000) if tick < last]
     axes.set_yticks([tick + 1 for tick in ticks], labels=[str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set_ylabel("updates")
+    axes.set_ylabel(words("updates"))
     axes.grid(visible=False)
     x = np.linspace(low, high, 401)
     inside = x[landscape.in_global_basin(x[:, None])]
@@ -184,10 +192,14 @@ def basin_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
     ends = ends_of(paths)
     parts = []
     for name in names:
-        mine = ends[ends["landscape"] == name]
+        mine, where = ends[ends["landscape"] == name], landscape_title(name)
         there = [descent_title(o) for o in mine.loc[mine["global_basin"], "optimizer"]]
-        parts.append(f"{joined(there) if there else 'none'} on {landscape_title(name)}")
-    return f"Paths from one start each that end in the global basin: {'; '.join(parts)}"
+        parts.append(
+            words("{who} on {where}", who=joined(there), where=where)
+            if there
+            else words("none on {where}", where=where)
+        )
+    return words("Paths from one start each that end in the global basin: {parts}", parts="; ".join(parts))
 
 
 def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
@@ -198,10 +210,13 @@ def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
         mine = ends[ends["landscape"] == name].sort_values("value", kind="stable")
         first, last = mine.iloc[0], mine.iloc[-1]
         parts.append(
-            f"lowest on {landscape_title(name)} ends {descent_title(first['optimizer'])} ({height_text(first['value'])} above "
-            f"the minimum), highest {descent_title(last['optimizer'])} ({height_text(last['value'])})"
-        )
-    return f"From one start each, {'; '.join(parts)}"
+            words(
+                "lowest on {where} ends {first} ({low} above the minimum), highest {last} ({high})",
+                where=landscape_title(name), first=descent_title(first["optimizer"]), low=height_text(first["value"]),
+                last=descent_title(last["optimizer"]), high=height_text(last["value"]),
+            )
+        )  # fmt: skip
+    return words("From one start each, {parts}", parts="; ".join(parts))
 
 
 def strip_figure(paths: pd.DataFrame) -> Figure | None:
@@ -217,11 +232,11 @@ def strip_figure(paths: pd.DataFrame) -> Figure | None:
                               share_x=True)  # fmt: skip
     for panel, update in zip(axes, stills, strict=True):
         ends = draw_still(panel, landscape, mine[mine["update"] <= update])
-        panel.set_title("start" if update == 0 else counted(update, "update"))
-    axes[0].set_ylabel("height")
+        panel.set_title(words("start") if update == 0 else counted(update, "{n} update", "{n} updates"))
+    axes[0].set_ylabel(words("height"))
     label_ends(axes[-1], ends, marked=True)
     takeaway = crossing_words(mine)
-    caption = (
+    caption = words(
         "The double well, (x² − 1)² + 0.3x less its least value, the deep well on the left: one start (n = 1, no interval), "
         "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each "
         "optimizer has its own chosen rate, which decays to zero. Faint marks are where it was before."
@@ -260,12 +275,15 @@ def crossing_words(paths: pd.DataFrame) -> str:
     for name in STRIP_OPTIMIZERS:
         path = paths[paths["optimizer"] == name].sort_values("update")
         inside = np.array([in_basin(STRIP, x, np.nan) for x in path["x"]])
-        well = "deep well" if inside[-1] else "shallow well"
+        well = words("deep well") if inside[-1] else words("shallow well")
         elsewhere = np.flatnonzero(inside != inside[-1])
+        title = descent_title(name)
         if len(elsewhere):
             since = int(path["update"].iloc[elsewhere[-1] + 1])
-            parts.append(f"{descent_title(name)} ends in the {well}, where it is from update {since} on")
+            parts.append(
+                words("{who} ends in the {well}, where it is from update {since} on", who=title, well=well, since=since)
+            )
         else:
-            parts.append(f"{descent_title(name)} stays on the side of the {well}")
+            parts.append(words("{who} stays on the side of the {well}", who=title, well=well))
     start = float(paths.sort_values("update", kind="stable")["x"].iloc[0])
-    return f"From x = {number(start)}, {joined(parts)}"
+    return words("From x = {x}, {paths}", x=number(start), paths=joined(parts))

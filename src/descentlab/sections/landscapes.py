@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from descentlab.answers import counted
 from descentlab.mechanisms.landscapes import GRID
 from descentlab.paired import estimate_difference
 from descentlab.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
@@ -17,7 +16,6 @@ from descentlab.sections.blocks import (
     Section,
     Table,
     interval,
-    joined,
     number,
 )
 from descentlab.sections.drawing import draw_rows, label_rows
@@ -33,10 +31,18 @@ from descentlab.sections.landscape_paths import (
     strip_figure,
 )
 from descentlab.survival import share_interval
+from descentlab.wording import counted, joined, message, words
 
-TUNED, CONSTANT, SAME = "chosen, decaying", "chosen, constant", "plain descent's, decaying"
+TUNED = message("chosen, decaying")
+CONSTANT = message("chosen, constant")
+SAME = message("plain descent's, decaying")
 ENDS = {TUNED: "global_basin", CONSTANT: "constant_rate_basin", SAME: "same_rate_basin"}
 PAIR = {"sgd", "momentum"}
+MORE, LESS, NEITHER = COMPARED = (
+    message("more often on {places}"),
+    message("less often on {places}"),
+    message("neither clearly more nor less often on {places}"),
+)
 
 
 def landscapes(evidence: Evidence) -> Section | None:
@@ -56,7 +62,7 @@ def landscapes(evidence: Evidence) -> Section | None:
     if flat:
         heights = height_table(valleys)
         blocks += [path_figure(paths, flat, "valley-paths", height_words(paths, flat)), height_figure(heights)]
-    return Section("landscapes", "Spurious minima and valleys", [*blocks, rate_table(ends)])
+    return Section("landscapes", words("Spurious minima and valleys"), [*blocks, rate_table(ends)])
 
 
 def share_table(ends: pd.DataFrame) -> pd.DataFrame:
@@ -115,20 +121,26 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
                    color=optimizer_colour("momentum"), linestyle="none", zorder=4)  # fmt: skip
         label_rows(panel, order)
         panel.set_title(landscape_title(name))
-        panel.set_xlabel("share of starts")
+        panel.set_xlabel(words("share of starts"))
         panel.set_xlim(-0.02, 1.02)
         panel.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
     takeaway = share_words(shares, ends)
-    caption = (
-        f"Starts that end in the global basin (more is better), of n = {int(shares['n'].max())} drawn uniformly from each "
-        f"landscape's box, the same for all optimizers, after {counted(int(ends['updates'].max()), 'update')} with the full "
-        "gradient; exact 95 % binomial intervals. Filled: the rate decays linearly to zero; hollow: it is constant; both "
-        f"chosen for each optimizer and landscape from the same {len(GRID)} rates by the mean final value over other starts. "
-        "The cross is momentum with plain descent's chosen decaying rate. Dashed: starts that begin in the global basin, "
-        "where a descent in steps small enough would leave them."
-    )
+    caption = words(
+        "Starts that end in the global basin (more is better), of n = {n} drawn uniformly from each landscape's box, the same "
+        "for all optimizers, after {updates} with the full gradient; exact 95 % binomial intervals. Filled: the rate decays "
+        "linearly to zero; hollow: it is constant; both chosen for each optimizer and landscape from the same {rates} rates by "
+        "the mean final value over other starts. The cross is momentum with plain descent's chosen decaying rate. Dashed: "
+        "starts that begin in the global basin, where a descent in steps small enough would leave them.",
+        n=int(shares["n"].max()), rates=len(GRID),
+        updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
+    )  # fmt: skip
     identity = "landscape-shares"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shares)
+
+
+def place_words(who: str, landscape: str, value: str) -> str:
+    """``Adam on Rastrigin (0.4)``."""
+    return words("{who} on {where} ({value})", who=who, where=landscape_title(landscape), value=value)
 
 
 def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
@@ -138,28 +150,28 @@ def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
     for name, group in tuned.groupby("landscape", sort=False):
         most = float(group["share"].max())
         who = joined([descent_title(o) for o in group.loc[group["share"] == most, "optimizer"]])
-        best.append(f"{who} on {landscape_title(str(name))} ({number(most)})")
-    highest = f"highest share: {joined(best)}"
+        best.append(place_words(who, str(name), number(most)))
     decaying, constant = (compared_words(ends, ENDS[rate]) for rate in (TUNED, CONSTANT))
     if not decaying:
-        return f"Ending in the global basin, {highest}"
-    return (
-        f"Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; "
-        f"{highest}"
-    )
+        return words("Ending in the global basin, highest share: {best}", best=joined(best))
+    return words(
+        "Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; highest "
+        "share: {best}",
+        decaying=decaying, constant=constant, best=joined(best),
+    )  # fmt: skip
 
 
 def compared_words(ends: pd.DataFrame, column: str) -> str:
     """``more often on …, less often on …``, by the 95 % interval of the difference paired by start; empty without both."""
-    judged: dict[str, list[str]] = {"more often": [], "less often": [], "neither clearly more nor less often": []}
+    judged: dict[str, list[str]] = {said: [] for said in COMPARED}
     for name, group in ends.groupby("landscape", sort=False):
         inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
         if set(inside) >= PAIR:
             low, high = estimate_difference((inside["momentum"] - inside["sgd"]).to_numpy()).interval()
-            word = "more often" if low > 0 else "less often" if high < 0 else "neither clearly more nor less often"
-            values = f"{number(inside['momentum'].mean())} against {number(inside['sgd'].mean())}"
-            judged[word].append(f"{landscape_title(str(name))} ({values})")
-    parts = [f"{word} on {joined(where)}" for word, where in judged.items() if where]
+            means = {optimizer: number(inside[optimizer].mean()) for optimizer in sorted(PAIR)}
+            place = words("{where} ({momentum} against {sgd})", where=landscape_title(str(name)), **means)
+            judged[MORE if low > 0 else LESS if high < 0 else NEITHER].append(place)
+    parts = [words(said, places=joined(places)) for said, places in judged.items() if places]
     return joined(parts) if parts else ""
 
 
@@ -168,22 +180,26 @@ def escape_table(shares: pd.DataFrame) -> Table:
     columns = [(optimizer, rate) for rate in (TUNED, CONSTANT, SAME) for optimizer in ("momentum", "sgd")
                if (optimizer, rate) != ("sgd", SAME)]  # fmt: skip
     rows, gains = [], []
-    for name, group in shares.groupby("landscape", sort=False):
-        counts = {(row["optimizer"], row["rate"]): (row["escaped"], row["lost"]) for row in group.to_dict("records")}
-        cells = ["{} in, {} out".format(*counts[key]) if key in counts else "not measured" for key in columns]
-        first = group.iloc[0]
-        rows.append([landscape_title(str(name)), str(first["outside"]), str(first["inside"]), *cells])
+    for landscape, group in shares.groupby("landscape", sort=False):
+        name, first = landscape_title(str(landscape)), group.iloc[0]
+        counts = {(row["optimizer"], row["rate"]): {"escaped": row["escaped"], "lost": row["lost"]}
+                  for row in group.to_dict("records")}  # fmt: skip
+        cells = [words("{escaped} in, {lost} out", **counts[key]) if key in counts else words("not measured")
+                 for key in columns]  # fmt: skip
+        rows.append([name, str(first["outside"]), str(first["inside"]), *cells])
         if ("momentum", TUNED) in counts:
-            gains.append(f"{' and '.join(cells[0].split(', '))} on {landscape_title(str(name))}")
-    title = f"Momentum carries starts into the global basin and out of it: {joined(gains)}" if gains else (
-        "Starts carried into the global basin and out of it"
+            gains.append(words("{escaped} in and {lost} out on {where}", where=name, **counts["momentum", TUNED]))
+    title = (
+        words("Momentum carries starts into the global basin and out of it: {gains}", gains=joined(gains)) if gains
+        else words("Starts carried into the global basin and out of it")
     )  # fmt: skip
-    caption = (
+    caption = words(
         "Starts that begin outside the global basin and end inside (in), and the other way round (out), of those that begin "
         "outside and inside. Speed that escapes a bad minimum can leave a good one too."
     )
-    headers = ["landscape", "begin outside", "begin inside",
-               *(f"{descent_title(optimizer)}; rate {rate}" for optimizer, rate in columns)]  # fmt: skip
+    headers = [words("landscape"), words("begin outside"), words("begin inside"),
+               *(words("{optimizer}; rate {rate}", optimizer=descent_title(optimizer), rate=words(rate))
+                 for optimizer, rate in columns)]  # fmt: skip
     return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset({1, 2}))
 
 
@@ -198,18 +214,22 @@ def height_figure(heights: pd.DataFrame) -> Figure:
         draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
         label_rows(panel, order)
         panel.set_title(landscape_title(name))
-        panel.set_xlabel("height (lower is better)")
+        panel.set_xlabel(words("height (lower is better)"))
         panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))
         use_log_scale(panel, "x")
-    updates, diverged = int(heights["updates"].max()), int(heights["diverged"].sum())
-    takeaway = valley_words(heights)
-    caption = (
-        f"Value above the minimum after {counted(updates, 'update')} with the full gradient: median and middle half (a "
-        f"spread, not an interval) of n = {int(heights['n'].max())} starts, the same for all optimizers, each with its "
-        f"chosen rate, which decays to zero; {counted(diverged, 'start')} diverged and "
-        f"{'counts' if diverged == 1 else 'count'} as infinite. What lies below {FLOOR:g} is drawn there. "
-        "The two quadratics are the same valley, along an axis and along the diagonal."
+    updates = counted(int(heights["updates"].max()), "{n} update", "{n} updates")
+    diverged = counted(
+        int(heights["diverged"].sum()),
+        "{n} start diverged and counts as infinite",
+        "{n} starts diverged and count as infinite",
     )
+    takeaway = valley_words(heights)
+    caption = words(
+        "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
+        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
+        "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
+        updates=updates, n=int(heights["n"].max()), diverged=diverged, floor=FLOOR,
+    )  # fmt: skip
     identity = "valley-heights"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, heights)
 
@@ -221,19 +241,30 @@ def valley_words(heights: pd.DataFrame) -> str:
         rows = group.set_index("optimizer")["median"].clip(FLOOR)
         least = rows.min()
         who = joined([descent_title(o) for o in rows.index[rows == least]])
-        best.append(f"{who} on {landscape_title(str(name))} ({height_text(least)})")
+        best.append(place_words(who, str(name), height_text(least)))
         if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
-            bound = "at least " if rows["adagrad"] == FLOOR < rows["sgd"] else ""
-            decades = number(float(np.log10(rows["sgd"] / rows["adagrad"])))
-            gains.append(f"{bound}{decades} on {landscape_title(str(name))}")
-    text = f"Lowest median: {joined(best)}"
-    return f"{text}; adagrad lies below plain descent by {joined(gains)} decades" if gains else text
+            where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
+            gains.append(
+                words("at least {value} on {where}", value=decades, where=where) if rows["adagrad"] == FLOOR < rows["sgd"]
+                else words("{value} on {where}", value=decades, where=where)
+            )  # fmt: skip
+    if not gains:
+        return words("Lowest median: {best}", best=joined(best))
+    return words(
+        "Lowest median: {best}; adagrad lies below plain descent by {gains} decades",
+        best=joined(best),
+        gains=joined(gains),
+    )
 
 
 def edge_words(rates: Sequence[float]) -> str:
     """How many of the chosen rates lie on the edge of the grid, beyond which better ones may lie."""
-    edge = sum(rate in (GRID[0], GRID[-1]) for rate in rates)
-    return f"{edge} of {len(rates)} chosen rates {'lies' if edge == 1 else 'lie'} on the edge of the grid"
+    return counted(
+        sum(rate in (GRID[0], GRID[-1]) for rate in rates),
+        "{n} of {of} chosen rates lies on the edge of the grid",
+        "{n} of {of} chosen rates lie on the edge of the grid",
+        of=len(rates),
+    )
 
 
 def rate_table(ends: pd.DataFrame) -> Table:
@@ -248,13 +279,15 @@ def rate_table(ends: pd.DataFrame) -> Table:
             cells.append(interval(found.share, found.low, found.high, found.n))
         rows.append([landscape_title(str(landscape)), optimizer, f"{rates[-2]:g}", f"{rates[-1]:g}", *cells,
                      number(float(group["value"].median())), number(float(group["value"].mean()))])  # fmt: skip
-    caption = (
-        f"{len(GRID)} rates from {GRID[0]:g} to {GRID[-1]:g} in half-decades for every landscape and optimizer; "
-        f"{edge_words(rates)}. Share of starts that end in the global basin with its exact 95 % binomial interval; in a "
-        "valley a start is missing where it diverged, or, on Beale, where it is not yet below every other place that "
-        "descent can lead to. Final value: above the minimum, with the decaying rate; it is what rates are chosen by."
-    )
-    headers = ["landscape", "optimizer", "rate, decaying", "rate, constant", "share [95 %]", "share, constant rate [95 %]",
-               "share, plain descent's rate [95 %]", "median final value", "mean final value"]  # fmt: skip
-    return Table("landscape-rates", "Every landscape and optimizer", headers, rows, caption, None, frozenset(range(2, 9)),
-                 folded=True)  # fmt: skip
+    caption = words(
+        "{n} rates from {least:g} to {most:g} in half-decades for every landscape and optimizer; {edge}. Share of starts that "
+        "end in the global basin with its exact 95 % binomial interval; in a valley a start is missing where it diverged, or, "
+        "on Beale, where it is not yet below every other place that descent can lead to. Final value: above the minimum, with "
+        "the decaying rate; it is what rates are chosen by.",
+        n=len(GRID), least=GRID[0], most=GRID[-1], edge=edge_words(rates),
+    )  # fmt: skip
+    headers = [words("landscape"), words("optimizer"), words("rate, decaying"), words("rate, constant"), words("share [95 %]"),
+               words("share, constant rate [95 %]"), words("share, plain descent's rate [95 %]"), words("median final value"),
+               words("mean final value")]  # fmt: skip
+    return Table("landscape-rates", words("Every landscape and optimizer"), headers, rows, caption, None,
+                 frozenset(range(2, 9)), folded=True)  # fmt: skip

@@ -5,11 +5,17 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.plotting import figure_svg, label_room, new_figure
-from descentlab.sections.blocks import Evidence, Figure, interval, joined, optimizer_title
+from descentlab.sections.blocks import Evidence, Figure, interval, optimizer_title
 from descentlab.sections.drawing import draw_curves
 from descentlab.stats import average_by, t_interval
+from descentlab.wording import joined, message, words
 
 LEAST = 1e-8  # single precision says nothing below
+WAY_TITLES = (
+    message("mini-batches, constant rate"),
+    message("mini-batches, decayed rate"),
+    message("full batch, decayed rate"),
+)
 
 
 def noise_floor_figure(evidence: Evidence) -> Figure | None:
@@ -26,15 +32,16 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     for panel, way in zip(axes, ways, strict=True):
         draw_curves(panel, drawn[drawn["way"] == way], "updates", "gap", y_scale="log")
         panel.set_ylim(LEAST / 2, 10)
-        panel.set_title(way)
-        panel.set_xlabel("updates")
-    axes[0].set_ylabel("objective − optimum (lower is better)")
-    takeaway = f"Logistic regression, {'; '.join(end_words(table, way) for way in ways)}"
-    n = table["seed"].nunique()
-    caption = (
+        panel.set_title(words(way))
+        panel.set_xlabel(words("updates"))
+    axes[0].set_ylabel(words("objective − optimum (lower is better)"))
+    takeaway = words("Logistic regression, {ends}", ends="; ".join(end_words(table, way) for way in ways))
+    caption = words(
         "Training loss plus penalty above the least possible (L-BFGS in double precision) on one fixed split; means with "
-        f"95 % t intervals over n = {n} seeds. Every optimizer begins with the rate half a decade above the middle of its "
-        f"grid. What lies below {LEAST:g} is drawn there: single precision tells no more."
+        "95 % t intervals over n = {n} seeds. Every optimizer begins with the rate half a decade above the middle of its "
+        "grid. What lies below {least:g} is drawn there: single precision tells no more.",
+        n=table["seed"].nunique(),
+        least=LEAST,
     )
     return Figure("noise-floor", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "noise-floor"), caption, table)
 
@@ -46,7 +53,11 @@ def end_words(table: pd.DataFrame, way: str) -> str:
     ends = {str(name): t_interval(group["gap"].to_numpy()) for name, group in last.groupby("optimizer", sort=False)}
     order = sorted(ends, key=lambda name: ends[name].mean)
     shown = [
-        f"{optimizer_title(name)} {interval(ends[name].mean, ends[name].low, ends[name].high, ends[name].n)} above it"
+        words(
+            "{optimizer} {gap} above it",
+            optimizer=optimizer_title(name),
+            gap=interval(ends[name].mean, ends[name].low, ends[name].high, ends[name].n),
+        )
         for name in dict.fromkeys([order[0], order[-1]])
     ]
-    return f"{way}: nearest the optimum and furthest end {joined(shown)}"
+    return words("{way}: nearest the optimum and furthest end {ends}", way=words(way), ends=joined(shown))

@@ -13,14 +13,17 @@ from descentlab.sections.blocks import (
     Section,
     Table,
     interval,
-    joined,
     number,
     optimizer_title,
     present,
 )
 from descentlab.sections.drawing import draw_points, draw_rows, label_rows
+from descentlab.wording import counted, joined, message, words
 
 MARGINS_SHOWN = 30.0
+# Cells of the tables of figures, here and in the other sections.
+ARM_CELLS = (message("default"), message("tuned"), message("extended"), message("tuned for speed"))
+DECLARED_CELLS = (message("primary"), message("exploratory"))
 
 
 def paired_differences(evidence: Evidence) -> Section | None:
@@ -31,7 +34,7 @@ def paired_differences(evidence: Evidence) -> Section | None:
         return None
     figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, mine, arm))]
     table = contrast_table(evidence)
-    title = f"Every optimizer against {optimizer_title(evidence.reference)}"
+    title = words("Every optimizer against {reference}", reference=optimizer_title(evidence.reference))
     return Section("differences", title, [*figures, table])
 
 
@@ -53,31 +56,36 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
         asked = set(rows.loc[rows["problem"] == problem, "optimizer"])
         for name in [name for name in order if name not in set(drawn["optimizer"])]:
-            why = "no pair finished" if name in asked else "not run"
+            why = words("no pair finished") if name in asked else words("not run")
             panel.text(0, order.index(name), why, ha="center", va="center", fontsize=7.5)
         panel.set_xscale("symlog", linthresh=1, linscale=0.8)
         panel.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
         panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
-        panel.set_xlabel("difference / margin")
-    seeds = int(rows["n"].max())
+        panel.set_xlabel(words("difference / margin"))
+    reference = optimizer_title(evidence.reference)
     counts = rows["verdict"].value_counts()
-    takeaway = (
-        f"{ARM_WORDS[arm].capitalize()}: of {len(rows)} comparisons with {optimizer_title(evidence.reference)}, "
-        f"{counts.get('better', 0)} end better, {counts.get('worse', 0)} worse, {counts.get('negligible', 0)} "
-        f"negligibly different, {counts.get('inconclusive', 0)} inconclusive"
-    )
-    margins = joined([f"{number(evidence.plan['problems'][p]['margin'])} {evidence.plan['problems'][p]['metric']} on {p}"
-                      for p in problems])  # fmt: skip
-    caption = (
-        f"Paired difference of the final test metric to {optimizer_title(evidence.reference)}, divided by the problem's "
-        f"margin ({margins}); right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; "
-        f"n = up to {seeds} pairs of seeds, each on every test example. Marks: triangle up better, triangle down worse, "
-        "square negligible (interval inside the grey band), hollow circle inconclusive, diamond identical. Where "
-        "a run of one side alone diverged, the verdict is the sign test's, in which it lost. What lies beyond "
-        f"{MARGINS_SHOWN:g} margins is drawn at {MARGINS_SHOWN:g}."
-    )
+    takeaway = words(
+        "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
+        "{inconclusive} inconclusive",
+        arm=words(ARM_WORDS[arm]).capitalize(), n=len(rows), reference=reference, better=counts.get("better", 0),
+        worse=counts.get("worse", 0), negligible=counts.get("negligible", 0), inconclusive=counts.get("inconclusive", 0),
+    )  # fmt: skip
+    margins = []
+    for problem in problems:
+        margin, metric = (evidence.plan["problems"][problem][name] for name in ("margin", "metric"))
+        margins.append(
+            words("{margin} {metric} on {problem}", margin=number(margin), metric=words(metric), problem=problem)
+        )
+    caption = words(
+        "Paired difference of the final test metric to {reference}, divided by the problem's margin ({margins}); right of 0 "
+        "is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of seeds, "
+        "each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside the "
+        "grey band), hollow circle inconclusive, diamond identical. Where a run of one side alone diverged, the verdict is "
+        "the sign test's, in which it lost. What lies beyond {most:g} margins is drawn at {most:g}.",
+        reference=reference, margins=joined(margins), seeds=int(rows["n"].max()), most=MARGINS_SHOWN,
+    )  # fmt: skip
     identity = f"differences-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
 
@@ -87,28 +95,30 @@ def contrast_table(evidence: Evidence) -> Table:
     rows = evidence.comparison.contrasts
     shown = [
         [
-            row["problem"], row["arm"], f"{row['first']} − {row['second']}", row["declared"], row["verdict"],
+            row["problem"], words(row["arm"]), f"{row['first']} − {row['second']}", words(row["declared"]),
+            words(row["verdict"]),
             interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
             number(row["p_holm"]), number(row["effect_size"], signed=True), row["note"],
         ]
         for row in rows.to_dict("records")
     ]  # fmt: skip
     headers = [
-        "problem",
-        "arm",
-        "contrast",
-        "declared",
-        "verdict",
-        "difference [interval]",
-        "p (Holm)",
-        "d / sd",
-        "note",
+        words("problem"),
+        words("arm"),
+        words("contrast"),
+        words("declared"),
+        words("verdict"),
+        words("difference [interval]"),
+        words("p (Holm)"),
+        words("d / sd"),
+        words("note"),
     ]
-    caption = (
+    title = words("All contrasts in figures")
+    caption = words(
         "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
         "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
     )
-    return Table("contrasts", "All contrasts in figures", headers, shown, caption, rows, frozenset({6, 7}), folded=True)
+    return Table("contrasts", title, headers, shown, caption, rows, frozenset({6, 7}), folded=True)
 
 
 def final_metric(evidence: Evidence) -> Section | None:
@@ -117,7 +127,7 @@ def final_metric(evidence: Evidence) -> Section | None:
         return None
     problems = present(evidence.comparison.scores["problem"], list(evidence.plan["problems"]))
     figures = [metric_figure(evidence, problem) for problem in problems]
-    return Section("test-metric", "Final test metric", [*figures, summary_table(evidence)])
+    return Section("test-metric", words("Final test metric"), [*figures, summary_table(evidence)])
 
 
 def metric_figure(evidence: Evidence, problem: str) -> Figure:
@@ -142,20 +152,22 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         draw_rows(panel, means, order, "test_metric_mean", "test_metric_low", "test_metric_high")
         label_rows(panel, order)
         for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
-            text = f"{row['n_diverged']}/{row['n_planned']} diverged"
+            text = words("{n}/{planned} diverged", n=row["n_diverged"], planned=row["n_planned"])
             panel.text(1.01, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="left",
                        va="center", fontsize=7.5)  # fmt: skip
-        panel.set_title(ARM_WORDS[arm])
-        panel.set_xlabel(f"test {evidence.metric(problem)}")
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("test {metric}", metric=evidence.metric(problem)))
         panel.locator_params(axis="x", nbins=5)
         room = (limits[1] - limits[0]) * 0.04
         panel.set_xlim(limits[0] - room, limits[1] + room)
     takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
-    n = int(summary["n_finished"].max())
-    caption = (
-        f"{evidence.plan['problems'][problem]['title']}. Test {evidence.metric(problem)} after the last update; small "
-        f"points are seeds, large ones means with 95 % t intervals over seeds and test examples, n = up to {n} seeds. "
-        "Values beyond the axis are drawn at its end."
+    title = evidence.plan["problems"][problem]["title"]
+    caption = words(
+        "{title}. Test {metric} after the last update; small points are seeds, large ones means with 95 % t intervals over "
+        "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
+        title=words(title),
+        metric=evidence.metric(problem),
+        n=int(summary["n_finished"].max()),
     )
     identity = f"test-metric-{problem}"
     svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
@@ -176,21 +188,28 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
 
 def leader(summary: pd.DataFrame, arm: str) -> str:
     """Who has the best mean in an arm, and by how much over the next."""
+    named = {"arm": words(ARM_WORDS[arm])}
     ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
     if ranked.empty:
-        return f"no run finished with {ARM_WORDS[arm]}"
+        return words("no run finished with {arm}", **named)
     best = ranked.iloc[0]
     first = ranked[ranked["rank"] == 1]
     behind = ranked[(ranked["rank"] > 1) & (ranked["n_finished"] == ranked["n_planned"])]
-    names = joined([optimizer_title(name) for name in first["optimizer"]])
-    have = "has" if len(first) == 1 else "share"
-    mean = interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"])
-    text = f"{names} {have} the best mean with {ARM_WORDS[arm]}, {mean}"
+    text = counted(
+        len(first),
+        "{names} has the best mean with {arm}, {mean}",
+        "{names} share the best mean with {arm}, {mean}",
+        names=joined([optimizer_title(name) for name in first["optimizer"]]),
+        mean=interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"]),
+        **named,
+    )
     if behind.empty:
         return text
+    following = optimizer_title(behind.iloc[0]["optimizer"])
     gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
-    distance = f"{number(gap)} behind" if gap > 1e-9 else "level with it"  # means of the same scores, summed otherwise
-    return f"{text} ({optimizer_title(behind.iloc[0]['optimizer'])} is next, {distance})"
+    if gap > 1e-9:  # means of the same scores, summed otherwise
+        return words("{best} ({next} is next, {gap} behind)", best=text, next=following, gap=number(gap))
+    return words("{best} ({next} is next, level with it)", best=text, next=following)
 
 
 def summary_table(evidence: Evidence) -> Table:
@@ -198,18 +217,30 @@ def summary_table(evidence: Evidence) -> Table:
     summary = evidence.comparison.summary
     shown = [
         [
-            row["problem"], row["arm"], row["optimizer"], number(row["learning_rate"]), number(row["rank"]),
+            row["problem"], words(row["arm"]), row["optimizer"], number(row["learning_rate"]), number(row["rank"]),
             interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
-            f"{row['n_diverged']} of {row['n_planned']}", number(row["train_loss_mean"]), number(row["test_loss_mean"]),
+            words("{n} of {total}", n=row["n_diverged"], total=row["n_planned"]),
+            number(row["train_loss_mean"]), number(row["test_loss_mean"]),
             number(row["microseconds_per_update"]), number(row["state_bytes_per_parameter"]),
         ]
         for row in summary.to_dict("records")
     ]  # fmt: skip
-    headers = ["problem", "arm", "optimizer", "learning rate", "rank", "test metric [95 % interval]", "diverged",
-               "train loss", "test loss", "µs / update", "state bytes / parameter"]  # fmt: skip
-    caption = (
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("optimizer"),
+        words("learning rate"),
+        words("rank"),
+        words("test metric [95 % interval]"),
+        words("diverged"),
+        words("train loss"),
+        words("test loss"),
+        words("µs / update"),
+        words("state bytes / parameter"),
+    ]
+    caption = words(
         "Means over final seeds. µs / update is the median wall time of an update while other jobs ran beside it: it "
         "compares roughly."
     )
-    numeric = frozenset({3, 4, 7, 8, 9, 10})
-    return Table("summary", "All means in figures", headers, shown, caption, summary, numeric, folded=True)
+    title = words("All means in figures")
+    return Table("summary", title, headers, shown, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)

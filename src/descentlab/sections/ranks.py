@@ -12,11 +12,11 @@ from descentlab.sections.blocks import (
     Evidence,
     Figure,
     Section,
-    joined,
     number,
     optimizer_title,
 )
 from descentlab.sections.drawing import draw_rows, label_rows
+from descentlab.wording import counted, joined, words
 
 LEVEL = 0.05
 BAR = 0.022  # between two bars, in widths of the panel
@@ -29,7 +29,7 @@ def ranks(evidence: Evidence) -> Section | None:
     if not arms:
         return None
     figures = [rank_figure(evidence, table[table["arm"] == arm].reset_index(drop=True), arm) for arm in arms]
-    return Section("ranks", "Ranks over problems", [*figures])
+    return Section("ranks", words("Ranks over problems"), [*figures])
 
 
 def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
@@ -44,23 +44,24 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     axes.set_ylim(len(order) - 0.4, -2.2)
     axes.set_xlim(0.7, len(order) + 0.3)
     axes.plot([1, 1 + least], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
-    axes.text(1, -1.25, f"critical difference {number(least)}", va="bottom", fontsize=8)
+    axes.text(1, -1.25, words("critical difference {least}", least=number(least)), va="bottom", fontsize=8)
     for place, (first, last) in enumerate(groups):
         x = 1 + BAR * (place + 1)
         axes.plot([x, x], [first - 0.25, last + 0.25], color=INK, linewidth=2.2, solid_capstyle="butt", clip_on=False,
                   transform=axes.get_yaxis_transform(), scalex=False, scaley=False)  # fmt: skip
-    axes.set_title(ARM_WORDS[arm])
-    axes.set_xlabel("mean rank (1 is best)")
+    axes.set_title(words(ARM_WORDS[arm]))
+    axes.set_xlabel(words("mean rank (1 is best)"))
     takeaway = rank_words(table, arm, groups)
-    absent = [optimizer_title(name) for name in evidence.optimizers if name not in order]
-    caption = (
-        f"Mean over n = {int(table['n'].iloc[0])} problems of the rank of each optimizer's mean test metric; ties share, and "
-        "one with a diverged seed ranks behind those without. Bars join optimizers whose mean ranks are nearer than "
-        f"Nemenyi's critical difference (level {LEVEL:g} over all pairs; Demšar 2006). A rank says neither by how much an "
-        "optimizer is better nor how surely it is on any one problem, and these problems are no random sample of all: on "
-        "these problems."
+    caption = words(
+        "Mean over n = {n} problems of the rank of each optimizer's mean test metric; ties share, and one with a diverged seed "
+        "ranks behind those without. Bars join optimizers whose mean ranks are nearer than Nemenyi's critical difference "
+        "(level {level:g} over all pairs; Demšar 2006). A rank says neither by how much an optimizer is better nor how surely "
+        "it is on any one problem, and these problems are no random sample of all: on these problems.",
+        n=int(table["n"].iloc[0]),
+        level=LEVEL,
     )
-    caption += f" Not ranked, as not all problems have it: {joined(absent)}." if absent else ""
+    if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
+        caption += " " + words("Not ranked, as not all problems have it: {names}.", names=joined(absent))
     identity = f"ranks-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -68,13 +69,25 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
 def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:
     """Whether the optimizers' mean ranks differ, and whom the best is told apart from."""
     first = table.iloc[0]
-    test = f"Friedman's test, p = {number(first['p'])}, n = {int(first['n'])} problems"
-    head = f"With {ARM_WORDS[arm]}, the mean ranks of {int(first['n_optimizers'])} optimizers"
+    about = {
+        "arm": words(ARM_WORDS[arm]),
+        "ranked": int(first["n_optimizers"]),
+        "test": words("Friedman's test, p = {p}, n = {n} problems", p=number(first["p"]), n=int(first["n"])),
+    }
     if first["p"] > LEVEL:
-        return f"{head} can't be told apart ({test})"
+        return words("With {arm}, the mean ranks of {ranked} optimizers can't be told apart ({test})", **about)
     last = groups[0][1] if groups and groups[0][0] == 0 else 0
     leaders = table.loc[table["mean_rank"] == first["mean_rank"], "optimizer"]
-    names = joined([optimizer_title(name) for name in leaders])
-    best = f"{names} {'has' if len(leaders) == 1 else 'share'} the best, {number(first['mean_rank'])}"
-    apart = f"{best}, told apart from {len(table) - 1 - last} of the other {len(table) - len(leaders)}"
-    return f"{head} differ ({test}): {apart} by a critical difference of {number(first['critical_difference'])}"
+    return counted(
+        len(leaders),
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} has the best, {rank}, told apart from "
+        "{beaten} of the other {others} by a critical difference of {least}",
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} share the best, {rank}, told apart from "
+        "{beaten} of the other {others} by a critical difference of {least}",
+        names=joined([optimizer_title(name) for name in leaders]),
+        rank=number(first["mean_rank"]),
+        beaten=len(table) - 1 - last,
+        others=len(table) - len(leaders),
+        least=number(first["critical_difference"]),
+        **about,
+    )

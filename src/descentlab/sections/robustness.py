@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.plotting import figure_svg, label_room, new_figure
-from descentlab.sections.blocks import Evidence, Figure, Table, interval, joined, optimizer_title, present
+from descentlab.sections.blocks import Evidence, Figure, Table, interval, optimizer_title, present
 from descentlab.sections.drawing import draw_rows, label_rows
+from descentlab.wording import joined, words
 
 
 def robustness_blocks(evidence: Evidence) -> list[Figure | Table]:
@@ -30,17 +31,18 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         draw_rows(panel, mine[mine["censored"]], order, "width", "low", "high", filled=False)
         label_rows(panel, order)
         panel.set_title(problem)
-        panel.set_xlabel("decades (wider is better)")
+        panel.set_xlabel(words("decades (wider is better)"))
         panel.set_xlim(left=0)
-    takeaway = (
-        f"Most forgiving of a wrong learning rate: {joined([widest_words(swept, problem) for problem in problems])}"
+    takeaway = words(
+        "Most forgiving of a wrong learning rate: {list}",
+        list=joined([widest_words(swept, problem) for problem in problems]),
     )
-    caption = (
+    caption = words(
         "Decades of learning rate whose validation metric lies within the problem's margin of the seed's best, interpolated "
-        f"between half-decades; mean and 95 % t interval over n = {int(swept['n'].max())} seeds. The sweep goes outwards "
-        "from the chosen rate until the score leaves the margin or the run diverges, and halves the last step, so an end is "
-        "known to a quarter of a decade; hollow where an end was not reached "
-        "within 4 decades, so that the range is at least as wide."
+        "between half-decades; mean and 95 % t interval over n = {n} seeds. The sweep goes outwards from the chosen rate until "
+        "the score leaves the margin or the run diverges, and halves the last step, so an end is known to a quarter of a "
+        "decade; hollow where an end was not reached within 4 decades, so that the range is at least as wide.",
+        n=int(swept["n"].max()),
     )
     return Figure("robustness", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "robustness"), caption, swept)
 
@@ -49,9 +51,14 @@ def widest_words(swept: pd.DataFrame, problem: str) -> str:
     """Who has the widest range on a problem, and how wide."""
     mine = swept[swept["problem"] == problem]
     row = mine.loc[mine["width"].idxmax()]
-    bound = "at least " if row["censored"] else ""
-    width = interval(row["width"], row["low"], row["high"], row["n"])
-    return f"{optimizer_title(row['optimizer'])} on {problem} ({bound}{width} decades)"
+    about = {
+        "optimizer": optimizer_title(row["optimizer"]),
+        "problem": problem,
+        "width": interval(row["width"], row["low"], row["high"], row["n"]),
+    }
+    if row["censored"]:
+        return words("{optimizer} on {problem} (at least {width} decades)", **about)
+    return words("{optimizer} on {problem} ({width} decades)", **about)
 
 
 def width_table(evidence: Evidence) -> Table:
@@ -61,14 +68,21 @@ def width_table(evidence: Evidence) -> Table:
     for row in widths.to_dict("records"):
         width = interval(row["width"], row["low"], row["high"], row["n"])
         distance = interval(row["divergence"], row["divergence_low"], row["divergence_high"], row["n"])
-        rows.append([row["problem"], row["optimizer"], "sweep" if row["phase"] == "sweep" else "tuning grid",
+        rows.append([row["problem"], row["optimizer"],
+                     words("sweep") if row["phase"] == "sweep" else words("tuning grid"),
                      ("≥ " if row["censored"] else "") + width,
                      ("> " if row["divergence_censored"] else "") + distance])  # fmt: skip
-    caption = (
+    title = words("Width of the range of good learning rates")
+    caption = words(
         "Width: decades of learning rate within the margin of each seed's best (wider is more forgiving); divergence: decades "
         "from the best rate to the first above it that diverges (more is safer). ≥ and > where some seed's end lies outside "
         "the rates that were tried. On the tuning grid alone the tuning seeds count, and its ends cut wide ranges off."
     )
-    headers = ["problem", "optimizer", "measured in", "width, decades [95 %]", "to divergence, decades [95 %]"]
-    return Table("widths", "Width of the range of good learning rates", headers, rows, caption, widths, frozenset({3, 4}),
-                 folded=True)  # fmt: skip
+    headers = [
+        words("problem"),
+        words("optimizer"),
+        words("measured in"),
+        words("width, decades [95 %]"),
+        words("to divergence, decades [95 %]"),
+    ]
+    return Table("widths", title, headers, rows, caption, widths, frozenset({3, 4}), folded=True)

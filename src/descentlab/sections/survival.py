@@ -8,18 +8,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from descentlab.answers import counted
 from descentlab.plotting import SLIDES, figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
-from descentlab.sections.blocks import ARM_WORDS, Evidence, Figure, joined, number, optimizer_title, present
+from descentlab.sections.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title, present
 from descentlab.sections.drawing import NAMED, in_front, label_ends
 from descentlab.survival import kaplan_meier
+from descentlab.wording import counted, joined, message, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TARGET = "medium"
+TARGET = message("medium")
 LEAST_PROBLEMS = 2  # for a share of problems
+MOST_NAMED = 3  # that are level; more are counted
 HAIR = 0.006  # of a share: how far curves are moved up, one from the next, so that none hides another
+PROFILE_HEADS = {
+    1.0: message("fastest to the {target} target most often: {names}, on {found} of {problems} problems"),
+    2.0: message("within twice the fastest most often: {names}, on {found} of {problems} problems"),
+}
 
 
 def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
@@ -42,19 +47,24 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
         use_log_scale(panel, "x")
         panel.set_ylim(-0.04, 1.06)
         panel.set_title(problem)
-        panel.set_xlabel("updates")
-    axes[0].set_ylabel("share of seeds not there yet")
+        panel.set_xlabel(words("updates"))
+    axes[0].set_ylabel(words("share of seeds not there yet"))
     # Curves end at 0 or at the share that missed, on top of each other: names hold for every panel.
     label_ends(axes[-1], {name: (1.0, 1 - i / max(1, len(drawn) - 1)) for i, name in enumerate(drawn)})
     takeaway = survival_words(evidence, rows, problems, arm)
-    n = int(rows.groupby(["problem", "optimizer"]).size().max())
-    others = rows["optimizer"].nunique() - len(drawn)
-    caption = (
-        f"Share of the seeds whose validation loss has not reached the {TARGET} target yet (Kaplan & Meier 1958), n = up to {n} "
+    caption = words(
+        "Share of the seeds whose validation loss has not reached the {target} target yet (Kaplan & Meier 1958), n = up to {n} "
         "seeds a curve; lower and further left is better. A cross marks runs that missed within their budget or diverged: "
-        "whether they would ever have reached it is not known. Curves are moved up by a hair, one from the next"
+        "whether they would ever have reached it is not known. Curves are moved up by a hair, one from the next.",
+        target=words(TARGET),
+        n=int(rows.groupby(["problem", "optimizer"]).size().max()),
     )
-    caption += f". The {others} optimizers not drawn are in the data and count in the title." if others else "."
+    if others := rows["optimizer"].nunique() - len(drawn):
+        caption += " " + counted(
+            others,
+            "The optimizer not drawn is in the data and counts in the title.",
+            "The {n} optimizers not drawn are in the data and count in the title.",
+        )
     identity = f"survival-{arm}"
     svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
     return Figure(identity, takeaway, svg, caption, rows.drop(columns="run_id"))  # long, and told by the other columns
@@ -93,22 +103,52 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
     for problem in problems:
         mine = rows[rows["problem"] == problem]
         groups = {name: mine[mine["optimizer"] == name] for name in present(mine["optimizer"], evidence.optimizers)}
-        whole = sum(bool(runs["reached"].all()) for runs in groups.values())
-        budget = mine["budget_updates"].max()
-        alike = {name: runs for name, runs in groups.items() if runs["budget_updates"].max() == budget}
-        medians = {name: median_words(runs) for name, runs in alike.items()}
-        first = min(alike, key=lambda name: medians[name][0])
-        median, words = medians[first]
-        level = sum(other == median for other, _ in medians.values()) - 1
-        if np.isinf(median):
-            most = max(alike, key=lambda name: float(alike[name]["reached"].mean()))
-            count = f"{int(alike[most]['reached'].sum())} of {len(alike[most])}"
-            note = f"none with half of its seeds; most: {optimizer_title(most)}, {count}"
-        else:
-            others = f", level with {counted(level, 'other')}" if level else ""
-            note = f"first: {optimizer_title(first)}, median {words}{others}"
-        parts.append(f"by {whole} of {counted(len(groups), 'optimizer')} on {problem} ({note})")
-    return f"{ARM_WORDS[arm].capitalize()}: the {TARGET} target is reached with every seed {joined(parts)}"
+        parts.append(
+            counted(
+                len(groups),
+                "by {reached} of {n} optimizer on {problem} ({first})",
+                "by {reached} of {n} optimizers on {problem} ({first})",
+                reached=sum(bool(runs["reached"].all()) for runs in groups.values()),
+                problem=problem,
+                first=first_words(groups),
+            )
+        )
+    return words(
+        "{arm}: the {target} target is reached with every seed {found}",
+        arm=words(ARM_WORDS[arm]).capitalize(),
+        target=words(TARGET),
+        found=joined(parts),
+    )
+
+
+def first_words(groups: dict[str, pd.DataFrame]) -> str:
+    """Whose median is the least, of the optimizers with the largest budget; without any median, who reaches it most often.
+
+    Args:
+        groups: each optimizer's runs on one problem.
+    """
+    budget = max(runs["budget_updates"].max() for runs in groups.values())
+    alike = {name: runs for name, runs in groups.items() if runs["budget_updates"].max() == budget}
+    medians = {name: median_words(runs) for name, runs in alike.items()}
+    first = min(alike, key=lambda name: medians[name][0])
+    median, text = medians[first]
+    if np.isinf(median):
+        most = max(alike, key=lambda name: float(alike[name]["reached"].mean()))
+        return words(
+            "none with half of its seeds; most: {optimizer}, {n} of {total}",
+            optimizer=optimizer_title(most),
+            n=int(alike[most]["reached"].sum()),
+            total=len(alike[most]),
+        )
+    named = {"optimizer": optimizer_title(first), "median": text}
+    if level := sum(other == median for other, _ in medians.values()) - 1:
+        return counted(
+            level,
+            "first: {optimizer}, median {median}, level with {n} other",
+            "first: {optimizer}, median {median}, level with {n} others",
+            **named,
+        )
+    return words("first: {optimizer}, median {median}", **named)
 
 
 def median_words(runs: pd.DataFrame) -> tuple[float, str]:
@@ -121,8 +161,8 @@ def median_words(runs: pd.DataFrame) -> tuple[float, str]:
     median = float(np.sort(times)[(len(times) - 1) // 2])
     found = stats.quantile_test(times, p=0.5).confidence_interval(0.95)
     known = not np.isnan(found.low) and not np.isnan(found.high)
-    ends = f"[{number(found.low)}, {number(found.high)}]" if known else "(no interval)"
-    return median, f"{number(median)} updates {ends}, n = {len(times)}"
+    ends = f"[{number(found.low)}, {number(found.high)}]" if known else words("(no interval)")
+    return median, words("{median} updates {interval}, n = {n}", median=number(median), interval=ends, n=len(times))
 
 
 def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
@@ -149,18 +189,20 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     axes.set_xlim(1, float(rows["ratio"].max()))
     use_log_scale(axes, "x")
     axes.set_ylim(-0.03, 1.05)
-    axes.set_xlabel("times the updates of the fastest")
-    axes.set_ylabel("share of problems")
+    axes.set_xlabel(words("times the updates of the fastest"))
+    axes.set_ylabel(words("share of problems"))
     label_ends(axes, ends)
-    takeaway = f"{ARM_WORDS[arm].capitalize()}: {profile_words(rows, order)}"
-    n = int(rows["n"].max())
-    caption = (
-        f"Share of n = {n} problems on which an optimizer's mean updates to the {TARGET} target are within a factor of the "
+    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {profile_words(rows, order)}"
+    caption = words(
+        "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
         "fastest's (Dolan & Moré 2002); higher and further left is better. An optimizer that missed with any seed does not "
-        "reach it on that problem; full batch, whose budget has other updates, isn't compared. "
-        f"{n} problems are few: these shares describe them and no others. Lines are moved up by a hair, one from the next"
+        "reach it on that problem; full batch, whose budget has other updates, isn't compared. {n} problems are few: these "
+        "shares describe them and no others. Lines are moved up by a hair, one from the next.",
+        n=int(rows["n"].max()),
+        target=words(TARGET),
     )
-    caption += "; dashed: the others, whose names appear under the pointer." if len(front) < len(order) else "."
+    if len(front) < len(order):
+        caption += " " + words("Dashed: the others, whose names appear under the pointer.")
     identity = f"profiles-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
 
@@ -169,12 +211,15 @@ def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
     """Who is fastest most often, and who is within twice the fastest most often."""
     n = int(rows["n"].max())
     texts = []
-    for factor, words in ((1.0, "fastest to the"), (2.0, "within twice the fastest")):
+    for factor, head in PROFILE_HEADS.items():
         at = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
-        best = [name for name in order if name in at.index and at[name] == at.max()]
-        names = joined([optimizer_title(name) for name in best]) if 0 < len(best) <= 3 and at.max() > 0 else (
-            f"{len(best)} optimizers" if len(best) and at.max() > 0 else "nobody"
-        )  # fmt: skip
-        head = f"{words} {TARGET} target" if factor == 1 else words
-        texts.append(f"{head} most often: {names}, on {round(float(at.max()) * n) if len(at) else 0} of {n} problems")
+        best = [name for name in order if name in at.index and at[name] == at.max() > 0]
+        if not best:
+            names = words("nobody")
+        elif len(best) <= MOST_NAMED:
+            names = joined([optimizer_title(name) for name in best])
+        else:
+            names = words("{n} optimizers", n=len(best))
+        found = round(float(at.max()) * n) if len(at) else 0
+        texts.append(words(head, target=words(TARGET), names=names, found=found, problems=n))
     return "; ".join(texts)

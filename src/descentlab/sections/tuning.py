@@ -20,15 +20,22 @@ from descentlab.sections.blocks import (
     Paragraph,
     Section,
     Table,
-    joined,
     number,
     optimizer_title,
     present,
 )
 from descentlab.sections.drawing import label_ends
 from descentlab.sections.robustness import robustness_blocks
+from descentlab.wording import joined, message, words
 
 GOOD_MARGINS = 5
+ALARM_KINDS = (
+    message("diverged"),
+    message("failed"),
+    message("missing"),
+    message("edge"),
+    message("few seeds"),
+)
 
 
 def sensitivity(evidence: Evidence) -> Section | None:
@@ -38,7 +45,8 @@ def sensitivity(evidence: Evidence) -> Section | None:
         return None
     problems = present(table["problem"], list(evidence.plan["problems"]))
     figures = [sensitivity_figure(evidence, problem) for problem in problems]
-    return Section("sensitivity", "Sensitivity to the learning rate", [*figures, *robustness_blocks(evidence)])
+    title = words("Sensitivity to the learning rate")
+    return Section("sensitivity", title, [*figures, *robustness_blocks(evidence)])
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
@@ -46,7 +54,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
     order = present(table["optimizer"], evidence.optimizers)
     groups = [[n for n in order if n in SLIDES], [n for n in order if n not in SLIDES]]
-    titles = ["the slides' optimizers", "the others"]
+    titles = [words("the slides' optimizers"), words("the others")]
     shown = [(title, group) for title, group in zip(titles, groups, strict=True) if group]
     room = label_room(order)
     figure, axes = new_figure(len(shown), 3.1, 3.0, right=room, gap=room + 0.5, share_y=True)
@@ -77,16 +85,16 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
         margin = (top - bottom) * 0.05
         panel.set_ylim(bottom - margin, top + margin)
         panel.set_title(title)
-        panel.set_xlabel("learning rate")
-        panel.set_ylabel(f"validation {evidence.metric(problem)}")
+        panel.set_xlabel(words("learning rate"))
+        panel.set_ylabel(words("validation {metric}", metric=evidence.metric(problem)))
         label_ends(panel, ends, marked=True)
     takeaway = f"{problem}: {width_words(evidence, problem)}"
-    n = int((table["n"] + table["n_diverged"]).max())
-    caption = (
-        f"Mean validation metric of the tuning runs by learning rate, 95 % t interval, n = {n} seeds a point; a ring marks "
-        "the chosen rate, a cross a rate at which a seed diverged (at the worst end of the axis). Values beyond the axis are "
-        "drawn at its end. The title compares the optimizers whose best rate comes within "
-        f"{GOOD_MARGINS} margins of the best of all."
+    caption = words(
+        "Mean validation metric of the tuning runs by learning rate, 95 % t interval, n = {n} seeds a point; a ring marks the "
+        "chosen rate, a cross a rate at which a seed diverged (at the worst end of the axis). Values beyond the axis are drawn "
+        "at its end. The title compares the optimizers whose best rate comes within {margins} margins of the best of all.",
+        n=int((table["n"] + table["n_diverged"]).max()),
+        margins=GOOD_MARGINS,
     )
     identity = f"sensitivity-{problem}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
@@ -107,7 +115,7 @@ def width_words(evidence: Evidence, problem: str) -> str:
     widths = evidence.comparison.widths
     mine = widths[(widths["problem"] == problem) & widths["width"].notna()]
     if mine.empty:
-        return "no learning rate finished with every seed"
+        return words("no learning rate finished with every seed")
     about = evidence.plan["problems"][problem]
     means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
     goodness = means["val_metric_mean"] if about["higher_is_better"] else -means["val_metric_mean"]
@@ -116,30 +124,39 @@ def width_words(evidence: Evidence, problem: str) -> str:
     good = best.index[best >= best.max() - GOOD_MARGINS * about["margin"]]
     mine = mine[mine["optimizer"].isin(good)]
     widest, narrowest = mine.loc[mine["width"].idxmax()], mine.loc[mine["width"].idxmin()]
-
-    def words(row: pd.Series) -> str:
-        bound = "at least " if row["censored"] else ""
-        return f"{optimizer_title(row['optimizer'])} ({bound}{number(row['width'])} decades)"
-
     if len(mine) == 1:
-        return f"range of good learning rates: {words(widest)}"
-    return f"widest range of good learning rates: {words(widest)}; narrowest: {words(narrowest)}"
+        return words("range of good learning rates: {widest}", widest=range_words(widest))
+    return words(
+        "widest range of good learning rates: {widest}; narrowest: {narrowest}",
+        widest=range_words(widest),
+        narrowest=range_words(narrowest),
+    )
+
+
+def range_words(row: pd.Series) -> str:
+    """An optimizer and the width of its range of good learning rates."""
+    about = {"optimizer": optimizer_title(row["optimizer"]), "width": number(row["width"])}
+    if row["censored"]:
+        return words("{optimizer} (at least {width} decades)", **about)
+    return words("{optimizer} ({width} decades)", **about)
 
 
 def alarms(evidence: Evidence) -> Section:
     """Divergences, missing runs, optima on an edge, too few seeds."""
     table = evidence.comparison.alarms
     if table.empty:
-        text = "No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
-        return Section("alarms", "Alarms", [Paragraph(text)])
+        text = words("No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid.")
+        return Section("alarms", words("Alarms"), [Paragraph(text)])
     kinds = table["kind"].value_counts(sort=False)
     rows = [
-        [row["kind"], row["problem"], row["arm"], row["optimizer"], row["text"]] for row in table.to_dict("records")
+        [words(row["kind"]), row["problem"], words(row["arm"]), row["optimizer"], row["text"]]
+        for row in table.to_dict("records")
     ]
-    title = f"What to be wary of: {joined([f'{count} × {kind}' for kind, count in kinds.items()])}"
-    caption = (
+    counts = joined([f"{count} × {words(str(kind))}" for kind, count in kinds.items()])
+    title = words("What to be wary of: {counts}", counts=counts)
+    caption = words(
         "diverged: a loss that is not finite or above its bound counts as the worst possible result; edge: a better learning "
         "rate may lie outside the grid, so the optimizer may be undertuned."
     )
-    return Section("alarms", "Alarms", [Table("alarm-table", title, ["kind", "problem", "arm", "optimizer", "what"], rows,
-                                              caption, table)])  # fmt: skip
+    headers = [words("kind"), words("problem"), words("arm"), words("optimizer"), words("what")]
+    return Section("alarms", words("Alarms"), [Table("alarm-table", title, headers, rows, caption, table)])

@@ -1,0 +1,174 @@
+"""The plan of an experiment that other code ran: what is known of it, and a list of what isn't."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from descentlab.comparable_runs import UNKNOWN_SETTING
+from descentlab.config_entries import table_entry
+from descentlab.logged_runs import LoggedExperiment
+from descentlab.optimizers import OPTIMIZERS
+from descentlab.run_mapping import MappingError, RunMapping
+from descentlab.unknowns import unknown
+
+ARM = "logged"
+USUAL_MARGIN = 0.01  # of an accuracy
+MEDIAN_SHARE = 0.01
+
+
+def plan_imported(
+    experiment: LoggedExperiment,
+    mapping: RunMapping,
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    unknowns: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The contents of plan.json.
+
+    Args:
+        runs: as :func:`~descentlab.comparable_runs.choose_comparable` gives them.
+        history: their evaluations.
+        unknowns: what is known of the choice already.
+
+    Returns:
+        What a plan of the workflow has for the comparison and the report, ``imported`` (where it comes from) and
+        ``unknown``; None stands for what nobody logged.
+
+    Raises:
+        MappingError: the mapping's reference is none of the optimizers.
+    """
+    finals = runs[runs["phase"] == "final"]
+    counts = finals.groupby(["problem", "optimizer"]).size()
+    optimizers = describe_optimizers(runs)
+    problems, margins = {}, []
+    for problem, group in finals.groupby("problem", sort=False):
+        problems[str(problem)], entry = describe_problem(str(problem), group, experiment, mapping)
+        margins += entry
+    return {
+        "config": {
+            "experiment": experiment.name,
+            "arms": [ARM],
+            "seeds": {"final": int(counts.min()), "tuning": 0},
+            "measurements": [],
+            "report": {**mapping.report.model_dump(), "reference": choose_reference(mapping, list(optimizers))},
+        },
+        "imported": {
+            "experiment_id": experiment.identity,
+            "mapping": mapping.model_dump(mode="json", exclude_defaults=True),
+            "commits": sorted({commit for commit in runs["commit"] if commit}),
+        },
+        "problems": problems,
+        "optimizers": optimizers,
+        "jobs": {},
+        "runs": {problem: int((runs["problem"] == problem).sum()) for problem in problems},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("descentlab", "mlflow")}},
+        "unknown": [
+            *experiment.left_out, *unknowns, *margins, *unknown_of_runs(finals, counts), *unknown_of_curves(finals, history),
+            *unknown_of_test(finals, experiment),
+        ],
+    }  # fmt: skip
+
+
+def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
+    """What is known of each optimizer, those of the table first, in its order."""
+    names = sorted(set(runs["optimizer"]))
+    ordered = [name for name in OPTIMIZERS if name in names] + [name for name in names if name not in OPTIMIZERS]
+    found = {}
+    for name in ordered:
+        mine = runs[runs["optimizer"] == name]
+        logged = sorted(set(mine["logged"]))
+        entry = OPTIMIZERS.get(name) or table_entry(logged[0])
+        rates = sorted({rate for rate in mine["learning_rate"] if math.isfinite(rate)})
+        known = OPTIMIZERS.get(name)
+        found[name] = {
+            "factory": entry.factory if entry else logged[0], "paper": entry.paper if entry else "",
+            "full_batch": bool(known and known.full_batch), "equal_updates": False,
+            "state_slots": known.state_slots if known else None,
+            "hyperparameters": {ARM: dict(known.hyperparameters) if known else {}}, "default_learning_rate": None,
+            "grid": rates or [None], "logged": logged,
+        }  # fmt: skip
+    return found
+
+
+def choose_reference(mapping: RunMapping, optimizers: list[str]) -> str:
+    """The mapping's reference, else momentum, plain SGD, or the first by name.
+
+    Raises:
+        MappingError: the mapping's is not in the experiment.
+    """
+    if "reference" in mapping.report.model_fields_set:
+        if mapping.report.reference not in optimizers:
+            raise MappingError(
+                f"report.reference: must be one of the optimizers ({', '.join(optimizers)}); received "
+                f"'{mapping.report.reference}'"
+            )
+        return mapping.report.reference
+    return next((name for name in ("momentum", "sgd") if name in optimizers), min(optimizers))
+
+
+def describe_problem(
+    problem: str, finals: pd.DataFrame, experiment: LoggedExperiment, mapping: RunMapping
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What is known of a problem, and an entry of ``plan["unknown"]`` where no margin was declared."""
+    metric = experiment.metric
+    margin, code = declared_margin(finals, metric.name, mapping)
+    told = unknown(code, len(finals), "" if code == "usual margin" else problem, margin=f"{margin:.3g}", metric=metric.name)
+    batches, epochs = (sorted(set(finals[name].dropna().astype(int))) for name in ("batch", "epochs"))
+    about = {
+        "problem": problem, "title": problem, "metric": metric.name, "higher_is_better": metric.higher_is_better,
+        "margin": margin, "margin_from": code, "convex": None, "loss_bound": None, "epochs": epochs, "batch_size": batches,
+        "train_examples": None, "val_examples": None, "test_examples": None, "parameters": None, "count": "", "layers": [],
+        "data_hash": "", "mode": None, "device": None,
+    }  # fmt: skip
+    return about, [told] if code != "declared" else []
+
+
+def declared_margin(finals: pd.DataFrame, metric: str, mapping: RunMapping) -> tuple[float, str]:
+    """The margin of a problem, and where it comes from: ``declared``, ``usual margin`` or ``median margin``."""
+    if mapping.metrics.margin is not None:
+        return mapping.metrics.margin, "declared"
+    finished = finals[finals["status"] == "finished"]
+    values = finished["test_metric"].fillna(finished["val_metric"]).abs()
+    median = float(values.median())
+    if "acc" in metric.lower() or not median > 0:
+        return USUAL_MARGIN, "usual margin"
+    return float(f"{MEDIAN_SHARE * median:.2g}"), "median margin"
+
+
+def unknown_of_runs(finals: pd.DataFrame, counts: pd.Series) -> list[dict[str, Any]]:
+    """What nobody can know of compared runs, and what these lack."""
+    n = len(finals)
+    entries = [unknown("pairing", n), unknown("tuning", n), unknown("examples", n), unknown("cost", n)]
+    numbered, no_rate = int(finals["numbered"].sum()), int((finals["setting"] == UNKNOWN_SETTING).sum())
+    if numbered:
+        entries.append(unknown("seeds", numbered, total=n))
+    if no_rate:
+        entries.append(unknown("rates", no_rate, total=n))
+    if counts.min() < counts.max():
+        entries.append(unknown("uneven", n, least=int(counts.min()), most=int(counts.max())))
+    return entries
+
+
+def unknown_of_curves(finals: pd.DataFrame, history: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the axes of the curves lack."""
+    first = history.loc[history["run_id"].isin(finals["run_id"]) & history["val_loss"].notna(), "updates"]
+    lacking = {"start": len(first) > 0 and first.min() > 0, "epochs": finals["per_epoch"].isna().any(),
+               "batches": finals["batch"].isna().any()}  # fmt: skip
+    return [unknown(code, len(finals)) for code, lacks in lacking.items() if lacks]
+
+
+def unknown_of_test(finals: pd.DataFrame, experiment: LoggedExperiment) -> list[dict[str, Any]]:
+    """Problems without a test metric, and a validation metric that stands for it."""
+    metric = experiment.metric
+    entries = []
+    for problem, group in finals.groupby("problem", sort=False):
+        if group["test_metric"].isna().all():
+            entries.append(unknown("no test metric", len(group), str(problem), names=" or ".join(metric.test)))
+    if shared := [name for name in metric.test if name in metric.val]:
+        entries.append(unknown("test is validation", len(finals), name=shared[0]))
+    return entries

@@ -1,0 +1,194 @@
+"""An MLflow experiment of other code as an experiment of ours: the same tables, and a plan that says what isn't known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.comparable_runs import UNKNOWN_SETTING, choose_comparable
+from descentlab.config import ConfigError, check_folders
+from descentlab.imported_plan import ARM, plan_imported
+from descentlab.logged_runs import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
+from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table, write_text
+from descentlab.run_mapping import RunMapping, as_number, first_of, logged_optimizer, name_optimizer, plain_name
+from descentlab.run_record import moments
+
+LOSSES = ("train_loss", "val_loss")
+BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}
+
+
+def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
+    """Write plan.json and the merged tables of an experiment that other code logged.
+
+    Args:
+        name: of the MLflow experiment.
+        mapping: which parameter and metric is what.
+        uri: of the tracking store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
+
+    Returns:
+        The folder, ``results/<name>``.
+
+    Raises:
+        LoggedRunsError: the store, the experiment or its runs don't tell enough.
+        MappingError: the mapping's reference is none of the optimizers.
+        ConfigError: the folder holds something else, or can't be written to.
+    """
+    results = Path("results", plain_name(name))
+    check_folders(results.name)
+    check_replaceable(results)
+    experiment = read_experiment(name, mapping, uri)
+    runs, history = tables_of(experiment, mapping)
+    runs, known_of_choice = choose_comparable(runs, mapping)
+    plan = plan_imported(experiment, mapping, runs, history, known_of_choice)
+    write_text(results / "plan.json", json.dumps(plan, indent=1))
+    write_text(results / "selections.json", "[]")
+    write_table(empty_table(EXAMPLES), EXAMPLES, results / "examples.parquet")
+    write_table(history[history["run_id"].isin(runs["run_id"])], HISTORY, results / "history.parquet")
+    write_table(runs[list(RUNS)], RUNS, results / "runs.parquet")
+    return results
+
+
+def check_replaceable(results: Path) -> None:
+    """Refuse to write over anything but an earlier import.
+
+    Raises:
+        ConfigError: naming the folder.
+    """
+    plan = results / "plan.json"
+    imported = plan.exists() and "imported" in json.loads(plan.read_text(encoding="utf-8"))
+    if results.exists() and any(results.iterdir()) and not imported:
+        raise ConfigError(
+            f"{results}: an imported experiment needs a folder of its own; this one holds other results (where they are the "
+            f"workflow's, 'report {results}' is their report)"
+        )
+
+
+def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs and their evaluations, nothing chosen or left out yet.
+
+    Returns:
+        The runs, as they began, with the columns of RUNS (``seed`` may be None) and ``setting`` (the learning rate as text),
+        ``logged`` (what the run calls its optimizer), ``params``, ``commit``, ``batch``, ``per_epoch`` and ``epochs`` (NaN
+        where unknown); and the table HISTORY.
+
+    Raises:
+        LoggedRunsError: the mapping's first epoch is none, or a seed no number.
+    """
+    least = min((step for run in experiment.runs for curve in run.curves.values() for step in curve), default=0)
+    first = least if mapping.first_epoch is None else mapping.first_epoch
+    if first not in (least, least + 1):
+        raise LoggedRunsError(
+            f"first_epoch: must be {least}, the least step that was logged, or the one after; received {first}"
+        )
+    by_problem = any(first_of(mapping.params.problem, run.values) is not None for run in experiment.runs)
+    rows: list[dict[str, Any]] = []
+    evaluations: list[dict[str, Any]] = []
+    for run in experiment.runs:
+        about = describe_run(run, experiment, mapping, by_problem)
+        points = evaluations_of(run, about, mapping, first)
+        rows.append({**about, **end_of(run, points, experiment.metric.higher_is_better)})
+        evaluations += points
+    return fill_budgets(pd.DataFrame(rows)), pd.DataFrame(evaluations, columns=list(HISTORY))
+
+
+def describe_run(
+    run: LoggedRun, experiment: LoggedExperiment, mapping: RunMapping, by_problem: bool
+) -> dict[str, Any]:
+    """What a run is, by its parameters and tags.
+
+    Args:
+        by_problem: some run names its problem.
+    """
+    names, values = mapping.params, run.values
+    logged, rate = logged_optimizer(names.optimizer, values) or "", first_of(names.learning_rate, values)
+    number = float(f"{as_number(rate):.6g}")  # autologged rates are float32
+    problem = first_of(names.problem, values) or "unnamed" if by_problem else experiment.name
+    batch = as_count(first_of(names.batch_size, values)) or mapping.batch_size
+    per_epoch = as_count(first_of(names.updates_per_epoch, values)) or mapping.updates_per_epoch
+    epochs = as_count(first_of(names.epochs, values))
+    counted = epochs is not None and (mapping.step == "epoch" or per_epoch is not None)
+    return {
+        **{name: BLANK[column.dtype] for name, column in RUNS.items()},
+        "run_id": run.run_id, "problem": plain_name(problem), "arm": ARM, "phase": "final", "schedule": "unknown",
+        "optimizer": name_optimizer(logged, values, mapping.optimizers), "logged": logged, "learning_rate": number,
+        "setting": f"{number:g}" if math.isfinite(number) else rate or UNKNOWN_SETTING, "seed": seed_of(run, names.seed),
+        "batch_size": batch or 1, "batch": batch or math.nan, "per_epoch": per_epoch or math.nan,
+        "epochs": epochs or math.nan, "updates_planned": (epochs or 0) * (per_epoch or 1) if counted else math.nan,
+        "started_at": run.began / 1000, "members": 1, "device": "unknown", "mode": "unknown",
+        "metric": experiment.metric.name, "higher_is_better": experiment.metric.higher_is_better, "params": run.params,
+        "commit": run.commit,
+    }  # fmt: skip
+
+
+def as_count(text: str | None) -> int | None:
+    """A positive whole number, or None."""
+    number = as_number(text)
+    return int(number) if number >= 1 and number.is_integer() else None
+
+
+def seed_of(run: LoggedRun, names: tuple[str, ...]) -> int | None:
+    """A run's seed; None without one.
+
+    Raises:
+        LoggedRunsError: it is no whole number.
+    """
+    text = first_of(names, run.values)
+    number = as_number(text)
+    if text is not None and not number.is_integer():
+        raise LoggedRunsError(
+            f"run {run.run_id}: a seed must be a whole number; received '{text}' (of {' or '.join(names)}; a mapping can name "
+            "another: params: {seed: …})"
+        )
+    return None if text is None else int(number)
+
+
+def evaluations_of(run: LoggedRun, about: Mapping[str, Any], mapping: RunMapping, first: int) -> list[dict[str, Any]]:
+    """A run's rows of the history, up to the first loss that isn't finite.
+
+    Args:
+        about: what :func:`describe_run` says.
+        first: the step that was logged after the first epoch.
+    """
+    per_epoch = 1 if math.isnan(about["per_epoch"]) else int(about["per_epoch"])
+    rows: list[dict[str, Any]] = []
+    for step in sorted({step for curve in run.curves.values() for step in curve}):
+        updates = step if mapping.step == "update" else (step - first + 1) * per_epoch
+        found = {column: curve[step] for column, curve in run.curves.items() if step in curve}
+        rows.append(
+            {**dict.fromkeys(HISTORY, math.nan), **found, "run_id": run.run_id, "updates": updates,
+             "epoch": updates / per_epoch, "examples": updates * about["batch_size"]}
+        )  # fmt: skip
+        if not all(math.isfinite(found[name]) for name in LOSSES if name in found):
+            break
+    return rows
+
+
+def end_of(run: LoggedRun, points: list[dict[str, Any]], higher_is_better: bool) -> dict[str, Any]:
+    """How a run ended: its status, its best epoch, and the last value of everything that was logged.
+
+    Args:
+        points: its rows of the history.
+    """
+    record = moments(pd.DataFrame(points), higher_is_better) if points else {}
+    columns = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
+    record |= {column: run.ends.get(column, math.nan) for column in columns}
+    losses = [loss for name in LOSSES for loss in (*run.curves.get(name, {}).values(), run.ends.get(name, 0.0))]
+    if not all(map(math.isfinite, losses)):
+        return {**record, "status": "diverged", "message": f"loss not finite after {record['updates']} updates"}
+    if run.status != "FINISHED":
+        return {**record, "status": "failed", "message": f"MLflow has it as {run.status}"}
+    return {**record, "status": "finished"}
+
+
+def fill_budgets(runs: pd.DataFrame) -> pd.DataFrame:
+    """Updates planned where no parameter says: the most of the optimizer's finished runs, else of the problem's."""
+    planned = runs["updates_planned"]
+    done = runs["updates"].where(runs["status"] == "finished")
+    for by in (["problem", "optimizer"], ["problem"]):
+        planned = planned.fillna(done.groupby([runs[name] for name in by]).transform("max"))
+    return runs.assign(updates_planned=planned.fillna(0).clip(lower=runs["updates"]).astype("int64"))
