@@ -9,9 +9,11 @@ import math
 import numpy as np
 import pytest
 
+from descentlab import wording
 from descentlab.claims import CLAIM_VERDICTS, Claim, Piece, judge_claim, judge_piece, read_claims, summarise_verdicts
 from descentlab.ledger import ESTIMANDS
 from descentlab.paired import Estimate, estimate_difference
+from descentlab.wording import spoken
 
 CLAIM = Claim("a-claim", "a slide", "un reclamo", "a claim", unit="metric", margin=0.1, least_n=5)
 
@@ -118,6 +120,21 @@ def test_ratios_are_shown_as_ratios() -> None:
 def test_no_evidence_says_why() -> None:
     entry = judge_claim(CLAIM, [], "nothing was run")
     assert (entry["verdict"], entry["reason"]) == ("not tested", "nothing was run")
+
+
+def test_why_no_evidence_is_asked_for_is_said_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = Claim("used", "", "", "the most used", contrast="a contrast", unit="lines", not_tested="about people")
+    spanish = {"about people": "de gente", "the most used": "los más usados", "a contrast": "un contraste",
+               "lines": "líneas", "not tested": "no evaluada"}  # fmt: skip
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
+    assert judge_claim(claim, [], "")["reason"] == "about people"
+    with spoken("es"):
+        entry = judge_claim(claim, [], "")
+    assert entry["reason"] == "de gente"
+    # The report translates these where it shows them.
+    assert [entry[name] for name in ("english", "contrast", "unit", "verdict")] == [
+        "the most used", "a contrast", "lines", "not tested",
+    ]  # fmt: skip
 
 
 def test_counted_quantities_have_no_variance() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from comparison_fixture import (
     generated_runs,
     generated_selections,
 )
-from descentlab.compare import compare_runs
+from descentlab import compare, wording
+from descentlab.compare import compare_results, compare_runs, raise_alarms
 from descentlab.comparison_tables import TABLES, Comparison, read_comparison, write_comparison
 from descentlab.contrasts import PairingError
+from descentlab.records import EXAMPLES, HISTORY, RUNS, write_table
 
 
 def compared(runs: pd.DataFrame | None = None, **config: Any) -> Comparison:
@@ -195,6 +198,18 @@ def test_alarms_for_edges_missing_runs_and_few_seeds() -> None:
     assert found["kind"].value_counts().to_dict() == {"missing": 2, "edge": 2, "few seeds": 1}
     edge = row(found, kind="edge", problem="up")
     assert edge["text"] == "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"
+    missing = row(found, kind="missing", problem="up")
+    assert missing["text"] == "sgd on up, default arm: 6 of 6 final runs missing"
+    few = row(found, kind="few seeds")
+    assert few["text"] == "3 final seeds are too few for intervals to be trusted; 5 are the least"
+
+
+def test_alarms_of_the_lowest_rate_and_of_one_seed() -> None:
+    plan, lowest = generated_plan(seeds={"final": 1, "tuning": 1}), {**generated_selections()[0], "edge": "low"}
+    assert raise_alarms(plan, generated_runs(0), [lowest])["text"].tolist() == [
+        "gd on up: the chosen learning rate 0.01 is the lowest of its grid (0.001 to 0.1)",
+        "1 final seed is too few for intervals to be trusted; 5 are the least",
+    ]
 
 
 def test_answers_carry_the_contrasts(comparison: Comparison) -> None:
@@ -234,3 +249,38 @@ def test_a_comparison_comes_back_from_its_files(comparison: Comparison, tmp_path
         written = getattr(comparison, name).reset_index(drop=True)
         assert_frame_equal(getattr(again, name), written, check_dtype=False)
     assert again.answers == comparison.answers
+
+
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        ({"language": "es"}, "rmsprop en up: la mayor, 0.1, de 0.001 a 0.1"),
+        ({"language": "en"}, "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"),
+        ({}, "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"),  # an older plan
+    ],
+)
+def test_results_are_compared_in_the_language_of_the_report(
+    report: dict[str, str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    highest = "{optimizer} en {problem}: la mayor, {rate:g}, de {low:g} a {high:g}"
+    spanish = {compare.EDGE_ALARMS["high"]: highest, "a statement about people, which no training can test": "de gente",
+               "supported": "respaldada", "edge": "borde"}  # fmt: skip
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: {"es": spanish}[language])
+    monkeypatch.setattr(compare, "COVERAGE_TRIALS", 2)
+    runs = generated_runs(0)
+    tables = {"runs": (runs, RUNS), "history": (generated_history(runs), HISTORY), "examples": (NO_EXAMPLES, EXAMPLES)}
+    for name, (table, columns) in tables.items():
+        write_table(table, columns, tmp_path / f"{name}.parquet")
+    plan = generated_plan(report={"title": None, "reference": "momentum", **report})
+    for name, content in (("plan", plan), ("selections", generated_selections())):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    compare_results(tmp_path)
+    found = read_comparison(tmp_path / "comparison")
+    assert row(found.alarms, kind="edge", problem="up")["text"] == text
+    entries = {entry["id"]: entry for entry in found.claims}
+    assert (entries["most-used"]["reason"] == "de gente") == (report.get("language") == "es")
+    # What the report looks up or translates itself is the same in every language.
+    assert entries["fewer-steps"]["english"] == "Advanced methods need fewer steps"
+    assert {answer["details"][0]["verdict"] for answer in found.answers if answer["id"] == "tuned-adam-sgd"} == {
+        "better"
+    }

@@ -8,9 +8,11 @@ import pytest
 from scipy.stats import binomtest
 
 from comparison_fixture import PROBLEMS, generated_plan
+from descentlab import wording
 from descentlab.contrasts import PairedRuns, PairingError, contrast, declared_pairs
 from descentlab.paired import estimate_crossed, estimate_difference
 from descentlab.records import RUNS, check_table
+from descentlab.wording import spoken
 
 SEEDS = 10
 EXAMPLES = 40
@@ -104,6 +106,19 @@ def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_ag
     assert pair.described(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
     assert pair.note == "sgd diverged on 1 of 10 seeds; judged by wins, 1 of 1 (9 within the margin)"
     assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).wins == (1, 10)
+
+
+def test_a_note_is_told_in_the_readers_language_and_a_verdict_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    spanish = {
+        "{name} diverged on {n} of {seeds} seeds": "{name} divergió en {n} de {seeds}",
+        "judged by wins, {won} of {decided} ({level} within the margin)": "ganó {won} de {decided} ({level} a la par)",
+        "inconclusive": "no concluyente",
+    }
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
+    pair = pair_of([0.9] * 3, [0.9001] * 3, sgd=["diverged"] + ["finished"] * 2)
+    with spoken("es"):
+        row = pair.described(1.0, 0.05)
+    assert (row["note"], row["verdict"]) == ("sgd divergió en 1 de 3; ganó 1 de 1 (2 a la par)", "inconclusive")
 
 
 def test_a_divergence_loses_to_what_finished_not_to_what_is_missing() -> None:

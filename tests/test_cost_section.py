@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,9 +17,12 @@ from comparison_fixture import generated_plan
 from descentlab.break_even import BREAK_EVEN_COLUMNS
 from descentlab.comparison_tables import Comparison
 from descentlab.plotting import new_figure
-from descentlab.records import check_table, empty_table
+from descentlab.records import ARMS, check_table, empty_table
 from descentlab.sections import Evidence
+from descentlab.sections.cost import ARMS as SHOWN_ARMS
+from descentlab.sections.cost import TARGETS as SHOWN_TARGETS
 from descentlab.sections.cost import cost, draw_ratio
+from descentlab.speed import TARGETS
 from descentlab.step_cost import STEP_COST_COLUMNS
 from report_evidence import table_named, titles
 
@@ -105,7 +109,7 @@ def test_all_costs_in_figures() -> None:
         ["mlp", "4,810", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
     ]
     assert "the median of 9 to 11 synchronised calls" in table.caption and "On CPU" in table.caption
-    data = pd.read_csv(io.BytesIO(base64.b64decode(table.csv.split(",", 1)[1])))
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(STEP_COST_COLUMNS) and len(data) == 6
 
 
@@ -155,3 +159,7 @@ def test_a_bound_is_hollow_and_points_to_where_the_truth_lies(bound: str, marker
     assert (mark.get_marker(), mark.get_xdata()) == (marker, [0.5])
     assert (mark.get_markerfacecolor() == "none") is bool(bound)
     plt.close(figure)
+
+
+def test_every_arm_and_target_can_be_translated() -> None:
+    assert (set(SHOWN_ARMS), set(SHOWN_TARGETS)) == (set(ARMS), set(TARGETS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +18,7 @@ from descentlab.flips import FLIP_COLUMNS, MISTAKES, QUESTIONS
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure, Paragraph
-from descentlab.sections.flips import flips
+from descentlab.sections.flips import CHOICES, flips
 from report_evidence import found, table_named
 
 Means = dict[str, dict[str, float]]
@@ -154,7 +155,7 @@ def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None
     assert table.rows == [["up", "race cut at equal examples instead of updates",
                            "adam, 0.9 [0.8, 1], n = 10 at 16 updates", "sgd, 0.9 [0.8, 1], n = 10 at 16 examples",
                            "0.333 (n = 3)", "flips", "stays"]]  # fmt: skip
-    data = pd.read_csv(io.BytesIO(base64.b64decode(table.csv.split(",", 1)[1])))
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(FLIP_COLUMNS)
     assert len(data) == 6
 
@@ -180,7 +181,7 @@ def test_the_budget_figure_says_what_it_shows() -> None:
     assert "Better is: up upwards and down downwards." in shown.caption
     assert f'aria-label="{shown.takeaway}. Expected mean' in shown.svg
     assert shown.svg.count(">adam</text>") == 1
-    assert list(pd.read_csv(io.BytesIO(base64.b64decode(shown.csv.split(",", 1)[1])))) == list(BEST_OF_K_COLUMNS)
+    assert list(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(shown.csv))))) == list(BEST_OF_K_COLUMNS)
 
 
 def test_points_that_did_not_finish_are_counted() -> None:
@@ -190,3 +191,7 @@ def test_points_that_did_not_finish_are_counted() -> None:
         "1 of 4 points of the grids had a seed that didn't finish and counts as"
         in figure(evidence(budgets=table)).caption
     )
+
+
+def test_every_choice_can_be_translated() -> None:
+    assert set(CHOICES) == {choice for choices in QUESTIONS.values() for choice in choices}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,7 @@ from descentlab.mechanisms.landscapes import LANDSCAPE_COLUMNS, TRAJECTORY_COLUM
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure
+from descentlab.sections.landscape_paths import TITLES
 from descentlab.sections.landscapes import edge_words, landscapes
 from report_evidence import found, table_named
 
@@ -84,7 +86,7 @@ def figure(evidence: Evidence, identity: str) -> Figure:
 
 
 def data_of(block: Figure) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(base64.b64decode(block.csv.split(",", 1)[1])))
+    return pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(block.csv))))
 
 
 def test_nothing_measured_no_section() -> None:
@@ -253,3 +255,7 @@ def test_identities_are_unique_and_figures_small() -> None:
                           "valley-heights", "landscape-rates"}  # fmt: skip
     assert len(named) == len(set(named)) + 1  # the table of rates is in both
     assert all(len(block.svg) < 150_000 for block in blocks if isinstance(block, Figure))
+
+
+def test_every_landscape_s_name_can_be_translated() -> None:
+    assert set(TITLES) == {landscape.title for landscape in LANDSCAPES.values()}

@@ -6,6 +6,7 @@ import pytest
 
 from descentlab.sections.blocks import Paragraph, Table
 from descentlab.sections.ledger import claims
+from descentlab.wording import spoken
 from report_evidence import evidence_of, table_named
 
 
@@ -33,3 +34,14 @@ def test_what_is_not_tested_says_why(evidence) -> None:  # type: ignore[no-untyp
     texts = [block.text for block in claims(evidence).blocks if isinstance(block, Paragraph)]
     assert any("a statement about people" in text for text in texts)
     assert any("the cost of a step was not measured" in text for text in texts)
+
+
+def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("descentlab.wording.read_catalogue", lambda language: {"contradicted": "refutada"})
+    with spoken("es"):
+        section = claims(evidence)
+    table = table_named(section, "claim-slightly-worse")
+    assert table.title == "Refutada: Los modelos entrenados son ligeramente peores que con SGD"
+    assert "Los modelos" not in table.caption and table.rows[0][1] == "refutada"
+    (untested,) = [b.text for b in section.blocks if isinstance(b, Paragraph) and b.identity == "claim-most-used"]
+    assert untested.count("Más usados") == 1 and "The most used" not in untested

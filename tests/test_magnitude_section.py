@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 from typing import cast
@@ -14,13 +15,15 @@ from scipy import stats
 
 from comparison_fixture import generated_plan
 from descentlab.comparison_tables import Comparison
+from descentlab.mechanisms import imbalance as classes
+from descentlab.mechanisms import linear_construction as linear
 from descentlab.mechanisms.imbalance import IMBALANCE_COLUMNS
 from descentlab.mechanisms.linear_construction import CONSTRUCTION_COLUMNS
-from descentlab.mechanisms.loss_scale import LOSS_SCALE_COLUMNS
+from descentlab.mechanisms.loss_scale import ADAGRAD_FROM_ZERO, LOSS_SCALE_COLUMNS
 from descentlab.records import check_table, empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.blocks import Figure
-from descentlab.sections.magnitude import magnitude
+from descentlab.sections.magnitude import FROM_ZERO, GROUP_TITLES, VARIANTS, magnitude
 from descentlab.stats import average_by
 from report_evidence import found, titles
 
@@ -136,7 +139,7 @@ def test_the_imbalance_figure_says_what_it_shows() -> None:
     assert "n = 2 seeds" in shown.caption and "sgd 0.1 and adam 0.1" in shown.caption
     assert f'aria-label="{shown.takeaway}. Softmax' in shown.svg
     assert shown.svg.count(">adam</text>") == 3  # one a panel
-    data = pd.read_csv(io.BytesIO(base64.b64decode(shown.csv.split(",", 1)[1])))
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(shown.csv))))
     assert len(data) == 2 * 3 * 3
     end = data[(data["optimizer"] == "adam") & (data["group"] == "rare") & (data["updates"] == 30)]
     assert end["loss_mean"].item() == pytest.approx(0.5)
@@ -170,3 +173,8 @@ def test_the_construction_as_published_and_the_other_way_round() -> None:
         "(0.4 [0.4, 0.4], n = 2), Adam errs on no test example and rmsprop errs on 0.1 [0.1, 0.1], n = 2"
     )
     assert "7 training examples, 20 updates" in other.caption and "n = 2 seeds" in other.caption
+
+
+def test_every_group_variant_and_name_can_be_translated() -> None:
+    assert set(GROUP_TITLES) == {classes.RARE, classes.MIDDLE, classes.FREQUENT, classes.ALL}
+    assert (set(VARIANTS), FROM_ZERO) == (set(linear.VARIANTS), ADAGRAD_FROM_ZERO)

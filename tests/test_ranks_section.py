@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from types import SimpleNamespace
 from typing import cast
@@ -75,7 +76,7 @@ def test_the_figure_says_who_is_left_out_and_what_ranks_do_not_say() -> None:
     assert f'aria-label="{figure.takeaway}'.replace("'", "&#x27;") in figure.svg
     assert all(figure.svg.count(f">{name}</text>") == 1 for name in CLEAR)
     assert "critical difference 1<" in figure.svg
-    data = pd.read_csv(io.BytesIO(base64.b64decode(figure.csv.split(",", 1)[1])))
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(figure.csv))))
     assert list(data) == list(RANK_COLUMNS)
 
 

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
-from descentlab import run_estimands
-from descentlab.claim_evidence import ClaimEvidence
+from descentlab import run_estimands, wording
+from descentlab.claim_evidence import ClaimEvidence, missing
 from descentlab.claims import Claim, Piece, judge_piece
 from descentlab.run_estimands import runs_after
 from descentlab.speed import measure_reached
+from descentlab.wording import spoken
 
 CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
 
@@ -101,6 +102,24 @@ def test_a_run_that_diverged_missed_the_optimum() -> None:
     lost = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
     assert (lost.wins, lost.estimate.n) == ((1, 6), 1)
     assert lost.note.endswith("5 of 6 runs diverged; judged by wins, 1 of 6")
+
+
+@pytest.mark.parametrize(
+    ("names", "english", "spanish"),
+    [
+        (["Adam"], "the experiment lacks Adam", "falta Adam"),
+        (["Adam", "plain SGD"], "the experiment lacks Adam or plain SGD", "falta Adam o plain SGD"),
+        (["a", "b", "c"], "the experiment lacks a or b or c", "falta a o b o c"),
+    ],
+)
+def test_any_of_what_is_lacking_may_be_missing(
+    names: list[str], english: str, spanish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"{first} or {last}": "{first} o {last}", "the experiment lacks {names}": "falta {names}"}
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: said)
+    assert missing(*names) == english
+    with spoken("es"):
+        assert missing(*names) == spanish
 
 
 def test_a_missing_run_takes_no_other_run_with_it() -> None:

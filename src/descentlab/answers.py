@@ -131,11 +131,9 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
     found = joined([words(PHRASES[judged], n=count) for judged, count in counts.items() if count])
     details = []
     for row in rows.to_dict("records"):
-        text = words(
-            "{value}; test {metric}, positive means Adam is better",
-            value=interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
-            metric=words(plan["problems"][row["problem"]]["metric"]),
-        )
+        value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
+        metric = plan["problems"][row["problem"]]["metric"]
+        text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
         note = f"; {row['note']}" if row["note"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
     head = words(
@@ -207,7 +205,8 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
         )
         return _statement("alarms", none)
     counts = alarms["kind"].value_counts(sort=False)
-    head = words("Alarms: {list}.", list=joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()]))
+    found = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
+    head = words("Alarms: {list}.", list=found)
     details = [{"problem": "", "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
     if len(details) > MOST_ALARMS:
         more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)

@@ -38,12 +38,13 @@ def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataF
 
 def place_failed(runs: pd.DataFrame) -> pd.DataFrame:
     """A run that failed before it logged its learning rate counts at the one that its optimizer has, where it has one."""
-    settings = runs["setting"].copy()
+    settings, rates = runs["setting"].copy(), runs["learning_rate"].copy()
     for _, group in runs.groupby(["problem", "optimizer"], sort=False):
-        known = set(group["setting"]) - {UNKNOWN_SETTING}
-        if len(known) == 1:
-            settings[group.index[(group["setting"] == UNKNOWN_SETTING) & (group["status"] == "failed")]] = known.pop()
-    return runs.assign(setting=settings)
+        known = group[group["setting"] != UNKNOWN_SETTING]
+        if known["setting"].nunique() == 1:
+            early = group.index[(group["setting"] == UNKNOWN_SETTING) & (group["status"] == "failed")]
+            settings[early], rates[early] = known["setting"].iloc[0], known["learning_rate"].iloc[0]
+    return runs.assign(setting=settings, learning_rate=rates)
 
 
 def number_seeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -140,7 +141,9 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
 def differing_settings(runs: pd.DataFrame, mapping: RunMapping) -> list[dict[str, Any]]:
     """Parameters that differ among the compared runs of a problem, but for those that autologging calls the optimizer's."""
     entries = []
-    for problem, group in runs[runs["phase"] == "final"].groupby("problem", sort=False):
+    # What failed may not have come to log its settings.
+    compared = runs[(runs["phase"] == "final") & (runs["status"] != "failed")]
+    for problem, group in compared.groupby("problem", sort=False):
         names = {name for name in differing(group["params"]) - mapped_names(mapping) if not name.startswith(AUTOLOGGED)}
         if names:
             entries.append(unknown("settings", len(group), str(problem), names=listed(names)))

@@ -24,6 +24,7 @@ APART = message("moved apart")
 CHANGED = message("changed")
 ONLY_A = message("only in A")
 ONLY_B = message("only in B")
+ONE_SIDED = (ONLY_A, ONLY_B)
 
 ESTIMATES = ("pieces", "contrasts", "finals", "speed")
 MOVES = (APART, MOVED, WITHIN, INTERVAL)  # the farthest first
@@ -51,12 +52,12 @@ class Compared:
     @property
     def stayed(self) -> int:
         """Rows that are the same on both sides."""
-        return self.both - sum(row["change"] not in {ONLY_A, ONLY_B} for row in self.rows)
+        return self.both - sum(row["change"] not in ONE_SIDED for row in self.rows)
 
     @property
     def verdicts_changed(self) -> int:
         """Rows of both sides whose verdicts differ."""
-        return sum(row["verdict_a"] != row["verdict_b"] for row in self.rows if row["change"] not in {ONLY_A, ONLY_B})
+        return sum(row["verdict_a"] != row["verdict_b"] for row in self.rows if row["change"] not in ONE_SIDED)
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,8 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
         for name in ("verdict", "estimate", "low", "high", "n", "bound", "note"):
             row |= {f"{name}_a": getattr(mine, name), f"{name}_b": getattr(other, name)}
         rows.append({**row, "difference": other.estimate - mine.estimate, "change": change})
-    order = {change: i for i, change in enumerate((*MOVES, SAME))}
-    rows.sort(key=lambda row: (row["verdict_a"] == row["verdict_b"], order.get(row["change"], len(order))))
+    order = {change: i for i, change in enumerate((*MOVES, SAME, *ONE_SIDED))}
+    rows.sort(key=lambda row: (row["change"] in ONE_SIDED or row["verdict_a"] == row["verdict_b"], order[row["change"]]))
     common = a.keys() & b.keys()
     known = sum(not (math.isnan(a[key].estimate) and math.isnan(b[key].estimate)) for key in common)
     return Compared(rows, len(common), known)

@@ -13,7 +13,16 @@ import pandas as pd
 
 from descentlab.answers import BOUND_SIGNS, interval, number
 from descentlab.differences import (
-    APART, ESTIMATES, INTERVAL, MOVED, ONLY_A, ONLY_B, SAME, WITHIN, Compared, Differences,
+    APART,
+    ESTIMATES,
+    INTERVAL,
+    MOVED,
+    ONLY_A,
+    ONLY_B,
+    SAME,
+    WITHIN,
+    Compared,
+    Differences,
 )  # fmt: skip
 from descentlab.result_rows import KEYS, MEMBERS
 from descentlab.sections.blocks import csv_text
@@ -173,7 +182,7 @@ def identity(differences: Differences, row: dict[str, Any], keys: list[str]) -> 
         elif key == "metric":
             text = metric_words(differences, row)
         else:
-            text = words(row[key]) if key in {"arm", "target", "unit"} else row[key]
+            text = words(row[key]) if key in {"arm", "target", "unit", "where"} else row[key]
         cells.append(Cell(text, "wide" if key == "where" or (key == "metric" and "first" not in row) else ""))
     return cells
 
@@ -216,7 +225,7 @@ def unbroken(text: str) -> str:
 
 def note_cell(row: dict[str, Any]) -> Cell:
     """What a reader must know of either side's estimate."""
-    return Cell("; ".join(dict.fromkeys(filter(None, (row["note_a"], row["note_b"])))))
+    return Cell("; ".join(words(note) for note in dict.fromkeys((row["note_a"], row["note_b"])) if note))
 
 
 def value_cells(kind: str, row: dict[str, Any]) -> list[Cell]:

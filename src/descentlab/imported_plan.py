@@ -157,8 +157,9 @@ def unknown_of_runs(finals: pd.DataFrame, counts: pd.Series) -> list[dict[str, A
 def unknown_of_curves(finals: pd.DataFrame, history: pd.DataFrame) -> list[dict[str, Any]]:
     """What the axes of the curves lack."""
     first = history.loc[history["run_id"].isin(finals["run_id"]) & history["val_loss"].notna(), "updates"]
-    lacking = {"start": len(first) > 0 and first.min() > 0, "epochs": finals["per_epoch"].isna().any(),
-               "batches": finals["batch"].isna().any()}  # fmt: skip
+    ran = finals[finals["status"] != "failed"]  # what failed may not have come to log its settings
+    lacking = {"start": len(first) > 0 and first.min() > 0, "epochs": ran["per_epoch"].isna().any(),
+               "batches": ran["batch"].isna().any()}  # fmt: skip
     return [unknown(code, len(finals)) for code, lacks in lacking.items() if lacks]
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import logging
-import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +24,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
-import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Run
 from mlflow.exceptions import MlflowException
@@ -35,81 +31,16 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient as MlflowClient
 from sqlalchemy import Engine, event
 
+from descentlab.mlflow_entry import CONTEXT, DIGEST, PARENT, RUN_ID, Entry
+
 DATABASE = Path("results/mlflow.db")
 ARTIFACTS = "mlflow-artifacts"  # beside the database
 MOST_VALUES = 1000  # MLflow's limit for one batch
-RUN_ID, DIGEST, PARENT, NOTE = "descentlab.run_id", "descentlab.digest", "mlflow.parentRunId", "mlflow.note.content"
-DATASET_TAG = ("mlflow.data.context", "train, val, test")
-CURVE = "curve/"  # the charts page makes a section of it
+EMPTY_EXPERIMENT = "0"  # MLflow makes it with every store
 
 
 class TrackError(RuntimeError):
     """MLflow could not be reached or would not take what was logged; the files are untouched."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run as it must stand in MLflow.
-
-    Attributes:
-        key: our id of it.
-        name: what the list of runs shows.
-        began, ended: milliseconds since 1970 (UTC).
-        finished: whether MLflow's status is FINISHED; FAILED otherwise.
-        tags, params: as text; empty tags are left out.
-        metrics: values at ``step``; those that aren't finite are left out.
-        curve: metrics by name, shape (steps,) each, ``step`` and ``timestamp`` (ms) among them; or None.
-        dataset: name and digest, or None.
-        texts: artifacts by file name.
-    """
-
-    key: str
-    name: str
-    began: int
-    ended: int
-    finished: bool
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
-    step: int = 0
-    curve: dict[str, np.ndarray] | None = None
-    dataset: tuple[str, str] | None = None
-    texts: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Leave out what MLflow can't hold: infinity would be stored as a huge number."""
-        object.__setattr__(self, "metrics", {k: float(v) for k, v in self.metrics.items() if math.isfinite(v)})
-        object.__setattr__(self, "tags", {k: v for k, v in self.tags.items() if v} | {RUN_ID: self.key})
-
-    def digest(self) -> str:
-        """sha256 of everything that is logged; a curve counts as there or not, its run's digest is a tag."""
-        parts = {**vars(self), "curve": self.curve is not None}
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def continues(self, found: Run) -> bool:
-        """Whether nothing in the store contradicts this entry, so that logging the rest completes it."""
-        logged = found.data.metrics
-        values = {name: value for name, value in logged.items() if not name.startswith(CURVE)}
-        return (
-            found.info.start_time == self.began
-            and found.info.run_name == self.name
-            and {k: v for k, v in found.data.tags.items() if k in self.tags} == self.tags
-            and all(self.params.get(name) == value for name, value in found.data.params.items())
-            and all(self.metrics.get(name) == value for name, value in values.items())
-            and (self.curve is not None or len(values) == len(logged))
-        )
-
-    def values(self) -> list[tuple[str, float, int, int]]:
-        """Every metric's name, value, time stamp and step."""
-        found = [(name, value, self.ended, self.step) for name, value in self.metrics.items()]
-        if self.curve is None:
-            return found
-        columns = {name: values.tolist() for name, values in self.curve.items()}
-        steps, stamps = columns.pop("step"), columns.pop("timestamp")
-        for name, values in columns.items():
-            points = zip(values, stamps, steps, strict=True)
-            found += [(CURVE + name, value, stamp, step) for value, stamp, step in points if math.isfinite(value)]
-        return found
 
 
 def store_uri(uri: str | None) -> str:
@@ -120,12 +51,6 @@ def store_uri(uri: str | None) -> str:
 def database_file(where: str) -> Path | None:
     """The file of an SQLite store; None for a server."""
     return Path(urlsplit(where).path[1:]) if where.startswith("sqlite:///") else None
-
-
-def describe_dataset(dataset: tuple[str, str]) -> tuple[str, str, str, str]:
-    """Name, digest (MLflow takes 36 characters), and type and place of the source of a problem's data."""
-    name, digest = dataset
-    return name, digest[:36], "code", json.dumps({"problem": name})
 
 
 @contextlib.contextmanager
@@ -169,7 +94,8 @@ def _skip_fsync(connection: Any, _: Any) -> None:
 def create_store(uri: str | None) -> None:
     """Create the database with its schema, readable while it is written to (WAL); a server is left alone.
 
-    Before anything else writes: MLflow's migration of a new database fails when several begin it.
+    Before anything else writes: MLflow's migration of a new database fails when several begin it. Its empty experiment
+    ``Default`` is hidden in a new database, where it would only stand beside the experiments that have runs.
 
     Raises:
         TrackError: the database can't be made.
@@ -177,25 +103,37 @@ def create_store(uri: str | None) -> None:
     path = database_file(store_uri(uri))
     if path is None:
         return
+    new = not path.exists()
     with open_store(uri) as client:
         client.search_experiments(max_results=1)
+        if new:
+            client.delete_experiment(EMPTY_EXPERIMENT)
         with contextlib.closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA journal_mode=WAL")
 
 
-def find_experiment(client: MlflowClient, uri: str | None, name: str, description: str) -> str:
-    """The id of the experiment ``name``, made, restored or described anew where need be."""
+def find_experiment(client: MlflowClient, uri: str | None, name: str) -> str:
+    """The id of the experiment ``name``, made or restored where need be."""
     found = client.get_experiment_by_name(name)
     if found is None:
         where = store_uri(uri)
         folder = (database_file(where) or DATABASE).parent / ARTIFACTS / name
         location = None if where.startswith("http") else folder.resolve().as_uri()  # a server decides itself
-        return str(client.create_experiment(name, location, tags={NOTE: description}))
+        return str(client.create_experiment(name, location))
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
-    if found.tags.get(NOTE) != description:
-        client.set_experiment_tag(found.experiment_id, NOTE, description)
     return str(found.experiment_id)
+
+
+def set_experiment_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str], owned: str) -> None:
+    """Make an experiment have ``tags``, and of those whose name starts with ``owned`` no others."""
+    found = client.get_experiment(experiment).tags
+    for name, value in tags.items():
+        if found.get(name) != value:
+            client.set_experiment_tag(experiment, name, value)
+    for name in found:
+        if name.startswith(owned) and name not in tags:
+            client.delete_experiment_tag(experiment, name)
 
 
 def find_runs(client: MlflowClient, experiment: str, condition: str) -> tuple[dict[str, Run], int]:
@@ -240,12 +178,15 @@ def put_run(
             return put_run(client, experiment, entry, None, parent)[0], "replaced"
     else:
         mlflow_id = str(client.create_run(experiment, entry.began, entry.tags, entry.name).info.run_id)
-    for name, text in entry.texts.items():
-        client.log_text(mlflow_id, text, name)
+    if entry.write_artifacts is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            entry.write_artifacts(Path(folder))
+            client.log_artifacts(mlflow_id, folder)
     if entry.dataset is not None:
-        about = Dataset(*describe_dataset(entry.dataset))
-        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag(*DATASET_TAG)])])
-    tags = [RunTag(DIGEST, digest)] + ([RunTag(PARENT, parent)] if parent is not None else [])
+        name, data_digest, kind, source, profile = entry.dataset.described()
+        about = Dataset(name, data_digest, kind, source, profile=profile)
+        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag(CONTEXT, entry.dataset.splits)])])
+    tags = [RunTag(name, value) for name, value in entry.late_tags(mlflow_id, parent).items()]
     params = [Param(name, value) for name, value in entry.params.items()]
     metrics = [Metric(*value) for value in entry.values()]
     last = MOST_VALUES - len(params) - len(tags)

@@ -1,8 +1,8 @@
 """Whole new runs into a local SQLite store: their rows in one transaction, the same rows that MLflow's client writes.
 
 The client reads and commits some forty times a run: thirty milliseconds. A run that the store doesn't hold yet needs
-none of it. Only for a schema whose rows are known: ``tests/test_track.py`` compares every row of every table with the
-client's. Any other store, and whatever MLflow must check or complete, goes through the client (:func:`put_runs`).
+none of it. Only for a schema whose rows are known: ``tests/test_sqlite_runs.py`` compares every row of every table with
+the client's. Any other store, and whatever MLflow must check or complete, goes through the client (:func:`put_runs`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,12 @@ import contextlib
 import re
 import sqlite3
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from descentlab.mlflow_store import (
-    DATASET_TAG,
-    DIGEST,
-    PARENT,
-    Entry,
-    MlflowClient,
-    Run,
-    database_file,
-    describe_dataset,
-    put_run,
-    store_uri,
-)
+from descentlab.mlflow_entry import CONTEXT, DataSet, Entry
+from descentlab.mlflow_store import MlflowClient, Run, database_file, put_run, store_uri
 
 # MLflow's alembic versions (3.17.2 has this one) whose rows are known.
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})
@@ -50,29 +41,28 @@ def put_runs(
     uri: str | None,
     experiment: str,
     entries: Sequence[tuple[Entry, Run | None]],
-    parent: str,
-) -> Counter[str]:
-    """Make the store hold the children of a parent; how many were known, logged and replaced.
+    parent: str | None = None,
+) -> list[tuple[str, str]]:
+    """Make the store hold ``entries``; MLflow's id of each, and one of known, logged and replaced.
 
     Args:
         entries: each with what the store has of it.
-        parent: MLflow's id of their parent.
+        parent: MLflow's id of their parent, where they have one.
 
     Raises:
         MlflowException, sqlite3.Error: the store is away.
     """
-    done: Counter[str] = Counter()
+    inserted: dict[str, str] = {}
     with known_database(uri) as database:
-        new = [entry for entry, found in entries if found is None and database is not None and is_plain(entry)]
-        if database is not None and new:
+        if database is not None:
+            folder = artifact_folder(database, experiment)
+            new = [entry for entry, found in entries if found is None and is_plain(entry, folder)]
             with database:  # one transaction
-                insert_runs(database, int(experiment), new, parent)
-            done["logged"] += len(new)
-    inserted = {entry.key for entry in new}
-    for entry, found in entries:
-        if entry.key not in inserted:
-            done[put_run(client, experiment, entry, found, parent)[1]] += 1
-    return done
+                inserted = insert_runs(database, int(experiment), new, parent)
+    return [
+        (inserted[entry.key], "logged") if entry.key in inserted else put_run(client, experiment, entry, found, parent)
+        for entry, found in entries
+    ]
 
 
 @contextlib.contextmanager
@@ -88,30 +78,45 @@ def known_database(uri: str | None) -> Iterator[sqlite3.Connection | None]:
         yield database if versions and versions <= KNOWN_SCHEMAS else None
 
 
-def is_plain(entry: Entry) -> bool:
-    """Whether MLflow would store the entry's names and values just as they are."""
+def artifact_folder(database: sqlite3.Connection, experiment: str) -> str:
+    """Where the experiment's artifacts are, as MLflow has it."""
+    query = "SELECT artifact_location FROM experiments WHERE experiment_id = ?"
+    return str(database.execute(query, (int(experiment),)).fetchone()[0])
+
+
+def is_plain(entry: Entry, folder: str) -> bool:
+    """Whether MLflow would store the entry's names, values and files just as they are, the files in a local folder."""
     names = {*entry.tags, *entry.params, *entry.metrics, *(entry.curve or ())}
     return (
-        not entry.texts
+        (entry.write_artifacts is None or urlsplit(folder).scheme in ("", "file"))
         and all(len(name) <= MOST_NAME and PLAIN_NAME.fullmatch(name) for name in names)
         and all(len(value) <= MOST_PARAM for value in entry.params.values())
-        and all(len(value) <= MOST_TAG for value in entry.tags.values())
+        and all(len(value) <= MOST_TAG for value in (*entry.tags.values(), entry.note))
         and len(entry.name) <= MOST_NAME
     )
 
 
-def insert_runs(database: sqlite3.Connection, experiment: int, entries: Sequence[Entry], parent: str) -> None:
-    """The rows of runs that the store doesn't hold, as the client leaves them when a run has been terminated."""
-    (folder,) = database.execute(
-        "SELECT artifact_location FROM experiments WHERE experiment_id = ?", (experiment,)
-    ).fetchone()
+def insert_runs(
+    database: sqlite3.Connection, experiment: int, entries: Sequence[Entry], parent: str | None
+) -> dict[str, str]:
+    """The files and rows of runs that the store doesn't hold, as the client leaves them when a run has been terminated.
+
+    Returns:
+        MLflow's ids by ours.
+    """
+    folder = artifact_folder(database, str(experiment))
+    ids: dict[str, str] = {}
     rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in COLUMNS}
     for entry in entries:
-        run = uuid.uuid4().hex
+        run = ids[entry.key] = uuid.uuid4().hex
+        if entry.write_artifacts is not None:
+            files = Path(unquote(urlsplit(folder).path), run, "artifacts")
+            files.mkdir(parents=True)
+            entry.write_artifacts(files)
         status = "FINISHED" if entry.finished else "FAILED"
         about = (entry.name, "UNKNOWN", "", "", "unknown", status, entry.began, entry.ended, "", "active")
         rows["runs"].append((run, *about, f"{folder}/{run}/artifacts", experiment))
-        tags = {**entry.tags, "mlflow.runName": entry.name, DIGEST: entry.digest(), PARENT: parent}
+        tags = {**entry.tags, "mlflow.runName": entry.name, **entry.late_tags(run, parent)}
         rows["tags"] += [(name, value, run) for name, value in tags.items()]
         rows["params"] += [(name, value, run) for name, value in entry.params.items()]
         latest: dict[str, tuple[int, int, float]] = {}
@@ -122,16 +127,17 @@ def insert_runs(database: sqlite3.Connection, experiment: int, entries: Sequence
         if entry.dataset is not None:
             link = uuid.uuid4().hex
             rows["inputs"].append((link, "DATASET", find_dataset(database, experiment, entry.dataset), "RUN", run, 0))
-            rows["input_tags"].append((link, *DATASET_TAG))
+            rows["input_tags"].append((link, CONTEXT, entry.dataset.splits))
     for table, columns in COLUMNS.items():
         marks = ", ".join("?" for _ in columns.split(","))
         # The same value twice at a step is one row to MLflow too.
         database.executemany(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", rows[table])
+    return ids
 
 
-def find_dataset(database: sqlite3.Connection, experiment: int, dataset: tuple[str, str]) -> str:
+def find_dataset(database: sqlite3.Connection, experiment: int, dataset: DataSet) -> str:
     """MLflow's id of a data set, made where there is none."""
-    about = describe_dataset(dataset)
+    about = dataset.described()
     found = database.execute(
         "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?",
         (experiment, *about[:2]),
@@ -140,8 +146,8 @@ def find_dataset(database: sqlite3.Connection, experiment: int, dataset: tuple[s
         return str(found[0])
     made = uuid.uuid4().hex
     database.execute(
-        "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source, "
+        "dataset_profile) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (made, experiment, *about),
     )
     return made

@@ -226,7 +226,7 @@ def chart_specs() -> dict[str, Any]:
     name = alt.Chart(ends).mark_text(align="left", baseline="middle", limit=alt.expr("padding.right - 22")).encode(
         x=alt.value(alt.expr("width + 19")), text="text:N", **beside
     )  # fmt: skip
-    zero = alt.Chart(alt.InlineData(values=[{}])).mark_rule().encode(y=alt.datum(0))
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule().encode(y=alt.Y("zero:Q"))
     charts = {
         "means": alt.layer(band, line, points, leader, name),
         "seeds": alt.layer(thin_line, points, leader, name),

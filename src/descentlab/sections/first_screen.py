@@ -67,7 +67,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     names = present(rows["first"], evidence.optimizers)
     shown = [name for name in names if name in wanted] or names[:FEW]
     figure, (axes,) = new_figure(
-        1, 2.7, 0.19 * len(problems) * (len(shown) + 1), left=label_room([*shown, *problems]), right=0.2
+        1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2
     )
     scaled = rows[rows["difference_mean"].notna()].copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
@@ -80,11 +80,9 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         order = [problem, *shown]
         drawn = scaled[(scaled["problem"] == problem) & scaled["first"].isin(shown)].rename(columns={"first": "optimizer"})
         draw_rows(axes, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict", offset=len(labels))
-        labels += order
+        axes.text(0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold")
+        labels += ["", *shown]
     label_rows(axes, labels)
-    for tick, label in zip(axes.get_yticklabels(), labels, strict=True):
-        if label in problems:
-            tick.set_fontweight("bold")
     axes.set_xscale("symlog", linthresh=1, linscale=0.8)
     axes.set_xlim(-REACH * 1.6, REACH * 1.6)
     axes.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
@@ -138,7 +136,7 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     advice = words(
         "{optimizer}: of {n} optimizers it stays nearest the best on all {problems}. On its worst, {worst}, its validation metric "
         "is {margins} margins behind.",
-        optimizer=capitalised(optimizer_title(best["optimizer"])), n=len(ranked), problems=problems, worst=best["problem"],
+        optimizer=beginning(best["optimizer"]), n=len(ranked), problems=problems, worst=best["problem"],
         margins=number(best["worst"]),
     )  # fmt: skip
     lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
@@ -149,14 +147,15 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     return [Recommendation(question, advice, lines)]
 
 
-def capitalised(text: str) -> str:
-    """The first letter large, the others as they are."""
-    return text[:1].upper() + text[1:]
+def beginning(optimizer: str) -> str:
+    """An optimizer's name at the beginning of a sentence: a large letter where it is words, its own where it is a name."""
+    title = optimizer_title(optimizer)
+    return title if title == optimizer else title[:1].upper() + title[1:]
 
 
 def behind_words(row: pd.Series) -> str:
     """How far behind an optimizer is on its worst problem."""
-    title = capitalised(optimizer_title(row["optimizer"]))
+    title = beginning(row["optimizer"])
     if not np.isfinite(row["worst"]):
         return words("{optimizer}: a run on {worst} did not finish", optimizer=title, worst=row["problem"])
     return words(

@@ -107,9 +107,9 @@
 
   function configured({ ink, soft, rule, font }) {
     return {
-      aria: false, font, view: { stroke: null }, rule: { color: soft }, text: { color: ink, fontSize: LETTER },
-      title: { color: ink, subtitleColor: soft, fontSize: 13, subtitleFontSize: LETTER, fontWeight: 600, anchor: "start", offset: 10 },
-      axis: { labelColor: ink, titleColor: ink, gridColor: rule, domainColor: rule, tickColor: rule, labelFontSize: 11,
+      font, view: { stroke: null }, mark: { aria: false }, rule: { color: soft }, text: { color: ink, fontSize: LETTER },
+      title: { aria: false, color: ink, subtitleColor: soft, fontSize: 13, subtitleFontSize: LETTER, fontWeight: 600, anchor: "start", offset: 10 },
+      axis: { aria: false, labelColor: ink, titleColor: ink, gridColor: rule, domainColor: rule, tickColor: rule, labelFontSize: 11,
         titleFontSize: LETTER, titleFontWeight: "normal" },
     };
   }
@@ -122,10 +122,11 @@
 
   // A channel's scale and axis. ``constant``: how far from 0 a logarithmic axis of both signs stays linear.
   function scaled({ domain, log, constant, title }, room) {
-    const most = Math.max(2, Math.floor(room)), axis = { title, labelExpr: "tickLabel(datum.value)", labelOverlap: "greedy", tickCount: most };
-    if (!log) return { scale: { domain, nice: false, zero: false }, axis };
-    if (constant) return { scale: { type: "symlog", constant, domain, nice: false }, axis: { ...axis, values: symlogTicks(domain, constant, most) } };
-    return { scale: { type: "log", domain, nice: false }, axis: { ...axis, values: logTicks(domain, most) } };
+    const most = Math.max(2, Math.floor(room)), axis = { title, labelExpr: "tickLabel(datum.value)", labelOverlap: "greedy" };
+    if (!log) return { scale: { domain, nice: false, zero: false }, axis: { ...axis, tickCount: most } };
+    const values = constant ? symlogTicks(domain, constant, most) : logTicks(domain, most);
+    const scale = constant ? { type: "symlog", constant, domain, nice: false } : { type: "log", domain, nice: false };
+    return { scale, axis: { ...axis, values, tickCount: values.length } };
   }
 
   // Room at the right for the names.

@@ -88,12 +88,12 @@ window.descentlabExplorer = (() => {
     return { domain: [low - room, high + room], constant };
   }
 
-  // Decades, and 2 and 5 between them where there are fewer than two; every other or third one where there are many.
+  // Decades, and 2 and 5 between them where they are few; every other or third one where they are many.
   function logTicks([low, high], most) {
     const ticks = [], decades = Math.log10(high / low);
-    const step = Math.max(1, Math.ceil(decades / most));
+    const step = Math.max(1, Math.ceil(decades / most)), leads = decades < 2 && 3 * decades <= most + 1 ? [1, 2, 5] : [1];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1)
-      for (const lead of decades < 2 ? [1, 2, 5] : [1]) {
+      for (const lead of leads) {
         const tick = lead * 10 ** power;
         if (power % step === 0 && tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
       }
@@ -102,7 +102,7 @@ window.descentlabExplorer = (() => {
 
   // Decades on both sides of 0 that lie beyond the linear part.
   function symlogTicks([low, high], constant, most) {
-    const ticks = logTicks([constant, Math.max(-low, high, constant)], Math.max(1, most / 3));
+    const ticks = logTicks([constant, Math.max(-low, high, constant)], Math.max(1, most / 2));
     return [...ticks.map((tick) => -tick).reverse(), 0, ...ticks].filter((tick) => tick >= low && tick <= high);
   }
 
