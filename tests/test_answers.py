@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from descentlab.answers import answer_claim, counted, interval, joined, number
+from descentlab.answers import answer_claim, interval, number
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,6 @@ def test_an_interval_stands_with_its_n() -> None:
     assert interval(0.5, math.nan, math.nan, 1) == "0.5 (no interval), n = 1"
 
 
-def test_one_is_singular() -> None:
-    noun = "rate on the edge"
-    assert [counted(n, noun) for n in (0, 1, 2)] == ["0 rates on the edge", "1 rate on the edge", "2 rates on the edge"]
-    assert counted(2, "problem") == "2 problems"
-
-
-def test_lists_end_with_and() -> None:
-    assert [joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
-
-
 def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
     return {
         "where": where,
@@ -54,12 +44,10 @@ def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
 
 
 def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
-    words = ("Speed", "is faster", "is slower", "Ratio")
+    head = "{subject}: faster on {yes} of {problems}, slower on {no}, {rest} open:"
     entry = {"id": "c", "reason": "", "pieces": [piece("a", "supported", "at least"), piece("b", "inconclusive")]}
-    answer = answer_claim([{"id": "other"}, entry], "speed", "c", words)
-    assert answer["head"] == (
-        "Speed: on 1 of 2 problems Adam is faster, on 0 it is slower; on 1 neither can be told. Ratio:"
-    )
+    answer = answer_claim([{"id": "other"}, entry], "speed", "c", "Speed", head)
+    assert answer["head"] == "Speed: faster on 1 of 2 problems, slower on 0, 1 open:"
     assert answer["details"][0] == {"problem": "a", "verdict": "supported", "text": "≥ 2 [1.5, unknown], n = 10; so"}
-    none = answer_claim([{"id": "c", "reason": "the experiment lacks Adam", "pieces": []}], "speed", "c", words)
+    none = answer_claim([{"id": "c", "reason": "the experiment lacks Adam", "pieces": []}], "speed", "c", "Speed", head)
     assert none == {"id": "speed", "head": "Speed is not tested: the experiment lacks Adam.", "details": []}

@@ -60,7 +60,7 @@ ALARMS = {
     "edge": (message("{n} rate chosen on the edge of its grid"), message("{n} rates chosen on the edge of their grids")),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
 }
-PROBLEMS = "{n} problem", "{n} problems"
+PROBLEMS = message("{n} problem"), message("{n} problems")
 
 
 def optimizer_title(name: str) -> str:

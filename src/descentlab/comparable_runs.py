@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.logged_runs import LoggedRunsError
-from descentlab.run_mapping import AUTOLOGGED, RunMapping
+from descentlab.run_mapping import AUTOLOGGED, ParamsMapping, RunMapping
 from descentlab.unknowns import unknown
 
 SETTING = ["problem", "optimizer", "setting"]  # runs that differ in nothing but their seed
@@ -79,9 +79,9 @@ def differing(params: Iterable[Mapping[str, str]]) -> set[str]:
 
 
 def mapped_names(mapping: RunMapping) -> set[str]:
-    """Parameters in which compared runs may differ."""
-    params = mapping.params
-    return {*params.optimizer, *params.learning_rate, *params.seed, *params.problem}
+    """Parameters in which compared runs may differ, under the mapping's names and the usual ones."""
+    return {name for params in (mapping.params, ParamsMapping())
+            for name in (*params.optimizer, *params.learning_rate, *params.seed, *params.problem)}  # fmt: skip
 
 
 def listed(names: Collection[str]) -> str:
@@ -139,12 +139,13 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
 
 
 def differing_settings(runs: pd.DataFrame, mapping: RunMapping) -> list[dict[str, Any]]:
-    """Parameters that differ among the compared runs of a problem, but for those that autologging calls the optimizer's."""
+    """Parameters that differ among the compared runs of a problem; those that autologging calls an optimizer's, within it."""
     entries = []
     # What failed may not have come to log its settings.
     compared = runs[(runs["phase"] == "final") & (runs["status"] != "failed")]
     for problem, group in compared.groupby("problem", sort=False):
-        names = {name for name in differing(group["params"]) - mapped_names(mapping) if not name.startswith(AUTOLOGGED)}
-        if names:
+        names = {name for name in differing(group["params"]) if not name.startswith(AUTOLOGGED)}
+        names |= {name for _, mine in group.groupby("optimizer") for name in differing(mine["params"])}
+        if names := names - mapped_names(mapping):
             entries.append(unknown("settings", len(group), str(problem), names=listed(names)))
     return entries

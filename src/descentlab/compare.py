@@ -26,7 +26,6 @@ from descentlab.ranks import measure_ranks
 from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, read_table
 from descentlab.robustness import measure_widths
 from descentlab.shortfall import measure_shortfalls
-from descentlab.shortfall import measure_shortfalls
 from descentlab.speed import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.stats import average_by
 from descentlab.step_cost import STEP_COST_COLUMNS
@@ -127,7 +126,6 @@ def compare_runs(
         "reached": reached,
         "profiles": measure_profiles(speed),
         "gaps": measure_gaps(finished),
-        "shortfalls": measure_shortfalls(plan, finals, scores),
         "alarms": raise_alarms(plan, runs, selections),
         "coverage": measure_coverage(plan),
         "flips": measure_flips(plan, runs, history, selections, costs),

@@ -32,7 +32,12 @@ def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFram
     axes = figure.add_axes((0.105, 0.15, 0.875, 0.75))
     for label, curve in curves.items():
         axes.fill_between(
-            curve["updates"], curve["val_loss_low"], curve["val_loss_high"], color=colours[label], alpha=0.2, linewidth=0
+            curve["updates"],
+            curve["val_loss_low"],
+            curve["val_loss_high"],
+            color=colours[label],
+            alpha=0.2,
+            linewidth=0,
         )
         axes.plot(curve["updates"], curve["val_loss_mean"], color=colours[label], linewidth=1.6, label=label)
     set_scale(axes, np.concatenate([curve["val_loss_mean"].to_numpy() for curve in curves.values()]))

@@ -137,7 +137,9 @@ def view(
         state["groupBy"] = {"aggregateFunction": "average", "groupByKeys": keys}
         state["groupsExpanded"] = {f"param.{group}.{value}": False for value in folded or ()}
     if charts is not None:
-        state["compareRunSections"] = [{"uuid": "curves", "name": "Means over seeds", "display": True, "isReordered": True}]
+        state["compareRunSections"] = [
+            {"uuid": "curves", "name": "Means over seeds", "display": True, "isReordered": True}
+        ]
         state["compareRunCharts"] = [{
             "type": "LINE", "uuid": "pair", "metricSectionId": "curves", "runsCountToCompare": 10, "deleted": False,
             "isGenerated": False, "metricKey": CURVE + charts[0], "selectedMetricKeys": [CURVE + name for name in charts],

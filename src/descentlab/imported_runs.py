@@ -93,7 +93,9 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
         points = evaluations_of(run, about, mapping, first)
         rows.append({**about, **end_of(run, points, experiment.metric.higher_is_better)})
         evaluations += points
-    return fill_budgets(pd.DataFrame(rows)), pd.DataFrame(evaluations, columns=list(HISTORY))
+    seeds = pd.Series([row["seed"] for row in rows], dtype=object)  # as floats, absent ones would round the others
+    runs = fill_budgets(pd.DataFrame(rows).assign(seed=seeds))
+    return runs, pd.DataFrame(evaluations, columns=list(HISTORY))
 
 
 def describe_run(

@@ -62,7 +62,9 @@ def best_final_run(runs: pd.DataFrame) -> dict[str, Any] | None:
         return None
     finished = finals[(finals["arm"] == main_arm(finals)) & (finals["status"] == "finished")]
     sign = 1 if runs["higher_is_better"].iloc[0] else -1
-    ordered = finished.assign(goodness=sign * finished["val_metric"]).sort_values(["goodness", "seed"], ascending=[False, True])
+    ordered = finished.assign(goodness=sign * finished["val_metric"]).sort_values(
+        ["goodness", "seed"], ascending=[False, True]
+    )
     return dict(ordered.iloc[0]) if len(ordered) else None
 
 
@@ -94,7 +96,9 @@ def find_models(client: MlflowClient, experiment: str, problem: str) -> dict[str
 
 def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: str) -> None:
     """Log a model that the store doesn't have; it is ready when all of it is there."""
-    made = client.create_logged_model(experiment, model.name, model.source, {**model.tags, DIGEST: digest}, model.params, "keras")
+    made = client.create_logged_model(
+        experiment, model.name, model.source, {**model.tags, DIGEST: digest}, model.params, "keras"
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_model_folder(Path(folder), model.file, made.model_id, model.source)
         client.log_model_artifacts(made.model_id, folder)

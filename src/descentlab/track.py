@@ -17,27 +17,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment_page import VIEW, experiment_tags
+from descentlab.logged_models import BestModel, best_final_run, put_models
+from descentlab.mlflow_entry import NOTE, RUN_ID, Entry
+from descentlab.mlflow_links import link_artifact
 from descentlab.mlflow_store import (
-    NOTE,
-    RUN_ID,
-    Entry,
+    MlflowClient,
     TrackError,
     clear_artifacts,
     create_store,
     find_experiment,
     find_runs,
     open_store,
-    put_run,
+    set_experiment_tags,
 )
-from descentlab.records import HISTORY, RUNS, SPLITS, read_table
+from descentlab.parent_runs import KIND, SOURCE, data_set, metric_name, parent_entries
+from descentlab.records import HISTORY, RUNS, SEALED_PHASES, SPLITS, read_table
 from descentlab.speed import find_targets
 from descentlab.sqlite_runs import put_runs
-from descentlab.stats import t_interval, updates_to_target
+from descentlab.stats import updates_to_target
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
 
-KIND = "descentlab.kind"  # run, parent or report
-SOURCE = {"mlflow.source.name": "descentlab", "mlflow.source.type": "LOCAL"}
 FOLLOW_SECONDS = 5.0
 
 
@@ -69,26 +70,6 @@ def finished_jobs(results: Path, plan: dict[str, Any], problem: str) -> list[Pat
     return [path for path in paths if path.exists()]
 
 
-def describe_experiment(plan: dict[str, Any]) -> str:
-    """What a stranger reads above the list of runs."""
-    problems = ", ".join(plan["problems"])
-    return (
-        f"**descentlab**: which optimizer should a model be trained with? Experiment `{plan['config']['experiment']}` "
-        f"on {problems}.\n\n"
-        "- One parent run for each problem and optimizer, named `problem / optimizer`: means over final seeds with the "
-        "ends of their 95 % intervals. Its children are the single trainings.\n"
-        f"- Only the parents: `tags.{KIND} = 'parent'`. Only the runs that count: `tags.phase = 'final' and tags.arm = "
-        f"'tuned' and tags.problem = '{next(iter(plan['problems']))}'`. Tags to group or filter by: `problem`, "
-        "`optimizer`, `arm` (default, tuned or extended), `phase` (tuning, sweep, final, neighbour), `learning_rate`, `seed`, "
-        "`status`.\n"
-        "- A run that diverged has MLflow's status *failed* and the tag `status = 'diverged'`.\n"
-        "- Metrics under `curve/` have updates as steps; `curve/epoch`, `curve/examples` and `curve/train_seconds` "
-        "are the other axes to plot against. The other metrics are values at the end (`test_…`, `val_…`, `train_…`), "
-        "at the best validation epoch (`best_…`), and updates until a target loss.\n"
-        f"- The report is an artifact of the run `tags.{KIND} = 'report'`."
-    )
-
-
 def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: bool = False) -> TrackSummary:
     """Make the store hold the runs of a problem, as the files of its finished jobs have them, and no others.
 
@@ -114,23 +95,67 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     reference = plan["config"]["report"]["reference"]
     targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
     done: Counter[str] = Counter()
+    models: list[BestModel] = []
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan["config"]["experiment"], describe_experiment(plan))
+        experiment = find_experiment(client, uri, plan["config"]["experiment"])
         existing, removed = find_runs(client, experiment, f"tags.problem = '{problem}'")
-        for optimizer, group in runs.groupby("optimizer", sort=False):
-            entry = parent_entry(plan, problem, str(optimizer), group)
-            parent, _ = put_run(client, experiment, entry, existing.pop(entry.key, None))
-            curved = {"final", "tuning"} if tuning_curves else {"final"}
+        parents = parent_entries(plan, problem, runs, history, experiment)
+        logged = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in parents])
+        curved = {"final", "tuning"} if tuning_curves else {"final"}
+        for parent, (parent_id, _) in zip(parents, logged, strict=True):
+            group = runs[runs["optimizer"] == parent.tags["optimizer"]]
             entries = [
                 run_entry(plan, row, curves[row["run_id"]], targets, with_curve=row["phase"] in curved)
                 for row in group.to_dict("records")
             ]
-            done += put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent)
+            put = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent_id)
+            done += Counter(outcome for _, outcome in put)
+            ids = {one.key: (one, mlflow_id) for one, (mlflow_id, _) in zip(entries, put, strict=True)}
+            models += best_model(results, plan, parent, parent_id, group, ids)
+        put_models(client, experiment, problem, models)
         if whole:  # what is left in the store belongs to no run of the plan any more
             for run in existing.values():
                 client.delete_run(run.info.run_id)
                 removed += run.data.tags.get(KIND) == "run"
+        refresh_experiment(client, experiment, plan)
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed + done["replaced"])
+
+
+def best_model(
+    results: Path,
+    plan: dict[str, Any],
+    parent: Entry,
+    parent_id: str,
+    runs: pd.DataFrame,
+    logged: dict[str, tuple[Entry, str]],
+) -> list[BestModel]:
+    """The model that the parent's job kept; none where no final run finished.
+
+    Args:
+        runs: the parent's.
+        logged: their entries and MLflow's ids by our ids.
+    """
+    problem, optimizer = parent.tags["problem"], parent.tags["optimizer"]
+    best, file = best_final_run(runs), results / "models" / problem / f"{optimizer}.keras"
+    if best is None or not file.exists():
+        return []
+    entry, source = logged[best["run_id"]]
+    metric = metric_name(best["metric"])
+    return [
+        BestModel(
+            name=f"{problem}-{optimizer}", file=file, run=entry, source=source, parent=parent_id,
+            metrics=(f"test_{metric}", f"val_{metric}", "test_loss", "val_loss"), data=data_set(plan, problem),
+            tags={name: entry.tags[name] for name in ("problem", "optimizer", "arm", "seed")},
+            params={name: entry.params[name] for name in ("learning_rate", "schedule", "batch_size", "seed")},
+        )
+    ]  # fmt: skip
+
+
+def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:
+    """Make the experiment's description and views say of the runs that the store holds now."""
+    found, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
+    ids = {key: str(run.info.run_id) for key, run in found.items()}
+    set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW)
 
 
 def curves_by_run(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
@@ -138,11 +163,6 @@ def curves_by_run(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     columns = {name: history[name].to_numpy() for name in history.columns.drop("run_id")}
     rows = history.groupby("run_id", sort=False).indices
     return {str(run): {name: column[mine] for name, column in columns.items()} for run, mine in rows.items()}
-
-
-def metric_name(name: str) -> str:
-    """A metric's name as MLflow takes it."""
-    return name.replace(" ", "_")
 
 
 def curve_columns(row: dict[str, Any], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -208,38 +228,7 @@ def run_entry(
         metrics=summary_metrics(row, curve, targets),
         step=int(row["updates"]),
         curve=curve_columns(row, curve) if with_curve else None,
-        dataset=(row["problem"], row["data_hash"]) if row["phase"] == "final" else None,
-    )  # fmt: skip
-
-
-def parent_entry(plan: dict[str, Any], problem: str, optimizer: str, runs: pd.DataFrame) -> Entry:
-    """The parent run of (problem, optimizer), with means over the final seeds of each arm."""
-    about, paper = plan["problems"][problem], plan["optimizers"][optimizer]["paper"]
-    layers = f"{pd.DataFrame(about['layers']).to_string(index=False)}\n\n{about['parameters']:,} parameters\n"
-    ended = runs["started_at"] + runs["train_seconds"] + runs["evaluation_seconds"]
-    metrics: dict[str, float] = {}
-    for arm, group in runs[runs["phase"] == "final"].groupby("arm", sort=False):
-        finished = group[group["status"] == "finished"]
-        metric = metric_name(about["metric"])
-        for column, label in (("test_metric", f"test_{metric}"), ("val_metric", f"val_{metric}"), ("test_loss",) * 2):
-            mean = t_interval(finished[column].to_numpy())
-            metrics |= {f"{arm}/{label}_{part}": getattr(mean, part) for part in ("mean", "low", "high")}
-        metrics |= {f"{arm}/n": len(finished), f"{arm}/n_diverged": int((group["status"] == "diverged").sum())}
-        metrics[f"{arm}/learning_rate"] = float(group["learning_rate"].iloc[0])
-    return Entry(
-        key=f"{problem}.{optimizer}",
-        name=f"{problem} / {optimizer}",
-        began=int(min(runs["started_at"]) * 1000),
-        ended=int(max(ended) * 1000),
-        finished=True,
-        tags={
-            **SOURCE, KIND: "parent", "problem": problem, "optimizer": optimizer,
-            NOTE: f"{about['title']} with {optimizer} ({paper}): means over final seeds; the single runs are its "
-            f"children.\n\n```\n{layers}```",
-        },
-        params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
-        metrics=metrics,
-        texts={"model.txt": layers},
+        dataset=data_set(plan, row["problem"], SPLITS[:2] if row["phase"] in SEALED_PHASES else SPLITS),
     )  # fmt: skip
 
 
@@ -255,14 +244,18 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
     """
     plan = read_plan(results)
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan["config"]["experiment"], describe_experiment(plan))
+        experiment = find_experiment(client, uri, plan["config"]["experiment"])
         found, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
         if "report" in found:
             mlflow_id = found["report"].info.run_id
             clear_artifacts(client, uri, mlflow_id)
         else:
-            tags = {**SOURCE, KIND: "report", RUN_ID: "report", NOTE: "The report: `index.html` under Artifacts."}
+            tags = {**SOURCE, KIND: "report", RUN_ID: "report"}
             mlflow_id = client.create_run(experiment, None, tags, "report").info.run_id
+        page = link_artifact(experiment, mlflow_id, report.name)
+        client.set_tag(
+            mlflow_id, NOTE, f"[Open the report]({page}). Under *Artifacts* are also its figures and tables."
+        )
         # Of the report, not of the runs: a run from the cache may be older than the commit that planned it.
         client.set_tag(mlflow_id, "mlflow.source.git.commit", plan["versions"]["git_commit"])
         client.log_artifact(mlflow_id, str(report))
@@ -273,6 +266,7 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
                 pd.read_parquet(path).to_csv(Path(folder, f"{path.stem}.csv"), index=False)
             client.log_artifacts(mlflow_id, folder, "tables")
         client.set_terminated(mlflow_id, "FINISHED")
+        refresh_experiment(client, experiment, plan)
 
 
 def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
