@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,22 @@ RATE = 0.05
 BEGAN = 1_700_000_000_000  # milliseconds
 
 
+@functools.cache
+def empty_database() -> bytes:
+    """A store without experiments: MLflow takes seconds to make one."""
+    from mlflow.tracking import MlflowClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/store.db").search_experiments()
+        return Path(folder, "store.db").read_bytes()
+
+
+def new_store(folder: Path) -> str:
+    """An empty store in the folder; its URI."""
+    (folder / "store.db").write_bytes(empty_database())
+    return f"sqlite:///{folder}/store.db"
+
+
 def points(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Two classes around two centres."""
     generator = np.random.default_rng(seed)
@@ -20,7 +39,7 @@ def points(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (generator.normal(size=(EXAMPLES, 3)) + 1.2 * y[:, None]).astype("float32"), y.astype("int32")
 
 
-def fit_once(optimizer: Any, seed: int, diverges: bool) -> None:
+def fit_once(experiment: str, optimizer: Any, seed: int, diverges: bool) -> None:
     """One training; one that diverges begins from weights whose outputs overflow."""
     import keras
     import mlflow
@@ -31,28 +50,31 @@ def fit_once(optimizer: Any, seed: int, diverges: bool) -> None:
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     if diverges:
         model.layers[-1].kernel.assign(model.layers[-1].kernel * 1e39)
-    with mlflow.start_run():
+    with mlflow.start_run(experiment_id=experiment):
         mlflow.log_param("seed", seed)
         model.fit(*points(0), batch_size=BATCH, epochs=EPOCHS, validation_data=points(1), verbose=0)
         test_loss, test_accuracy = model.evaluate(*points(2), verbose=0)
         mlflow.log_metrics({"test_loss": test_loss, "test_accuracy": test_accuracy})
 
 
-def fit_all(uri: str, experiment: str) -> None:
-    """Three optimizers and three seeds; one run of plain SGD diverges, a fourth of Adam raises before it is trained."""
+def fit_all(name: str) -> None:
+    """Three optimizers and three seeds; one run of plain SGD diverges, a fourth of Adam raises before it is trained.
+
+    Args:
+        name: of a new experiment in the store that MLFLOW_TRACKING_URI names.
+    """
     import keras
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment(experiment)
+    experiment = mlflow.create_experiment(name)
     mlflow.keras.autolog(log_models=False, log_datasets=False)
     try:
         for seed in SEEDS:
-            fit_once(keras.optimizers.SGD(RATE), seed, diverges=seed == SEEDS[-1])
-            fit_once(keras.optimizers.SGD(RATE, momentum=0.9), seed, diverges=False)
-            fit_once(keras.optimizers.Adam(RATE), seed, diverges=False)
+            fit_once(experiment, keras.optimizers.SGD(RATE), seed, diverges=seed == SEEDS[-1])
+            fit_once(experiment, keras.optimizers.SGD(RATE, momentum=0.9), seed, diverges=False)
+            fit_once(experiment, keras.optimizers.Adam(RATE), seed, diverges=False)
         try:
-            with mlflow.start_run():
+            with mlflow.start_run(experiment_id=experiment):
                 mlflow.log_params({"optimizer_name": "adam", "seed": 14})
                 raise MemoryError
         except MemoryError:

@@ -8,13 +8,12 @@ import io
 
 import pandas as pd
 
-from descentlab.sections.blocks import csv_link, packed_csv, present
+from descentlab.sections.blocks import csv_text, packed_csv, present
 
 
 def test_a_download_holds_five_digits() -> None:
     table = pd.DataFrame({"name": ["a,b"], "value": [1 / 3]})
-    link = csv_link(table)
-    text = base64.b64decode(link.removeprefix("data:text/csv;charset=utf-8;base64,")).decode()
+    text = csv_text(table)
     assert text == 'name,value\n"a,b",0.33333\n'
     assert pd.read_csv(io.StringIO(text))["name"].tolist() == ["a,b"]
     assert gzip.decompress(base64.b64decode(packed_csv(table))).decode() == text

@@ -1,15 +1,12 @@
-"""The explorer: its data, its arithmetic against Python's, and the chart itself in a browser without a network."""
+"""The explorer: its section, its arithmetic against Python's, and the chart itself in a browser without a network."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import gzip
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,41 +18,28 @@ import pandas as pd
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from comparison_fixture import SEEDS, generated_history, generated_runs
+from browser import chromium_path
+from comparison_fixture import SEEDS
 from descentlab.answers import interval, number
 from descentlab.comparison_tables import TABLES
-from descentlab.explorer_data import collect_curves, packed, script_json, thin
+from descentlab.explorer_data import collect_curves
 from descentlab.plotting import spread_labels
 from descentlab.records import empty_table
 from descentlab.sections import Evidence
 from descentlab.sections.explorer import Explorer, chart_library, chart_specs, explorer
 from descentlab.stats import t_interval, t_quantile
 from descentlab.wording import counted, words
-from report_evidence import changed, evidence_of, found
+from report_evidence import changed, found
+from test_explorer_data import NAMES, collected, evidence_with_history
 
-NAMES = ["gd", "sgd", "momentum", "adam", "rmsprop"]
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Explorer</title>
 <style>{% include "report.css" %}{% include "explorer.css" %}</style><main>{% include "explorer.html" %}</main>"""
 HOSTILE = {
-    "adam": '</script><script>window.harmed = 1</script>', "sgd": "\"'<img src=x onerror=window.harmed=1>", "momentum": "50 % & 🦀",
+    "adam": "</script><script>window.harmed = 1</script>",
+    "sgd": "\"'<img src=x onerror=window.harmed=1>",
+    "momentum": "50 % & 🦀",
     "rmsprop": "{{ 7 * 7 }} {n} ]]> \u2028 " + "long " * 56,
-}  # fmt: skip
-
-
-def evidence_with_history(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
-    """The generated experiment, each run's validation loss shifted by its seed and optimizer."""
-    runs = generated_runs(0) if runs is None else runs
-    evidence = evidence_of(runs, **config)
-    history = generated_history(runs)
-    about = runs.set_index("run_id").loc[history["run_id"]]
-    shift = 1 + 0.01 * np.random.default_rng(1).normal(size=len(runs))
-    history["val_loss"] *= pd.Series(shift, runs["run_id"]).loc[history["run_id"]].to_numpy() * (1 + about["seed"].to_numpy() / 1e4)
-    return dataclasses.replace(evidence, history=history)
-
-
-def collected(evidence: Evidence, **options: Any) -> dict[str, pd.DataFrame]:
-    data = collect_curves(evidence.comparison, evidence.history, ["up", "down"], evidence.arms, NAMES, **options)
-    return {name: pd.DataFrame(columns) for name, columns in data.columns.items()}
+}
 
 
 def block_of(evidence: Evidence) -> Explorer:
@@ -64,34 +48,7 @@ def block_of(evidence: Evidence) -> Explorer:
     return block
 
 
-def unpacked(text: str) -> str:
-    return gzip.decompress(base64.b64decode(text)).decode()
-
-
-# The data.
-
-
-def test_every_mean_travels_with_half_its_interval() -> None:
-    evidence = evidence_with_history()
-    curves, means = evidence.comparison.curves, collected(evidence)["means"]
-    assert len(means) == len(curves)
-    np.testing.assert_allclose(means["val_loss"], curves["val_loss_mean"], rtol=5e-4)
-    half = (curves["val_metric_high"] - curves["val_metric_low"]) / 2
-    np.testing.assert_allclose(means["val_metric_half"], half, rtol=5e-4)
-
-
-def test_single_runs_are_the_final_ones_at_their_own_evaluations() -> None:
-    evidence = evidence_with_history()
-    tables = collected(evidence)
-    runs, history = tables["runs"], evidence.history
-    assert set(runs["id"]) == set(evidence.comparison.scores["run_id"])
-    assert tables["values"].shape[0] == runs["evaluations"].sum() == history["run_id"].isin(runs["id"]).sum()
-    start = runs["evaluations"].cumsum() - runs["evaluations"]
-    for place in (0, 17, len(runs) - 1):
-        mine = tables["values"].iloc[start[place] : start[place] + runs.loc[place, "evaluations"]]
-        expected = history.loc[history["run_id"] == runs.loc[place, "id"], "val_loss"]
-        np.testing.assert_allclose(mine["val_loss"], expected, rtol=5e-4)
-        assert list(mine["at"]) == list(range(len(expected)))
+# The section.
 
 
 def test_without_a_history_there_are_means_alone() -> None:
@@ -102,26 +59,6 @@ def test_without_a_history_there_are_means_alone() -> None:
     assert not block.singles and "Single runs are not among these results." in block.caption
 
 
-def test_what_is_not_finite_is_nothing_and_a_lost_run_keeps_its_place() -> None:
-    evidence = evidence_with_history()
-    history = evidence.history.copy()
-    lost, diverged = evidence.comparison.scores["run_id"].iloc[[0, 1]]
-    history.loc[history["run_id"] == diverged, "val_loss"] = np.inf
-    tables = collected(dataclasses.replace(evidence, history=history[history["run_id"] != lost]))
-    assert list(tables["runs"]["id"][:2]) == [lost, diverged]
-    assert tables["runs"].loc[0, "evaluations"] == 0
-    assert tables["values"]["val_loss"][: tables["runs"].loc[1, "evaluations"]].isna().all()
-
-
-def test_thinned_places_hold_both_ends_and_do_not_depend_on_the_batch() -> None:
-    updates = np.array([0, 1, 2, 4, 8, 16, *range(20, 820, 20)])
-    for most in (3, 5, 12):
-        places = thin(updates, most)
-        assert len(places) <= most and {0, 1, len(updates) - 1} <= set(places)
-        np.testing.assert_array_equal(places, thin(updates * 7, most))
-    np.testing.assert_array_equal(thin(updates, len(updates)), np.arange(len(updates)))
-
-
 def test_many_single_runs_are_thinned_and_the_caption_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = evidence_with_history()
     few = collected(evidence, most_values=4 * 3 * len(evidence.comparison.scores))
@@ -130,21 +67,6 @@ def test_many_single_runs_are_thinned_and_the_caption_says_so(monkeypatch: pytes
     assert "To keep the page small" not in block_of(evidence).caption
     monkeypatch.setattr("descentlab.sections.explorer.collect_curves", functools.partial(collect_curves, most_values=1))
     assert "single runs have up to 3 of their 6 evaluations" in block_of(evidence).caption
-
-
-def test_packed_text_is_the_same_every_time_and_comes_back() -> None:
-    assert packed("añ" * 99) == packed("añ" * 99)
-    assert unpacked(packed("añ" * 99)) == "añ" * 99
-
-
-def test_json_in_the_page_cannot_end_its_element() -> None:
-    value = {"</script>": ["<!--", "&amp;", "\u2028\u2029", "🦀", 1.5, None]}
-    text = script_json(value)
-    assert not set("<>&\u2028\u2029") & set(text)
-    assert json.loads(text) == value
-
-
-# The section.
 
 
 def test_no_curves_no_explorer() -> None:
@@ -174,12 +96,10 @@ def test_charts_name_no_address() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("needs Chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -202,7 +122,9 @@ class Opened:
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
+        self.page.on(
+            "console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None
+        )
         self.page.goto(path.as_uri())
 
     def stands(self) -> Opened:
@@ -213,12 +135,16 @@ class Opened:
         return str(self.page.text_content(".said"))
 
     def select(self, *names: str) -> None:
-        self.page.click("text='None'")
+        self.page.click("button[name=none]")
         for name in names:
             self.page.check(f".grid label:has-text('{name}') input")
 
     def marks(self, kind: str) -> int:
-        return int(self.page.locator(f".chart:not(.difference) .mark-{kind} path, .chart:not(.difference) .mark-{kind} text").count())
+        return int(
+            self.page.locator(
+                f".chart:not(.difference) .mark-{kind} path, .chart:not(.difference) .mark-{kind} text"
+            ).count()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -236,48 +162,95 @@ def opened(browser: Any, written: Path) -> Iterator[Opened]:
     opened.context.close()
 
 
-def test_differences_are_the_paired_t_interval(opened: Opened) -> None:
+@pytest.fixture(scope="module")
+def arithmetic(browser: Any, written: Path) -> Iterator[Any]:
+    """A page whose functions are called and which nothing changes."""
+    opened = Opened(browser, written, offline=True)
+    yield opened.page
+    opened.context.close()
+
+
+def test_differences_are_the_paired_t_interval(arithmetic: Any) -> None:
     generator = np.random.default_rng(0)
     first, second = generator.normal(size=(2, 9))
     first[3] = np.nan
     quantiles = [t_quantile(0.975, degrees) for degrees in range(1, 9)]
     arrays = [[None if np.isnan(v) else v for v in values] for values in (first.tolist(), second.tolist())]
-    got = opened.page.evaluate("([a, b, q]) => descentlabExplorer.pairedDifference(a, b, q)", [*arrays, quantiles])
+    got = arithmetic.evaluate("([a, b, q]) => descentlabExplorer.pairedDifference(a, b, q)", [*arrays, quantiles])
     expected = t_interval(first - second)
     assert got["n"] == expected.n == 8
     np.testing.assert_allclose([got["mean"], got["half"]], [expected.mean, expected.high - expected.mean], rtol=1e-12)
-    one = opened.page.evaluate("q => descentlabExplorer.pairedDifference([1], [3], q)", quantiles)
-    assert one["mean"] == -2 and one["n"] == 1 and np.isnan(one["half"])
+    one = arithmetic.evaluate("q => descentlabExplorer.pairedDifference([1], [3], q)", quantiles)
+    assert one == {"mean": -2, "half": None, "n": 1}
+    assert arithmetic.evaluate("descentlabExplorer.pairedDifference([1], [null], [])") == {
+        "mean": None,
+        "half": None,
+        "n": 0,
+    }
 
 
-def test_numbers_read_as_in_the_rest_of_the_report(opened: Opened) -> None:
-    values = [0.0, 1, -1, 0.5, 12.34, 0.00012345, 0.000012345, -3.2e-9, 123.4, 999.4, 1234.6, -98765.4, 1234567.8, 2.5e8, 1e-4]
+def test_numbers_read_as_in_the_rest_of_the_report(arithmetic: Any) -> None:
+    values = [
+        0.0,
+        1,
+        -1,
+        0.5,
+        12.34,
+        0.00012345,
+        0.000012345,
+        -3.2e-9,
+        123.4,
+        999.4,
+        1234.6,
+        -98765.4,
+        1234567.8,
+        2.5e8,
+        1e-4,
+    ]
     for signed in (False, True):
-        got = opened.page.evaluate("([v, s]) => v.map(x => descentlabExplorer.number(x, s, 'unknown'))", [values, signed])
+        got = arithmetic.evaluate(
+            "([v, s]) => v.map(x => descentlabExplorer.number(x, s, 'unknown'))", [values, signed]
+        )
         wanted = [number(value, signed) for value in values]
         assert got == wanted
 
 
-def test_names_are_moved_apart_as_in_the_static_figures(opened: Opened) -> None:
+def test_names_are_moved_apart_as_in_the_static_figures(arithmetic: Any) -> None:
     generator = np.random.default_rng(0)
     for n in (1, 2, 5, 8, 30):
         positions = generator.uniform(-0.2, 1.2, n).tolist()
-        got = opened.page.evaluate("p => descentlabExplorer.spread(p, 0.055, 0, 1)", positions)
+        got = arithmetic.evaluate("p => descentlabExplorer.spread(p, 0.055, 0, 1)", positions)
         np.testing.assert_allclose(got, spread_labels(positions, 0.055), atol=1e-8)
 
 
-def test_ticks_of_a_logarithmic_axis(opened: Opened) -> None:
+def test_ticks_of_a_logarithmic_axis(arithmetic: Any) -> None:
     ticks = "([limits, most]) => descentlabExplorer.logTicks(limits, most)"
-    np.testing.assert_allclose(opened.page.evaluate(ticks, [[0.3, 40], 9]), [1, 10])
-    np.testing.assert_allclose(opened.page.evaluate(ticks, [[0.9, 12], 9]), [1, 2, 5, 10])
-    assert len(opened.page.evaluate(ticks, [[1e-12, 1], 5])) <= 5
-    labels = opened.page.evaluate("values => values.map(descentlabExplorer.tickLabel)", [0, 0.01, 20000, 1e5, 1e-6, -0.5, 2e-7])
+    np.testing.assert_allclose(arithmetic.evaluate(ticks, [[0.3, 40], 9]), [1, 10])
+    np.testing.assert_allclose(arithmetic.evaluate(ticks, [[0.9, 12], 9]), [1, 2, 5, 10])
+    assert len(arithmetic.evaluate(ticks, [[1e-12, 1], 5])) <= 5
+    labels = arithmetic.evaluate(
+        "values => values.map(descentlabExplorer.tickLabel)", [0, 0.01, 20000, 1e5, 1e-6, -0.5, 2e-7]
+    )
     assert labels == ["0", "0.01", "20000", "10⁵", "10⁻⁶", "−0.5", "2·10⁻⁷"]
 
 
+def test_differences_are_framed_with_0_and_without_the_wildest(arithmetic: Any) -> None:
+    code = "points => descentlabExplorer.differenceLimits(points)"
+    calm = [{"value": value, "low": value - 1, "high": value + 1, "half": 1} for value in (2, 3, 4)]
+    low, high = arithmetic.evaluate(code, calm)["domain"]
+    assert low < 0 and high > 5
+    wild = [{"value": 1e6, "low": 1e6, "high": 1e6, "half": 0}, *calm * 20]
+    found = arithmetic.evaluate(code, wild)
+    assert found["domain"][1] < 10 and found["constant"] == 4
+    ticks = arithmetic.evaluate(
+        "([limits, constant]) => descentlabExplorer.symlogTicks(limits, constant, 8)", [[-20, 200], 0.5]
+    )
+    np.testing.assert_allclose(ticks, [-10, -1, 0, 1, 10, 100])
+
+
 def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
-    assert opened.said().startswith("Validation loss on up, tuned rates, against updates: means of 5 optimizers with 95 % t "
-                                    f"intervals, n = {SEEDS} seeds. Lowest mean at the end: Adam, ")  # fmt: skip
+    assert opened.said().startswith("Validation loss on up, tuned rates, against updates: means of 5 optimizers over up to "
+                                    f"n = {SEEDS} seeds, 95 % t intervals. Lowest mean at the end: Adam, ")  # fmt: skip
     names = opened.page.locator(".chart:not(.difference) .mark-text text").all_text_contents()
     assert set(NAMES) <= set(names)
 
@@ -303,13 +276,21 @@ def test_two_optimizers_show_their_paired_difference(opened: Opened) -> None:
     scores = evidence.comparison.scores
     mine = scores[(scores["problem"] == "up") & (scores["arm"] == "tuned")]
     ends = evidence.history[evidence.history["updates"] == 16].set_index("run_id")["val_loss"]
-    by_seed = {name: ends.loc[mine.loc[mine["optimizer"] == name, "run_id"]].to_numpy() for name in ("momentum", "adam")}
+    by_seed = {
+        name: ends.loc[mine.loc[mine["optimizer"] == name, "run_id"]].to_numpy() for name in ("momentum", "adam")
+    }
     expected = t_interval(by_seed["momentum"] - by_seed["adam"])
     opened.select("momentum", "adam")
     opened.page.wait_for_selector(".chart.difference svg")
     shown = interval(expected.mean, expected.low, expected.high, expected.n, signed=True)
-    sentence = f"Paired difference at the end, SGD with momentum − Adam: {shown} pairs of seeds; below 0, SGD with momentum is better."
-    assert sentence in opened.said()
+    assert f"SGD with momentum − Adam: {shown} pairs of seeds; below 0, SGD with momentum is better." in opened.said()
+    assert opened.page.get_attribute(".chart.difference", "aria-label") in opened.said()
+    with opened.page.expect_download() as download:
+        opened.page.click(".below button[name=csv]")
+    table = pd.read_csv(download.value.path())
+    assert list(table)[2:] == ["first", "second", "updates", "val_loss_difference", "low", "high", "n"]
+    np.testing.assert_allclose(table.iloc[-1][["val_loss_difference", "low", "high"]].astype(float),
+                               [expected.mean, expected.low, expected.high], atol=1e-5)  # fmt: skip
     opened.select("adam")
     assert not opened.page.is_visible(".chart.difference")
 
@@ -339,7 +320,22 @@ def test_the_keyboard_reaches_every_choice(opened: Opened) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.name || document.activeElement.tagName"))
-    assert {"measure", "axis", "arm", "view", "log-x", "log-y", "first", "all", "none", "optimizer", "csv", "svg", "png", "SUMMARY"} <= reached
+    assert {
+        "measure",
+        "axis",
+        "arm",
+        "view",
+        "log-x",
+        "log-y",
+        "first",
+        "all",
+        "none",
+        "optimizer",
+        "csv",
+        "svg",
+        "png",
+        "SUMMARY",
+    } <= reached
     page.focus("input[name=axis]:checked")
     page.keyboard.press("ArrowRight")
     assert "against examples" in opened.said()
@@ -360,25 +356,35 @@ def test_scales_measures_and_axes_are_drawn_as_chosen(opened: Opened) -> None:
     assert opened.said().startswith("Validation accuracy on up")
     page.check("text='default rates'")
     assert "default rates" in opened.said()
-    page.click("text='None'")
+    page.click("button[name=none]")
     assert "nothing to draw" in opened.said() and page.locator(".chart svg").count() == 0
 
 
-def test_the_chart_follows_the_colour_scheme(browser: Any, written: Path) -> None:
+def test_the_chart_follows_the_colour_scheme_and_is_printed_light(browser: Any, written: Path) -> None:
     opened = Opened(browser, written, offline=True, color_scheme="light").stands()
     ink = "document.querySelector('.chart .mark-text text').getAttribute('fill')"
     light = opened.page.evaluate(ink)
     opened.page.emulate_media(color_scheme="dark")
     opened.page.wait_for_function(f"{ink} !== '{light}'")
     assert [light, opened.page.evaluate(ink)] == ["#1b1f24", "#e8eaed"]
+    opened.page.emulate_media(media="print")
+    opened.page.wait_for_function(f"{ink} === '{light}'")
     opened.context.close()
+
+
+def test_the_line_of_a_name_that_is_pointed_at_stands_out(opened: Opened) -> None:
+    lines = "[...document.querySelectorAll('.chart .mark-line path')].map(path => Number(path.getAttribute('opacity')))"
+    opened.page.hover(".grid label:has-text('momentum')")
+    opened.page.wait_for_function(f"{lines}.filter(opacity => opacity < 1).length === 4")
+    opened.page.hover(".said")
+    opened.page.wait_for_function(f"{lines}.every(opacity => opacity === 1)")
 
 
 def test_downloads_are_made_without_a_network(opened: Opened) -> None:
     saved = {}
     for name in ("csv", "svg", "png"):
         with opened.page.expect_download() as download:
-            opened.page.click(f"button[name={name}]")
+            opened.page.locator(f"button[name={name}]").first.click()
         saved[name] = Path(download.value.path()).read_bytes()
     table = pd.read_csv(io.BytesIO(saved["csv"]))
     assert list(table) == ["problem", "arm", "optimizer", "learning_rate", "updates", "val_loss", "low", "high", "n"]
@@ -389,29 +395,35 @@ def test_downloads_are_made_without_a_network(opened: Opened) -> None:
 def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
     good = evidence_with_history()
     comparison = good.comparison
-    tables = {name: getattr(comparison, name).assign(optimizer=getattr(comparison, name)["optimizer"].replace(HOSTILE))
+    names = {**HOSTILE, "up": HOSTILE["rmsprop"]}
+    tables = {name: getattr(comparison, name).replace({"optimizer": names, "problem": names})
               for name in ("curves", "summary", "scores")}  # fmt: skip
-    plan = {**good.plan, "optimizers": {HOSTILE.get(k, k): v for k, v in good.plan["optimizers"].items()}}
+    plan = {**good.plan, **{kind: {names.get(name, name): about for name, about in good.plan[kind].items()}
+                            for kind in ("problems", "optimizers")}}  # fmt: skip
     hostile = dataclasses.replace(changed(good, **tables), plan=plan)
     opened = Opened(browser, write_page(hostile, tmp_path / "index.html"), offline=True).stands()
     assert opened.page.evaluate("window.harmed") is None
     assert opened.page.locator("img").count() == 0
-    names = opened.page.locator(".explorer .grid label").all_text_contents()
-    assert set(HOSTILE.values()) <= set(names)
+    shown = opened.page.locator(".grid label span:last-child").all_text_contents()
+    assert set(HOSTILE.values()) <= set(shown)
     opened.page.check("text='single seeds'")
     opened.page.click("summary")
-    opened.page.click("text='None'")
+    opened.page.click("button[name=none]")
     opened.page.check(".grid label >> nth=3 >> input")
     opened.page.check("text='mean with interval'")
     assert opened.page.locator("table tbody th").all_text_contents() == [HOSTILE["adam"]]
-    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (1000, 360):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert opened.errors == []
     opened.context.close()
 
 
 def test_without_a_script_the_note_says_where_the_figures_are(browser: Any, written: Path) -> None:
     opened = Opened(browser, written, java_script_enabled=False)
-    assert opened.page.is_visible(".note") and not opened.page.is_visible("form") and not opened.page.is_visible(".drawn")
+    assert (
+        opened.page.is_visible(".note") and not opened.page.is_visible("form") and not opened.page.is_visible(".drawn")
+    )
     opened.context.close()
 
 

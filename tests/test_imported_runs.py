@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from scipy import stats
 from descentlab.__main__ import main
 from descentlab.answers import number
 from descentlab.stats import verdict
-from logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run
+from logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
 
 pytestmark = pytest.mark.usefixtures("device")
 LOSSES = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, 0.6, 0.5], "val_accuracy": [0.5, 0.7, 0.75]}
@@ -29,29 +28,21 @@ LOSSES = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, 0.6, 0.5], "val_accuracy": 
 def fitted(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
     """A folder with a store in which ``model.fit`` was autologged, and the report of it."""
     folder = tmp_path_factory.mktemp("fitted")
-    fit_all(f"sqlite:///{folder}/store.db", "two moons")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
+        fit_all("two moons")
         assert main(["report", "--mlflow-experiment", "two moons"]) == 0
     return folder
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow made: that takes it seconds."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> str:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The store of an experiment that the test logs, in the folder that it runs in."""
-    shutil.copy(empty_store, tmp_path)
+    uri = new_store(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
-    return f"sqlite:///{tmp_path}/store.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
@@ -123,7 +114,9 @@ def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
     half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / math.sqrt(len(d))
     assert row["n"] == len(d) == 3
     assert row["n_dropped"] == 1  # the run that failed
-    np.testing.assert_allclose([row["difference_mean"], row["low"], row["high"]], [d.mean(), d.mean() - half, d.mean() + half])
+    np.testing.assert_allclose(
+        [row["difference_mean"], row["low"], row["high"]], [d.mean(), d.mean() - half, d.mean() + half]
+    )
     assert row["verdict"] == verdict(row["low_holm"], row["high_holm"], d.mean(), 3, 0.01)
     one_sided = contrasts.set_index(["first", "second"]).loc[("sgd", "momentum")]
     assert one_sided["n"] == 2
@@ -135,7 +128,9 @@ def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
     summary = table(fitted / "results/two_moons/comparison", "summary").set_index("optimizer")
     for name in ("sgd", "momentum", "adam"):
         row = summary.loc[name]
-        shown = f"{number(row['test_metric_mean'])} [{number(row['test_metric_low'])}, {number(row['test_metric_high'])}]"
+        shown = (
+            f"{number(row['test_metric_mean'])} [{number(row['test_metric_low'])}, {number(row['test_metric_high'])}]"
+        )
         assert f"{shown}, n = {row['n_finished']}" in page
     alarms = table(fitted / "results/two_moons/comparison", "alarms")
     assert list(alarms["kind"]) == ["diverged", "failed", "few seeds", *["unknown"] * 8]
@@ -205,7 +200,9 @@ def test_a_mapping_says_what_is_what(store: str) -> None:
     row = table(results / "comparison", "contrasts").iloc[0]
     assert (row["first"], row["second"], row["verdict"], row["margin"]) == ("second", "first", "better", 0.05)
     assert row["difference_mean"] == pytest.approx(0.098)
-    assert not any("margin" in text or "batch" in text or "an epoch" in text or "settings" in text for text in told(results))
+    assert not any(
+        "margin" in text or "batch" in text or "an epoch" in text or "settings" in text for text in told(results)
+    )
     page = Path("reports/e/index.html").read_text()
     assert "<title>Theirs</title>" in page
     assert "margin: 0.05" in page  # the mapping itself, to do it again
@@ -217,7 +214,12 @@ def test_a_learning_rate_is_chosen_by_validation_and_said_to_be(store: str) -> N
             curves = {**LOSSES, "val_accuracy": [0.1, 0.2, validation]}
             log_run(store, "e", {"optimizer": "adam", "lr": rate, "seed": seed}, curves, {"test_accuracy": test})
     for seed in range(2):  # with a better mean, but one of its runs is lost
-        log_run(store, "e", {"optimizer": "sgd", "lr": 1.0, "seed": seed}, {**LOSSES, "val_loss": [math.nan, 1.0][: seed + 1]})
+        log_run(
+            store,
+            "e",
+            {"optimizer": "sgd", "lr": 1.0, "seed": seed},
+            {**LOSSES, "val_loss": [math.nan, 1.0][: seed + 1]},
+        )
         log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": seed}, LOSSES, {"test_accuracy": 0.6})
     results = imported()
     runs = table(results, "runs")
@@ -253,7 +255,7 @@ def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
     assert runs["message"].iloc[4] == "no test metric was logged, which other runs of the problem have"
     texts = told(results)
     for expected in (
-        "3 runs repeat another's problem, optimizer, learning rate and seed, though dropout differ: the newest that ended is "
+        "3 runs repeat another's problem, optimizer, learning rate and seed, but differ in dropout: the newest that ended is "
         "compared",
         "settings other than optimizer, learning rate and seed differ between the compared runs of e: dropout; a difference may "
         "be theirs",
@@ -292,7 +294,11 @@ def test_steps_may_be_updates_and_problems_several(store: str) -> None:
             log_run(store, "e", params, curves, {"test_loss": 5.0 * scale})
     results = imported("step: update\n")
     history = table(results, "history")
-    assert [list(history.iloc[i][["updates", "epoch", "examples"]]) for i in range(3)] == [[0, 0, 0], [1, 0.5, 4], [2, 1, 8]]
+    assert [list(history.iloc[i][["updates", "epoch", "examples"]]) for i in range(3)] == [
+        [0, 0, 0],
+        [1, 0.5, 4],
+        [2, 1, 8],
+    ]
     assert set(table(results, "runs")["metric"]) == {"loss"}  # the only one that was logged
     texts = told(results)
     assert "the learning rate of 4 of 4 compared runs is unknown" in texts
@@ -304,10 +310,3 @@ def test_steps_may_be_updates_and_problems_several(store: str) -> None:
     ]
     contrast = table(results / "comparison", "contrasts").iloc[0]
     assert (contrast["difference_mean"], contrast["verdict"]) == (-5.0, "inconclusive")  # of one seed nothing follows
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    assert main(["report", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("descentlab: ") and said.count("\n") == 1
-    return said.removeprefix("descentlab: ").rstrip("\n")

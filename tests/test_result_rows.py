@@ -140,6 +140,15 @@ def test_numbers_are_those_of_the_tables(results: Path) -> None:
     assert tables["settings"]["config", "seeds", "final"] == 6
 
 
+def test_an_imported_experiment_has_its_runs_commits(copy: Path) -> None:
+    plan = json.loads((copy / "plan.json").read_text())
+    del plan["versions"]["git_commit"], plan["jobs"]
+    (copy / "plan.json").write_text(json.dumps({**plan, "imported": {"commits": ["abc", "def"]}}))
+    assert read_result(copy).commit == "abc, def"
+    (copy / "plan.json").write_text(json.dumps({**plan, "imported": {"commits": []}}))
+    assert read_result(copy).commit == "unknown"
+
+
 def test_how_runs_are_cut_into_jobs_is_no_setting(results: Path) -> None:
     assert not any(path[0] == "jobs" for path in read_result(results).tables["settings"])
 

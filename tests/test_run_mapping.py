@@ -78,7 +78,10 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
             "optimizers: a name must be plain (letters, digits, '_' and '-', starting with a letter or digit, at most 64 "
             "characters); received {'SGD': 'plain sgd'}",
         ),
-        ("report: {langauge: es}\n", "report.langauge: unknown key 'langauge', did you mean 'language'? Valid: title, language, reference"),
+        (
+            "report: {langauge: es}\n",
+            "report.langauge: unknown key 'langauge', did you mean 'language'? Valid: title, language, reference",
+        ),
     ],
 )  # fmt: skip
 def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
@@ -144,7 +147,9 @@ def test_the_number_that_keras_gives_an_instance_is_no_part_of_a_name() -> None:
     names = RunMapping().params.optimizer
     assert logged_optimizer(names, {"optimizer_name": "adam_12"}) == "adam"
     assert logged_optimizer(names, {"opt_name": "SGD"}) == "SGD"
-    assert logged_optimizer(names, {"optimizer": "adam_12", "optimizer_name": "adam"}) == "adam_12"  # the user's own word
+    assert (
+        logged_optimizer(names, {"optimizer": "adam_12", "optimizer_name": "adam"}) == "adam_12"
+    )  # the user's own word
     assert logged_optimizer(names, {"optimizer": "None"}) is None
 
 

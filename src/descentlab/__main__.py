@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     report = verb("report", _report, "write the report, of our own results or of runs that other code logged to MLflow")
     subject = report.add_mutually_exclusive_group(required=True)
     subject.add_argument("results", type=Path, nargs="?", help="results/EXPERIMENT")
-    subject.add_argument("--mlflow-experiment", metavar="NAME", help="an MLflow experiment of runs that other code logged")
+    subject.add_argument(
+        "--mlflow-experiment", metavar="NAME", help="an MLflow experiment of runs that other code logged"
+    )
     report.add_argument("--mapping", type=Path, help="YAML file: which of its parameters and metrics is what")
     report.add_argument("--tracking-uri", help="its store; MLFLOW_TRACKING_URI or results/mlflow.db otherwise")
     report.add_argument("--output", type=Path, help="reports/EXPERIMENT/index.html by default")

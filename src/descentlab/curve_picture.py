@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from descentlab.plotting import use_log_scale
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -58,8 +60,8 @@ def set_scale(axes: Axes, means: np.ndarray) -> None:
         return
     low, high = float(finite.min()), float(finite.max())
     if low > 0:
-        axes.set_yscale("log")
         axes.set_ylim(low / 1.4, high * 1.4)
+        use_log_scale(axes, "y")
     elif low < high:
         room = 0.1 * (high - low)
         axes.set_ylim(low - room, high + room)

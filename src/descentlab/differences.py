@@ -187,7 +187,9 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
             row |= {f"{name}_a": getattr(mine, name), f"{name}_b": getattr(other, name)}
         rows.append({**row, "difference": other.estimate - mine.estimate, "change": change})
     order = {change: i for i, change in enumerate((*MOVES, SAME, *ONE_SIDED))}
-    rows.sort(key=lambda row: (row["change"] in ONE_SIDED or row["verdict_a"] == row["verdict_b"], order[row["change"]]))
+    rows.sort(
+        key=lambda row: (row["change"] in ONE_SIDED or row["verdict_a"] == row["verdict_b"], order[row["change"]])
+    )
     common = a.keys() & b.keys()
     known = sum(not (math.isnan(a[key].estimate) and math.isnan(b[key].estimate)) for key in common)
     return Compared(rows, len(common), known)

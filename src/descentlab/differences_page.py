@@ -49,9 +49,7 @@ def render_differences(differences: Differences) -> str:
 
 def origin(result: Result) -> str:
     """Which result a side is."""
-    return words(
-        "experiment {experiment}, planned at commit {commit}", experiment=result.experiment, commit=result.commit
-    )
+    return words("experiment {experiment}, commit {commit}", experiment=result.experiment, commit=result.commit)
 
 
 def summarise(differences: Differences) -> list[str]:

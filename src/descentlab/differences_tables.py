@@ -127,11 +127,9 @@ def change_table(differences: Differences, kind: str) -> ChangeTable:
         keys.insert(2, "contrast")
     headers = [words(HEADERS[key]) for key in keys]
     if kind in ESTIMATES:
-        headers += ["A", "B", words("B − A"), words("estimate")]
-    elif kind in VALUES:
-        headers += ["A", "B", words("change")]
+        headers += [words("estimate"), "A", "B", words("B − A")]
     else:
-        headers.append(words("change"))
+        headers += [words("change"), *(("A", "B") if kind in VALUES else ())]
     cells_of = estimate_cells if kind in ESTIMATES else value_cells
     rows = [[*identity(differences, row, keys), *cells_of(kind, row)] for row in found.rows]
     if kind in JUDGED and any(row["note_a"] or row["note_b"] for row in found.rows):
@@ -157,7 +155,8 @@ def takeaway(kind: str, found: Compared) -> str:
             parts = [words("{n} the same with another n", n=found.count(SAME)), *parts]
     elif changed:
         parts = [words("{n} of {total} changed", n=changed, total=found.both), *parts]
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def stayed(found: Compared) -> str:
@@ -200,8 +199,8 @@ def metric_words(differences: Differences, row: dict[str, Any]) -> str:
 
 
 def estimate_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
-    """Estimates with their intervals and verdicts on both sides, how far they are apart, and what that means."""
-    cells = []
+    """How far the estimate moved, and what both sides have: the estimates with their intervals and verdicts."""
+    cells = [Cell(words(row["change"]), "apart" if row["change"] == APART else "")]
     for side, absent in SIDES:
         if row["change"] == absent:
             cells.append(Cell(ABSENT))
@@ -210,8 +209,7 @@ def estimate_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
         ends = unbroken(interval(estimate, low, high, n, signed=kind == "contrasts"))
         cells.append(Cell(f"{words(BOUND_SIGNS[bound])}{ends}", "wide", row[f"verdict_{side}"]))
     shown = not math.isnan(row["difference"]) and row["change"] not in {SAME, INTERVAL}
-    cells.append(Cell(number(row["difference"], signed=True) if shown else "", "n"))
-    return [*cells, Cell(words(row["change"]), "apart" if row["change"] == APART else "")]
+    return [*cells, Cell(number(row["difference"], signed=True) if shown else "", "n")]
 
 
 def unbroken(text: str) -> str:
@@ -225,15 +223,15 @@ def unbroken(text: str) -> str:
 
 def note_cell(row: dict[str, Any]) -> Cell:
     """What a reader must know of either side's estimate."""
-    return Cell("; ".join(words(note) for note in dict.fromkeys((row["note_a"], row["note_b"])) if note))
+    return Cell("; ".join(words(note) for note in dict.fromkeys((row["note_a"], row["note_b"])) if note), "note")
 
 
 def value_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
-    """What both sides have, and what changed."""
-    cells = []
+    """What changed, and what both sides have."""
+    cells = [Cell(words(row["change"]))]
     for side, absent in SIDES if kind in VALUES else ():
         cells.append(Cell(ABSENT) if row["change"] == absent else VALUES[kind](row[f"value_{side}"]))
-    return [*cells, Cell(words(row["change"]))]
+    return cells
 
 
 def told(value: Any) -> str:

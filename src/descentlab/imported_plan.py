@@ -117,7 +117,9 @@ def describe_problem(
     """What is known of a problem, and an entry of ``plan["unknown"]`` where no margin was declared."""
     metric = experiment.metric
     margin, code = declared_margin(finals, metric.name, mapping)
-    told = unknown(code, len(finals), "" if code == "usual margin" else problem, margin=f"{margin:.3g}", metric=metric.name)
+    told = unknown(
+        code, len(finals), "" if code == "usual margin" else problem, margin=f"{margin:.3g}", metric=metric.name
+    )
     batches, epochs = (sorted(set(finals[name].dropna().astype(int))) for name in ("batch", "epochs"))
     about = {
         "problem": problem, "title": problem, "metric": metric.name, "higher_is_better": metric.higher_is_better,

@@ -98,9 +98,7 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
     return runs, pd.DataFrame(evaluations, columns=list(HISTORY))
 
 
-def describe_run(
-    run: LoggedRun, experiment: LoggedExperiment, mapping: RunMapping, by_problem: bool
-) -> dict[str, Any]:
+def describe_run(run: LoggedRun, experiment: LoggedExperiment, mapping: RunMapping, by_problem: bool) -> dict[str, Any]:
     """What a run is, by its parameters and tags.
 
     Args:

@@ -22,6 +22,7 @@ from descentlab.unknowns import unknown
 COMMIT = "mlflow.source.git.commit"
 STORED_INFINITY = 1.7e308  # MLflow stores infinity as the largest float
 OPEN = ("RUNNING", "SCHEDULED")
+PASSWORD = re.compile("//[^/@]*@")  # in a log it would stay
 
 
 class LoggedRunsError(ValueError):
@@ -79,19 +80,22 @@ def reading(uri: str | None) -> Iterator[MlflowClient]:
         LoggedRunsError: in one line, whatever MLflow raised.
     """
     where = store_uri(uri)
-    place = re.sub("//[^/@]*@", "//…@", where)  # no password in a log
+    place = PASSWORD.sub("//…@", where)
     path = database_file(where)
     if path is not None and not path.exists():
         raise LoggedRunsError(
             f"MLflow's store must be there; received '{place}', which is no file (--tracking-uri or MLFLOW_TRACKING_URI say "
             "where it is)"
         )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name, level in (("urllib3.connectionpool", logging.ERROR), ("alembic", logging.WARNING)):
+        logging.getLogger(name).setLevel(level)  # each retry and each look at the schema would be a line
     try:
         yield MlflowClient(where)
     except (MlflowException, sqlite3.Error, OSError, ImportError) as error:  # a driver may not be installed
-        reason = " ".join(str(error).split())
-        raise LoggedRunsError(f"MLflow at {place} must answer; received {type(error).__name__}: {reason[:300]}") from error
+        reason = PASSWORD.sub("//…@", " ".join(str(error).split()))
+        raise LoggedRunsError(
+            f"MLflow at {place} must answer; received {type(error).__name__}: {reason[:300]}"
+        ) from error
 
 
 def read_experiment(name: str, mapping: RunMapping, uri: str | None) -> LoggedExperiment:
@@ -119,7 +123,7 @@ def read_experiment(name: str, mapping: RunMapping, uri: str | None) -> LoggedEx
         names = names_by_column(metric, mapping.metrics)
         ended = [run for run in named if run.info.status not in OPEN]
         if not ended:
-            raise LoggedRunsError(f"{where}: a run must have ended; {len(named)} runs haven't")
+            raise LoggedRunsError(f"{where}: a run must have ended; none of {len(named)} has")
         wanted = {key for keys in names.values() for key in keys}
         if not wanted & logged:
             raise LoggedRunsError(

@@ -156,13 +156,10 @@ def describe(plan: dict[str, Any], problem: str, optimizer: str, experiment: str
             experiment, f"{mine} and tags.phase = 'tuning'", best, not about["higher_is_better"]
         ),
     }
-    layers = "\n".join(
-        f"| {layer['name']} | {layer['type']} | {layer['output_shape']} | {layer['parameters']:,} |"
-        for layer in about["layers"]
-    )
+    layers = pd.DataFrame(about["layers"]).to_string(index=False)
     picture = f"![The mean curve of {optimizer}]({picture_address('{run}', PICTURE)})\n\n" if pictured else ""
     return (
         f"{about['title']} with {optimizer} ({plan['optimizers'][optimizer]['paper']}): means over final seeds. Open "
         f"{' or '.join(f'[{text}]({link})' for text, link in links.items())}.\n\n{picture}"
-        f"| layer | type | output | parameters |\n|---|---|---|---|\n{layers}\n\n{about['parameters']:,} parameters\n"
+        f"```\n{layers}\n```\n\n{about['parameters']:,} parameters\n"
     )

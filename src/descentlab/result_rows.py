@@ -87,7 +87,7 @@ class Result:
     """One result.
 
     Attributes:
-        experiment, commit, language: from its plan.
+        experiment, commit, language: from its plan; of an imported experiment, the commits that its runs logged.
         statements: each claim's sentence in that language, by the claim's id.
         higher_is_better: by problem.
         tables: values and :class:`Estimated` of each kind of KEYS, by what identifies them; settings by their path.
@@ -158,7 +158,7 @@ def result_of(
     language = plan["config"]["report"].get("language", "en")
     return Result(
         experiment=plan["config"]["experiment"],
-        commit=plan["versions"]["git_commit"],
+        commit=plan["versions"].get("git_commit") or ", ".join(plan["imported"]["commits"]) or "unknown",
         language=language,
         statements={entry["id"]: entry["spanish" if language == "es" else "english"] for entry in claims},
         higher_is_better={name: about["higher_is_better"] for name, about in plan["problems"].items()},

@@ -50,7 +50,9 @@ class ParamsMapping(StrictModel):
     optimizer: Names = ("optimizer", "optimizer_name", "opt_name")
     learning_rate: Names = ("learning_rate", "lr", "optimizer_learning_rate", "opt_learning_rate")
     seed: Names = ("seed", "random_seed", "random_state")
-    problem: Names = Field(default=("problem",), description="one problem named after the experiment where no run has it")
+    problem: Names = Field(
+        default=("problem",), description="one problem named after the experiment where no run has it"
+    )
     batch_size: Names = ("batch_size",)
     epochs: Names = ("epochs",)
     updates_per_epoch: Names = ("updates_per_epoch", "steps_per_epoch")
@@ -90,7 +92,9 @@ class RunMapping(StrictModel):
     optimizers: dict[str, str] = Field(default={}, description="logged optimizer to its name in the report")
     step: Literal["epoch", "update"] = Field(default="epoch", description="what the steps of the metrics count")
     first_epoch: int | None = Field(
-        default=None, strict=True, description="the step that was logged after the first epoch; the least one by default"
+        default=None,
+        strict=True,
+        description="the step that was logged after the first epoch; the least one by default",
     )
     batch_size: PositiveInt | None = Field(default=None, description="of runs without the parameter")
     updates_per_epoch: PositiveInt | None = Field(default=None, description="of runs without the parameter")
@@ -197,7 +201,9 @@ def name_optimizer(logged: str, values: Mapping[str, str], names: Mapping[str, s
         return plain_name(logged)
     if entry.hyperparameters or entry.full_batch:
         return entry.name
-    twins = {e.name: dict(e.hyperparameters) for e in OPTIMIZERS.values() if e.factory == entry.factory and not e.full_batch}
+    twins = {
+        e.name: dict(e.hyperparameters) for e in OPTIMIZERS.values() if e.factory == entry.factory and not e.full_batch
+    }
     given = dict(set_hyperparameters(sorted({key for of in twins.values() for key in of}), values))
     for name, hyperparameters in twins.items():
         if hyperparameters == given:

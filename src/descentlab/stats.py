@@ -137,20 +137,20 @@ def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
     return Interval(float(np.exp(logs.mean)), float(np.exp(logs.low)), float(np.exp(logs.high)), logs.n)
 
 
-def width_in_decades(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[float, bool]:
-    """How many decades of learning rate lie within ``margin`` of the best score around the best rate.
+def good_range(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[float, float, bool]:
+    """The learning rates around the best whose score lies within ``margin`` of the best score.
 
     Args:
         rates: ascending, shape (points,).
         goodness: mean score, higher is better, same shape; NaN where a run diverged.
 
     Returns:
-        Width in decades, interpolated on a logarithmic scale between grid points (a diverged neighbour ends the width
-        at the last good point), and whether an end lies outside the grid (then the width is a lower bound).
+        Lowest and highest rate, interpolated on a logarithmic scale between grid points (a diverged neighbour ends the range
+        at the last good point), NaN where all diverged; and whether an end lies outside the grid.
     """
     x, y = np.log10(np.asarray(rates, dtype=np.float64)), np.asarray(goodness, dtype=np.float64)
     if np.isnan(y).all():
-        return float("nan"), False
+        return float("nan"), float("nan"), False
     best = int(np.nanargmax(y))
     threshold = y[best] - margin
     ends, censored = [], False
@@ -166,4 +166,10 @@ def width_in_decades(rates: np.ndarray, goodness: np.ndarray, margin: float) -> 
             ends.append(x[i])
         else:
             ends.append(x[i] + (x[j] - x[i]) * (y[i] - threshold) / (y[i] - y[j]))
-    return float(ends[1] - ends[0]), censored
+    return float(10 ** ends[0]), float(10 ** ends[1]), censored
+
+
+def width_in_decades(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[float, bool]:
+    """Decades from the lowest to the highest rate of :func:`good_range`, and whether that is a lower bound."""
+    low, high, censored = good_range(rates, goodness, margin)
+    return float(np.log10(high) - np.log10(low)), censored

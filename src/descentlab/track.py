@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment_page import VIEW, experiment_tags
+from descentlab.experiment_page import experiment_tags
 from descentlab.logged_models import BestModel, best_final_run, put_models
 from descentlab.mlflow_entry import NOTE, RUN_ID, Entry
 from descentlab.mlflow_links import link_artifact
@@ -33,6 +33,7 @@ from descentlab.mlflow_store import (
 )
 from descentlab.parent_runs import KIND, SOURCE, data_set, metric_name, parent_entries
 from descentlab.records import HISTORY, RUNS, SEALED_PHASES, SPLITS, read_table
+from descentlab.saved_views import OWNED, VIEW_TAG
 from descentlab.speed import find_targets
 from descentlab.sqlite_runs import put_runs
 from descentlab.stats import updates_to_target
@@ -155,7 +156,7 @@ def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, An
     """Make the experiment's description and views say of the runs that the store holds now."""
     found, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
     ids = {key: str(run.info.run_id) for key, run in found.items()}
-    set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW)
+    set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
 
 
 def curves_by_run(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:

@@ -6,8 +6,6 @@ from typing import Any
 
 from descentlab.wording import counted, message, words
 
-KINDS = (message("unknown"), message("same seeds"))
-
 # In the order in which a reader should know them; of two forms the first is for one run.
 UNKNOWN: dict[str, str | tuple[str, str]] = {
     "pairing": message(
@@ -39,11 +37,11 @@ UNKNOWN: dict[str, str | tuple[str, str]] = {
     ),
     "repeated with": (
         message(
-            "{n} run repeats another's problem, optimizer, learning rate and seed, though {names} differs: the newest that ended "
+            "{n} run repeats another's problem, optimizer, learning rate and seed, but differs in {names}: the newest that ended "
             "is compared"
         ),
         message(
-            "{n} runs repeat another's problem, optimizer, learning rate and seed, though {names} differ: the newest that ended "
+            "{n} runs repeat another's problem, optimizer, learning rate and seed, but differ in {names}: the newest that ended "
             "is compared"
         ),
     ),

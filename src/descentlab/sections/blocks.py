@@ -62,11 +62,6 @@ def csv_text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
 
 
-def csv_link(table: pd.DataFrame) -> str:
-    """The table as CSV in a data: URI, for a page without a script."""
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(csv_text(table).encode()).decode()
-
-
 def packed_csv(table: pd.DataFrame) -> str:
     """The table as CSV, by gzip and base64: a fifth of the bytes; the page's script unpacks it."""
     return base64.b64encode(gzip.compress(csv_text(table).encode(), 9, mtime=0)).decode()

@@ -127,10 +127,10 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         label_rows(panel, order)
         panel.set_xscale("log")
         panel.set_xlim(7e-4, 1.8)
-        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1 %", "1 %", "10 %", "100 %"])
+        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1", "1", "10", "100"])
         panel.minorticks_off()
         panel.set_title(problem)
-        panel.set_xlabel(words("share of the budget"))
+        panel.set_xlabel(words("share of the budget, %"))
     takeaway = fastest_words(shares, problems, arm, target)
     caption = words(
         "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "

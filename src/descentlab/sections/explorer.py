@@ -23,13 +23,17 @@ AXES = {"updates": message("updates"), "examples": message("examples"), "seconds
 FIRST_MEASURE = "val_loss"
 # What the script says, with the fields it fills.
 SAID = {
-    "means": message("{measure} on {problem}, {arm}, against {axis}: means of {optimizers} with 95 % t intervals, n = {n} seeds."),
+    "means": message(
+        "{measure} on {problem}, {arm}, against {axis}: means of {optimizers} over up to n = {n} seeds, 95 % t intervals."
+    ),
     "seeds": message("{measure} on {problem}, {arm}, against {axis}: {runs} of {optimizers}."),
-    "nothing": message("{measure} on {problem}, {arm}, against {axis}: nothing to draw. Choose an optimizer that has runs here."),
+    "nothing": message(
+        "{measure} on {problem}, {arm}, against {axis}: nothing to draw. Choose an optimizer that has runs here."
+    ),
     "lowest": message("Lowest mean at the end: {optimizer}, {value}."),
     "highest": message("Highest mean at the end: {optimizer}, {value}."),
     "difference": message("Paired difference at the end, {first} − {second}: {value} pairs of seeds; {better}."),
-    "no_difference": message("{first} and {second} have no pair of seeds that both finished."),
+    "no_difference": message("{first} and {second} have no pair of seeds that both have a value at the end."),
     "no_runs": message("Paired differences need the single runs, which are not among these results."),
     "above": message("above 0, {first} is better"),
     "below": message("below 0, {first} is better"),
@@ -56,7 +60,7 @@ SAID = {
     "diverged": message("diverged"),
     "failed": message("failed"),
     "missing": message("missing"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Explorer:
 
     Attributes:
         problems, arms, optimizers, measures, axes: what can be chosen, each as shown; ``chosen`` are the places of the
-            optimizers that are drawn at first.
+            optimizers and ``first_measure`` that of the measure that are drawn at first.
+        singles: whether there are single runs.
         setup: what the script needs to begin with, as JSON that may stand in the page.
         data: the curves, compressed, in base64.
         library: Vega, Vega-Lite and Vega-Embed, likewise.
@@ -131,14 +136,9 @@ def takeaway(data: ExplorerData, problems: list[str], optimizers: list[str]) -> 
 def caption(evidence: Evidence, data: ExplorerData) -> str:
     """How to read the chart, and what was left out."""
     parts = [words("Means over up to n = {n} final seeds; bands are 95 % t intervals.", n=data.seeds)]
-    if data.runs:
-        parts.append(words(
-            "With two optimizers selected, the difference of their runs of the same seed is drawn below, not corrected for "
-            "the many pairs that one may look at."
-        ))  # fmt: skip
-    else:
+    if not data.runs:
         parts.append(words("Single runs are not among these results."))
-    if data.runs and data.kept < data.evaluations:
+    elif data.kept < data.evaluations:
         parts.append(words(
             "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the logarithm "
             "of the updates; means have all.", kept=data.kept, all=data.evaluations,
@@ -147,7 +147,7 @@ def caption(evidence: Evidence, data: ExplorerData) -> str:
     parts.append(
         words("Seconds are updates times the cost of a step, measured alone.")
         if measured
-        else words("Seconds are the wall time of the updates alone, with other jobs beside them.")
+        else words("Seconds are wall time of the updates alone, with other jobs beside them.")
     )
     parts.append(words(
         "Values have four significant digits. On a logarithmic axis the start, which has no place there, stands half a step "
@@ -165,8 +165,8 @@ def setup(
         "problems": [
             {
                 "name": problem,
-                "higher": [measure == "val_metric" and evidence.plan["problems"][problem]["higher_is_better"]
-                           for measure in MEASURES],
+                "higher": [is_higher_better(evidence, problem, measure) for measure in MEASURES],
+                "measures": [measure_name(evidence, problem, measure) for measure in MEASURES],
                 "titles": [measure_title(evidence, problem, measure) for measure in MEASURES],
             }
             for problem in problems
@@ -182,11 +182,24 @@ def setup(
     }  # fmt: skip
 
 
-def measure_title(evidence: Evidence, problem: str, measure: str) -> str:
-    """The measure with its direction, the metric by its name."""
+def is_higher_better(evidence: Evidence, problem: str, measure: str) -> bool:
+    """The measure's direction."""
+    return measure == "val_metric" and bool(evidence.plan["problems"][problem]["higher_is_better"])
+
+
+def measure_name(evidence: Evidence, problem: str, measure: str) -> str:
+    """The measure in a sentence, the metric by its own name."""
     if measure == "val_metric":
-        return words("validation {metric}", metric=evidence.metric(problem))
-    return words("{measure} (lower is better)", measure=words(TITLES[measure]))
+        return words("validation {metric}", metric=words(evidence.plan["problems"][problem]["metric"]))
+    return words(TITLES[measure])
+
+
+def measure_title(evidence: Evidence, problem: str, measure: str) -> str:
+    """The measure with its direction."""
+    name = measure_name(evidence, problem, measure)
+    if is_higher_better(evidence, problem, measure):
+        return words("{metric} (higher is better)", metric=name)
+    return words("{metric} (lower is better)", metric=name)
 
 
 def chart_specs() -> dict[str, Any]:

@@ -70,7 +70,9 @@ def imported_protocol(evidence: Evidence) -> Section:
     experiment = evidence.plan["config"]["experiment"]
     rules = [[words(rule), words(meaning, experiment=f"“{experiment}”")] for rule, meaning in RULES.items()]
     headers = [words("rule"), words("what it means")]
-    return Section("protocol", words("Protocol"), [Table("rules", words("The rules of the comparison"), headers, rules)])
+    return Section(
+        "protocol", words("Protocol"), [Table("rules", words("The rules of the comparison"), headers, rules)]
+    )
 
 
 def imported_provenance(evidence: Evidence) -> Section:

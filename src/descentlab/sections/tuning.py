@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from descentlab.plotting import (
-    SLIDES,
+    INK,
     figure_svg,
     label_room,
     new_figure,
@@ -24,9 +26,13 @@ from descentlab.sections.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.sections.drawing import label_ends
+from descentlab.sections.drawing import in_front, label_ends, label_rows
 from descentlab.sections.robustness import robustness_blocks
+from descentlab.stats import good_range
 from descentlab.wording import joined, message, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GOOD_MARGINS = 5
 ALARM_KINDS = (
@@ -50,54 +56,84 @@ def sensitivity(evidence: Evidence) -> Section | None:
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
-    """One problem: a line an optimizer over its grid; the slides' optimizers on the left, the others on the right."""
+    """One problem: curves of a few optimizers over their grids, and beside them everyone's range of good rates."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
     order = present(table["optimizer"], evidence.optimizers)
-    groups = [[n for n in order if n in SLIDES], [n for n in order if n not in SLIDES]]
-    titles = [words("the slides' optimizers"), words("the others")]
-    shown = [(title, group) for title, group in zip(titles, groups, strict=True) if group]
+    front = in_front(order)
     room = label_room(order)
-    figure, axes = new_figure(len(shown), 3.1, 3.0, right=room, gap=room + 0.5, share_y=True)
-    higher = evidence.plan["problems"][problem]["higher_is_better"]
-    means = table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna()
-    bottom, top = value_range(means, higher)
-    for panel, (title, group) in zip(axes, shown, strict=True):
-        ends: dict[str, tuple[float, float]] = {}
-        for name in group:
-            line = table[table["optimizer"] == name].sort_values("learning_rate")
-            colour, rates = optimizer_colour(name), line["learning_rate"]
-            mean = line["val_metric_mean"].clip(bottom, top)
-            panel.plot(rates, mean, color=colour, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
-            low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
-            panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
-            chosen = line[line["chosen"]]
-            panel.plot(chosen["learning_rate"], chosen["val_metric_mean"].clip(bottom, top), "o", markersize=9,
-                       markerfacecolor="none", color=colour)  # fmt: skip
-            diverged = line[line["n_diverged"] > 0]
-            worst = bottom if higher else top
-            panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)
-            good = mean[np.isfinite(mean)]
-            if len(good):
-                ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
-        rates = table.loc[table["optimizer"].isin(group), "learning_rate"]
-        panel.set_xlim(rates.min() / 2, rates.max() * 2)
-        use_log_scale(panel, "x")
-        margin = (top - bottom) * 0.05
-        panel.set_ylim(bottom - margin, top + margin)
-        panel.set_title(title)
-        panel.set_xlabel(words("learning rate"))
-        panel.set_ylabel(words("validation {metric}", metric=evidence.metric(problem)))
-        label_ends(panel, ends, marked=True)
+    figure, axes = new_figure(2, 3.1, max(2.6, 0.19 * len(order)), right=0.2, gap=label_room(front) + room + 0.1)
+    draw_rates(axes[0], evidence, problem, front)
+    draw_ranges(axes[1], evidence, problem, order)
     takeaway = f"{problem}: {width_words(evidence, problem)}"
     caption = words(
-        "Mean validation metric of the tuning runs by learning rate, 95 % t interval, n = {n} seeds a point; a ring marks the "
-        "chosen rate, a cross a rate at which a seed diverged (at the worst end of the axis). Values beyond the axis are drawn "
-        "at its end. The title compares the optimizers whose best rate comes within {margins} margins of the best of all.",
-        n=int((table["n"] + table["n_diverged"]).max()),
+        "Validation metric of the tuning runs by learning rate, n = {n} seeds a point. Left: means with 95 % t intervals; a cross "
+        "marks a rate at which a seed diverged (at the worst end of the axis); values beyond the axis are drawn at its end. "
+        "Right: bars span the rates whose mean lies within the margin, {delta}, of the optimizer's own best, whatever that is; "
+        "an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares the "
+        "optimizers whose best rate comes within {margins} margins of the best of all.",
+        n=int((table["n"] + table["n_diverged"]).max()), delta=number(evidence.plan["problems"][problem]["margin"]),
         margins=GOOD_MARGINS,
-    )
+    )  # fmt: skip
     identity = f"sensitivity-{problem}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) -> None:
+    """A line an optimizer over its grid."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    bottom, top = value_range(table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna(), higher)
+    ends: dict[str, tuple[float, float]] = {}
+    for name in names:
+        line = table[table["optimizer"] == name].sort_values("learning_rate")
+        colour, rates = optimizer_colour(name), line["learning_rate"]
+        mean = line["val_metric_mean"].clip(bottom, top)
+        panel.plot(rates, mean, color=colour, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
+        low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
+        panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
+        chosen = line[line["chosen"]]
+        panel.plot(chosen["learning_rate"], chosen["val_metric_mean"].clip(bottom, top), "o", markersize=9,
+                   markerfacecolor="none", color=colour)  # fmt: skip
+        diverged = line[line["n_diverged"] > 0]
+        worst = bottom if higher else top
+        panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)
+        good = mean[np.isfinite(mean)]
+        if len(good):
+            ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
+    shown = table.loc[table["optimizer"].isin(names), "learning_rate"]
+    panel.set_xlim(shown.min() / 2, shown.max() * 2)
+    use_log_scale(panel, "x")
+    margin = (top - bottom) * 0.05
+    panel.set_ylim(bottom - margin, top + margin)
+    panel.set_xlabel(words("learning rate"))
+    panel.set_ylabel(words("validation {metric}", metric=evidence.metric(problem)))
+    label_ends(panel, ends, marked=True)
+
+
+def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str]) -> None:
+    """A row an optimizer: the grid as a thin line, the good rates as a bar, rates at which a seed diverged as dots."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    about = evidence.plan["problems"][problem]
+    sign = 1 if about["higher_is_better"] else -1
+    for place, name in enumerate(order):
+        line = table[table["optimizer"] == name].sort_values("learning_rate")
+        rates, colour = line["learning_rate"].to_numpy(), optimizer_colour(name)
+        goodness = (sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
+        low, high, _ = good_range(rates, goodness, about["margin"])
+        panel.plot([rates[0], rates[-1]], [place, place], color=colour, linewidth=0.7, alpha=0.6)
+        panel.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.75)
+        for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
+            if np.isclose(end, edge):  # through logarithms and back
+                panel.plot([end], [place], marker=arrow, markersize=5, color=colour, linestyle="none")
+        gone = rates[line["n_diverged"].to_numpy() > 0]
+        panel.plot(gone, np.full(len(gone), place), ".", markersize=4, color=INK)
+        chosen = line.loc[line["chosen"], "learning_rate"]
+        panel.plot(chosen, np.full(len(chosen), place), "o", markersize=7, markerfacecolor="none", color=INK)
+    panel.set_xlim(table["learning_rate"].min() / 2, table["learning_rate"].max() * 2)
+    use_log_scale(panel, "x")
+    label_rows(panel, order)
+    panel.set_title(words("within the margin of its best"))
+    panel.set_xlabel(words("learning rate"))
 
 
 def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:

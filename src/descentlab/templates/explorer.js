@@ -1,21 +1,23 @@
 "use strict";
-// The explorer: what the form asks for, drawn by Vega-Lite, said in a sentence and set in a table. Names go into the page as
-// text alone.
+// The explorer: what the form asks for, drawn, said in sentences and set in a table. Names go into the page as text alone.
 (() => {
   const NAMED = 8; // as many names as still fit beside the lines
   const HEIGHT = { chart: 320, difference: 180 };
-  const LETTER = 12, LINE = 15; // of names, in pixels
-  const { pairedDifference, number, spread, limits, acrossLimits, differenceLimits, logTicks, symlogTicks, tickLabel, fill } =
+  const { pairedDifference, number, limits, acrossLimits, differenceLimits, fill, palette, roomFor, drawChart } =
     window.descentlabExplorer;
 
   const root = document.currentScript.closest(".explorer");
   const find = (selector) => root.querySelector(selector);
   const form = find("form"), chart = find(".chart"), below = find(".difference"), tip = find(".tip");
+  const boxes = [...form.querySelectorAll("[name=optimizer]")];
   const { charts, problems, arms, optimizers, measures, axes, quantiles, words } = JSON.parse(find(".setup").textContent);
+
   const counted = (n, one, other) => fill(words[n === 1 ? one : other], { n: n.toLocaleString("en-US") });
   const told = (value, signed) => number(value, signed, words.unknown);
-  const interval = ({ mean, half, n }, signed) =>
-    `${told(mean, signed)} ${Number.isFinite(half) ? `[${told(mean - half, signed)}, ${told(mean + half, signed)}]` : words.no_interval}, n = ${n}`;
+  function interval({ value, half, n }, signed) {
+    const ends = half === null ? words.no_interval : `[${told(value - half, signed)}, ${told(value + half, signed)}]`;
+    return `${told(value, signed)} ${ends}, n = ${n}`;
+  }
 
   async function unpack(name) {
     const letters = atob(find(name).textContent.trim()), bytes = new Uint8Array(letters.length);
@@ -25,335 +27,256 @@
 
   // Columns into one entry a curve, by the places of its problem, arm and optimizer, with its runs.
   function curvesOf({ curves, means, runs, values }) {
-    const all = curves.evaluations.map(() => null), found = new Map();
-    const take = (columns, from, to) => Object.fromEntries(Object.entries(columns).map(([name, all]) => [name, all.slice(from, to)]));
+    const found = new Map(), all = [];
+    const take = (columns, from, to) =>
+      Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(from, to)]));
     let from = 0;
     curves.evaluations.forEach((count, i) => {
-      all[i] = { rate: curves.rate[i], ...take(means, from, from + count), runs: [] };
+      all.push({ rate: curves.rate[i], ...take(means, from, from + count), runs: [] });
       found.set([curves.problem[i], curves.arm[i], curves.optimizer[i]].join(), all[i]);
       from += count;
     });
     from = 0;
     runs.evaluations.forEach((count, i) => {
-      const run = { id: runs.id[i], seed: runs.seed[i], status: runs.status[i], ...take(values, from, from + count) };
-      all[runs.curve[i]].runs.push(run);
+      const about = { id: runs.id[i], seed: runs.seed[i], status: runs.status[i] };
+      all[runs.curve[i]].runs.push({ ...about, ...take(values, from, from + count) });
       from += count;
     });
     return found;
   }
 
-  let curves, singles, state, shown;
+  let curves, singles, state;
   const views = new Map(); // what is drawn, by its container
 
+  // What the form asks for.
   function read() {
-    const chosen = new FormData(form);
-    const place = (name) => Number(chosen.get(name));
+    const asked = new FormData(form), place = (name) => Number(asked.get(name));
+    const problem = problems[place("problem")], measure = place("measure"), axis = axes[place("axis")];
     return {
-      problem: problems[place("problem")], arm: arms[place("arm")], axis: axes[place("axis")].column,
-      axisTitle: axes[place("axis")].title, measure: measures[place("measure")], view: chosen.get("view"),
-      title: problems[place("problem")].titles[place("measure")], higher: problems[place("problem")].higher[place("measure")],
-      log: { x: chosen.has("log-x"), y: chosen.has("log-y") }, key: [place("problem"), place("arm")],
-      selected: chosen.getAll("optimizer").map(Number),
+      problem: problem.name, arm: arms[place("arm")], key: [place("problem"), place("arm")], axis: axis.column, axisTitle: axis.title,
+      column: measures[measure], measure: problem.measures[measure], title: problem.titles[measure], higher: problem.higher[measure],
+      each: asked.get("view") === "seeds", log: { x: asked.has("log-x"), y: asked.has("log-y") },
+      selected: asked.getAll("optimizer").map(Number),
     };
   }
 
-  // The selected optimizers that ran here, each with its curve.
-  const present = () => state.selected.map((place) => ({ place, ...optimizers[place], curve: curves.get([...state.key, place].join()) }))
-    .filter(({ curve }) => curve);
+  const curveOf = (place) => curves.get([...state.key, place].join());
+  const visible = (points) => points.filter(({ x, value }) => x !== null && value !== null);
+  const last = (points) => visible(points).pop();
+  const ranged = (x, value, half, n) =>
+    ({ x, value, half, n, low: half === null ? null : value - half, high: half === null ? null : value + half });
 
-  function meanLine({ place, name, colour, curve }) {
-    const points = curve.updates.map((_, i) => {
-      const value = curve[state.measure][i], half = curve[`${state.measure}_half`][i];
-      return { x: curve[state.axis][i], value, half, low: half === null ? null : value - half,
-        high: half === null ? null : value + half, n: curve.n[i] };
-    });
-    return { place, name, colour, rate: curve.rate, points };
-  }
+  const meanLine = ({ place, name, colour, curve }) => ({
+    place, name, colour, rate: curve.rate,
+    points: curve[state.axis].map((x, i) => ranged(x, curve[state.column][i], curve[`${state.column}_half`][i], curve.n[i])),
+  });
 
   const seedLines = ({ place, name, colour, curve }) => curve.runs.map((run) => ({
     place, name, colour, rate: curve.rate, run,
-    points: run.at.map((at, i) => ({ x: curve[state.axis][at], value: run[state.measure][i] })),
+    points: run.at.map((at, i) => ({ x: curve[state.axis][at], value: run[state.column][i], low: null, high: null })),
   }));
-
-  const visible = (points) => points.filter(({ x, value }) => x !== null && value !== null);
-  const last = (points) => visible(points).pop();
 
   // Two optimizers' runs of the same seed, at the end and wherever both were evaluated after as many updates (or examples).
   function compare([first, second]) {
-    const axis = state.axis === "examples" ? "examples" : "updates";
+    const axis = axes.find(({ column }) => column === (state.axis === "examples" ? "examples" : "updates"));
+    const ones = first.curve[axis.column], others = second.curve[axis.column];
     const bySeed = new Map(second.curve.runs.map((run) => [run.seed, run]));
     const pairs = first.curve.runs.filter(({ seed }) => bySeed.has(seed)).map((run) => [run, bySeed.get(run.seed)]);
-    const at = (run, curve, place) => { const i = run.at.indexOf(place); return i < 0 ? null : run[state.measure][i]; };
-    const difference = (i, j) => pairedDifference(
-      pairs.map(([run]) => at(run, first.curve, i)), pairs.map(([, run]) => at(run, second.curve, j)), quantiles);
-    const end = difference(first.curve[axis].length - 1, second.curve[axis].length - 1);
-    const points = [];
-    first.curve[axis].forEach((x, i) => {
-      const j = second.curve[axis].indexOf(x);
-      if (x === null || j < 0) return;
-      const { mean, half, n } = difference(i, j);
-      if (n) points.push({ x, value: mean, half, n, low: Number.isFinite(half) ? mean - half : null,
-        high: Number.isFinite(half) ? mean + half : null });
-    });
-    const whole = first.curve[axis].at(-1) === second.curve[axis].at(-1);
-    return { first, second, axis, end, whole, lost: Math.max(first.curve.runs.length, second.curve.runs.length) - end.n, points,
-      axisTitle: axes.find(({ column }) => column === axis).title };
-  }
-
-  function palette() {
-    const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
-    return { ink: colour("--ink"), soft: colour("--soft"), rule: colour("--rule"), paper: colour("--paper"), font: style.fontFamily };
-  }
-
-  function configured({ ink, soft, rule, font }) {
-    return {
-      font, view: { stroke: null }, mark: { aria: false }, rule: { color: soft }, text: { color: ink, fontSize: LETTER },
-      title: { aria: false, color: ink, subtitleColor: soft, fontSize: 13, subtitleFontSize: LETTER, fontWeight: 600, anchor: "start", offset: 10 },
-      axis: { aria: false, labelColor: ink, titleColor: ink, gridColor: rule, domainColor: rule, tickColor: rule, labelFontSize: 11,
-        titleFontSize: LETTER, titleFontWeight: "normal" },
+    const valueAt = (run, place) => run[state.column][run.at.indexOf(place)] ?? null;
+    const differenceAt = (x, i, j) => {
+      const values = [pairs.map(([run]) => valueAt(run, i)), pairs.map(([, run]) => valueAt(run, j))];
+      const { mean, half, n } = pairedDifference(...values, quantiles);
+      return ranged(x, mean, half, n);
     };
-  }
-
-  function textWidth(text, font) {
-    const context = document.createElement("canvas").getContext("2d");
-    context.font = `${LETTER}px ${font}`;
-    return context.measureText(text).width;
-  }
-
-  // A channel's scale and axis. ``constant``: how far from 0 a logarithmic axis of both signs stays linear.
-  function scaled({ domain, log, constant, title }, room) {
-    const most = Math.max(2, Math.floor(room)), axis = { title, labelExpr: "tickLabel(datum.value)", labelOverlap: "greedy" };
-    if (!log) return { scale: { domain, nice: false, zero: false }, axis: { ...axis, tickCount: most } };
-    const values = constant ? symlogTicks(domain, constant, most) : logTicks(domain, most);
-    const scale = constant ? { type: "symlog", constant, domain, nice: false } : { type: "log", domain, nice: false };
-    return { scale, axis: { ...axis, values, tickCount: values.length } };
-  }
-
-  // Room at the right for the names.
-  function roomFor(names, outer) {
-    const widest = Math.max(0, ...names.map((name) => textWidth(name, palette().font)));
-    return names.length ? Math.min(widest + 24, outer * 0.3, 190) : 14;
-  }
-
-  async function draw(container, kind, { lines, named, right, x, y, title, height }) {
-    const asked = state, colours = palette(), outer = container.clientWidth;
-    const short = textWidth(title.subtitle.join(", "), colours.font) < outer - 66;
-    const subtitle = short ? title.subtitle.join(", ") : title.subtitle;
-    const padding = { left: 58, right, top: 50 + (short ? 0 : 15 * (subtitle.length - 1)), bottom: 44 };
-    const width = Math.max(outer - padding.left - right, 80);
-    const spec = structuredClone(charts[kind]);
-    const channels = { x: scaled(x, width / 60), y: scaled(y, height / 28) };
-    channels.x.axis.grid = false;
-    for (const { encoding } of spec.layer)
-      for (const channel of ["x", "y"])
-        if (encoding[channel]?.field && encoding[channel].scale !== null) Object.assign(encoding[channel], channels[channel]);
-    const positive = y.log && !y.constant;
-    const rows = lines.flatMap(({ points, ...line }, i) => points
-      .filter(({ x: at, value }) => at !== null && value !== null && (!positive || value > 0))
-      .map((point) => ({ ...point, row: point, line: i, source: line, optimizer: line.place, colour: line.colour,
-        x: x.log ? Math.max(point.x, x.domain[0]) : point.x,
-        low: point.low === null ? point.value : positive ? Math.max(point.low, y.domain[0]) : point.low,
-        high: point.high ?? point.value })));
-    const to = (value) => (y.log ? Math.log(value) : value);
-    const pixel = (value) => height * (1 - (to(value) - to(y.domain[0])) / (to(y.domain[1]) - to(y.domain[0])));
-    const heights = named.map(({ end }) => Math.min(Math.max(y.log && end <= 0 ? height : pixel(end), 0), height));
-    const places = spread(heights, LINE, 0, height);
-    const ends = named.map(({ place, name, colour }, i) =>
-      ({ text: name, optimizer: place, colour, end: heights[i], place: places[i] }));
-    const chart = {
-      ...spec, width, height, padding, autosize: "none", background: colours.paper, datasets: { rows, ends },
-      title: { text: title.text, subtitle, limit: outer - 58 }, config: configured(colours),
-    };
-    const place = document.createElement("div");
-    const { view } = await window.descentlabEmbed(place, chart, {
-      mode: "vega-lite", actions: false, defaultStyle: false, renderer: "svg", expressionFunctions: { tickLabel },
-      tooltip: (handler, event, item, row) => point(event, row),
-    });
-    if (asked !== state) return view.finalize(); // the reader has chosen something else meanwhile
-    views.get(container)?.finalize();
-    views.set(container, view);
-    container.replaceChildren(place);
-  }
-
-  function point(event, row) {
-    tip.hidden = !row?.source;
-    if (tip.hidden) return;
-    const { source, row: { x, value, half, n } } = row;
-    const lines = [source.run ? source.run.id : source.name,
-      `${state.measureTitle}: ${n === undefined ? told(value) : interval({ mean: value, half: half ?? NaN, n }, source.signed)}`,
-      `${source.axisTitle ?? state.axisTitle}: ${told(x)}`];
-    if (source.rate !== undefined && source.rate !== null) lines.push(`${words.rate}: ${told(source.rate)}`);
-    tip.replaceChildren(...lines.map((text) => { const line = document.createElement("div"); line.textContent = text; return line; }));
-    const { width, height } = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, event.clientX + 14 + width > innerWidth ? event.clientX - width - 14 : event.clientX + 14)}px`;
-    tip.style.top = `${Math.max(4, event.clientY - height - 12)}px`;
+    const points = ones.map((x, i) => [x, i, others.indexOf(x)]).filter(([x, , j]) => x !== null && j >= 0)
+      .map((places) => differenceAt(...places)).filter(({ n }) => n);
+    const end = differenceAt(null, ones.length - 1, others.length - 1);
+    const lost = Math.max(first.curve.runs.length, second.curve.runs.length) - end.n;
+    return { first, second, axis, points, end, lost, whole: ones.at(-1) === others.at(-1) };
   }
 
   function render() {
     state = read();
-    state.measureTitle = state.title.replace(/ \([^()]*\)$/, "");
     tip.hidden = true;
-    for (const box of form.elements.optimizer.length ? form.elements.optimizer : [form.elements.optimizer]) {
-      const absent = !curves.has([...state.key, Number(box.value)].join());
-      box.disabled = absent;
-      box.parentElement.classList.toggle("absent", absent);
+    for (const box of boxes) {
+      box.disabled = !curveOf(box.value);
+      box.parentElement.classList.toggle("absent", box.disabled);
     }
-    const chosen = present(), means = chosen.map(meanLine).filter(({ points }) => visible(points).length);
-    const lines = state.view === "means" ? means : chosen.flatMap(seedLines).filter(({ points }) => visible(points).length);
+    const drawn = ({ points }) => visible(points).length;
+    const chosen = state.selected.map((place) => ({ place, ...optimizers[place], curve: curveOf(place) })).filter(({ curve }) => curve);
+    const means = chosen.map(meanLine).filter(drawn), lines = state.each ? chosen.flatMap(seedLines).filter(drawn) : means;
     const pair = chosen.length === 2 && singles ? compare(chosen) : null;
-    shown = { lines, pair };
-    const all = lines.flatMap(({ points }) => visible(points));
-    const domain = limits(all.map(({ value }) => value), state.log.y), across = acrossLimits(all, state.log.x);
-    const named = means.length <= NAMED
-      ? means.map(({ place, name, colour, points }) => ({ place, name, colour, end: last(points).value })) : [];
-    const right = roomFor(named.map(({ name }) => name), chart.clientWidth);
-    if (domain && across) {
-      draw(chart, state.view, { lines, named, right, height: HEIGHT.chart,
-        x: { domain: across, log: state.log.x, title: state.axisTitle }, y: { domain, log: state.log.y, title: null },
-        title: { text: state.title, subtitle: [state.problem.name, state.arm] } }).catch(fail);
-    } else clear();
-    say(means, lines, pair, chosen);
-    below.hidden = !(pair && pair.points.length > 1);
-    if (!below.hidden) drawDifference(pair, across, right);
-    chart.setAttribute("aria-label", find(".said").textContent);
-    below.setAttribute("aria-label", find(".said").textContent);
-    tabulate(means, lines);
+    state = { ...state, chosen, means, lines, pair };
+    say();
+    tabulate();
+    draw();
   }
 
-  function clear() {
-    views.get(chart)?.finalize();
-    views.delete(chart);
-    chart.replaceChildren();
-  }
-
-  function drawDifference({ first, second, points, axis, axisTitle }, across, right) {
-    const better = fill(words[state.higher ? "above" : "below"], { first: first.name }), line = { place: -1, colour: palette().ink };
-    draw(below, "difference", {
-      lines: [{ ...line, name: `${first.name} − ${second.name}`, signed: true, axisTitle, points }], named: [], right,
-      x: { domain: axis === state.axis ? across : acrossLimits(points, state.log.x), log: state.log.x, title: axisTitle },
-      y: { ...differenceLimits(points), log: state.log.y, title: null },
-      title: { text: `${first.name} − ${second.name}`, subtitle: [words.pairs, words.t_interval, better] }, height: HEIGHT.difference,
-    }).catch(fail);
-  }
-
-  function say(means, lines, pair, chosen) {
-    const here = { measure: state.measureTitle, problem: state.problem.name, arm: state.arm, axis: state.axisTitle,
-      optimizers: counted(means.length, "one_optimizer", "optimizers") };
-    const sentences = [];
-    if (!lines.length) sentences.push(fill(words.nothing, here));
-    else if (state.view === "means") sentences.push(fill(words.means, { ...here, n: Math.max(...means.flatMap(({ points }) => points.map(({ n }) => n))) }));
-    else sentences.push(fill(words.seeds, { ...here, runs: counted(lines.length, "one_run", "runs") }));
-    if (means.length > 1) {
-      const sign = state.higher ? -1 : 1;
-      const ends = means.map(({ place, points }) => ({ place, ...last(points) })).sort((a, b) => sign * (a.value - b.value));
-      const { place, value, half, n } = ends[0];
-      sentences.push(fill(words[state.higher ? "highest" : "lowest"],
-        { optimizer: optimizers[place].title, value: interval({ mean: value, half: half ?? NaN, n }) }));
-    }
-    if (pair) {
-      const { first, second, end, lost, points, whole, axisTitle } = pair, names = { first: first.title, second: second.title };
-      if (!end.n) sentences.push(fill(words.no_difference, names));
-      else {
-        const better = fill(words[state.higher ? "above" : "below"], names);
-        sentences.push(fill(words.difference, { ...names, value: interval(end, true), better }));
-        if (lost) sentences.push(counted(lost, "one_lost", "lost"));
-      }
-      if (points.length < 2) sentences.push(fill(words.unpaired, { axis: axisTitle }));
-      else if (!whole) sentences.push(fill(words.partly, { axis: axisTitle, last: told(last(points).x) }));
-    } else if (chosen.length === 2) sentences.push(words.no_runs);
-    const said = sentences.join(" ");
-    find(".said").textContent = said[0].toUpperCase() + said.slice(1);
-  }
-
-  function cell(kind, text, numeric) {
-    const made = document.createElement(kind);
-    made.textContent = text;
-    if (numeric) made.className = "n";
-    return made;
-  }
-
-  function tabulate(means, lines) {
-    const singles = state.view === "seeds", axis = fill(words.last, { axis: state.axisTitle });
-    const heads = singles ? [words.run, words.status, words.rate, axis, words.value] : [words.optimizer, words.rate, axis, words.mean];
-    const rows = lines.map(({ name, rate, run, points }) => {
-      const { x, value, half, n } = last(points), where = [rate === null ? "" : told(rate), told(x)];
-      return singles ? [run.id, words[run.status], ...where, told(value)] : [name, ...where, interval({ mean: value, half: half ?? NaN, n })];
+  function draw() {
+    const { means, lines, pair, log } = state, points = lines.flatMap((line) => visible(line.points));
+    const domain = limits(points.map(({ value }) => value), log.y), across = acrossLimits(points, log.x);
+    const named = means.length > NAMED ? [] : means.map((line) => ({ ...line, end: last(line.points).value }));
+    const right = roomFor(named.map(({ name }) => name), chart);
+    if (domain && across)
+      replace(chart, state.each ? "seeds" : "means", {
+        lines, named, right, height: HEIGHT.chart, title: { text: state.title, subtitle: `${state.problem}, ${state.arm}` },
+        x: { domain: across, log: log.x, title: state.axisTitle }, y: { domain, log: log.y, title: null },
+      });
+    else clear(chart);
+    find(".below").hidden = !(pair?.points.length > 1);
+    if (find(".below").hidden) return clear(below);
+    const { first, second, axis } = pair, name = `${first.name} − ${second.name}`;
+    const better = fill(words[state.higher ? "above" : "below"], { first: first.name });
+    replace(below, "difference", {
+      lines: [{ place: -1, name, colour: palette(root).ink, axis, points: pair.points }], named: [], right, height: HEIGHT.difference,
+      title: { text: name, subtitle: `${words.pairs}, ${words.t_interval}, ${better}` },
+      x: { domain: axis.column === state.axis ? across : acrossLimits(pair.points, log.x), log: log.x, title: axis.title },
+      y: { ...differenceLimits(pair.points), log: log.y, title: null },
     });
-    const numeric = (i) => i >= (singles ? 2 : 1);
-    const head = document.createElement("thead"), body = document.createElement("tbody");
-    const titles = heads.map((text, i) => cell("th", text, numeric(i)));
-    titles.forEach((made) => { made.scope = "col"; });
-    head.append(document.createElement("tr"));
-    head.firstChild.append(...titles);
-    for (const row of rows) {
-      const made = document.createElement("tr");
-      made.append(...row.map((text, i) => cell(i ? "td" : "th", text, numeric(i))));
-      made.firstChild.scope = "row";
-      body.append(made);
+  }
+
+  async function replace(container, kind, options) {
+    const asked = state;
+    try {
+      const { element, view } = await drawChart(container, charts[kind], { ...options, tooltip: showTip });
+      if (asked !== state) return view.finalize(); // the reader has chosen something else meanwhile
+      clear(container);
+      views.set(container, view);
+      container.append(element);
+    } catch (error) {
+      fail(error);
     }
+  }
+
+  function clear(container) {
+    views.get(container)?.finalize();
+    views.delete(container);
+    container.replaceChildren();
+  }
+
+  function showTip(event, row) {
+    tip.hidden = !row?.source;
+    if (tip.hidden) return;
+    const { source: { run, name, rate, axis }, point } = row;
+    const value = run ? told(point.value) : interval(point, axis);
+    const lines = [run ? run.id : name, `${state.measure}: ${value}`, `${axis ? axis.title : state.axisTitle}: ${told(point.x)}`];
+    if (Number.isFinite(rate)) lines.push(`${words.rate}: ${told(rate)}`);
+    tip.replaceChildren(...lines.map((text) => cell("div", text)));
+    const { width, height } = tip.getBoundingClientRect(), { clientX: x, clientY: y } = event;
+    tip.style.left = `${Math.max(4, x + 14 + width > innerWidth ? x - width - 14 : x + 14)}px`;
+    tip.style.top = `${Math.max(4, y - height - 12)}px`;
+  }
+
+  // What is shown, in sentences; each chart's are its name for a reader who can't see it.
+  function say() {
+    const { means, lines, pair, chosen, higher } = state;
+    const here = { measure: state.measure, problem: state.problem, arm: state.arm, axis: state.axisTitle };
+    const count = { optimizers: counted(means.length, "one_optimizer", "optimizers"), runs: counted(lines.length, "one_run", "runs") };
+    const n = Math.max(...means.flatMap(({ points }) => points.map((point) => point.n)));
+    const sentences = [fill(words[!lines.length ? "nothing" : state.each ? "seeds" : "means"], { ...here, ...count, n })];
+    const ends = means.map(({ place, points }) => ({ place, ...points.at(-1) })).filter(({ value }) => value !== null);
+    if (ends.length > 1) {
+      const best = ends.reduce((one, other) => ((higher ? other.value > one.value : other.value < one.value) ? other : one));
+      const named = { optimizer: optimizers[best.place].title, value: interval(best) };
+      sentences.push(fill(words[higher ? "highest" : "lowest"], named));
+    }
+    const differences = pair ? sayDifference(pair) : chosen.length === 2 ? [words.no_runs] : [];
+    const capital = (text) => text && text[0].toUpperCase() + text.slice(1);
+    find(".said").textContent = capital([...sentences, ...differences].join(" "));
+    chart.setAttribute("aria-label", capital(sentences.join(" ")));
+    below.setAttribute("aria-label", capital(differences.join(" ")));
+  }
+
+  function sayDifference({ first, second, axis, points, end, lost, whole }) {
+    const names = { first: first.title, second: second.title }, sentences = [];
+    if (end.n) {
+      const better = fill(words[state.higher ? "above" : "below"], names);
+      sentences.push(fill(words.difference, { ...names, value: interval(end, true), better }));
+      if (lost) sentences.push(counted(lost, "one_lost", "lost"));
+    } else sentences.push(fill(words.no_difference, names));
+    if (points.length < 2) sentences.push(fill(words.unpaired, { axis: axis.title }));
+    else if (!whole) sentences.push(fill(words.partly, { axis: axis.title, last: told(points.at(-1).x) }));
+    return sentences;
+  }
+
+  function cell(kind, text, properties = {}) {
+    return Object.assign(document.createElement(kind), { textContent: text }, properties);
+  }
+
+  function tabulate() {
+    const heads = [...(state.each ? [words.run, words.status] : [words.optimizer]), words.rate, fill(words.last, { axis: state.axisTitle }),
+      state.each ? words.value : words.mean];
+    const numeric = (i) => (i >= (state.each ? 2 : 1) ? "n" : "");
+    const rows = state.lines.map(({ name, rate, run, points }) => {
+      const point = last(points), names = run ? [run.id, words[run.status]] : [name];
+      return [...names, rate === null ? "" : told(rate), told(point.x), run ? told(point.value) : interval(point)];
+    });
+    const head = document.createElement("thead"), body = document.createElement("tbody");
+    head.insertRow().append(...heads.map((text, i) => cell("th", text, { scope: "col", className: numeric(i) })));
+    for (const [name, ...rest] of rows)
+      body.insertRow().append(cell("th", name, { scope: "row" }),
+        ...rest.map((text, i) => cell("td", text, { className: numeric(i + 1) })));
     find("table").replaceChildren(head, body);
   }
 
-  function csv() {
-    const singles = state.view === "seeds";
+  function csvOf(container) {
+    const { problem, arm, axis, column, pair, lines, each } = state;
     const quote = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value ?? "");
-    const heads = ["problem", "arm", "optimizer", "learning_rate", ...(singles ? ["run_id", "status"] : []), state.axis, state.measure,
-      ...(singles ? [] : ["low", "high", "n"])];
-    const rows = shown.lines.flatMap(({ name, rate, run, points }) => visible(points).map(({ x, value, low, high, n }) =>
-      [state.problem.name, state.arm, name, rate, ...(run ? [run.id, run.status] : []), x, value, ...(run ? [] : [low, high, n])]));
-    return [heads, ...rows].map((row) => row.map(quote).join(",")).join("\n") + "\n";
+    const ends = ["low", "high", "n"], places = ["problem", "arm"];
+    const rows = container === below
+      ? [[...places, "first", "second", pair.axis.column, `${column}_difference`, ...ends],
+        ...pair.points.map(({ x, value, low, high, n }) => [problem, arm, pair.first.name, pair.second.name, x, value, low, high, n])]
+      : [[...places, "optimizer", "learning_rate", ...(each ? ["run_id", "status"] : []), axis, column, ...(each ? [] : ends)],
+        ...lines.flatMap(({ name, rate, run, points }) => visible(points).map(({ x, value, low, high, n }) =>
+          [problem, arm, name, rate, ...(run ? [run.id, run.status] : []), x, value, ...(run ? [] : [low, high, n])]))];
+    return rows.map((row) => `${row.map(quote).join(",")}\n`).join("");
   }
 
-  function save(href, ending) {
-    const link = document.createElement("a");
-    link.href = href;
-    link.download = `explorer.${ending}`;
-    link.click();
+  async function download({ target }) {
+    if (!target.matches("button")) return;
+    const container = target.closest(".below") ? below : chart, ending = target.name;
+    if (!views.has(container)) return;
+    const href = ending === "csv" ? URL.createObjectURL(new Blob([csvOf(container)], { type: "text/csv" }))
+      : await views.get(container).toImageURL(ending, ending === "png" ? 2 : 1);
+    cell("a", "", { href, download: `explorer.${ending}` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 1000);
   }
 
-  async function download({ target: { name } }) {
-    if (name === "csv") save(URL.createObjectURL(new Blob([csv()], { type: "text/csv" })), name);
-    else if (views.has(chart)) save(await views.get(chart).toImageURL(name, name === "png" ? 2 : 1), name);
+  // The line of the optimizer whose name has the pointer or the focus stands out.
+  function emphasise({ target, type }) {
+    const box = target.closest(".grid label")?.querySelector("input"), on = ["pointerover", "focusin"].includes(type);
+    views.get(chart)?.signal("emphasised", on && box?.checked && !box.disabled ? Number(box.value) : -1).run();
   }
 
-  function emphasise(event) {
-    const label = event.target.closest?.(".grid label"), on = label && ["pointerover", "focusin"].includes(event.type);
-    const place = on && !label.querySelector("input").disabled && label.querySelector("input").checked ? Number(label.querySelector("input").value) : -1;
-    views.get(chart)?.signal("emphasised", place).run();
-  }
-
-  function choose({ target }) {
-    const boxes = [...form.querySelectorAll("[name=optimizer]")];
-    if (target.name === "measure") form.elements["log-y"].checked = measures[Number(target.value)] !== "val_metric";
-    if (target.name === "all") boxes.forEach((box) => { box.checked = true; });
-    if (target.name === "none") boxes.forEach((box) => { box.checked = false; });
-    if (target.name === "first") boxes.forEach((box) => { box.checked = box.defaultChecked; });
+  function choose({ target, type }) {
+    if (type === "click" && !target.matches("button")) return;
+    if (target.name === "measure") form.elements["log-y"].checked = measures[target.value] !== "val_metric";
+    const check = { all: () => true, none: () => false, first: (box) => box.defaultChecked }[target.name];
+    if (check) boxes.forEach((box) => { box.checked = check(box); });
     render();
   }
 
-  let started;
   async function start() {
     const [code, data] = await Promise.all([unpack(".library"), unpack(".data")]);
-    const script = document.createElement("script");
-    script.textContent = code;
-    document.head.append(script);
+    document.head.append(cell("script", code));
     curves = curvesOf(JSON.parse(data));
     singles = [...curves.values()].some(({ runs }) => runs.length);
     render();
-    root.classList.add("ready");
     form.addEventListener("change", choose);
-    form.addEventListener("click", (event) => { if (event.target.matches("button")) choose(event); });
+    form.addEventListener("click", choose);
     for (const type of ["pointerover", "pointerout", "focusin", "focusout"]) form.addEventListener(type, emphasise);
-    find(".downloads").addEventListener("click", (event) => { if (event.target.matches("button")) download(event); });
+    find(".drawn").addEventListener("click", download);
     let width = chart.clientWidth;
     new ResizeObserver(() => {
-      if (chart.clientWidth && chart.clientWidth !== width) { width = chart.clientWidth; requestAnimationFrame(render); }
+      if (!chart.clientWidth || chart.clientWidth === width) return;
+      width = chart.clientWidth;
+      requestAnimationFrame(render);
     }).observe(chart);
     // The style sheet's own condition: it also changes when the page is printed.
     matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", render);
+    root.classList.add("ready");
   }
-  const begin = () => { started ??= start().catch(fail); };
+
   function fail(error) {
     console.error(error);
     form.hidden = find(".drawn").hidden = true;
@@ -363,6 +286,9 @@
   if (!window.DecompressionStream) return;
   find(".note").hidden = true;
   form.hidden = find(".drawn").hidden = false;
+  let started;
+  const begin = () => { started ??= start().catch(fail); };
   form.addEventListener("focusin", begin, { once: true });
-  new IntersectionObserver((entries) => { if (entries.some(({ isIntersecting }) => isIntersecting)) begin(); }, { rootMargin: "600px" }).observe(root);
+  const near = (entries) => { if (entries.some(({ isIntersecting }) => isIntersecting)) begin(); };
+  new IntersectionObserver(near, { rootMargin: "600px" }).observe(root);
 })();

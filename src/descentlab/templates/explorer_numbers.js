@@ -4,13 +4,14 @@ window.descentlabExplorer = (() => {
   const finite = (values) => values.filter((value) => Number.isFinite(value));
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-  // Mean and half the t interval of the pairs' differences; quantiles[d - 1] is Student's 0.975 quantile of d degrees.
+  // Mean and half the t interval of the pairs' differences, null where there is none; quantiles[d - 1] is Student's 0.975
+  // quantile of d degrees of freedom.
   function pairedDifference(first, second, quantiles) {
     const differences = finite(first.map((value, i) => (value === null || second[i] === null ? NaN : value - second[i])));
     const n = differences.length;
-    if (!n) return { mean: NaN, half: NaN, n };
+    if (!n) return { mean: null, half: null, n };
     const mean = sum(differences) / n;
-    if (n === 1) return { mean, half: NaN, n };
+    if (n === 1) return { mean, half: null, n };
     const deviation = Math.sqrt(sum(differences.map((value) => (value - mean) ** 2)) / (n - 1));
     return { mean, half: (quantiles[n - 2] * deviation) / Math.sqrt(n), n };
   }
@@ -78,11 +79,13 @@ window.descentlabExplorer = (() => {
   // Limits of differences: 0 and the intervals, but for the wildest; and the scale of the last one, below which a logarithmic
   // axis is linear.
   function differenceLimits(points) {
+    const lows = points.map(({ low, value }) => low ?? value), highs = points.map(({ high, value }) => high ?? value);
     const reach = (values) => {
-      const sorted = finite([0, ...values]).sort((a, b) => a - b), most = sorted[sorted.length - 1], usual = quantile(sorted, 0.97);
+      const sorted = finite([0, ...values]).sort((a, b) => a - b), most = sorted[sorted.length - 1];
+      const usual = quantile(sorted, 0.97);
       return most <= 2 * usual ? most : usual;
     };
-    const low = -reach(points.map((point) => -(point.low ?? point.value))), high = reach(points.map((point) => point.high ?? point.value));
+    const low = -reach(lows.map((value) => -value)), high = reach(highs);
     const room = (high - low) * 0.06 || 0.01, { value, half } = points[points.length - 1];
     const constant = Math.max(Math.abs(value), half || 0, (high - low) * 1e-4) || 1;
     return { domain: [low - room, high + room], constant };

@@ -1,0 +1,172 @@
+"""Slurm on this machine: a controller and nodes that share its processors, all state in one temporary folder."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NODES = ("one", "two")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
+PATHS = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # where Debian has the daemons
+MEGABYTES = 8000  # of a node
+SECONDS_UNTIL_DOWN = 10  # a node that says nothing
+SECONDS_UNTIL_UP = 30
+
+# A node has one processor, so two jobs at once are on two nodes.
+CONFIGURATION = """\
+ClusterName=descentlab
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+MpiDefault=none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/completed
+SlurmdTimeout={timeout}
+SlurmdParameters=config_overrides
+{nodes}
+PartitionName=all Nodes=ALL Default=YES State=UP
+"""
+
+
+def missing_programs() -> list[str]:
+    """What this machine lacks of Slurm; Debian has it in slurm-wlm and munge."""
+    return [name for name in PROGRAMS if shutil.which(name, path=PATHS) is None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A job, or one try of it, that Slurm has ended."""
+
+    job: str
+    state: str
+    node: str
+
+
+@dataclass
+class SlurmCluster:
+    """A running cluster.
+
+    Attributes:
+        folder: its configuration, keys, state and logs.
+        environment: what its commands and its jobs need, over this process's environment.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+    _daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *command: str) -> None:
+        """Start a daemon, which ends at the latest with this process."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._daemons[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**self.environment, "DESCENTLAB_DAEMON": name}, start_new_session=True,
+            )  # fmt: skip
+
+    def ask(self, *command: str) -> str:
+        """What a command of Slurm's prints; empty where it fails, as while the controller starts."""
+        asked = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
+        return asked.stdout.strip()
+
+    def nodes(self) -> dict[str, str]:
+        """The state of each node."""
+        return dict(line.split() for line in self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines())
+
+    def running(self) -> list[tuple[str, str]]:
+        """Node and rule (``rule_train_wildcards_mlp_0``) of each job that runs."""
+        lines = self.ask("squeue", "--noheader", "--states=RUNNING", "--format=%N %k").splitlines()
+        return [(node, rule) for node, rule in map(str.split, lines)]
+
+    def attempts(self) -> list[Attempt]:
+        """Every job, or try of one, that has ended, in the order in which they ended."""
+        completed = self.folder / "completed"
+        lines = completed.read_text().splitlines() if completed.exists() else []
+        fields = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+        return [Attempt(each["JobId"], each["JobState"], each["NodeList"]) for each in fields]
+
+    def kill_node(self, node: str) -> int:
+        """Kill a node's slurmd and everything that it started, as a power cut does; returns how many processes."""
+        return self._kill({"DESCENTLAB_DAEMON": f"slurmd.{node}"}) + self._kill({"SLURMD_NODENAME": node})
+
+    def stop(self) -> None:
+        """End every process of the cluster, those of its jobs too."""
+        self._kill({})
+        for daemon in self._daemons.values():
+            daemon.wait(30)
+
+    def _kill(self, variables: Mapping[str, str]) -> int:
+        """SIGKILL to the processes of this cluster that have ``variables`` in their environment."""
+        wanted = {f"{name}={value}".encode() for name, value in ({"DESCENTLAB_CLUSTER": str(self.folder)} | dict(variables)).items()}
+        killed: set[int] = set()
+        while found := {process for process in _processes_with(wanted)} - killed:
+            for process in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            killed |= found
+        return len(killed)
+
+
+def _processes_with(variables: set[bytes]) -> Iterator[int]:
+    """Processes other than this one that were started with all of ``variables``."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended, or another user's
+            if int(folder.name) != os.getpid() and variables <= set((folder / "environ").read_bytes().split(b"\0")):
+                yield int(folder.name)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """A cluster whose nodes are up; nothing of it is left at the end, neither process nor file."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: the name of a socket has at most 107 characters
+    configuration = folder / "slurm.conf"
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}{os.pathsep}{PATHS}",
+        "SLURM_CONF": str(configuration),
+        "DESCENTLAB_CLUSTER": str(folder),
+    }
+    cluster = SlurmCluster(folder, environment)
+    try:
+        _configure(folder, configuration)
+        socket_file = str(folder / "munge.socket")
+        munge = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "seed")]
+        cluster.start("munged", "munged", "--foreground", "--syslog=no", f"--socket={socket_file}", *munge)
+        cluster.start("slurmctld", "slurmctld", "-D", "-c", "-f", str(configuration))
+        for node in NODES:
+            cluster.start(f"slurmd.{node}", "slurmd", "-D", "-N", node, "-f", str(configuration))
+        wait_for(lambda: cluster.nodes() == dict.fromkeys(NODES, "idle"), SECONDS_UNTIL_UP, cluster)
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder)
