@@ -20,7 +20,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo"
 PATHS = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # where Debian has the daemons
 MEGABYTES = 8000  # of a node
 SECONDS_UNTIL_DOWN = 10  # a node that says nothing
-SECONDS_UNTIL_UP = 30
+SECONDS_UNTIL_UP = 60
+CLUSTER, DAEMON = "DESCENTLAB_CLUSTER", "DESCENTLAB_DAEMON"  # variables by which its processes are known
 
 # A node has one processor, so two jobs at once are on two nodes.
 CONFIGURATION = """\
@@ -83,7 +84,7 @@ class SlurmCluster:
             self._daemons[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**self.environment, "DESCENTLAB_DAEMON": name}, start_new_session=True,
+                env={**self.environment, DAEMON: name}, start_new_session=True,
             )  # fmt: skip
 
     def ask(self, *command: str) -> str:
@@ -109,7 +110,7 @@ class SlurmCluster:
 
     def kill_node(self, node: str) -> int:
         """Kill a node's slurmd and everything that it started, as a power cut does; returns how many processes."""
-        return self._kill({"DESCENTLAB_DAEMON": f"slurmd.{node}"}) + self._kill({"SLURMD_NODENAME": node})
+        return self._kill({DAEMON: f"slurmd.{node}"}) + self._kill({"SLURMD_NODENAME": node})
 
     def stop(self) -> None:
         """End every process of the cluster, those of its jobs too."""
@@ -119,7 +120,7 @@ class SlurmCluster:
 
     def _kill(self, variables: Mapping[str, str]) -> int:
         """SIGKILL to the processes of this cluster that have ``variables`` in their environment."""
-        wanted = {f"{name}={value}".encode() for name, value in ({"DESCENTLAB_CLUSTER": str(self.folder)} | dict(variables)).items()}
+        wanted = {f"{name}={value}".encode() for name, value in {CLUSTER: str(self.folder), **variables}.items()}
         killed: set[int] = set()
         while found := {process for process in _processes_with(wanted)} - killed:
             for process in found:
@@ -145,27 +146,62 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def _write_configuration(folder: Path) -> Path:
+    """slurm.conf with ports that are free now, the key, and the folders that it names."""
+    port, *ports = _free_ports(1 + len(NODES))
+    host = socket.gethostname().split(".")[0]
+    nodes = [
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={own} CPUs=1 RealMemory={MEGABYTES}"
+        for node, own in zip(NODES, ports, strict=True)
+    ]
+    values = {"host": host, "port": port, "user": getpass.getuser(), "folder": folder, "timeout": SECONDS_UNTIL_DOWN}
+    configuration = folder / "slurm.conf"
+    configuration.write_text(CONFIGURATION.format(nodes="\n".join(nodes), **values))
+    for name in ("state", *(f"spool.{node}" for node in NODES)):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.touch(0o600)
+    key.write_bytes(os.urandom(128))
+    # The executor starts srun without the variables of Slurm, so also without the place of its configuration.
+    srun = folder / "srun"
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {shutil.which("srun")} "$@"\n')
+    srun.chmod(0o755)
+    return configuration
+
+
 @contextlib.contextmanager
 def slurm_cluster() -> Iterator[SlurmCluster]:
-    """A cluster whose nodes are up; nothing of it is left at the end, neither process nor file."""
+    """A cluster whose nodes are up; nothing of it is left at the end, neither process nor file.
+
+    Raises:
+        TimeoutError: a daemon did not start; what they wrote is part of the message.
+    """
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: the name of a socket has at most 107 characters
-    configuration = folder / "slurm.conf"
+    folder.chmod(0o711)  # munged refuses a socket that others can't reach
+    configuration = str(_write_configuration(folder))
     environment = {
         **os.environ,
         "PATH": f"{folder}{os.pathsep}{PATHS}",
-        "SLURM_CONF": str(configuration),
-        "DESCENTLAB_CLUSTER": str(folder),
+        "SLURM_CONF": configuration,
+        CLUSTER: str(folder),
     }
     cluster = SlurmCluster(folder, environment)
     try:
-        _configure(folder, configuration)
-        socket_file = str(folder / "munge.socket")
-        munge = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "seed")]
-        cluster.start("munged", "munged", "--foreground", "--syslog=no", f"--socket={socket_file}", *munge)
-        cluster.start("slurmctld", "slurmctld", "-D", "-c", "-f", str(configuration))
+        files = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")]
+        cluster.start("munged", "munged", "--foreground", f"--socket={folder}/munge.socket", *files)
+        cluster.start("slurmctld", "slurmctld", "-D", "-c", "-f", configuration)
         for node in NODES:
-            cluster.start(f"slurmd.{node}", "slurmd", "-D", "-N", node, "-f", str(configuration))
-        wait_for(lambda: cluster.nodes() == dict.fromkeys(NODES, "idle"), SECONDS_UNTIL_UP, cluster)
+            cluster.start(f"slurmd.{node}", "slurmd", "-D", "-N", node, "-f", configuration)
+        deadline = time.monotonic() + SECONDS_UNTIL_UP
+        while cluster.nodes() != dict.fromkeys(NODES, "idle"):
+            if time.monotonic() > deadline:
+                last = [
+                    f"{log.name}: {line}" for log in folder.glob("*.log") for line in log.read_text().splitlines()[-5:]
+                ]
+                raise TimeoutError(
+                    "\n".join([f"nodes must be up in {SECONDS_UNTIL_UP} s; received {cluster.nodes()}", *last])
+                )
+            time.sleep(0.2)
         yield cluster
     finally:
         cluster.stop()

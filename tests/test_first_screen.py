@@ -46,7 +46,9 @@ def test_recommendations_for_three_readers(evidence: Evidence) -> None:
     assert "is 0 margins behind" in lazy.advice
     assert lazy.evidence[0] == "It has the best mean validation metric on up itself"
     assert tuner.question == "I tune the learning rate"
-    assert any(line.startswith("SGD with momentum: ") and "margins behind on its worst" in line for line in tuner.evidence)
+    assert any(
+        line.startswith("SGD with momentum: ") and "margins behind on its worst" in line for line in tuner.evidence
+    )
     assert last.advice == "With tuned rates one optimizer stands alone on every problem."
     assert last.evidence[0] == "up: Adam; 0 of 4 others can't be told from it, which is Adam"
 
@@ -69,4 +71,3 @@ def test_an_arm_that_nobody_finished_recommends_nothing() -> None:
     lazy, tuner, _ = recommendations(evidence_of(runs))
     assert lazy.advice == "Nothing can be recommended: no optimizer finished every run of this arm."
     assert tuner.advice.startswith("Adam: ")
-

@@ -13,6 +13,10 @@ from browser import DESK, PHONE, visit
 from test_report import built
 
 HOSTILE = """<script>alert('x')</script> "quoted" 100 % {{ 7 * 7 }} \U0001f600 """ + "long " * 60
+SHOW_WHAT_IS_PRINTED = """window.print = () => {
+    const parts = [...document.querySelectorAll("h1, h2, h3, p, table, svg.plot")].filter((it) => it.getClientRects().length);
+    window.shown = parts.map((it) => it.closest("figure")?.id ?? it.outerHTML);
+}"""
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -93,8 +97,7 @@ def test_a_figure_alone_can_be_printed_to_pdf(report: Path) -> None:
     with visit(report) as seen:
         page = seen.page
         page.emulate_media(media="print")
-        page.evaluate("window.print = () => { window.shown = [...document.querySelectorAll('h1, h2, h3, p, table, svg.plot')]"
-                      ".filter((it) => it.getClientRects().length).map((it) => it.closest('figure')?.id ?? it.outerHTML) }")  # fmt: skip
+        page.evaluate(SHOW_WHAT_IS_PRINTED)
         page.evaluate("document.querySelector('#test-metric-up button[data-as=pdf]').click()")
         assert set(page.evaluate("window.shown")) == {"test-metric-up"}
         assert page.locator("figure:visible").count() > 5

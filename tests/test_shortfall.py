@@ -59,7 +59,13 @@ def test_nobody_finished_means_no_rows() -> None:
 
 
 def test_dependable_is_the_least_worst_problem_in_margins() -> None:
-    rows = [("a", "x", 0.00, 0.01), ("a", "y", 0.30, 0.1), ("b", "x", 0.02, 0.01), ("b", "y", 0.0, 0.1), ("c", "x", 0.0, 0.01)]
+    rows = [
+        ("a", "x", 0.00, 0.01),
+        ("a", "y", 0.30, 0.1),
+        ("b", "x", 0.02, 0.01),
+        ("b", "y", 0.0, 0.1),
+        ("c", "x", 0.0, 0.01),
+    ]
     table = pd.DataFrame(rows, columns=["optimizer", "problem", "val_shortfall", "margin"]).assign(arm="tuned")
     ranked = most_dependable(table, "tuned")
     # a: 0 and 3 margins, b: 2 and 0; c was not run on y.

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from descentlab import sqlite_runs
-from descentlab.mlflow_store import RUN_ID
+from descentlab.mlflow_entry import RUN_ID, Entry
+from descentlab.sqlite_runs import is_plain
 from descentlab.track import TrackError, create_store, track_problem
 from tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
 
@@ -42,6 +43,14 @@ def store_in(folder: str) -> str:
     return uri
 
 
+def stored_files(folder: str) -> dict[str, bytes]:
+    """The artifacts of the runs by our id and their name."""
+    with sqlite3.connect(f"{folder}/mlflow.db") as connection:
+        names = dict(connection.execute("SELECT run_uuid, value FROM tags WHERE key = ?", (RUN_ID,)))
+    files = [path for path in Path(folder, "mlflow-artifacts").rglob("*") if path.is_file()]
+    return {in_words(str(path.relative_to(folder)), names): path.read_bytes() for path in files}
+
+
 def in_words(cell: Any, names: dict[str, str]) -> Any:
     """A cell with the ids in it replaced, those of runs within those of inputs too."""
     for _ in range(2):
@@ -57,7 +66,7 @@ def test_new_runs_have_the_very_rows_that_mlflows_client_writes(monkeypatch: pyt
     track_problem(RESULTS, PROBLEM, store_in("inserted"), curves)
     inserted = stored_rows("inserted/mlflow.db")
     assert len(inserted["runs"]) == len(runs) + 2
-    assert len(inserted["inputs"]) == (runs["phase"] == "final").sum() > 0
+    assert len(inserted["inputs"]) == len(inserted["runs"])  # each has its data set
     monkeypatch.setattr(sqlite_runs, "KNOWN_SCHEMAS", frozenset())
     monkeypatch.setattr(sqlite_runs, "insert_runs", None)  # an unknown schema is the client's
     track_problem(RESULTS, PROBLEM, store_in("by_client"), curves)
@@ -65,6 +74,18 @@ def test_new_runs_have_the_very_rows_that_mlflows_client_writes(monkeypatch: pyt
     assert set(by_client) == set(inserted)
     for table, rows in by_client.items():
         assert inserted[table] == rows, table
+    files = stored_files("by_client")
+    assert len(files) == 2  # a picture for each parent
+    assert stored_files("inserted") == files
+
+
+def test_files_go_through_the_client_where_they_are_not_in_a_local_folder() -> None:
+    def entry(written: bool) -> Entry:
+        draw = (lambda folder: None) if written else None
+        return Entry("a", "a", 0, 1, True, {}, {}, {}, write_artifacts=draw)
+
+    assert [is_plain(entry(True), folder) for folder in ("/data", "file:///data", "s3://data")] == [True, True, False]
+    assert is_plain(entry(False), "s3://data")
 
 
 def test_a_name_that_mlflow_would_refuse_is_refused() -> None:

@@ -14,7 +14,8 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
 from comparison_fixture import generated_history
-from descentlab.mlflow_store import DIGEST, PARENT, RUN_ID, store_uri
+from descentlab.mlflow_entry import DIGEST, PARENT, RUN_ID
+from descentlab.mlflow_store import store_uri
 from descentlab.track import TrackError, create_store, follow, track_problem, track_report
 from tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
 

@@ -57,7 +57,10 @@ ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
     "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
     "missing": (message("{n} optimizer with missing runs"), message("{n} optimizers with missing runs")),
-    "edge": (message("{n} rate chosen on the edge of its grid"), message("{n} rates chosen on the edge of their grids")),
+    "edge": (
+        message("{n} rate chosen on the edge of its grid"),
+        message("{n} rates chosen on the edge of their grids"),
+    ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
 }
 PROBLEMS = message("{n} problem"), message("{n} problems")
@@ -143,9 +146,7 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
     return _statement(identity, head, details)
 
 
-def answer_claim(
-    claims: list[dict[str, Any]], identity: str, claim: str, subject: str, head: str
-) -> dict[str, Any]:
+def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, subject: str, head: str) -> dict[str, Any]:
     """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
 
     Args:
@@ -156,7 +157,9 @@ def answer_claim(
     """
     entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == claim)
     if not entry["pieces"]:
-        return _statement(identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"]))
+        return _statement(
+            identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"])
+        )
     details = []
     for piece in entry["pieces"]:
         mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from descentlab.config_entries import PositiveInt, StrictModel
+from descentlab.config_entries import PositiveInt, StrictModel, no_bool
 from descentlab.wording import Language
 
 FIRST_TUNING_SEED = 1000
+MOST_RUN_MINUTES = 100_000  # ten weeks
 
 
 class SeedsConfig(StrictModel):
@@ -68,10 +69,17 @@ class SweepConfig(StrictModel):
 
 
 class ExecutionConfig(StrictModel):
-    """How runs are cut into jobs; never changes a result."""
+    """How runs are cut into jobs, and what a job may take; never changes a result."""
 
     optimizers_per_job: PositiveInt | Literal["auto"] = Field(
         default="auto", description="optimizers trained by one process; auto keeps start-up below a tenth of a job"
+    )
+
+    jobs_per_gpu: PositiveInt = Field(default=1, description="jobs that share one GPU; without GPUs it means nothing")
+    run_minutes: Annotated[float, Field(gt=0, le=MOST_RUN_MINUTES), BeforeValidator(no_bool)] | None = Field(
+        default=None,
+        description="the most minutes that a training may take, compilation and the runs trained beside it included; "
+        "one that takes longer has failed; any time by default",
     )
 
     @field_validator("optimizers_per_job", mode="before")

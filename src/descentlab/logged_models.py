@@ -6,75 +6,80 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 
-from descentlab.mlflow_entry import DIGEST, DataSet, Entry
+from descentlab.mlflow_entry import DIGEST, NOTE, TRAINING, Entry
 from descentlab.mlflow_store import MlflowClient
 from descentlab.parent_runs import main_arm
 
 MODEL_FILE = "model.keras"
+NOTE_TEXT = "The final run that was best on validation data: `mlflow.keras.load_model('models:/MODEL_ID')`."
 
 
 @dataclass(frozen=True)
 class BestModel:
-    """A ``.keras`` file and what it is of.
+    """The best final model of a problem and optimizer.
 
     Attributes:
-        name: ``problem-optimizer``; MLflow allows no ``/`` in it.
-        file: as the job wrote it.
+        file: ``.keras``, as the job wrote it.
         run: the training that it is from.
-        source, parent: MLflow's ids of that run and of its parent.
-        metrics: those of the run that the list of models shows.
-        data: what the run read.
-        tags, params: as text.
+        source, parent: MLflow's ids of that training and of its parent.
     """
 
-    name: str
     file: Path
     run: Entry
     source: str
     parent: str
-    metrics: tuple[str, ...]
-    data: DataSet
-    tags: dict[str, str]
-    params: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """What the list of models shows; MLflow allows no ``/`` in it."""
+        return f"{self.run.tags['problem']}-{self.run.tags['optimizer']}"
 
     def digest(self) -> str:
-        """sha256 of what is logged; the file counts as its run, which decides it."""
-        parts = [self.name, self.run.digest(), self.source, self.parent, self.metrics, self.tags, self.params]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        """sha256 of what is logged; the file counts as its training, which decides it."""
+        parts = [self.run.tags[TRAINING], self.source, self.parent, NOTE_TEXT]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def best_final_run(runs: pd.DataFrame) -> dict[str, Any] | None:
+def best_final_run(runs: pd.DataFrame) -> str | None:
     """The run whose model ``train.save_best_model`` keeps: of the main arm's finished runs the best by validation metric.
 
     Args:
         runs: of one problem and optimizer.
+
+    Returns:
+        Its id; None where no final run finished.
     """
     finals = runs[runs["phase"] == "final"]
     if finals.empty:
         return None
     finished = finals[(finals["arm"] == main_arm(finals)) & (finals["status"] == "finished")]
     sign = 1 if runs["higher_is_better"].iloc[0] else -1
-    ordered = finished.assign(goodness=sign * finished["val_metric"]).sort_values(
-        ["goodness", "seed"], ascending=[False, True]
-    )
-    return dict(ordered.iloc[0]) if len(ordered) else None
+    goodness = zip(sign * finished["val_metric"], -finished["seed"], finished["run_id"], strict=True)
+    return str(max(goodness)[2]) if len(finished) else None
 
 
-def put_models(client: MlflowClient, experiment: str, problem: str, models: Iterable[BestModel]) -> None:
-    """Make the store hold the models of a problem, each once, and no others of it."""
+def put_models(client: MlflowClient, experiment: str, problem: str, models: Sequence[BestModel], whole: bool) -> None:
+    """Make the store hold the models of a problem, each once, and no others of their names.
+
+    Args:
+        experiment: MLflow's id.
+        models: of the jobs that have ended.
+        whole: whether these are all; any other model of the problem is deleted then.
+    """
     found = find_models(client, experiment, problem)
     wanted = {model.digest(): model for model in models}
+    names = {model.name for model in models}
     for digest, logged in found.items():
         for one in logged[1:] if digest in wanted else logged:
-            client.delete_logged_model(one.model_id)
+            if whole or one.name in names:
+                client.delete_logged_model(one.model_id)
     for digest, model in wanted.items():
         if digest not in found:
             put_model(client, experiment, model, digest)
@@ -96,18 +101,24 @@ def find_models(client: MlflowClient, experiment: str, problem: str) -> dict[str
 
 def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: str) -> None:
     """Log a model that the store doesn't have; it is ready when all of it is there."""
-    made = client.create_logged_model(
-        experiment, model.name, model.source, {**model.tags, DIGEST: digest}, model.params, "keras"
-    )
+    run = model.run
+    assert run.dataset is not None  # every training has one
+    tags = {name: run.tags[name] for name in ("problem", "optimizer", "arm", "seed")} | {
+        NOTE: NOTE_TEXT,
+        DIGEST: digest,
+    }
+    params = {name: run.params[name] for name in ("learning_rate", "schedule", "batch_size", "seed")}
+    made = client.create_logged_model(experiment, model.name, model.source, tags, params, "keras")
     with tempfile.TemporaryDirectory() as folder:
         write_model_folder(Path(folder), model.file, made.model_id, model.source)
         client.log_model_artifacts(made.model_id, folder)
-    values = {name: value for name, value in model.run.metrics.items() if name in model.metrics}
-    about = {"model_id": made.model_id, "dataset_name": model.data.name, "dataset_digest": model.data.described()[1]}
-    metrics = [Metric(name, value, model.run.ended, model.run.step, **about) for name, value in values.items()]
-    client.log_batch(model.source, metrics)
-    for run in (model.source, model.parent):
-        client.log_outputs(run, [LoggedModelOutput(made.model_id, model.run.step)])
+    about = {"model_id": made.model_id, "dataset_name": run.dataset.name, "dataset_digest": run.dataset.described()[1]}
+    values = {name: value for name, value in run.metrics.items() if name.startswith(("val_", "test_"))}
+    client.log_batch(
+        model.source, [Metric(name, value, run.ended, run.step, **about) for name, value in values.items()]
+    )
+    for mlflow_id in (model.source, model.parent):
+        client.log_outputs(mlflow_id, [LoggedModelOutput(made.model_id, run.step)])
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
 
 

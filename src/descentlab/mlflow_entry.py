@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RUN_ID, DIGEST, PARENT, NOTE = "descentlab.run_id", "descentlab.digest", "mlflow.parentRunId", "mlflow.note.content"
+TRAINING = "descentlab.training"  # digest of what the values are the result of
 CONTEXT = "mlflow.data.context"
 CURVE = "curve/"  # the charts page makes a section of it
 

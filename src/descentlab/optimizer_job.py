@@ -6,6 +6,7 @@ import inspect
 import itertools
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
 from descentlab.engine import Evaluation, Member, Trainer
+from descentlab.failed_runs import FaultPolicy, failed_result
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
 from descentlab.problem_data import ProblemData
 from descentlab.progress import say
@@ -23,6 +25,7 @@ from descentlab.records import RunSpec
 from descentlab.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.schedules import evaluation_steps, learning_rates
 from descentlab.streams import data_order
+from descentlab.time_limit import given_up, time_limit
 
 DECISIVE_MODULES = (
     "descentlab.cache", "descentlab.compiled_model", "descentlab.convolution", "descentlab.device", "descentlab.engine",
@@ -55,24 +58,47 @@ def run_budget(spec: RunSpec, train_examples: int) -> Budget:
     return Budget(per_epoch, spec.epochs * per_epoch, spec.batch_size or train_examples)
 
 
+def _named(together: dict[str, RunSpec]) -> str:
+    return ", ".join(spec.run_id for spec in together.values())
+
+
+def _described(together: dict[str, RunSpec]) -> str:
+    """The first of the runs in full: the others differ from it in what their names say."""
+    return f"({json.dumps(next(iter(together.values())).as_dict())})"
+
+
 class OptimizerJob:
     """All runs of one optimizer on one problem; compiles when the first run is not in the cache."""
 
-    def __init__(self, problem: ProblemData, entry: OptimizerEntry, cache: Path, versions: dict[str, str]) -> None:
+    def __init__(
+        self,
+        problem: ProblemData,
+        entry: OptimizerEntry,
+        cache: Path,
+        versions: dict[str, str],
+        faults: FaultPolicy = FaultPolicy(),
+    ) -> None:
         self._problem = problem
         self._entry = entry
         self._cache = cache
         self._versions = versions
+        self._faults = faults
         self._trainers: dict[str, Trainer] = {}
+        self._failed: dict[str, RunResult] = {}
 
     def run(self, specs: list[RunSpec]) -> Iterator[tuple[str, RunResult, bool]]:
         """The digest and result of each run in turn, and whether it had to be trained.
 
         Raises:
-            TrainingError: training raised.
+            TrainingError: training raised, and the job is not to keep going.
+            WriteError: the cache can't take a result.
         """
         digests = [self._digest(spec) for spec in specs]
         results = {digest: load_result(self._cache, digest, say) for digest in dict.fromkeys(digests)}
+        overran = {digest for digest in given_up() if digest in results and results[digest] is None}
+        self._failed |= {digest: self._give_up(spec, self._faults.overrun) for digest, spec in zip(digests, specs, strict=True)
+                         if digest in overran}  # fmt: skip
+        results |= {digest: result for digest, result in self._failed.items() if digest in results}
         missing = {digest: spec for digest, spec in zip(digests, specs, strict=True) if results[digest] is None}
         to_train = set(missing)
         for digest, spec in zip(digests, specs, strict=True):
@@ -91,21 +117,35 @@ class OptimizerJob:
             for digest, spec in missing.items()
             if self._key(spec) == self._key(first) and spec.sealed == first.sealed
         }
-        return dict(itertools.islice(alike.items(), self._trainer(first).width))
+        return dict(itertools.islice(alike.items(), self._problem.width))
 
     def _train_together(self, together: dict[str, RunSpec]) -> dict[str, RunResult]:
         """Train runs side by side and keep them in the cache; both by digest."""
+        faults = self._faults
+        overrun = f"descentlab: run {_named(together)} {faults.overrun} {_described(together)}"
         try:
-            trained = dict(zip(together, self._train(list(together.values())), strict=True))
+            with time_limit(faults.run_seconds, overrun, together if faults.keep_going else None):
+                trained = dict(zip(together, self._train(list(together.values())), strict=True))
         except Exception as error:  # whatever it was, the reader must learn which run it was
-            ids = ", ".join(spec.run_id for spec in together.values())
-            first = next(iter(together.values()))
-            raise TrainingError(
-                f"run {ids} raised {type(error).__name__}: {error} ({json.dumps(first.as_dict())})"
-            ) from error
+            if len(together) > 1:  # which of them raised shows when each trains alone
+                alone = [self._train_together({digest: spec}) for digest, spec in together.items()]
+                return {digest: result for one in alone for digest, result in one.items()}
+            say(traceback.format_exc())
+            ((digest, spec),) = together.items()
+            reason = f"raised {type(error).__name__}: {error}"
+            if not faults.keep_going:
+                raise TrainingError(f"run {spec.run_id} {reason} {_described(together)}") from error
+            say(f"run {spec.run_id} {reason} {_described(together)}; going on with the next")
+            self._failed[digest] = self._give_up(spec, reason)
+            return {digest: self._failed[digest]}
         for digest, result in trained.items():
             store_result(self._cache, digest, result)
         return trained
+
+    def _give_up(self, spec: RunSpec, message: str) -> RunResult:
+        about = self._problem.about
+        budget = run_budget(spec, about["train_examples"])
+        return failed_result(message, budget.batch_size, budget.updates, about["parameters"])
 
     def _extended(self, spec: RunSpec) -> dict[str, Any]:
         return json.loads(spec.hyperparameters or "{}")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.curve_picture import write_curve_picture
-from descentlab.mlflow_entry import DataSet, Entry
+from descentlab.mlflow_entry import TRAINING, DataSet, Entry
 from descentlab.mlflow_links import link_runs, picture_address
 from descentlab.plotting import optimizer_colour
 from descentlab.records import SPLITS
@@ -100,7 +100,7 @@ def parent_entry(
         finished=True,
         tags={
             **SOURCE, KIND: "parent", "problem": problem, "optimizer": optimizer,
-            "mlflow.runColor": optimizer_colour(optimizer), "descentlab.training": join_digests(mine),
+            "mlflow.runColor": optimizer_colour(optimizer), TRAINING: join_digests(mine),
         },
         params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
         metrics=aggregate(mine, metric_name(about["metric"])),

@@ -170,9 +170,9 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
 def standalone_svg(svg: str) -> str:
     """An ``<svg>`` of :func:`figure_svg` outside a page: dark on white."""
     head, tag, rest = svg.partition(">")
-    return f"{head}{tag}<rect width='100%' height='100%' fill='#fff'/>{rest}".replace("currentColor", "#1b1f24").replace(
-        "var(--rule)", "#d5dae0"
-    )
+    return f"{head}{tag}<rect width='100%' height='100%' fill='#fff'/>{rest}".replace(
+        "currentColor", "#1b1f24"
+    ).replace("var(--rule)", "#d5dae0")
 
 
 def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, high: float = 1.0) -> np.ndarray:

@@ -39,7 +39,8 @@ STAGES = {
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
-        "measured_estimands.py", "robustness.py", "flips.py", "best_of_k.py", "break_even.py", "ranks.py", "shortfall.py", "wording.py", "catalogues",
+        "measured_estimands.py", "robustness.py", "flips.py", "best_of_k.py", "break_even.py", "ranks.py",
+        "shortfall.py", "wording.py", "catalogues",
     ),
     "report": (
         "report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",

@@ -6,8 +6,10 @@ lower is better) is declared here once; :func:`check_table` holds a table to it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +26,15 @@ STATUSES = ("finished", "diverged", "failed", "missing")
 SPLITS = ("train", "val", "test")
 
 
+CONTENT_DIGEST = b"descentlab.sha256"  # in the footer of a parquet file
+
+
 class TableError(ValueError):
-    """A table does not have the columns that its stage promised."""
+    """A table does not have the columns that its stage promised, or its file is not as it was written."""
+
+
+class WriteError(OSError):
+    """A file could not be written; the message says which, why, and how much space there is."""
 
 
 @dataclass(frozen=True)
@@ -195,32 +204,105 @@ def empty_table(columns: dict[str, Column]) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, columns: dict[str, Column], path: Path) -> None:
     """Check ``table`` and write it as parquet, whole or not at all."""
-    checked = check_table(table, columns, str(path))
-    with written_aside(path) as aside:
-        checked.to_parquet(aside, index=False)
+    write_parquet(check_table(table, columns, str(path)), path)
 
 
 def read_table(path: Path, columns: dict[str, Column]) -> pd.DataFrame:
-    """Read a parquet table and hold it to its declared columns."""
-    return check_table(pd.read_parquet(path), columns, str(path))
+    """Read a parquet table and hold it to its declared columns and to the digest that it was written with.
+
+    Raises:
+        TableError: the file is damaged, or its columns are others.
+    """
+    return check_table(read_parquet(path), columns, str(path))
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all, with the digest of its values."""
+    import pyarrow
+    from pyarrow import parquet
+
+    made = pyarrow.Table.from_pandas(table, preserve_index=False)
+    about = {**(made.schema.metadata or {}), CONTENT_DIGEST: content_digest(made.to_pandas()).encode()}
+    with written_aside(path) as aside:
+        parquet.write_table(made.replace_schema_metadata(about), aside)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a table; of one that :func:`write_parquet` wrote, every value is known to be as it was.
+
+    Raises:
+        TableError: the file is damaged.
+        FileNotFoundError: there is none.
+    """
+    from pyarrow import parquet
+
+    try:
+        # Not its pandas frame at once: damaged bytes can be a table that pandas takes, or refuses in any way.
+        stored = parquet.read_table(path)
+        table: pd.DataFrame = stored.to_pandas()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Arrow raises half a dozen kinds for damaged bytes
+        reason = " ".join(str(error).split())
+        raise TableError(f"{_damaged(path)} ({type(error).__name__}: {reason[:200]})") from error
+    written = (stored.schema.metadata or {}).get(CONTENT_DIGEST)
+    if written is not None and written.decode(errors="replace") != content_digest(table):
+        raise TableError(f"{_damaged(path)} (its values are not those of its sha256)")
+    return table
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: damaged; delete it and run the same command again, finished runs are taken from the cache"
+
+
+def content_digest(table: pd.DataFrame) -> str:
+    """sha256 of a table's names, types and values; every NaN is the same, as parquet has only one."""
+    digest = hashlib.sha256()
+    for name in table:
+        column = table[name]
+        digest.update(f"{name}\0{column.dtype}\0".encode())
+        if column.dtype.kind == "f":
+            column = column.where(column.notna())
+        if column.dtype.kind in "fiub":
+            digest.update(column.to_numpy().tobytes())
+        else:
+            digest.update("\0".join(map(str, column.fillna(""))).encode())
+    return digest.hexdigest()
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; rename it to ``path`` when the block ends well.
 
-    So a reader never meets half a file, whenever the writer is killed.
+    So a reader never meets half a file, whenever the writer is killed or the disk is full.
+
+    Raises:
+        WriteError: the file can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    aside = Path(name)
+    aside = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        aside = Path(name)
         yield aside
         aside.chmod(0o644)
         aside.replace(path)
+    except OSError as error:
+        raise WriteError(_unwritten(path, aside, error)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, aside: Path | None, error: OSError) -> str:
+    """What could not be written, why, where, and how much space there is."""
+    written = aside.stat().st_size if aside is not None and aside.exists() else 0
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    return (
+        f"{path}: can't be written; {error.strerror or error}, after {written:,} bytes, with "
+        f"{shutil.disk_usage(folder).free:,} bytes free. Nothing of it is kept; run the same command again when it can be"
+    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from descentlab.answers import PROBLEMS
 from descentlab.comparison_tables import read_comparison
 from descentlab.measurements import read_measured
 from descentlab.plotting import standalone_svg
-from descentlab.records import write_text
+from descentlab.records import HISTORY, read_table, write_text
 from descentlab.sections import SECTIONS, Evidence
 from descentlab.sections.blocks import ARM_WORDS, Figure, Section
 from descentlab.sections.first_screen import recommendations
@@ -41,6 +41,7 @@ def write_report(results: Path, output: Path) -> None:
         comparison=read_comparison(results / "comparison"),
         selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
         measured=read_measured(results / "measured", plan["config"]["measurements"]),
+        history=read_table(history, HISTORY) if (history := results / "history.parquet").exists() else None,
     )
     with collected_seldom(), spoken(plan["config"]["report"].get("language", "en")):
         sections = [section for make in SECTIONS if (section := make(evidence)) is not None]

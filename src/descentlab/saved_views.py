@@ -19,7 +19,7 @@ START = f"{OWNED}start"
 LECTURE_PAIR = ("sgd", "adam")
 ENDS = ("mean", "low", "high")
 ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Models`")
-WIDTH = 190  # of a column, in pixels: room for a metric's name
+LEAST_WIDTH, LETTER_WIDTH = 90, 8  # pixels of a column and of a letter of its name
 
 
 def compared_optimizers(plan: Mapping[str, Any]) -> list[str]:
@@ -91,10 +91,11 @@ def saved_view(
         metrics: those with a column.
         more: groups or charts.
     """
-    columns = [*(f"metrics.`{metric}`" for metric in metrics), *ATTRIBUTES]
+    widths = {f"metrics.`{metric}`": max(LEAST_WIDTH, LETTER_WIDTH * len(metric)) for metric in metrics}
+    widths |= dict.fromkeys(ATTRIBUTES, 2 * LEAST_WIDTH)
     state = {
-        "searchFilter": condition, "orderByKey": order, "orderByAsc": ascending, "selectedColumns": columns,
-        "columnOrder": columns, "columnWidths": dict.fromkeys(columns, WIDTH), **(more or {}),
+        "searchFilter": condition, "orderByKey": order, "orderByAsc": ascending, "selectedColumns": list(widths),
+        "columnOrder": list(widths), "columnWidths": widths, **(more or {}),
     }  # fmt: skip
     # A view that is a function of the plan was made at no time.
     return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
@@ -112,7 +113,7 @@ def curve_chart(title: str, measure: str) -> dict[str, Any]:
     """One wide chart of a parent's mean curve and the ends of its interval, logarithmic."""
     curves = [f"{CURVE}{measure}{end}" for end in ("", "_low", "_high")]
     section = {
-        "uuid": "curves", "name": "Means over seeds; dashed and dotted: ends of their 95 % intervals", "display": True,
+        "uuid": "curves", "name": "Means with their 95 % intervals", "display": True,
         "isReordered": True, "columns": 1, "cardHeight": 520,
     }  # fmt: skip
     chart = {

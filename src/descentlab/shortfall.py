@@ -15,6 +15,7 @@ import pandas as pd
 from descentlab.comparison_tables import fill_table
 from descentlab.contrasts import ROW, PairedRuns
 
+
 def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Every optimizer's distance from the best of its problem and arm.
 

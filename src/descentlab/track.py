@@ -19,7 +19,7 @@ import pandas as pd
 
 from descentlab.experiment_page import experiment_tags
 from descentlab.logged_models import BestModel, best_final_run, put_models
-from descentlab.mlflow_entry import NOTE, RUN_ID, Entry
+from descentlab.mlflow_entry import NOTE, RUN_ID, TRAINING, Entry
 from descentlab.mlflow_links import link_artifact
 from descentlab.mlflow_store import (
     MlflowClient,
@@ -112,44 +112,17 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
             put = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent_id)
             done += Counter(outcome for _, outcome in put)
             ids = {one.key: (one, mlflow_id) for one, (mlflow_id, _) in zip(entries, put, strict=True)}
-            models += best_model(results, plan, parent, parent_id, group, ids)
-        put_models(client, experiment, problem, models)
+            best = best_final_run(group)
+            file = results / "models" / problem / f"{parent.tags['optimizer']}.keras"
+            if best is not None and file.exists():
+                models.append(BestModel(file, *ids[best], parent_id))
+        put_models(client, experiment, problem, models, whole)
         if whole:  # what is left in the store belongs to no run of the plan any more
             for run in existing.values():
                 client.delete_run(run.info.run_id)
                 removed += run.data.tags.get(KIND) == "run"
         refresh_experiment(client, experiment, plan)
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed + done["replaced"])
-
-
-def best_model(
-    results: Path,
-    plan: dict[str, Any],
-    parent: Entry,
-    parent_id: str,
-    runs: pd.DataFrame,
-    logged: dict[str, tuple[Entry, str]],
-) -> list[BestModel]:
-    """The model that the parent's job kept; none where no final run finished.
-
-    Args:
-        runs: the parent's.
-        logged: their entries and MLflow's ids by our ids.
-    """
-    problem, optimizer = parent.tags["problem"], parent.tags["optimizer"]
-    best, file = best_final_run(runs), results / "models" / problem / f"{optimizer}.keras"
-    if best is None or not file.exists():
-        return []
-    entry, source = logged[best["run_id"]]
-    metric = metric_name(best["metric"])
-    return [
-        BestModel(
-            name=f"{problem}-{optimizer}", file=file, run=entry, source=source, parent=parent_id,
-            metrics=(f"test_{metric}", f"val_{metric}", "test_loss", "val_loss"), data=data_set(plan, problem),
-            tags={name: entry.tags[name] for name in ("problem", "optimizer", "arm", "seed")},
-            params={name: entry.params[name] for name in ("learning_rate", "schedule", "batch_size", "seed")},
-        )
-    ]  # fmt: skip
 
 
 def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:
@@ -220,7 +193,7 @@ def run_entry(
         tags={
             **SOURCE, **named, KIND: "run", "status": row["status"], "learning_rate": rate, "mode": row["mode"],
             "device": row["device"], "init_hash": row["init_hash"], "split_hash": row["split_hash"],
-            "message": row["message"], "descentlab.training": row["digest"],
+            "message": row["message"], TRAINING: row["digest"],
         },
         params={
             **named, "schedule": row["schedule"], "batch_size": str(row["batch_size"]), "learning_rate": rate,

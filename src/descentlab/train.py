@@ -1,12 +1,14 @@
 """One job: the runs of some optimizers on one problem, through the run cache.
 
 Optimizer by optimizer: the tuning runs (test targets zeroed), the selection written to a file, then the final runs.
-A run that is in the cache is not trained again, so a job that was killed goes on after its last finished run.
+A run that is in the cache is not trained again, so a job that was killed goes on after its last finished run. A run that
+raises, or takes longer than it may, ends the job; where DESCENTLAB_KEEP_GOING is set it becomes a row of status ``failed``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,25 @@ import pandas as pd
 from descentlab.cache import RunResult
 from descentlab.config import parse_config
 from descentlab.device import configure_device
+from descentlab.failed_runs import FaultPolicy
+from descentlab.gpu_slots import gpu_slot
 from descentlab.optimizer_job import OptimizerJob
 from descentlab.optimizers import OptimizerEntry
 from descentlab.plan import is_swept, runs_per_optimizer
 from descentlab.planned_runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.problem_data import ProblemData
 from descentlab.progress import Progress, say
-from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text
+from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text, written_aside
 from descentlab.selection import select_learning_rate, select_trial
 from descentlab.sweep import next_step
+
+KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --keep-going
 
 
 def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
     """Train a job's runs; write ``<output>/<job>.history.parquet`` and the tables beside it, and the best models.
+
+    On a machine with GPUs it waits for one that it may use.
 
     Args:
         plan: the contents of plan.json.
@@ -38,13 +46,20 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
         cache: folder of the run cache.
 
     Raises:
-        TrainingError: a run raised. ProblemError: data or model are not what was planned.
+        TrainingError: a run raised, and the job is not to keep going. ProblemError: data or model are not what was planned.
+        WriteError: a file can't be written.
     """
+    with gpu_slot(parse_config(plan["config"], "plan").execution.jobs_per_gpu):
+        _train_job(plan, problem_name, job, output, cache)
+
+
+def _train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
     device = configure_device()
     problem = ProblemData(plan, problem_name, device)
     entries = entries_of(plan, problem_name)
     names = plan["jobs"][problem_name][job]
     config = parse_config(plan["config"], "plan")
+    faults = FaultPolicy(bool(os.environ.get(KEEP_GOING)), config.execution.run_minutes)
     most = runs_per_optimizer(config)
     progress = Progress(most * len(names))
     say(f"{problem_name}: {', '.join(names)} on {device}, {problem.mode}")
@@ -89,7 +104,7 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
         "higher_is_better": problem.problem.metric.higher_is_better,
     }
     for name in names:
-        runs = OptimizerJob(problem, entries[name], cache, plan["versions"])
+        runs = OptimizerJob(problem, entries[name], cache, plan["versions"], faults)
         selection, extended = None, 0
         tuning = tuning_runs(plan, problem_name, name)
         if tuning:
@@ -116,10 +131,23 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
     write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
     write_table(pd.DataFrame(records), RUNS, output / f"{job}.runs.parquet")
     write_table(_joined(histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
+    say_failures(records)
+
+
+def say_failures(records: list[dict[str, Any]]) -> None:
+    """Name the runs that failed, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for record in records:
+        if record["status"] == "failed":
+            reasons.setdefault(record["message"], []).append(record["run_id"])
+    for reason, run_ids in reasons.items():
+        more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
+        say(f"failed: {run_ids[0]}{more}: {reason}. To train them again: snakemake --forcerun train")
 
 
 def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else empty_table(columns)
 
 
 def save_best_model(
@@ -141,5 +169,5 @@ def save_best_model(
     model = problem.problem.build_model()
     for variable, value in zip(model.variables, best.weights, strict=True):
         variable.assign(value)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(path)
+    with written_aside(path) as aside:
+        model.save(aside)

@@ -79,6 +79,9 @@ UNKNOWN: dict[str, str | tuple[str, str]] = {
     ),
 }  # fmt: skip
 
+# Why the claim on memory is not tested, though its optimizers are there.
+NOT_COUNTED = message("how many bytes the optimizers keep was not counted")
+
 
 def unknown(code: str, count: int, problem: str = "", optimizer: str = "", **values: Any) -> dict[str, Any]:
     """One entry of ``plan["unknown"]``.

@@ -12,6 +12,7 @@ from descentlab.sections.batches import batches
 from descentlab.sections.blocks import Evidence, Section
 from descentlab.sections.convergence import convergence, optimum_gap, time_to_target
 from descentlab.sections.cost import cost
+from descentlab.sections.explorer import explorer
 from descentlab.sections.first_screen import answer
 from descentlab.sections.flips import flips
 from descentlab.sections.glossary import glossary
@@ -30,6 +31,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     final_metric,
     ranks,
     convergence,
+    explorer,
     time_to_target,
     cost,
     sensitivity,

@@ -13,8 +13,8 @@ from descentlab.wording import message, words
 
 RULES = {
     message("Arms"): message(
-        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's constant, as it "
-        "scales the weights themselves) answer different questions; they are never mixed in one ranking."
+        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's constant, as "
+        "it scales the weights themselves) answer different questions; they are never mixed in one ranking."
     ),
     message("Grid"): message(
         "{points} learning rates, half a decade apart, and {tuning} tuning seeds: the same number of tuning runs for every "
@@ -69,8 +69,8 @@ def models(evidence: Evidence) -> Section:
         rows.append([words("total"), "", "", f"{about['parameters']:,}"])
         count = f"{words(about['count'])}. " if about["count"] else ""
         caption = words(
-            "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} epochs; "
-            "metric {metric}, margin {margin}; compiled as {mode}.",
+            "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
+            "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
             title=words(about["title"]), count=count, train=about["train_examples"], val=about["val_examples"],
             test=about["test_examples"], batch=about["batch_size"], epochs=about["epochs"], metric=evidence.metric(name),
             margin=number(about["margin"]), mode=about["mode"],

@@ -6,13 +6,16 @@ import base64
 import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from descentlab.answers import interval, number, optimizer_title
 from descentlab.comparison_tables import Comparison
 from descentlab.wording import joined, message, words
+
+if TYPE_CHECKING:
+    from descentlab.sections.explorer import Explorer
 
 ARM_WORDS = {
     "default": message("default rates"),
@@ -27,12 +30,18 @@ __all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Table", "
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a section may draw from; ``measured``: step cost and mechanisms by name, as far as they were measured."""
+    """Everything a section may draw from.
+
+    Attributes:
+        measured: step cost and mechanisms by name, as far as they were measured.
+        history: the evaluations of all runs, where they are at hand.
+    """
 
     plan: dict[str, Any]
     comparison: Comparison
     selections: list[dict[str, Any]]
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    history: pd.DataFrame | None = None
 
     @property
     def arms(self) -> list[str]:
@@ -123,7 +132,7 @@ class Section:
 
     identity: str
     title: str
-    blocks: list[Figure | Table | Paragraph]
+    blocks: list[Figure | Table | Paragraph | Explorer]
 
 
 def present(names: Iterable[str], order: list[str]) -> list[str]:

@@ -66,9 +66,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     wanted = [name for name in SLIDES if name != "gd"] if len(problems) <= FEW else ["sgd", "adam"]
     names = present(rows["first"], evidence.optimizers)
     shown = [name for name in names if name in wanted] or names[:FEW]
-    figure, (axes,) = new_figure(
-        1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2
-    )
+    figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
     scaled = rows[rows["difference_mean"].notna()].copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-REACH, REACH)
@@ -78,9 +76,13 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     for problem in problems:
         # Rows are known to draw_rows by name: each problem's begin below its heading.
         order = [problem, *shown]
-        drawn = scaled[(scaled["problem"] == problem) & scaled["first"].isin(shown)].rename(columns={"first": "optimizer"})
+        drawn = scaled[(scaled["problem"] == problem) & scaled["first"].isin(shown)].rename(
+            columns={"first": "optimizer"}
+        )
         draw_rows(axes, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict", offset=len(labels))
-        axes.text(0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold")
+        axes.text(
+            0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold"
+        )
         labels += ["", *shown]
     label_rows(axes, labels)
     axes.set_xscale("symlog", linthresh=1, linscale=0.8)
@@ -104,7 +106,11 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     names = present(rows["first"], evidence.optimizers)
     subject = "adam" if "adam" in names else names[0]
     verdicts = rows.loc[rows["first"] == subject, "verdict"]
-    found = [words(COUNTS[judged], n=int((verdicts == judged).sum())) for judged in VERDICT_MARKS if (verdicts == judged).any()]
+    found = [
+        words(COUNTS[judged], n=int((verdicts == judged).sum()))
+        for judged in VERDICT_MARKS
+        if (verdicts == judged).any()
+    ]
     return words(
         "{arm}: {subject} against {reference} on {problems}: {found}",
         arm=words(ARM_WORDS[arm]).capitalize(), subject=optimizer_title(subject),
@@ -134,8 +140,8 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     best = ranked.iloc[0]
     problems = counted(int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique()), *PROBLEMS)
     advice = words(
-        "{optimizer}: of {n} optimizers it stays nearest the best on all {problems}. On its worst, {worst}, its validation metric "
-        "is {margins} margins behind.",
+        "{optimizer}: of {n} optimizers it stays nearest the best on all {problems}. On its worst, {worst}, its validation "
+        "metric is {margins} margins behind.",
         optimizer=beginning(best["optimizer"]), n=len(ranked), problems=problems, worst=best["problem"],
         margins=number(best["worst"]),
     )  # fmt: skip

@@ -1,0 +1,122 @@
+"""The Slurm profile on a real cluster of two nodes: `make test-slurm`.
+
+Both nodes get jobs, a node that dies in the middle of one costs another try, and the results are a laptop's to the bit.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
+from slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
+from stored_experiment import assert_store_holds
+from test_workflow import CLOCKS
+from workflow_fixture import ROOT, TEST_CONFIG
+
+PROFILE = ROOT / "workflow/profiles/slurm"
+SECONDS = 1200  # of a whole run of test.yaml
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"Slurm is not installed (apt install slurm-wlm munge): {missing_programs()}"
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("snakemake_executor_plugin_slurm") is None,
+        reason="snakemake-executor-plugin-slurm is not installed: `make test-slurm` does it",
+    ),
+]
+
+
+@pytest.fixture
+def cluster() -> Iterator[SlurmCluster]:
+    with slurm_cluster() as running:
+        yield running
+
+
+def start_snakemake(cluster: SlurmCluster, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """``snakemake --profile workflow/profiles/slurm`` in ``folder``; what it says is in ``snakemake.out`` there."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--profile", str(PROFILE), "--configfile", str(TEST_CONFIG), *arguments]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**cluster.environment, "PYTHONPATH": path}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with (folder / "snakemake.out").open("w") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, text=True, env=environment, cwd=folder)
+
+
+def finish(snakemake: subprocess.Popen[str], folder: Path) -> str:
+    """What a run that must succeed has said."""
+    status = snakemake.wait(SECONDS)
+    said = (folder / "snakemake.out").read_text()
+    assert status == 0, said
+    return said
+
+
+def assert_same_results(of_cluster: Path, of_laptop: Path) -> None:
+    """The tables of two runs are the same to the bit, clocks apart."""
+    for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES)):
+        cluster, laptop = (
+            read_table(folder / f"results/test/{name}.parquet", columns).drop(columns=CLOCKS, errors="ignore")
+            for folder in (of_cluster, of_laptop)
+        )
+        assert len(cluster) > 0
+        assert_frame_equal(cluster, laptop, check_exact=True)
+    chosen = Path("results/test/selections.json")
+    assert (of_cluster / chosen).read_bytes() == (of_laptop / chosen).read_bytes()
+
+
+def trained(folder: Path, problem: str) -> int:
+    """How many runs a training job says that it has trained itself, in its last try."""
+    log = folder / f"results/test/logs/train/{problem}.0.log"
+    found = re.findall(r"\((\d+) trained\)", log.read_text()) if log.exists() else []
+    return int(found[-1]) if found else 0
+
+
+def test_both_nodes_run_jobs_whose_results_are_those_of_a_laptop(
+    cluster: SlurmCluster, finished_workflow: Path, tmp_path: Path
+) -> None:
+    finish(start_snakemake(cluster, tmp_path), tmp_path)
+    attempts = cluster.attempts()
+    assert {attempt.state for attempt in attempts} == {"COMPLETED"}
+    assert {attempt.node for attempt in attempts} == set(NODES)
+    assert_same_results(tmp_path, finished_workflow)
+    assert (tmp_path / "reports/test/index.html").stat().st_size > 10_000
+    assert_store_holds(f"sqlite:///{tmp_path}/results/mlflow.db", tmp_path / "results/test")
+
+
+def test_a_node_that_dies_in_the_middle_of_a_job_costs_another_try(
+    cluster: SlurmCluster, finished_workflow: Path, tmp_path: Path
+) -> None:
+    snakemake = start_snakemake(cluster, tmp_path, "collect")
+    node = None
+    while node is None:
+        assert snakemake.poll() is None, (tmp_path / "snakemake.out").read_text()
+        time.sleep(0.1)
+        if trained(tmp_path, "mlp") >= 5:
+            node = next(node for node, rule in cluster.running() if rule == "rule_train_wildcards_mlp_0")
+    assert cluster.kill_node(node) > 3  # slurmd, its steps, the job
+    survived = len(list((tmp_path / "results/cache").rglob("*.npz")))
+    said = finish(snakemake, tmp_path)
+    died = [attempt for attempt in cluster.attempts() if attempt.state != "COMPLETED"]
+    assert [(attempt.state, attempt.node) for attempt in died] == [("NODE_FAIL", node)]
+    (other,) = set(NODES) - {node}
+    tries = [(attempt.state, attempt.node) for attempt in cluster.attempts() if attempt.job == died[0].job]
+    assert tries == [("NODE_FAIL", node), ("COMPLETED", other)]
+    assert cluster.nodes()[node].startswith("down")
+    # The second try goes on after the last run that the first had finished.
+    runs = read_table(tmp_path / "results/test/train/mlp/0.runs.parquet", RUNS)
+    assert 0 < trained(tmp_path, "mlp") <= runs["digest"].nunique() - 5 < survived + runs["digest"].nunique()
+    assert_same_results(tmp_path, finished_workflow)
+    assert "Error" not in said
