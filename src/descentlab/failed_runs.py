@@ -41,6 +41,9 @@ class FaultPolicy:
         return f"took longer than execution.run_minutes ({self.run_minutes})"
 
 
+END_THE_JOB = FaultPolicy()
+
+
 def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:
     """The result of a run of which nothing is known but why it failed: no history, no values.
 

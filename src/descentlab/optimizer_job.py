@@ -17,7 +17,7 @@ import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
 from descentlab.engine import Evaluation, Member, Trainer
-from descentlab.failed_runs import FaultPolicy, failed_result
+from descentlab.failed_runs import END_THE_JOB, FaultPolicy, failed_result
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
 from descentlab.problem_data import ProblemData
 from descentlab.progress import say
@@ -76,7 +76,7 @@ class OptimizerJob:
         entry: OptimizerEntry,
         cache: Path,
         versions: dict[str, str],
-        faults: FaultPolicy = FaultPolicy(),
+        faults: FaultPolicy = END_THE_JOB,
     ) -> None:
         self._problem = problem
         self._entry = entry
@@ -95,10 +95,11 @@ class OptimizerJob:
         """
         digests = [self._digest(spec) for spec in specs]
         results = {digest: load_result(self._cache, digest, say) for digest in dict.fromkeys(digests)}
-        overran = {digest for digest in given_up() if digest in results and results[digest] is None}
-        self._failed |= {digest: self._give_up(spec, self._faults.overrun) for digest, spec in zip(digests, specs, strict=True)
-                         if digest in overran}  # fmt: skip
-        results |= {digest: result for digest, result in self._failed.items() if digest in results}
+        overran = given_up()
+        for digest, spec in zip(digests, specs, strict=True):
+            if results[digest] is None and digest in overran:
+                self._failed[digest] = self._give_up(spec, self._faults.overrun)
+            results[digest] = results[digest] or self._failed.get(digest)
         missing = {digest: spec for digest, spec in zip(digests, specs, strict=True) if results[digest] is None}
         to_train = set(missing)
         for digest, spec in zip(digests, specs, strict=True):

@@ -142,7 +142,7 @@ def say_failures(records: list[dict[str, Any]]) -> None:
             reasons.setdefault(record["message"], []).append(record["run_id"])
     for reason, run_ids in reasons.items():
         more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
-        say(f"failed: {run_ids[0]}{more}: {reason}. To train them again: snakemake --forcerun train")
+        say(f"failed: {run_ids[0]}{more}: {reason}. To train them again, add to the command: --forcerun train")
 
 
 def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
