@@ -17,10 +17,10 @@ import pytest
 
 from comparison_fixture import PROBLEMS
 from descentlab import wording
-from descentlab.differences import APART, compare_two
-from descentlab.differences_page import render_differences, summarise, write_differences
-from descentlab.differences_tables import MOST_OPEN, change_table, told, unbroken
-from descentlab.result_rows import KEYS
+from descentlab.differences.compared import APART, compare_two
+from descentlab.differences.page import render_differences, summarise, write_differences
+from descentlab.differences.rows import KEYS
+from descentlab.differences.tables import MOST_OPEN, change_table, told, unbroken
 from results_fixture import worse, write_results
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -107,8 +107,8 @@ def test_the_same_results_give_the_same_bytes_in_any_process(plain: Path, change
     for seed in ("1", "2"):
         output = tmp_path / f"{seed}.html"
         code = (
-            "from pathlib import Path; from descentlab.differences import as_json, compare_two; "
-            "from descentlab.differences_page import write_differences; "
+            "from pathlib import Path; from descentlab.differences.compared import as_json, compare_two; "
+            "from descentlab.differences.page import write_differences; "
             f"found = compare_two(Path({str(plain)!r}), Path({str(changed)!r})); "
             f"write_differences(found, Path({str(output)!r})); print(as_json(found))"
         )

@@ -13,17 +13,17 @@ from descentlab.records import write_text
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; 0, or 2 after one line that says what was wrong."""
+    """Run one verb; its exit status, or 2 after one line that says what was wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        options.verb(options)
+        status: int | None = options.verb(options)
     except (ValueError, RuntimeError, OSError) as error:
         if type(error).__module__.startswith("descentlab") or isinstance(error, OSError):
             print(f"descentlab: {error}", file=sys.stderr)
             return 2
         raise
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--mapping", type=Path, help="YAML file: which of its parameters and metrics is what")
     report.add_argument("--tracking-uri", help="its store; MLFLOW_TRACKING_URI or results/mlflow.db otherwise")
     report.add_argument("--output", type=Path, help="reports/EXPERIMENT/index.html by default")
+
+    diff = verb(
+        "diff", _diff, "write what changed between two results; 1 where a verdict changed or an estimate moved apart"
+    )
+    diff.add_argument("before", type=Path, metavar="A", help="results/EXPERIMENT")
+    diff.add_argument("after", type=Path, metavar="B", help="another")
+    diff.add_argument("--output", type=Path, metavar="FILE", help="reports/B/diff.html by default")
+    diff.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON too")
 
     track_report = verb("track-report", _track_report, "log the report to MLflow")
     track_report.add_argument("results", type=Path, help="results/EXPERIMENT")
@@ -172,12 +180,27 @@ def _report(options: argparse.Namespace) -> None:
 
 def _import(options: argparse.Namespace) -> Path:
     from descentlab.compare import compare_results
-    from descentlab.imported_runs import import_experiment
-    from descentlab.run_mapping import load_mapping
+    from descentlab.imported.experiment import import_experiment
+    from descentlab.imported.mapping import load_mapping
 
     results = import_experiment(options.mlflow_experiment, load_mapping(options.mapping), options.tracking_uri)
     compare_results(results)
     return results
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from descentlab.differences.compared import as_json, compare_two
+    from descentlab.differences.page import summarise, write_differences
+
+    differences = compare_two(options.before, options.after)
+    output = options.output or Path("reports", options.after.name, "diff.html")
+    write_differences(differences, output)
+    if options.json:
+        write_text(options.json, as_json(differences))
+    for line in summarise(differences):
+        print(line)
+    print(output)
+    return int(differences.changed)
 
 
 def _track_report(options: argparse.Namespace) -> None:

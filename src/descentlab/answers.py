@@ -17,8 +17,10 @@ ARM_TITLES = {
     "default": message("Default learning rates, nothing tuned"),
     "tuned": message("Learning rates tuned equally"),
     "extended": message("Momentum, epsilon and schedule tuned too"),
+    "logged": message("Learning rates as they were logged"),
 }
-ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "extended": message("tuned (everything)")}
+ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "extended": message("tuned (everything)"),
+                  "logged": message("logged")}  # fmt: skip
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
 BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
@@ -62,6 +64,11 @@ ALARMS = {
         message("{n} rates chosen on the edge of their grids"),
     ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
+    "unknown": (message("{n} thing that the logged runs don't tell"), message("{n} things that the logged runs don't tell")),
+    "same seeds": (
+        message("{n} learning rate chosen by the seeds that are compared"),
+        message("{n} learning rates chosen by the seeds that are compared"),
+    ),
 }
 PROBLEMS = message("{n} problem"), message("{n} problems")
 
@@ -110,7 +117,7 @@ def write_answers(
     answers = []
     for arm in reversed(plan["config"]["arms"]):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
-    arm = "tuned" if "tuned" in plan["config"]["arms"] else "default"
+    arm = "tuned" if "tuned" in plan["config"]["arms"] else plan["config"]["arms"][0]
     for identity, (claim, subject, head) in BY_CLAIM.items():
         answers.append(answer_claim(claims, identity, claim, words(subject, arm=words(ARM_ADJECTIVES[arm])), head))
     answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
@@ -189,6 +196,8 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
     title = words(ARM_TITLES[arm])
     if not details:
+        if summary.loc[summary["arm"] == arm, "n_finished"].any():  # runs of other code may lack a test metric
+            return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
         return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
     head = counted(
         len(set(winners)),

@@ -37,8 +37,9 @@ class ClaimEvidence:
 
     @property
     def arm(self) -> str:
-        """The tuned arm, or the default one where nothing was tuned."""
-        return "tuned" if "tuned" in self.plan["config"]["arms"] else "default"
+        """The tuned arm, or the only one there is."""
+        arms = self.plan["config"]["arms"]
+        return "tuned" if "tuned" in arms else str(arms[0])
 
     def finals(self, problem: str, optimizer: str, arm: str) -> pd.DataFrame:
         """Final runs of one row of the experiment, by seed."""

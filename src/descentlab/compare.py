@@ -29,6 +29,7 @@ from descentlab.shortfall import measure_shortfalls
 from descentlab.speed import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.stats import average_by
 from descentlab.step_cost import STEP_COST_COLUMNS
+from descentlab.unknowns import unknown_alarms
 from descentlab.wording import counted, message, spoken, words
 
 LEAST_SEEDS = 5
@@ -37,6 +38,7 @@ ARM_NAMES = {
     "default": message("default arm"),
     "tuned": message("tuned arm"),
     "extended": message("extended arm"),
+    "logged": message("as logged"),
 }
 STATUS_ALARMS = {
     "diverged": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs diverged"),
@@ -141,11 +143,11 @@ def compare_runs(
 
 def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:
     """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
-    examples = min(about["test_examples"] for about in plan["problems"].values())
+    examples = [about["test_examples"] for about in plan["problems"].values()]
     seeds = plan["config"]["seeds"]["final"]
-    if seeds < 2:
+    if seeds < 2 or None in examples:  # of runs that other code logged nobody knows them
         return empty_table(TABLES["coverage"])
-    return fill_table(simulate_coverage(seeds, min(examples, 1000), COVERAGE_TRIALS, 0), "coverage")
+    return fill_table(simulate_coverage(seeds, min(*examples, 1000), COVERAGE_TRIALS, 0), "coverage")
 
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -249,7 +251,10 @@ def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
 
 
 def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
-    """What a reader must know before believing a number: divergences, missing runs, optima on an edge, few seeds."""
+    """What a reader must know before believing a number: divergences, missing runs, optima on an edge, few seeds.
+
+    Also what runs that other code logged don't tell.
+    """
     rows: list[dict[str, Any]] = []
     finals = runs[runs["phase"] == "final"]
     for status, text in STATUS_ALARMS.items():
@@ -276,4 +281,4 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
             least=LEAST_SEEDS,
         )
         rows.append({"kind": "few seeds", "problem": "", "arm": "", "optimizer": "", "count": seeds, "text": told})
-    return fill_table(pd.DataFrame(rows), "alarms")
+    return fill_table(pd.DataFrame([*rows, *unknown_alarms(plan)]), "alarms")

@@ -145,7 +145,7 @@ def parse_config(raw: Any, where: str) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_line(error)}") from None
+        raise ConfigError(f"{where}: {first_line(error, Config)}") from None
 
 
 def check_folders(experiment: str) -> None:
@@ -181,9 +181,8 @@ def load_config(path: Path) -> Config:
     return parse_config(raw, str(path))
 
 
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
+def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
     """Names of the valid keys where pydantic met an unknown one."""
-    model: Any = Config
     for part in location[:-1]:
         if isinstance(part, int):
             continue
@@ -204,14 +203,14 @@ _RULES = {
 }
 
 
-def _first_line(error: ValidationError) -> str:
-    """The first problem of a validation in one line, and how many more there are."""
+def first_line(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation of ``model`` in one line, and how many more there are."""
     # A list of which an item is invalid counts as empty too: that is no problem of its own.
     errors = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        valid = _fields_at(first["loc"])
+        valid = _fields_at(first["loc"], model)
         key = str(first["loc"][-1])
         text = f"{place}: unknown key '{key}'{suggestion(key, valid)} Valid: {', '.join(valid)}"
     else:

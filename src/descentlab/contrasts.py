@@ -64,7 +64,8 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np
                     where = f"{problem}, {arm}: {first} and {second}"
                     pairs.append(PairedRuns(a, b, scores, where, about["margin"]))
                     family.append({"problem": problem, "arm": arm, "first": first, "second": second,
-                                   "declared": declared, "margin": about["margin"]})  # fmt: skip
+                                   "declared": "exploratory" if "imported" in plan else declared,
+                                   "margin": about["margin"]})  # fmt: skip
             p = np.array([pair.p for pair in pairs])
             for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
                 rows.append({**row, **pair.described(adjusted, level)})
@@ -112,7 +113,8 @@ class PairedRuns:
         a, b = ({name: side[name].reindex(seeds).to_numpy() for name in PAIRED} for side in (first, second))
         ended = [side["status"] == "finished" for side in (a, b)]
         gone = [side["status"] == "diverged" for side in (a, b)]
-        both = ended[0] & ended[1]
+        # Runs of other code may lack a test metric.
+        both = ended[0] & ended[1] & ~np.isnan(a["test_metric"]) & ~np.isnan(b["test_metric"])
         for column in ("init_hash", "split_hash"):
             differing = (ended[0] | gone[0]) & (ended[1] | gone[1]) & (a[column] != b[column])
             if differing.any():

@@ -14,6 +14,7 @@ from descentlab.records import HISTORY, SPLITS, empty_table
 
 MEASURES = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
 UNKNOWN = ("state_bytes_per_parameter", "optimum", "penalty", "best_epoch", *MEASURES, *(f"best_{m}" for m in MEASURES))
+MOST_LETTERS = 200  # of an error's text that a row keeps
 SECONDS = ("train_seconds", "evaluation_seconds", "compile_seconds")
 
 
@@ -44,17 +45,27 @@ class FaultPolicy:
 END_THE_JOB = FaultPolicy()
 
 
+def reason_of(error: Exception) -> str:
+    """What raised and the line of its text that says why; the log has the rest.
+
+    TensorFlow's text of an error in the reader's code begins with "in user code:" and a stack, and ends with the error.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = lines[-1] if lines[0] == "in user code:" else lines[0]
+    return f"raised {type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
+
+
 def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:
     """The result of a run of which nothing is known but why it failed: no history, no values.
 
     Args:
-        message: one line is made of it.
+        message: why it failed, one line.
         batch_size: examples an update.
         updates_planned: its budget.
         parameters: trainable ones of its model.
     """
     record: dict[str, Any] = {
-        "status": "failed", "message": " ".join(message.split()), "batch_size": batch_size, "init_hash": "",
+        "status": "failed", "message": message, "batch_size": batch_size, "init_hash": "",
         "split_hash": "", "updates": 0, "updates_planned": updates_planned, "examples": 0, "started_at": time.time(),
         "members": 1, "parameters": parameters, **dict.fromkeys(SECONDS, 0.0), **dict.fromkeys(UNKNOWN, math.nan),
     }  # fmt: skip

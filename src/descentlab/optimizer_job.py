@@ -17,7 +17,7 @@ import pandas as pd
 
 from descentlab.cache import RunResult, load_result, run_digest, source_digest, store_result
 from descentlab.engine import Evaluation, Member, Trainer
-from descentlab.failed_runs import END_THE_JOB, FaultPolicy, failed_result
+from descentlab.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
 from descentlab.optimizers import OptimizerEntry, arm_hyperparameters, build, evaluation_weights, resolve_factory
 from descentlab.problem_data import ProblemData
 from descentlab.progress import say
@@ -131,9 +131,10 @@ class OptimizerJob:
             if len(together) > 1:  # which of them raised shows when each trains alone
                 alone = [self._train_together({digest: spec}) for digest, spec in together.items()]
                 return {digest: result for one in alone for digest, result in one.items()}
-            say(traceback.format_exc())
+            if not self._failed:  # the next ones are mostly the same
+                say(traceback.format_exc())
             ((digest, spec),) = together.items()
-            reason = f"raised {type(error).__name__}: {error}"
+            reason = reason_of(error)
             if not faults.keep_going:
                 raise TrainingError(f"run {spec.run_id} {reason} {_described(together)}") from error
             say(f"run {spec.run_id} {reason} {_described(together)}; going on with the next")

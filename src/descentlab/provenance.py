@@ -40,10 +40,10 @@ STAGES = {
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
         "answers.py", "stats.py", "claims.py", "claims.yaml", "claim_evidence.py", "ledger.py", "run_estimands.py",
         "measured_estimands.py", "robustness.py", "flips.py", "best_of_k.py", "break_even.py", "ranks.py",
-        "shortfall.py", "wording.py", "catalogues",
+        "shortfall.py", "unknowns.py", "wording.py", "catalogues",
     ),
     "report": (
-        "report.py", "sections", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
+        "report.py", "sections", "explorer_data.py", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
         "survival.py", "speed.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py", "shortfall.py", "wording.py",
         "catalogues",
     ),

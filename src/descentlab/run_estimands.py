@@ -14,6 +14,7 @@ from descentlab.contrasts import ADVANCED, PairedRuns, wins_note
 from descentlab.paired import Estimate, count_wins, estimate_difference
 from descentlab.robustness import widths_by_seed
 from descentlab.survival import BOUNDS
+from descentlab.unknowns import NOT_COUNTED
 from descentlab.wording import words
 
 PLAIN = ("sgd", "momentum")
@@ -74,12 +75,14 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
     for problem in evidence.plan["problems"]:
         adam, sgd = (evidence.finals(problem, name, evidence.arm) for name in ("adam", "sgd"))
         seeds = adam.index.intersection(sgd.index)
-        if len(seeds):
-            difference = (
-                adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
-            ).dropna()  # a run that is missing counted nothing
+        difference = (
+            adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
+        ).dropna()  # a run that is missing counted nothing
+        if len(difference):
             pieces.append(Piece(problem, estimate_difference(difference.to_numpy()), float(claim.margin),
                                 note=words("counted, the same for every seed")))  # fmt: skip
+    if {"adam", "sgd"} <= set(evidence.plan["optimizers"]):
+        return pieces, words(NOT_COUNTED)
     return pieces, missing("Adam", words("plain SGD"))
 
 

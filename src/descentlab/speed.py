@@ -21,16 +21,17 @@ PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
     """The validation losses that count as reached, from one problem's runs of the reference (protocol, section 5).
 
-    From the median initial loss towards the median of the reference's least losses; of its tuned arm where there is
-    one. Empty without a finished run of the reference.
+    From the median of the first losses (those of the initial weights, where they were evaluated) towards the median of the
+    reference's least losses; of its tuned arm where there is one. Empty without a finished run of the reference.
     """
     mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
     if (mine["arm"] == "tuned").any():
         mine = mine[mine["arm"] == "tuned"]
-    curves = history[history["run_id"].isin(mine["run_id"])]
+    curves = history[history["run_id"].isin(mine["run_id"]) & history["val_loss"].notna()]
     if curves.empty:
         return {}
-    start = curves[curves["updates"] == 0]["val_loss"].median()
+    first = curves.sort_values("updates", kind="stable").drop_duplicates("run_id")
+    start = first["val_loss"].median()
     least = curves.groupby("run_id")["val_loss"].min().median()
     return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
 

@@ -135,14 +135,15 @@ def _train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, 
 
 
 def say_failures(records: list[dict[str, Any]]) -> None:
-    """Name the runs that failed, each reason once."""
-    reasons: dict[str, list[str]] = {}
+    """How many runs of each optimizer failed, and why the first of them."""
+    failed: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         if record["status"] == "failed":
-            reasons.setdefault(record["message"], []).append(record["run_id"])
-    for reason, run_ids in reasons.items():
-        more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
-        say(f"failed: {run_ids[0]}{more}: {reason}. To train them again, add to the command: --forcerun train")
+            failed.setdefault(record["optimizer"], []).append(record)
+    for optimizer, runs in failed.items():
+        say(f"{optimizer}: {len(runs)} runs failed; {runs[0]['run_id']} {runs[0]['message']}")
+    if failed:
+        say("Nothing of them is cached. To train them again, add to the command: --forcerun train")
 
 
 def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:

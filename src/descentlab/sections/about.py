@@ -9,6 +9,7 @@ import yaml
 
 from descentlab.config import Config
 from descentlab.sections.blocks import Evidence, Paragraph, Section, Table, number
+from descentlab.sections.imported import imported_models, imported_protocol, imported_provenance
 from descentlab.wording import message, words
 
 RULES = {
@@ -60,6 +61,8 @@ SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 def models(evidence: Evidence) -> Section:
     """Each problem's layers, as Keras prints them, and how the parameters add up."""
+    if "imported" in evidence.plan:
+        return imported_models(evidence)
     blocks: list[Any] = []
     for name, about in evidence.plan["problems"].items():
         rows = [
@@ -98,6 +101,8 @@ def grid_words(grid: list[float | None]) -> str:
 
 def protocol(evidence: Evidence) -> Section:
     """The rules in plain words, with the experiment's own numbers."""
+    if "imported" in evidence.plan:
+        return imported_protocol(evidence)
     config = Config.model_validate(evidence.plan["config"])
     seeds = config.seeds
     told = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
@@ -134,6 +139,8 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 
 def provenance(evidence: Evidence) -> Section:
     """Versions, data, config, and the commands that make this page again."""
+    if "imported" in evidence.plan:
+        return imported_provenance(evidence)
     plan = evidence.plan
     experiment = plan["config"]["experiment"]
     rows = [[name, version] for name, version in plan["versions"].items()]

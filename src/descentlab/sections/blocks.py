@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ARM_WORDS = {
     "default": message("default rates"),
     "tuned": message("tuned rates"),
+    "logged": message("logged rates"),
     "extended": message("everything tuned"),
     "tuned for speed": message("rates tuned for speed"),
 }
@@ -46,7 +47,7 @@ class Evidence:
     @property
     def arms(self) -> list[str]:
         """The experiment's arms, the tuned one first."""
-        return [arm for arm in ("tuned", "extended", "default") if arm in self.plan["config"]["arms"]]
+        return [arm for arm in ("tuned", "extended", "default", "logged") if arm in self.plan["config"]["arms"]]
 
     @property
     def optimizers(self) -> list[str]:

@@ -79,9 +79,12 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     early = mine[mine["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
     late = mine.groupby("optimizer", sort=False).last()
     named = {"arm": words(ARM_WORDS[arm])}
-    if early.empty:
+    if late.empty:
         return words("no curve with {arm}", **named)
-    first, last = str(early["val_loss_mean"].idxmin()), str(late["val_loss_mean"].idxmin())
+    last = str(late["val_loss_mean"].idxmin())
+    if early.empty:  # runs of other code may be evaluated seldom
+        return words("with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **named)
+    first = str(early["val_loss_mean"].idxmin())
     named["first"] = optimizer_title(first)
     if first == last:
         return words(

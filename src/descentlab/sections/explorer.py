@@ -112,7 +112,7 @@ def explorer(evidence: Evidence) -> Section | None:
         arms=[words(ARM_WORDS[arm]) for arm in arms],
         optimizers=[(name, optimizer_colour(name)) for name in optimizers],
         measures=[words(TITLES[measure]) for measure in MEASURES],
-        axes=[words(axis) for axis in AXES.values()],
+        axes=[words(axis) for axis in known_axes(data).values()],
         chosen=frozenset(place for place, name in enumerate(optimizers) if name in front),
         first_measure=MEASURES.index(FIRST_MEASURE),
         singles=data.runs > 0,
@@ -121,6 +121,12 @@ def explorer(evidence: Evidence) -> Section | None:
         library=chart_library(),
     )
     return Section("explorer", words("Explorer"), [block])
+
+
+def known_axes(data: ExplorerData) -> dict[str, str]:
+    """The axes on which a point has a place: nobody knows what an update of other code's runs cost."""
+    means = data.columns["means"]
+    return {column: title for column, title in AXES.items() if any(value is not None for value in means[column])}
 
 
 def takeaway(data: ExplorerData, problems: list[str], optimizers: list[str]) -> str:
@@ -176,7 +182,7 @@ def setup(
             {"name": name, "title": optimizer_title(name), "colour": optimizer_colour(name)} for name in optimizers
         ],
         "measures": list(MEASURES),
-        "axes": [{"column": column, "title": words(title)} for column, title in AXES.items()],
+        "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
         "quantiles": [round(t_quantile(0.975, degrees), 6) for degrees in range(1, max(2, data.seeds))],
         "words": {key: words(text) for key, text in SAID.items()},
     }  # fmt: skip

@@ -124,9 +124,10 @@ def recommendations(evidence: Evidence) -> list[Recommendation]:
     for arm, question in (
         ("default", message("No time to tune anything")),
         ("tuned", message("I tune the learning rate")),
+        ("logged", message("With the settings that were logged")),
     ):
         made += dependable(evidence, arm, words(question)) if arm in evidence.arms else []
-    last = next((arm for arm in ("extended", "tuned", "default") if arm in evidence.arms), None)
+    last = next((arm for arm in ("extended", "tuned", "default", "logged") if arm in evidence.arms), None)
     return [*made, *(best_by_problem(evidence, last) if last else [])]
 
 

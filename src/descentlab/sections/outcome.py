@@ -22,7 +22,9 @@ from descentlab.wording import counted, joined, message, words
 
 MARGINS_SHOWN = 30.0
 # Cells of the tables of figures, here and in the other sections.
-ARM_CELLS = (message("default"), message("tuned"), message("extended"), message("tuned for speed"))
+ARM_CELLS = (
+    message("default"), message("tuned"), message("extended"), message("tuned for speed"), message("logged"),
+)  # fmt: skip
 DECLARED_CELLS = (message("primary"), message("exploratory"))
 
 
@@ -162,13 +164,19 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         panel.set_xlim(limits[0] - room, limits[1] + room)
     takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
     title = evidence.plan["problems"][problem]["title"]
-    caption = words(
-        "{title}. Test {metric} after the last update; small points are seeds, large ones means with 95 % t intervals over "
-        "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
-        title=words(title),
-        metric=evidence.metric(problem),
-        n=int(summary["n_finished"].max()),
-    )
+    told = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
+    if "imported" in evidence.plan:
+        caption = words(
+            "{title}. Test {metric} as it was logged; small points are seeds, large ones means with 95 % t intervals over seeds "
+            "alone, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
+            **told,
+        )
+    else:
+        caption = words(
+            "{title}. Test {metric} after the last update; small points are seeds, large ones means with 95 % t intervals over "
+            "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
+            **told,
+        )
     identity = f"test-metric-{problem}"
     svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
     return Figure(identity, takeaway, svg, caption, scores)

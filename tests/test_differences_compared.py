@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comparison_fixture import generated_runs, generated_selections
-from descentlab.differences import (
+from descentlab.differences.compared import (
     APART,
     CHANGED,
     INTERVAL,
@@ -30,7 +30,7 @@ from descentlab.differences import (
     compare_two,
     compare_values,
 )
-from descentlab.result_rows import KEYS, Estimated, Result
+from descentlab.differences.rows import KEYS, Estimated, Result
 from results_fixture import worse, write_results
 
 NAN = math.nan

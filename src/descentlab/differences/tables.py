@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.answers import BOUND_SIGNS, interval, number
-from descentlab.differences import (
+from descentlab.differences.compared import (
     APART,
     ESTIMATES,
     INTERVAL,
@@ -24,7 +24,7 @@ from descentlab.differences import (
     Compared,
     Differences,
 )  # fmt: skip
-from descentlab.result_rows import KEYS, MEMBERS
+from descentlab.differences.rows import KEYS, MEMBERS
 from descentlab.sections.blocks import csv_text
 from descentlab.wording import counted, message, words
 

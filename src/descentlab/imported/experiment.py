@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.comparable_runs import UNKNOWN_SETTING, choose_comparable
 from descentlab.config import ConfigError, check_folders
-from descentlab.imported_plan import ARM, plan_imported
-from descentlab.logged_runs import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
+from descentlab.imported.comparable import UNKNOWN_SETTING, choose_comparable
+from descentlab.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
+from descentlab.imported.mapping import RunMapping, as_number, first_of, logged_optimizer, name_optimizer, plain_name
+from descentlab.imported.plan import ARM, plan_imported
 from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table, write_text
-from descentlab.run_mapping import RunMapping, as_number, first_of, logged_optimizer, name_optimizer, plain_name
 from descentlab.run_record import moments
 
 LOSSES = ("train_loss", "val_loss")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from descentlab.run_mapping import (
+from descentlab.imported.mapping import (
     USUAL_METRICS,
     MappingError,
     MetricsMapping,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from descentlab.differences import MOVES, ONLY_A, ONLY_B, Differences
-from descentlab.differences_tables import change_table
+from descentlab.differences.compared import MOVES, ONLY_A, ONLY_B, Differences
+from descentlab.differences.rows import KEYS, Result
+from descentlab.differences.tables import change_table
 from descentlab.records import write_text
-from descentlab.result_rows import KEYS, Result
 from descentlab.wording import counted, current_language, message, spoken, words
 
 READING = message(

@@ -14,9 +14,9 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from descentlab.imported.mapping import LoggedMetric, MetricsMapping, RunMapping, choose_metric, first_of
 from descentlab.mlflow_store import MlflowClient, Run, database_file, store_uri
 from descentlab.optimizers import suggestion
-from descentlab.run_mapping import LoggedMetric, MetricsMapping, RunMapping, choose_metric, first_of
 from descentlab.unknowns import unknown
 
 COMMIT = "mlflow.source.git.commit"

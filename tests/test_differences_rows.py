@@ -12,8 +12,7 @@ import pytest
 
 from descentlab.comparison_tables import TABLES
 from descentlab.contrasts import declared_pairs
-from descentlab.records import TableError
-from descentlab.result_rows import (
+from descentlab.differences.rows import (
     COLUMNS,
     WRITTEN_BY,
     Estimated,
@@ -24,6 +23,7 @@ from descentlab.result_rows import (
     pieces_of,
     read_result,
 )
+from descentlab.records import TableError
 from results_fixture import write_results
 
 

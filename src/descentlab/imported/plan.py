@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.comparable_runs import UNKNOWN_SETTING
 from descentlab.config_entries import table_entry
-from descentlab.logged_runs import LoggedExperiment
+from descentlab.imported.comparable import UNKNOWN_SETTING
+from descentlab.imported.logged import LoggedExperiment
+from descentlab.imported.mapping import MappingError, RunMapping
 from descentlab.optimizers import OPTIMIZERS
-from descentlab.run_mapping import MappingError, RunMapping
 from descentlab.unknowns import unknown
 
 ARM = "logged"
@@ -31,7 +31,7 @@ def plan_imported(
     """The contents of plan.json.
 
     Args:
-        runs: as :func:`~descentlab.comparable_runs.choose_comparable` gives them.
+        runs: as :func:`~descentlab.imported.comparable.choose_comparable` gives them.
         history: their evaluations.
         unknowns: what is known of the choice already.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.logged_runs import LoggedRunsError
-from descentlab.run_mapping import AUTOLOGGED, ParamsMapping, RunMapping
+from descentlab.imported.logged import LoggedRunsError
+from descentlab.imported.mapping import AUTOLOGGED, ParamsMapping, RunMapping
 from descentlab.unknowns import unknown
 
 SETTING = ["problem", "optimizer", "setting"]  # runs that differ in nothing but their seed
@@ -23,7 +23,7 @@ def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataF
     """Each run's seed and phase (``final``: it is compared), and what a reader must know of the choice.
 
     Args:
-        runs: as :func:`~descentlab.imported_runs.tables_of` gives them, in the order in which they began.
+        runs: as :func:`~descentlab.imported.experiment.tables_of` gives them, in the order in which they began.
 
     Returns:
         The runs, repeats left out, with the column ``numbered`` (the run had no seed); entries of ``plan["unknown"]``.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from descentlab.result_rows import KEYS, Estimated, Key, Result, member_of, read_result
+from descentlab.differences.rows import KEYS, Estimated, Key, Result, member_of, read_result
 from descentlab.wording import message
 
 SAME = message("same")

@@ -1,0 +1,1 @@
+"""Runs that other code logged to MLflow, as an experiment of ours."""
