@@ -27,6 +27,7 @@ AUTH_CONFIG = """\
 default_permission = READ
 database_uri = postgresql://mlflow@127.0.0.1:{port}/mlflow_auth
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ RESULTS = Path("results/generated")
 PROBLEM = "up"
 
 
-def some_runs() -> pd.DataFrame:
-    """Two optimizers on one problem, all phases, one final run diverged."""
+def some_runs(optimizers: Sequence[str] = ("momentum", "adam")) -> pd.DataFrame:
+    """Two optimizers on one problem, all phases, one final run of adam diverged."""
     runs = generated_runs(0)
-    runs = runs[(runs["problem"] == PROBLEM) & runs["optimizer"].isin(["adam", "momentum"])]
+    runs = runs[(runs["problem"] == PROBLEM) & runs["optimizer"].isin(optimizers)]
     runs = runs[runs["seed"].isin([0, 1, 1000])].reset_index(drop=True)
     runs["started_at"] = 1_700_000_000.0 + np.arange(len(runs))
     runs.loc[(runs["arm"] == "default") & (runs["seed"] == 1), "phase"] = "neighbour"
@@ -30,7 +30,7 @@ def some_runs() -> pd.DataFrame:
     return runs
 
 
-def write_models(optimizers: Iterable[str] = ("adam", "momentum")) -> None:
+def write_models(optimizers: Sequence[str] = ("momentum", "adam")) -> None:
     """The files of the best models; nothing here reads what is in them."""
     folder = RESULTS / "models" / PROBLEM
     folder.mkdir(parents=True, exist_ok=True)

@@ -46,13 +46,13 @@ END_THE_JOB = FaultPolicy()
 
 
 def reason_of(error: Exception) -> str:
-    """What raised and the line of its text that says why; the log has the rest.
+    """The kind of an error and the line of its text that says why; the log has the rest.
 
     TensorFlow's text of an error in the reader's code begins with "in user code:" and a stack, and ends with the error.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     said = lines[-1] if lines[0] == "in user code:" else lines[0]
-    return f"raised {type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
+    return f"{type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
 
 
 def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:

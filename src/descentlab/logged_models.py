@@ -14,11 +14,11 @@ import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 
 from descentlab.mlflow_entry import DIGEST, NOTE, TRAINING, Entry
+from descentlab.mlflow_links import link_run
 from descentlab.mlflow_store import MlflowClient
 from descentlab.parent_runs import main_arm
 
 MODEL_FILE = "model.keras"
-NOTE_TEXT = "The final run that was best on validation data: `mlflow.keras.load_model('models:/MODEL_ID')`."
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class BestModel:
     Attributes:
         file: ``.keras``, as the job wrote it.
         run: the training that it is from.
-        source, parent: MLflow's ids of that training and of its parent.
+        run_id, parent: MLflow's ids of that training and of its parent.
     """
 
     file: Path
     run: Entry
-    source: str
+    run_id: str
     parent: str
 
     @property
@@ -43,7 +43,7 @@ class BestModel:
 
     def digest(self) -> str:
         """sha256 of what is logged; the file counts as its training, which decides it."""
-        parts = [self.run.tags[TRAINING], self.source, self.parent, NOTE_TEXT]
+        parts = [self.run.tags[TRAINING], self.run_id, self.parent]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
@@ -100,24 +100,28 @@ def find_models(client: MlflowClient, experiment: str, problem: str) -> dict[str
 
 
 def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: str) -> None:
-    """Log a model that the store doesn't have; it is ready when all of it is there."""
+    """Log a model that the store doesn't have; it is ready when all of it is there.
+
+    Its source is the parent, in whose row the list of runs then shows it; its metrics are those of its training.
+    """
     run = model.run
     assert run.dataset is not None  # every training has one
-    tags = {name: run.tags[name] for name in ("problem", "optimizer", "arm", "seed")} | {
-        NOTE: NOTE_TEXT,
-        DIGEST: digest,
-    }
+    note = (
+        f"Of [{run.name}]({link_run(experiment, model.run_id)}), the final run that was best on validation data: "
+        "`mlflow.keras.load_model('models:/MODEL_ID')`."
+    )
+    tags = {name: run.tags[name] for name in ("problem", "optimizer", "arm", "seed")} | {NOTE: note, DIGEST: digest}
     params = {name: run.params[name] for name in ("learning_rate", "schedule", "batch_size", "seed")}
-    made = client.create_logged_model(experiment, model.name, model.source, tags, params, "keras")
+    made = client.create_logged_model(experiment, model.name, model.parent, tags, params, "keras")
     with tempfile.TemporaryDirectory() as folder:
-        write_model_folder(Path(folder), model.file, made.model_id, model.source)
+        write_model_folder(Path(folder), model.file, made.model_id, model.run_id)
         client.log_model_artifacts(made.model_id, folder)
     about = {"model_id": made.model_id, "dataset_name": run.dataset.name, "dataset_digest": run.dataset.described()[1]}
     values = {name: value for name, value in run.metrics.items() if name.startswith(("val_", "test_"))}
     client.log_batch(
-        model.source, [Metric(name, value, run.ended, run.step, **about) for name, value in values.items()]
+        model.run_id, [Metric(name, value, run.ended, run.step, **about) for name, value in values.items()]
     )
-    for mlflow_id in (model.source, model.parent):
+    for mlflow_id in (model.run_id, model.parent):
         client.log_outputs(mlflow_id, [LoggedModelOutput(made.model_id, run.step)])
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
 

@@ -24,6 +24,11 @@ def link_view(experiment: str, view: str, charts: bool = False) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 
 
+def link_run(experiment: str, run: str) -> str:
+    """The page of a run; ``run`` is MLflow's id."""
+    return f"#/experiments/{experiment}/runs/{run}?{urlencode(TRAINING)}"
+
+
 def link_artifact(experiment: str, run: str, name: str) -> str:
     """The page of a run's file; ``run`` is MLflow's id."""
     return f"#/experiments/{experiment}/runs/{run}/artifacts/{quote(name)}?{urlencode(TRAINING)}"

@@ -128,21 +128,23 @@ class OptimizerJob:
             with time_limit(faults.run_seconds, overrun, together if faults.keep_going else None):
                 trained = dict(zip(together, self._train(list(together.values())), strict=True))
         except Exception as error:  # whatever it was, the reader must learn which run it was
-            if len(together) > 1:  # which of them raised shows when each trains alone
-                alone = [self._train_together({digest: spec}) for digest, spec in together.items()]
-                return {digest: result for one in alone for digest, result in one.items()}
-            if not self._failed:  # the next ones are mostly the same
-                say(traceback.format_exc())
-            ((digest, spec),) = together.items()
-            reason = reason_of(error)
-            if not faults.keep_going:
-                raise TrainingError(f"run {spec.run_id} {reason} {_described(together)}") from error
-            say(f"run {spec.run_id} {reason} {_described(together)}; going on with the next")
-            self._failed[digest] = self._give_up(spec, reason)
-            return {digest: self._failed[digest]}
-        for digest, result in trained.items():
-            store_result(self._cache, digest, result)
-        return trained
+            raised = error
+        else:
+            for digest, result in trained.items():
+                store_result(self._cache, digest, result)
+            return trained
+        if len(together) > 1:  # which of them raised shows when each trains alone
+            alone = [self._train_together({digest: spec}) for digest, spec in together.items()]
+            return {digest: result for one in alone for digest, result in one.items()}
+        ((digest, spec),) = together.items()
+        if not self._failed:  # the next ones are mostly the same
+            say("".join(traceback.format_exception(raised)))
+        told = f"run {spec.run_id} raised {reason_of(raised)} {_described(together)}"
+        if not faults.keep_going:
+            raise TrainingError(told) from raised
+        say(f"{told}; going on with the next")
+        self._failed[digest] = self._give_up(spec, reason_of(raised))
+        return {digest: self._failed[digest]}
 
     def _give_up(self, spec: RunSpec, message: str) -> RunResult:
         about = self._problem.about

@@ -19,7 +19,7 @@ START = f"{OWNED}start"
 LECTURE_PAIR = ("sgd", "adam")
 ENDS = ("mean", "low", "high")
 ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Models`")
-LEAST_WIDTH, LETTER_WIDTH = 90, 8  # pixels of a column and of a letter of its name
+LEAST_WIDTH, LETTER_WIDTH = 150, 8  # pixels of a column and of a letter of its name
 
 
 def compared_optimizers(plan: Mapping[str, Any]) -> list[str]:
@@ -92,7 +92,8 @@ def saved_view(
         more: groups or charts.
     """
     widths = {f"metrics.`{metric}`": max(LEAST_WIDTH, LETTER_WIDTH * len(metric)) for metric in metrics}
-    widths |= dict.fromkeys(ATTRIBUTES, 2 * LEAST_WIDTH)
+    if "groupBy" not in (more or {}):  # a group has neither
+        widths |= dict.fromkeys(ATTRIBUTES, LEAST_WIDTH)
     state = {
         "searchFilter": condition, "orderByKey": order, "orderByAsc": ascending, "selectedColumns": list(widths),
         "columnOrder": list(widths), "columnWidths": widths, **(more or {}),
@@ -114,7 +115,7 @@ def curve_chart(title: str, measure: str) -> dict[str, Any]:
     curves = [f"{CURVE}{measure}{end}" for end in ("", "_low", "_high")]
     section = {
         "uuid": "curves", "name": "Means with their 95 % intervals", "display": True,
-        "isReordered": True, "columns": 1, "cardHeight": 520,
+        "isReordered": True, "columns": 1, "cardHeight": 460,
     }  # fmt: skip
     chart = {
         "type": "LINE", "uuid": "pair", "metricSectionId": section["uuid"], "displayName": title, "metricKey": curves[0],

@@ -141,7 +141,7 @@ def say_failures(records: list[dict[str, Any]]) -> None:
         if record["status"] == "failed":
             failed.setdefault(record["optimizer"], []).append(record)
     for optimizer, runs in failed.items():
-        say(f"{optimizer}: {len(runs)} runs failed; {runs[0]['run_id']} {runs[0]['message']}")
+        say(f"{optimizer}: {len(runs)} runs failed; {runs[0]['run_id']}: {runs[0]['message']}")
     if failed:
         say("Nothing of them is cached. To train them again, add to the command: --forcerun train")
 

@@ -63,5 +63,6 @@ rule track_report:
         mlflow_writer=1,
     params:
         results=subpath(input.plan, parent=True),
+        code=code_digest("track"),
     shell:
         "descentlab track-report {params.results:q} {input.report:q} 2>&1 | tee {log:q}"

@@ -3,13 +3,16 @@ import os
 
 # With snakemake --keep-going a run that fails becomes a row that says so, and the report is made from the rest. An
 # environment variable reaches jobs on other machines too, and is no reason to run any again.
-if workflow.execution_settings.keep_going:
-    os.environ["DESCENTLAB_KEEP_GOING"] = "1"
 os.environ.setdefault("DESCENTLAB_KEEP_GOING", "")
 
 
 envvars:
     "DESCENTLAB_KEEP_GOING",
+
+
+onstart:
+    if workflow.execution_settings.keep_going:  # known only now
+        os.environ["DESCENTLAB_KEEP_GOING"] = "1"
 
 
 rule plan:
