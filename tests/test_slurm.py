@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 from pandas.testing import assert_frame_equal
-from stored_experiment import assert_store_holds
 
 from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
 from slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
+from stored_experiment import assert_store_holds
 from test_workflow import CLOCKS
 from workflow_fixture import ROOT, TEST_CONFIG
 

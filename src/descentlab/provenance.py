@@ -27,14 +27,19 @@ STAGES = {
         "optimizers.py", "problems", *ENGINE,
     ),
     "train": (
-        "train.py", "optimizer_job.py", "progress.py", "problem_data.py", "run_record.py", "selection.py", "sweep.py", *ENGINE,
+        "train.py", "optimizer_job.py", "failed_runs.py", "time_limit.py", "gpu_slots.py", "progress.py",
+        "problem_data.py", "run_record.py", "selection.py", "sweep.py", *ENGINE,
         "schedules.py", "streams.py", "cache.py", "optimizers.py", "problems", "records.py", "planned_runs.py",
     ),
     "measure": (
         "measure.py", "measurements.py", "mechanisms", "step_cost.py", "step_loops.py", *ENGINE,
         "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py",
     ),
-    "track": ("track.py", "sqlite_runs.py", "mlflow_store.py", "speed.py", "records.py", "stats.py"),
+    "track": (
+        "track.py", "sqlite_runs.py", "mlflow_store.py", "mlflow_entry.py", "mlflow_links.py", "parent_runs.py",
+        "logged_models.py",
+        "experiment_page.py", "curve_picture.py", "saved_views.py", "speed.py", "records.py", "stats.py",
+    ),
     "collect": ("collect.py", "records.py", "planned_runs.py"),
     "compare": (
         "compare.py", "contrasts.py", "speed.py", "survival.py", "paired.py", "coverage.py", "comparison_tables.py",
@@ -43,8 +48,10 @@ STAGES = {
         "shortfall.py", "unknowns.py", "wording.py", "catalogues",
     ),
     "report": (
-        "report.py", "sections", "explorer_data.py", "plotting.py", "templates", "answers.py", "comparison_tables.py", "flips.py", "stats.py",
-        "survival.py", "speed.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py", "shortfall.py", "wording.py",
+        "report.py", "sections", "explorer_data.py", "plotting.py", "templates", "unknowns.py", "answers.py",
+        "comparison_tables.py", "flips.py", "stats.py",
+        "survival.py", "speed.py", "break_even.py", "ranks.py", "step_cost.py", "measurements.py", "shortfall.py",
+        "wording.py",
         "catalogues",
     ),
 }  # fmt: skip
