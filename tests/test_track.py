@@ -222,6 +222,15 @@ def test_the_store_is_made_once_and_can_be_read_while_it_is_written() -> None:
     assert Path("results/mlflow.db").stat().st_size == before
 
 
+def test_mlflows_empty_experiment_is_hidden_in_a_new_store_only() -> None:
+    create_store(None)
+    assert client().search_experiments() == []
+    theirs = f"sqlite:///{Path('theirs.db').resolve()}"
+    MlflowClient(theirs).search_experiments()  # makes the database
+    create_store(theirs)
+    assert [experiment.name for experiment in MlflowClient(theirs).search_experiments()] == ["Default"]
+
+
 def test_there_is_one_report_with_the_newest_files() -> None:
     write_jobs(some_runs())
     (RESULTS / "figures").mkdir()

@@ -35,8 +35,8 @@ SPANISH = {
 }
 # Messages that are the same in both languages: names, symbols, and a few words.
 SAME = {
-    "es": {"A: {a}. B: {b}.", "AdaGrad + momentum", "B − A", "Beale", "Rastrigin", "Rosenbrock", "Styblinski–Tang", "momentum", "n",
-           "p (Holm)", "total"}
+    "es": {"A: {a}. B: {b}.", "AdaGrad + momentum", "B − A", "Beale", "Rastrigin", "Rosenbrock", "Styblinski–Tang", "momentum",
+           "n", "p (Holm)", "total"}
 }  # fmt: skip
 
 
