@@ -18,6 +18,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 ui: .venv/installed
+	@echo 'Open http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=descentlab-start'
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 

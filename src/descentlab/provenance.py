@@ -38,7 +38,7 @@ STAGES = {
     "track": (
         "track.py", "sqlite_runs.py", "mlflow_store.py", "mlflow_entry.py", "mlflow_links.py", "parent_runs.py",
         "logged_models.py",
-        "experiment_page.py", "curve_picture.py", "saved_views.py", "speed.py", "records.py", "stats.py",
+        "experiment_page.py", "curve_picture.py", "saved_views.py", "plotting.py", "speed.py", "records.py", "stats.py",
     ),
     "collect": ("collect.py", "records.py", "planned_runs.py"),
     "compare": (
