@@ -10,17 +10,17 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from local_daemons import free_ports, start_daemon, wait_until
 
 NODES = ("one", "two")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 PATHS = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"  # where Debian has the daemons
 MEGABYTES = 8000  # of a node
 SECONDS_UNTIL_DOWN = 10  # a node that says nothing
-SECONDS_UNTIL_UP = 60
 CLUSTER, DAEMON = "DESCENTLAB_CLUSTER", "DESCENTLAB_DAEMON"  # variables by which its processes are known
 
 # A node has one processor, so two jobs at once are on two nodes.
@@ -79,13 +79,9 @@ class SlurmCluster:
     _daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *command: str) -> None:
-        """Start a daemon, which ends at the latest with this process."""
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self._daemons[name] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**self.environment, DAEMON: name}, start_new_session=True,
-            )  # fmt: skip
+        """Start a daemon, known by its name."""
+        log = self.folder / f"{name}.log"
+        self._daemons[name] = start_daemon(list(command), log, {**self.environment, DAEMON: name})
 
     def ask(self, *command: str) -> str:
         """What a command of Slurm's prints; empty where it fails, as while the controller starts."""
@@ -138,17 +134,9 @@ def _processes_with(variables: set[bytes]) -> Iterator[int]:
                 yield int(folder.name)
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def _write_configuration(folder: Path) -> Path:
     """slurm.conf with ports that are free now, the key, and the folders that it names."""
-    port, *ports = _free_ports(1 + len(NODES))
+    port, *ports = free_ports(1 + len(NODES))
     host = socket.gethostname().split(".")[0]
     nodes = [
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={own} CPUs=1 RealMemory={MEGABYTES}"
@@ -192,16 +180,7 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
         cluster.start("slurmctld", "slurmctld", "-D", "-c", "-f", configuration)
         for node in NODES:
             cluster.start(f"slurmd.{node}", "slurmd", "-D", "-N", node, "-f", configuration)
-        deadline = time.monotonic() + SECONDS_UNTIL_UP
-        while cluster.nodes() != dict.fromkeys(NODES, "idle"):
-            if time.monotonic() > deadline:
-                last = [
-                    f"{log.name}: {line}" for log in folder.glob("*.log") for line in log.read_text().splitlines()[-5:]
-                ]
-                raise TimeoutError(
-                    "\n".join([f"nodes must be up in {SECONDS_UNTIL_UP} s; received {cluster.nodes()}", *last])
-                )
-            time.sleep(0.2)
+        wait_until(lambda: cluster.nodes() == dict.fromkeys(NODES, "idle"), folder)
         yield cluster
     finally:
         cluster.stop()

@@ -21,7 +21,7 @@ from workflow_fixture import ROOT
 
 CONFIGS = sorted((ROOT / "workflow/config").glob("*.yaml"))
 FUZZED = settings(
-    max_examples=3000, deadline=None, derandomize=True, database=None,
+    max_examples=500, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 ODD_TEXTS = [
@@ -59,7 +59,7 @@ KEYS = [
     "x" * 300,
     "é\0",
 ]
-MANGLED = ["", ":", "-", "{", "[", "]", "\t", "&a ", "*a", "!!python/object:os.system ", "!!set ", "9" * 5000, "[" * 2000, "\0",
+MANGLED = ["", ":", "-", "{", "[", "]", "\t", "&a ", "*a", "!!python/object:os.system ", "!!set ", "9" * 5000, "[" * 200, "\0",
            "\ufeff", "? ", "2020-01-01", "0x", "<<: ", "%", "@", "'", '"', "|\n"]  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_a_mutated_config_is_taken_or_refused_in_one_line(path: Path, data: st.D
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-@FUZZED
+@settings(FUZZED, max_examples=100)
 @given(data=st.data())
 def test_a_mangled_file_is_taken_or_refused_in_one_line(path: Path, data: st.DataObject, tmp_path: Path) -> None:
     text = path.read_text()

@@ -53,7 +53,7 @@ def test_refuses_unknown_keys_everywhere() -> None:
         "here: tracking.url: unknown key 'url', did you mean 'uri'? Valid: uri, tuning_curves"
     )
     assert refusal_of(report={"titel": "x"}) == (
-        "here: report.titel: unknown key 'titel', did you mean 'title'? Valid: title, reference"
+        "here: report.titel: unknown key 'titel', did you mean 'title'? Valid: title, language, reference"
     )
     assert refusal_of(execution={"a": 1, "b": 2}) == (
         "here: execution.a: unknown key 'a'. Valid: optimizers_per_job (and 1 more)"

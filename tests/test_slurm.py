@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +27,14 @@ from workflow_fixture import ROOT, TEST_CONFIG
 PROFILE = ROOT / "workflow/profiles/slurm"
 SECONDS = 1200  # of a whole run of test.yaml
 
+MISSING = missing_programs()
+
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.skipif(
-        bool(missing_programs()), reason=f"Slurm is not installed (apt install slurm-wlm munge): {missing_programs()}"
-    ),
+    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed (Debian: slurm-wlm, munge): no {', '.join(MISSING)}"),
     pytest.mark.skipif(
         importlib.util.find_spec("snakemake_executor_plugin_slurm") is None,
-        reason="snakemake-executor-plugin-slurm is not installed: `make test-slurm` does it",
+        reason="snakemake-executor-plugin-slurm is not installed: make test-slurm does it",
     ),
 ]
 
@@ -76,9 +77,9 @@ def assert_same_results(of_cluster: Path, of_laptop: Path) -> None:
     assert (of_cluster / chosen).read_bytes() == (of_laptop / chosen).read_bytes()
 
 
-def trained(folder: Path, problem: str) -> int:
-    """How many runs a training job says that it has trained itself, in its last try."""
-    log = folder / f"results/test/logs/train/{problem}.0.log"
+def trained(folder: Path) -> int:
+    """How many runs the training of ``mlp`` says that it has trained itself, in its last try."""
+    log = folder / "results/test/logs/train/mlp.0.log"
     found = re.findall(r"\((\d+) trained\)", log.read_text()) if log.exists() else []
     return int(found[-1]) if found else 0
 
@@ -87,9 +88,9 @@ def test_both_nodes_run_jobs_whose_results_are_those_of_a_laptop(
     cluster: SlurmCluster, finished_workflow: Path, tmp_path: Path
 ) -> None:
     finish(start_snakemake(cluster, tmp_path), tmp_path)
-    attempts = cluster.attempts()
-    assert {attempt.state for attempt in attempts} == {"COMPLETED"}
-    assert {attempt.node for attempt in attempts} == set(NODES)
+    ended = Counter((attempt.node, attempt.state) for attempt in cluster.attempts())
+    assert set(ended) == {(node, "COMPLETED") for node in NODES}, ended
+    print(f"jobs that each node has run: {dict(ended)}")
     assert_same_results(tmp_path, finished_workflow)
     assert (tmp_path / "reports/test/index.html").stat().st_size > 10_000
     assert_store_holds(f"sqlite:///{tmp_path}/results/mlflow.db", tmp_path / "results/test")
@@ -99,23 +100,19 @@ def test_a_node_that_dies_in_the_middle_of_a_job_costs_another_try(
     cluster: SlurmCluster, finished_workflow: Path, tmp_path: Path
 ) -> None:
     snakemake = start_snakemake(cluster, tmp_path, "collect")
-    node = None
-    while node is None:
+    while trained(tmp_path) < 5:
         assert snakemake.poll() is None, (tmp_path / "snakemake.out").read_text()
         time.sleep(0.1)
-        if trained(tmp_path, "mlp") >= 5:
-            node = next(node for node, rule in cluster.running() if rule == "rule_train_wildcards_mlp_0")
-    assert cluster.kill_node(node) > 3  # slurmd, its steps, the job
-    survived = len(list((tmp_path / "results/cache").rglob("*.npz")))
-    said = finish(snakemake, tmp_path)
-    died = [attempt for attempt in cluster.attempts() if attempt.state != "COMPLETED"]
-    assert [(attempt.state, attempt.node) for attempt in died] == [("NODE_FAIL", node)]
+    (node,) = [node for node, rule in cluster.running() if rule == "rule_train_wildcards_mlp_0"]
+    assert cluster.kill_node(node) > 3  # slurmd, what watches its steps, the job
+    first = trained(tmp_path)
+    finish(snakemake, tmp_path)
+    (died,) = [attempt for attempt in cluster.attempts() if attempt.state != "COMPLETED"]
     (other,) = set(NODES) - {node}
-    tries = [(attempt.state, attempt.node) for attempt in cluster.attempts() if attempt.job == died[0].job]
+    tries = [(attempt.state, attempt.node) for attempt in cluster.attempts() if attempt.job == died.job]
     assert tries == [("NODE_FAIL", node), ("COMPLETED", other)]
     assert cluster.nodes()[node].startswith("down")
-    # The second try goes on after the last run that the first had finished.
+    # Of all trainings, the second try does those that the first hadn't; a run is in the cache before it is counted.
     runs = read_table(tmp_path / "results/test/train/mlp/0.runs.parquet", RUNS)
-    assert 0 < trained(tmp_path, "mlp") <= runs["digest"].nunique() - 5 < survived + runs["digest"].nunique()
+    assert 0 < trained(tmp_path) <= runs["digest"].nunique() - first
     assert_same_results(tmp_path, finished_workflow)
-    assert "Error" not in said
