@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -176,8 +177,10 @@ def load_config(path: Path) -> Config:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the config can't be read; {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: the config is no valid YAML; {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date or a number that Python refuses
+        raise ConfigError(f"{path}: the config is no valid YAML; {_printable(' '.join(str(error).split()))}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: the config is no valid YAML; it is nested too deeply") from None
     return parse_config(raw, str(path))
 
 
@@ -221,4 +224,10 @@ def first_line(error: ValidationError, model: type[BaseModel]) -> str:
         text = (f"{place}: " if place else "") + _RULES.get(first["type"], message)
         text += f"; received {received}" if shown else ""
     text += f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """``text`` as a terminal can show it: other characters as Python writes them, endless words cut."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return re.sub(r"\S{200,}", lambda word: f"{word[0][:77]}...", shown)
