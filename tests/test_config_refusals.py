@@ -56,7 +56,7 @@ def test_refuses_unknown_keys_everywhere() -> None:
         "here: report.titel: unknown key 'titel', did you mean 'title'? Valid: title, language, reference"
     )
     assert refusal_of(execution={"a": 1, "b": 2}) == (
-        "here: execution.a: unknown key 'a'. Valid: optimizers_per_job (and 1 more)"
+        "here: execution.a: unknown key 'a'. Valid: optimizers_per_job, jobs_per_gpu, run_minutes (and 1 more)"
     )
     assert refusal_of(optimizers=optimizer(full_bach=True)) == (
         "here: optimizers.0: unknown key 'full_bach', did you mean 'full_batch'?; received {'optimizer': 'sgd', "

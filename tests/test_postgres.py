@@ -92,7 +92,11 @@ def test_tracking_again_adds_nothing(server: TrackingServer, postgres: Postgres,
 
 
 def test_an_account_is_asked_for(server: TrackingServer, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (server.status(), server.status(password="wrong"), server.status(password=server.password)) == (401, 401, 200)
+    assert (server.status(), server.status(password="wrong"), server.status(password=server.password)) == (
+        401,
+        401,
+        200,
+    )
     monkeypatch.delenv(NAME)
     monkeypatch.delenv(PASSWORD)
     with pytest.raises(TrackError, match=r"must take what is logged; received .*[Nn]ot authenticated"):

@@ -31,7 +31,9 @@ MISSING = missing_programs()
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed (Debian: slurm-wlm, munge): no {', '.join(MISSING)}"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"Slurm is not installed (Debian: slurm-wlm, munge): no {', '.join(MISSING)}"
+    ),
     pytest.mark.skipif(
         importlib.util.find_spec("snakemake_executor_plugin_slurm") is None,
         reason="snakemake-executor-plugin-slurm is not installed: make test-slurm does it",
@@ -45,10 +47,10 @@ def cluster() -> Iterator[SlurmCluster]:
         yield running
 
 
-def start_snakemake(cluster: SlurmCluster, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_snakemake(cluster: SlurmCluster, folder: Path, *targets: str) -> subprocess.Popen[str]:
     """``snakemake --profile workflow/profiles/slurm`` in ``folder``; what it says is in ``snakemake.out`` there."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--profile", str(PROFILE), "--configfile", str(TEST_CONFIG), *arguments]
+    command += [*targets, "--profile", str(PROFILE), "--configfile", str(TEST_CONFIG)]
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = {**cluster.environment, "PYTHONPATH": path}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -114,5 +116,7 @@ def test_a_node_that_dies_in_the_middle_of_a_job_costs_another_try(
     assert cluster.nodes()[node].startswith("down")
     # Of all trainings, the second try does those that the first hadn't; a run is in the cache before it is counted.
     runs = read_table(tmp_path / "results/test/train/mlp/0.runs.parquet", RUNS)
-    assert 0 < trained(tmp_path) <= runs["digest"].nunique() - first
+    of, second = runs["digest"].nunique(), trained(tmp_path)
+    assert 0 < second <= of - first
+    print(f"of {of} trainings {first} or more before the node died, {second} after")
     assert_same_results(tmp_path, finished_workflow)

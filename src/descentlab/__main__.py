@@ -217,8 +217,7 @@ def _step_cost(options: argparse.Namespace) -> None:
 
     entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
     table = measure_step_cost(entries, 0, (*MODELS, LARGE_MODEL), cell_seconds=PROTOCOL_SECONDS)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output, index=False)
+    write_text(options.output, table.to_csv(index=False))
     print(summarise_step_cost(table).to_string(index=False))
 
 

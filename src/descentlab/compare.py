@@ -262,6 +262,8 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
             problem, arm, optimizer = key
             of = int(((finals[ROW] == list(key)).all(axis=1)).sum())
             told = words(text, optimizer=optimizer, problem=problem, arm=words(ARM_NAMES[arm]), n=len(group), of=of)
+            why = str(group["message"].iloc[0]) if status == "failed" else ""
+            told += f" ({why})" if why else ""
             rows.append({"kind": status, "problem": problem, "arm": arm, "optimizer": optimizer, "count": len(group),
                          "text": told})  # fmt: skip
     for selection in selections:

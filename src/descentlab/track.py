@@ -10,6 +10,7 @@ import math
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
-    curves = curves_by_run(history)
+    curves = curves_by_run(history, runs["run_id"])
     # Of some jobs alone the targets could still change.
     reference = plan["config"]["report"]["reference"]
     targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
@@ -132,11 +133,14 @@ def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, An
     set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
 
 
-def curves_by_run(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """The columns of each run's evaluations, shape (evaluations,) each; a table a run would cost more than its rows."""
+def curves_by_run(history: pd.DataFrame, runs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The columns of each run's evaluations, shape (evaluations,) each; a table a run would cost more than its rows.
+
+    A run that failed has no evaluations.
+    """
     columns = {name: history[name].to_numpy() for name in history.columns.drop("run_id")}
-    rows = history.groupby("run_id", sort=False).indices
-    return {str(run): {name: column[mine] for name, column in columns.items()} for run, mine in rows.items()}
+    rows, none = history.groupby("run_id", sort=False).indices, np.empty(0, dtype=np.intp)
+    return {run: {name: column[rows.get(run, none)] for name, column in columns.items()} for run in runs}
 
 
 def curve_columns(row: dict[str, Any], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
