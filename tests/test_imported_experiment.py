@@ -136,7 +136,7 @@ def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
     assert list(alarms["kind"]) == ["diverged", "failed", "few seeds", *["unknown"] * 8]
     assert list(alarms["text"]) == [
         "sgd on two_moons, as logged: 1 of 3 final runs diverged",
-        "adam on two_moons, as logged: 1 of 4 final runs failed",
+        "adam on two_moons, as logged: 1 of 4 final runs failed (MLflow has it as FAILED)",
         "3 final seeds are too few for intervals to be trusted; 5 are the least",
         "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
         "compared as pairs",
