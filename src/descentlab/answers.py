@@ -64,7 +64,10 @@ ALARMS = {
         message("{n} rates chosen on the edge of their grids"),
     ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
-    "unknown": (message("{n} thing that the logged runs don't tell"), message("{n} things that the logged runs don't tell")),
+    "unknown": (
+        message("{n} thing that the logged runs don't tell"),
+        message("{n} things that the logged runs don't tell"),
+    ),
     "same seeds": (
         message("{n} learning rate chosen by the seeds that are compared"),
         message("{n} learning rates chosen by the seeds that are compared"),

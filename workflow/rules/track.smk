@@ -33,7 +33,7 @@ rule track:
     benchmark:
         f"{RESULTS}/benchmarks/track/{{problem}}.tsv"
     wildcard_constraints:
-        problem="(?!report$|store$).+",
+        problem=r"(?!report\.done$|store\.done$).+",
     conda:
         "../../environment.yml"
     threads: 1
