@@ -1,21 +1,34 @@
-# make: set up and run the experiment.   Others: make test, make ui, make bench, make step-cost, make lint, make lock
+# make: set up and run the experiment.   Others: make test, make ui, make bench, make step-cost, make lint, make lock,
+# make soak, make scale, make test-slurm, make test-kubernetes, make test-postgres
 PYTHON ?= python3
 CONFIG ?= workflow/config/default.yaml
 CORES  ?= all
 PORT   ?= 5000
+PROFILE ?=# slurm or kubernetes: where jobs run
 
 BIN := .venv/bin
+EXTRAS := slurm kubernetes postgres
+# Apart from .venv: Snakemake imports every plugin that it finds there, and these take seconds.
+WITH = PYTHONPATH=$(CURDIR)/.extras/
 
-.PHONY: run setup test ui bench bench-full step-cost lint lock
+.PHONY: run setup test soak ui bench bench-full scale step-cost lint lock $(EXTRAS:%=test-%)
 .DELETE_ON_ERROR:
 
-run: .venv/installed
-	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+run: .venv/installed $(PROFILE:%=.extras/%)
+	$(if $(PROFILE),$(WITH)$(PROFILE)) $(BIN)/snakemake --configfile $(CONFIG) \
+	    $(if $(PROFILE),--profile workflow/profiles/$(PROFILE),--cores $(CORES))
 
 setup: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# With services of their own, started and ended by the test: Slurm, PostgreSQL; Kubernetes is a dry run.
+$(EXTRAS:%=test-%): test-%: .venv/installed .extras/%
+	$(WITH)$* $(BIN)/python -m pytest -m cluster tests/test_$*.py
+
+soak: .venv/installed
+	$(BIN)/python tests/soak.py
 
 ui: .venv/installed
 	@echo 'Open http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=descentlab-start'
@@ -24,6 +37,9 @@ ui: .venv/installed
 
 bench bench-full: .venv/installed
 	$(BIN)/python -m benchmarks $(if $(findstring full,$@),--full)
+
+scale: .venv/installed
+	$(BIN)/python -m benchmarks.scale
 
 step-cost: .venv/installed
 	$(BIN)/python -m descentlab step-cost results/step_cost.csv
@@ -49,10 +65,21 @@ $(BIN)/uv:
 	$(BIN)/uv pip install --python .venv --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The lock from pyproject.toml, and the same pins for conda. Neither holds the address of an index.
+$(EXTRAS:%=.extras/%): .extras/%: requirements-%.lock | .venv/installed
+	rm -rf $@
+	$(BIN)/uv pip install --python .venv --no-deps --require-hashes --target $@ --requirement $<
+	touch $@
+
+# The lock from pyproject.toml, what each extra adds to it, and the same pins for conda. None holds an index's address.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+    --custom-compile-command "make lock" pyproject.toml
 lock: | $(BIN)/uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" --extra dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra dev --output-file requirements.lock
+	for extra in $(EXTRAS); do \
+	    $(COMPILE) --extra $$extra --constraint requirements.lock --no-annotate --output-file .venv/extra.lock && \
+	    awk 'NR == FNR { known[$$1]; next } /^[^ #]/ { new = !($$1 in known) } new || /^#/' requirements.lock .venv/extra.lock \
+	        > requirements-$$extra.lock || exit 1; \
+	done
 	sed '/^  - pip:$$/q' environment.yml > environment.yml.new
 	sed -n 's/^\([a-z0-9].*\) \\$$/      - \1/p' requirements.lock >> environment.yml.new
 	echo '      - --editable .' >> environment.yml.new
