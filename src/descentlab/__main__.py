@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config
+from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config, printable
 from descentlab.records import write_text
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int | None = options.verb(options)
     except (ValueError, RuntimeError, OSError) as error:
         if type(error).__module__.startswith("descentlab") or isinstance(error, OSError):
-            print(f"descentlab: {error}", file=sys.stderr)
+            print(f"descentlab: {printable(str(error))}", file=sys.stderr)
             return 2
         raise
     return status or 0

@@ -34,6 +34,9 @@ from descentlab.config_sections import (
 from descentlab.measurements import MEASUREMENTS
 from descentlab.optimizers import OPTIMIZERS, OptimizerEntry, suggestion
 
+RESERVED = ("cache", "mlflow-artifacts")
+RESERVED_RULE = "an experiment can't be called 'cache' or 'mlflow-artifacts': results keeps its own there"
+
 
 class ConfigError(ValueError):
     """The config can't be run; the message says where, what was received and what is valid."""
@@ -64,8 +67,8 @@ class Config(StrictModel):
     @field_validator("experiment")
     @classmethod
     def _plain(cls, name: str) -> str:
-        if name in {"cache", "mlflow-artifacts"}:
-            raise ValueError("an experiment can't be called 'cache' or 'mlflow-artifacts': results keeps its own there")
+        if name in RESERVED:
+            raise ValueError(RESERVED_RULE)
         return check_name(name)
 
     @field_validator("optimizers", mode="before")
@@ -150,11 +153,13 @@ def parse_config(raw: Any, where: str) -> Config:
 
 
 def check_folders(experiment: str) -> None:
-    """Refuse folders of results and reports that can't be written to, before anything is trained.
+    """Refuse folders of results and reports that hold something else or can't be written to, before anything is trained.
 
     Raises:
         ConfigError: naming the folder and what stands in the way.
     """
+    if experiment in RESERVED:  # a config's never is; an experiment that other code logged may be
+        raise ConfigError(f"results/{experiment}: {RESERVED_RULE}")
     for folder in (Path("results", experiment), Path("reports", experiment)):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         if not existing.is_dir():
@@ -173,15 +178,23 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: the file can't be read, is no YAML, or is no valid config.
     """
+    return parse_config(read_yaml(path, "config"), str(path))
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The contents of a YAML file, ``what`` it is being part of the error.
+
+    Raises:
+        ConfigError: the file can't be read, or is no YAML.
+    """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the config can't be read; {error}") from error
+        raise ConfigError(f"{path}: the {what} can't be read; {error}") from error
     except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date or a number that Python refuses
-        raise ConfigError(f"{path}: the config is no valid YAML; {_printable(' '.join(str(error).split()))}") from error
+        raise ConfigError(f"{path}: the {what} is no valid YAML; {_shortened(' '.join(str(error).split()))}") from error
     except RecursionError:
-        raise ConfigError(f"{path}: the config is no valid YAML; it is nested too deeply") from None
-    return parse_config(raw, str(path))
+        raise ConfigError(f"{path}: the {what} is no valid YAML; it is nested too deeply") from None
 
 
 def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
@@ -224,10 +237,14 @@ def first_line(error: ValidationError, model: type[BaseModel]) -> str:
         text = (f"{place}: " if place else "") + _RULES.get(first["type"], message)
         text += f"; received {received}" if shown else ""
     text += f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return _printable(text)
+    return _shortened(text)
 
 
-def _printable(text: str) -> str:
-    """``text`` as a terminal can show it: other characters as Python writes them, endless words cut."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return re.sub(r"\S{200,}", lambda word: f"{word[0][:77]}...", shown)
+def printable(text: str) -> str:
+    """``text`` on one line as a terminal can show it: other characters as Python writes them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _shortened(text: str) -> str:
+    """Printable ``text``, endless words cut."""
+    return re.sub(r"\S{200,}", lambda word: f"{word[0][:77]}...", printable(text))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -45,6 +47,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_line(text: str) -> str:
+    """Text that a terminal, a command line and a page can hold: neither control characters nor halves of a character."""
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in text):
+        raise ValueError("must be one line of text without control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(check_line)]
+
+
 class StrictModel(BaseModel):
     """A frozen model that refuses keys it doesn't know."""
 
@@ -60,11 +72,13 @@ def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
     near = difflib.get_close_matches(str(key), own_keys, n=1, cutoff=0.85)
     if near:
         raise ValueError(f"unknown key '{key}', did you mean '{near[0]}'?")
+    if not str(key).isidentifier():
+        raise ValueError(f"a hyperparameter must have a name as Python writes them; received {key!r}")
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
-            return value
+            return check_line(value)
     if value is not None and not isinstance(value, (bool, int, float, list)):
         raise ValueError(f"'{key}' must be a number, a text, true, false, null or a list; received {value!r}")
     return value
@@ -82,7 +96,7 @@ class ProblemConfig(StrictModel):
         default=None,
         description="examples of each split that evaluations during a run take; the last one takes all; all by default",
     )
-    data: str | None = Field(default=None, description="path of the data file, for problems that read one")
+    data: Line | None = Field(default=None, description="path of the data file, for problems that read one")
     mode: Literal["auto", "xla", "graph", "patches"] = Field(
         default="auto", description="how the epoch is compiled; patches: XLA with convolutions as patches × matrix"
     )

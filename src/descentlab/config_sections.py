@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from descentlab.config_entries import PositiveInt, StrictModel, no_bool
+from descentlab.config_entries import Line, PositiveInt, StrictModel, no_bool
 from descentlab.wording import Language
 
 FIRST_TUNING_SEED = 1000
@@ -93,15 +93,22 @@ class ExecutionConfig(StrictModel):
 class TrackingConfig(StrictModel):
     """Where MLflow keeps its runs."""
 
-    uri: str | None = Field(
+    uri: Line | None = Field(
         default=None, description="tracking server or database; MLFLOW_TRACKING_URI or results/mlflow.db otherwise"
     )
     tuning_curves: bool = Field(default=False, description="log the curves of tuning runs too, not only final values")
+
+    @field_validator("uri")
+    @classmethod
+    def _without_braces(cls, uri: str | None) -> str | None:
+        if uri and set(uri) & set("{}"):
+            raise ValueError("an address has no braces (%7B and %7D stand for them)")
+        return uri
 
 
 class ReportConfig(StrictModel):
     """What the report is called, and what it measures from."""
 
-    title: str | None = Field(default=None, description="headline; made from the experiment's name otherwise")
+    title: Line | None = Field(default=None, description="headline; made from the experiment's name otherwise")
     language: Language = Field(default="en", description="en (English) or es (Spanish)")
     reference: str = Field(default="momentum", description="optimizer that the others' paired differences are from")

@@ -14,9 +14,10 @@ import os
 import re
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 # MLflow reads these when it is imported, or at the first request.
@@ -37,6 +38,8 @@ DATABASE = Path("results/mlflow.db")
 ARTIFACTS = "mlflow-artifacts"  # beside the database
 MOST_VALUES = 1000  # MLflow's limit for one batch
 EMPTY_EXPERIMENT = "0"  # MLflow makes it with every store
+LOCK_SECONDS = 600.0  # what dozens of writers of thousands of runs take, one after the other
+RETRY_SECONDS = 0.1
 
 
 class TrackError(RuntimeError):
@@ -55,7 +58,7 @@ def database_file(where: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_store(uri: str | None) -> Iterator[MlflowClient]:
-    """A client, with a lock against other writers of this machine where the store is a database file.
+    """A client; where the store is a database file, with its schema and a lock against this machine's other writers.
 
     Raises:
         TrackError: in one line, whatever MLflow raised.
@@ -69,10 +72,14 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
             path = database_file(where)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                lock = path.with_name(f".{path.name}.lock")
+                _wait_for_lock(stack.enter_context(lock.open("w")), lock)
                 event.listen(Engine, "connect", _skip_fsync)
                 stack.callback(event.remove, Engine, "connect", _skip_fsync)
+                if not path.exists():
+                    _make_database(path)
+                with contextlib.closing(sqlite3.connect(path)) as database:
+                    database.execute("PRAGMA journal_mode=WAL")  # it can be read while it is written to
             yield MlflowClient(where)
     except (MlflowException, sqlite3.Error, OSError, ImportError) as error:  # a driver may not be installed
         root: BaseException = error
@@ -91,25 +98,47 @@ def _skip_fsync(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def create_store(uri: str | None) -> None:
-    """Create the database with its schema, readable while it is written to (WAL); a server is left alone.
-
-    Before anything else writes: MLflow's migration of a new database fails when several begin it. Its empty experiment
-    ``Default`` is hidden in a new database, where it would only stand beside the experiments that have runs.
+def _wait_for_lock(lock: IO[str], path: Path) -> None:
+    """Take the lock, which the kernel frees when its holder dies; one that hangs must not keep the others for ever.
 
     Raises:
-        TrackError: the database can't be made.
+        TrackError: it was held for LOCK_SECONDS.
     """
-    path = database_file(store_uri(uri))
-    if path is None:
-        return
-    new = not path.exists()
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TrackError(
+                    f"{path}: one process at a time may write to the store; received a lock that others held for "
+                    f"{LOCK_SECONDS:g} s. The results are safe in their files: end the process that hangs (fuser names "
+                    "it) and track again"
+                ) from None
+            time.sleep(RETRY_SECONDS)
+
+
+def _make_database(path: Path) -> None:
+    """A database with MLflow's schema; made aside, as MLflow can't complete half of one.
+
+    Its empty experiment ``Default`` is hidden, where it would only stand beside the experiments that have runs.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    for left in path.parent.glob(f"{aside.name}*"):
+        left.unlink()
+    MlflowClient(f"sqlite:///{aside}").delete_experiment(EMPTY_EXPERIMENT)
+    aside.replace(path)
+
+
+def create_store(uri: str | None) -> None:
+    """Make the database where there is none, and see that the store answers.
+
+    Raises:
+        TrackError: it doesn't, or the database can't be made.
+    """
     with open_store(uri) as client:
         client.search_experiments(max_results=1)
-        if new:
-            client.delete_experiment(EMPTY_EXPERIMENT)
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
 
 
 def find_experiment(client: MlflowClient, uri: str | None, name: str) -> str:

@@ -27,7 +27,7 @@ rule collect:
     params:
         results=subpath(input.plan, parent=True),
         code=code_digest("collect"),
-        config=experiment.as_json(),
+        config=lambda wildcards: experiment.as_json(),
     shell:
         "descentlab collect {params.results:q} 2>&1 | tee {log:q}"
 

@@ -24,7 +24,8 @@ rule plan:
         "../../environment.yml"
     params:
         code=code_digest("plan"),
-        config=experiment.as_json(),
+        # A function: Snakemake would take a title's {braces} for wildcards.
+        config=lambda wildcards: experiment.as_json(),
     shell:
         "descentlab plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
 

@@ -164,8 +164,12 @@ def result_of(
         higher_is_better={name: about["higher_is_better"] for name, about in plan["problems"].items()},
         tables={
             "members": {(kind, name): True for kind in MEMBERS for name in plan[kind]},
-            # How runs are cut into jobs never changes a result.
-            "settings": {path: value for path, value in flatten(plan).items() if path[0] != "jobs"},
+            # How runs are cut into jobs, and where they are tracked, never changes a result; an address may have a password.
+            "settings": {
+                path: value
+                for path, value in flatten(plan).items()
+                if path[0] != "jobs" and path[:2] != ("config", "tracking")
+            },
             "claims": {(entry["id"],): entry["verdict"] for entry in claims},
             "pieces": {key: piece for entry in claims for key, piece in pieces_of(entry).items()},
             "rates": {key: value for selection in selections for key, value in choices_of(selection).items()},

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from descentlab.config import first_line
+from descentlab.config import first_line, read_yaml
 from descentlab.config_entries import NAME_PATTERN, PositiveInt, Rate, StrictModel, check_name, table_entry
 from descentlab.config_sections import ReportConfig
 from descentlab.optimizers import OPTIMIZERS
@@ -122,16 +121,12 @@ def load_mapping(path: Path | None) -> RunMapping:
     """Read and check a YAML file; the usual names where there is none.
 
     Raises:
-        MappingError: the file can't be read, is no YAML, or is no valid mapping.
+        ConfigError: the file can't be read, or is no YAML.
+        MappingError: it is no valid mapping.
     """
     if path is None:
         return RunMapping()
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise MappingError(f"{path}: the mapping can't be read; {error}") from error
-    except yaml.YAMLError as error:
-        raise MappingError(f"{path}: the mapping is no valid YAML; {' '.join(str(error).split())}") from error
+    raw = read_yaml(path, "mapping")
     if not isinstance(raw, dict):
         raise MappingError(f"{path}: a mapping must have keys and values; received {type(raw).__name__}")
     try:

@@ -152,7 +152,8 @@ def provenance(evidence: Evidence) -> Section:
     first = next(iter(evidence.comparison.scores["run_id"]), "")
     tag = words("descentlab.run_id, for example {example}", example=f"descentlab.run_id = '{first}'")
     rows += [[words("MLflow experiment"), experiment], [words("MLflow tag of a run"), tag]]
-    plain = Config.model_validate(plan["config"]).model_dump(mode="json", exclude_defaults=True)
+    # Where the runs are tracked changes nothing on the page, and an address may have a password.
+    plain = Config.model_validate(plan["config"]).model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
     again = words(
         "The same page again: save this as experiment.yaml, then {command}",
         command="snakemake --cores all --configfile experiment.yaml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import yaml
@@ -86,7 +87,7 @@ def imported_provenance(evidence: Evidence) -> Section:
         [words("commits of the code that trained"), ", ".join(imported["commits"]) or words("unknown")],
     ]
     blocks: list[Any] = [Table("versions", words("Versions and tracking"), [words("what"), words("value")], rows)]
-    command = f"python -m descentlab report --mlflow-experiment '{experiment}'"
+    command = f"python -m descentlab report --mlflow-experiment {shlex.quote(experiment)}"
     if not imported["mapping"]:
         blocks.append(Paragraph(words("The same page again: {command}", command=command)))
         return Section("provenance", words("Provenance"), blocks)
