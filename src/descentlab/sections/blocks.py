@@ -6,16 +6,13 @@ import base64
 import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from descentlab.answers import interval, number, optimizer_title
 from descentlab.comparison_tables import Comparison
 from descentlab.wording import joined, message, words
-
-if TYPE_CHECKING:
-    from descentlab.sections.explorer import Explorer
 
 ARM_WORDS = {
     "default": message("default rates"),
@@ -25,7 +22,7 @@ ARM_WORDS = {
     "tuned for speed": message("rates tuned for speed"),
 }
 
-__all__ = ["ARM_WORDS", "Evidence", "Figure", "Paragraph", "Section", "Table", "interval", "joined",
+__all__ = ["ARM_WORDS", "Evidence", "Explorer", "Figure", "Paragraph", "Section", "Table", "interval", "joined",
            "number", "optimizer_title"]  # fmt: skip
 
 
@@ -125,6 +122,37 @@ class Paragraph:
     identity: str = ""
 
     kind: str = field(default="paragraph", init=False)
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A chart that is drawn in the page from the reader's choices.
+
+    Attributes:
+        problems, arms, optimizers, measures, axes: what can be chosen, each as shown; ``chosen`` are the places of the
+            optimizers and ``first_measure`` that of the measure that are drawn at first.
+        singles: whether there are single runs.
+        setup: what the script needs to begin with, as JSON that may stand in the page.
+        data: the curves, compressed, in base64.
+        library: Vega, Vega-Lite and Vega-Embed, likewise.
+    """
+
+    identity: str
+    takeaway: str
+    caption: str
+    problems: list[str]
+    arms: list[str]
+    optimizers: list[tuple[str, str]]
+    measures: list[str]
+    axes: list[str]
+    chosen: frozenset[int]
+    first_measure: int
+    singles: bool
+    setup: str
+    data: str
+    library: str
+
+    kind: str = field(default="explorer", init=False)
 
 
 @dataclass(frozen=True)

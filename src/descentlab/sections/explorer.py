@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from descentlab.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
 from descentlab.plotting import optimizer_colour
-from descentlab.sections.blocks import ARM_WORDS, Evidence, Section, optimizer_title, present
+from descentlab.sections.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title, present
 from descentlab.sections.drawing import in_front
 from descentlab.stats import t_quantile
 from descentlab.wording import counted, message, words
@@ -61,37 +60,6 @@ SAID = {
     "failed": message("failed"),
     "missing": message("missing"),
 }
-
-
-@dataclass(frozen=True)
-class Explorer:
-    """A chart that is drawn in the page from the reader's choices.
-
-    Attributes:
-        problems, arms, optimizers, measures, axes: what can be chosen, each as shown; ``chosen`` are the places of the
-            optimizers and ``first_measure`` that of the measure that are drawn at first.
-        singles: whether there are single runs.
-        setup: what the script needs to begin with, as JSON that may stand in the page.
-        data: the curves, compressed, in base64.
-        library: Vega, Vega-Lite and Vega-Embed, likewise.
-    """
-
-    identity: str
-    takeaway: str
-    caption: str
-    problems: list[str]
-    arms: list[str]
-    optimizers: list[tuple[str, str]]
-    measures: list[str]
-    axes: list[str]
-    chosen: frozenset[int]
-    first_measure: int
-    singles: bool
-    setup: str
-    data: str
-    library: str
-
-    kind: str = field(default="explorer", init=False)
 
 
 def explorer(evidence: Evidence) -> Section | None:
