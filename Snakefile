@@ -31,7 +31,7 @@ JOBS = cut_jobs(experiment)
 
 # Rules say "descentlab VERB …"; it is run by the Python that runs Snakemake, whatever is on the PATH.
 shell.prefix(
-    f'set -euo pipefail; descentlab() ( exec "{sys.executable}" -m descentlab "$@" ); '
+    f'set -euo pipefail; descentlab() ( exec "{sys.executable}" -m descentlab --job-of {RESULTS} "$@" ); '
 )
 
 

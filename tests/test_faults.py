@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from descentlab.cache import load_result
 from descentlab.config import parse_config
 from descentlab.plan import make_plan
 from descentlab.records import EXAMPLES, HISTORY, RUNS, TableError, check_table, read_table, write_table
+from small_disk import small_disk
 from workflow_fixture import ROOT, TEST_CONFIG, run_verb
 
 PROBLEM = "logistic_regression"
@@ -55,6 +55,7 @@ ELSEWHERE = {
     ("memory.py", "write_text"): "a setting of the kernel",
     ("mlflow_store.py", "open"): "a lock, empty",
     ("gpu_slots.py", "open"): "a lock, empty",
+    ("running_jobs.py", "open"): "a lock, empty",
 }
 
 
@@ -177,25 +178,10 @@ def check_as_undisturbed(folder: Path, undisturbed: Path) -> None:
         assert_frame_equal(one.drop(columns=clocks), other.drop(columns=clocks), check_exact=True)
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of 1 MiB at ``folder``; skips where none may be mounted."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no file system may be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
 def test_a_full_disk_ends_the_job_and_it_goes_on_when_there_is_room(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "disk"
-    with small_disk(folder):
+    with small_disk(folder, 1):
         (folder / "results/e").mkdir(parents=True)
         shutil.copy(undisturbed / "results/e/plan.json", folder / "results/e/plan.json")
         filler, tables = folder / "filler", folder / "results/e/train"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from descentlab.config import ConfigError
 from descentlab.imported.mapping import (
     USUAL_METRICS,
     MappingError,
@@ -29,7 +30,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def refusal(folder: Path, text: str) -> str:
-    with pytest.raises(MappingError) as caught:
+    with pytest.raises((ConfigError, MappingError)) as caught:
         load_mapping(written(folder, text))
     return str(caught.value).removeprefix(f"{folder / 'mapping.yaml'}: ")
 
@@ -91,7 +92,7 @@ def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match="none.yaml: the mapping can't be read; .*No such file"):
+    with pytest.raises(ConfigError, match="none.yaml: the mapping can't be read; .*No such file"):
         load_mapping(tmp_path / "none.yaml")
 
 

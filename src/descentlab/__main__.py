@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config, printable
 from descentlab.records import write_text
+from descentlab.running_jobs import running_job
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        status: int | None = options.verb(options)
+        with running_job(options.job_of) if options.job_of else contextlib.nullcontext():
+            status: int | None = options.verb(options)
     except (ValueError, RuntimeError, OSError) as error:
         if type(error).__module__.startswith("descentlab") or isinstance(error, OSError):
             print(f"descentlab: {printable(str(error))}", file=sys.stderr)
@@ -28,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="descentlab", description="Which optimizer should a Keras model use?")
+    parser.add_argument("--job-of", type=Path, metavar="RESULTS", help="be one of the jobs that a workflow waits for")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, function: Any, description: str) -> argparse.ArgumentParser:

@@ -61,11 +61,14 @@ def compare_results(results: Path) -> None:
     selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
-    examples = read_table(results / "examples.parquet", EXAMPLES)
     measured = read_measured(results / "measured", plan["config"]["measurements"])
     language = plan["config"]["report"].get("language", "en")  # older plans name none
     with spoken(language):
-        write_comparison(compare_runs(plan, runs, history, selections, examples, measured), results / "comparison")
+        # The table of examples is given away: nothing else holds it when it has been read.
+        compared = compare_runs(
+            plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
+        )
+        write_comparison(compared, results / "comparison")
 
 
 def compare_runs(
@@ -104,6 +107,7 @@ def compare_runs(
         finals[["run_id", *ROW, "seed"]], on="run_id"
     )
     scores = scores_by_run(examples)
+    del examples  # of many runs the largest table by far
     summary = summarise(finals, finished, scores)
     contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
@@ -152,8 +156,11 @@ def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
     """Each final run's metric of every test example, in the order of the examples."""
-    ordered = examples.sort_values(["run_id", "example"], kind="stable")
-    return {str(run): group.to_numpy() for run, group in ordered.groupby("run_id", sort=False)["score"]}
+    # Sorted by number: the ids of as many rows as there are runs × examples take most of this stage's memory.
+    numbers, ids = pd.factorize(examples["run_id"], sort=True)
+    ordered = examples["score"].to_numpy()[np.lexsort((examples["example"], numbers))]
+    ends = np.cumsum(np.bincount(numbers, minlength=len(ids)))
+    return {str(run): part for run, part in zip(ids, np.split(ordered, ends[:-1]), strict=False)}
 
 
 def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:

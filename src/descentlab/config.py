@@ -150,6 +150,9 @@ def parse_config(raw: Any, where: str) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{where}: {first_line(error, Config)}") from None
+    except UnicodeEncodeError as error:  # pydantic's own, where a validator's message has half a character
+        half = error.object[error.start : error.end]
+        raise ConfigError(f"{where}: a text must be of whole characters; received {half!r} in one") from None
 
 
 def check_folders(experiment: str) -> None:

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -24,13 +25,16 @@ from urllib.parse import urlsplit
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a request a run, and two lines
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient as MlflowClient
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from descentlab.mlflow_entry import CONTEXT, DIGEST, PARENT, RUN_ID, Entry
 
@@ -64,12 +68,12 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
         TrackError: in one line, whatever MLflow raised.
     """
     where = store_uri(uri)
+    path = database_file(where)
     for name, level in (("urllib3.connectionpool", logging.ERROR), ("alembic", logging.WARNING),
                         ("mlflow.store.db.utils", logging.CRITICAL)):  # fmt: skip
         logging.getLogger(name).setLevel(level)  # each retry and each table of a new store would be a line
     try:
         with contextlib.ExitStack() as stack:
-            path = database_file(where)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 lock = path.with_name(f".{path.name}.lock")
@@ -81,14 +85,17 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
                 with contextlib.closing(sqlite3.connect(path)) as database:
                     database.execute("PRAGMA journal_mode=WAL")  # it can be read while it is written to
             yield MlflowClient(where)
-    except (MlflowException, sqlite3.Error, OSError, ImportError) as error:  # a driver may not be installed
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:  # a driver may be missing
         root: BaseException = error
-        while root.__cause__ or root.__context__:
+        # What has a number is the system's word; it can have come up while something else was handled.
+        while getattr(root, "errno", None) is None and (root.__cause__ or root.__context__):
             root = root.__cause__ or root.__context__ or root
         place = re.sub("//[^/@]*@", "//…@", where)  # no password in a log
-        reason = " ".join(str(root).split())
+        reason = " ".join(str(root).split())[:300]
+        if path is not None and re.search("disk|space", reason):  # SQLite calls a full disk an I/O error too
+            reason += f", with {shutil.disk_usage(path.parent).free:,} bytes free"
         raise TrackError(
-            f"MLflow at {place} must take what is logged; received {type(root).__name__}: {reason[:300]}. The results "
+            f"MLflow at {place} must take what is logged; received {type(root).__name__}: {reason}. The results "
             "are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
         ) from error
 
@@ -124,11 +131,10 @@ def _make_database(path: Path) -> None:
 
     Its empty experiment ``Default`` is hidden, where it would only stand beside the experiments that have runs.
     """
-    aside = path.with_name(f".{path.name}.new")
-    for left in path.parent.glob(f"{aside.name}*"):
-        left.unlink()
-    MlflowClient(f"sqlite:///{aside}").delete_experiment(EMPTY_EXPERIMENT)
-    aside.replace(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        aside = Path(folder, path.name)
+        MlflowClient(f"sqlite:///{aside}").delete_experiment(EMPTY_EXPERIMENT)
+        aside.replace(path)
 
 
 def create_store(uri: str | None) -> None:
@@ -148,7 +154,13 @@ def find_experiment(client: MlflowClient, uri: str | None, name: str) -> str:
         where = store_uri(uri)
         folder = (database_file(where) or DATABASE).parent / ARTIFACTS / name
         location = None if where.startswith("http") else folder.resolve().as_uri()  # a server decides itself
-        return str(client.create_experiment(name, location))
+        try:
+            return str(client.create_experiment(name, location))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        found = client.get_experiment_by_name(name)  # another machine made it meanwhile, or this request sent twice
+        assert found is not None
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

@@ -27,10 +27,12 @@ from descentlab.mlflow_store import (
     TrackError,
     clear_artifacts,
     create_store,
+    database_file,
     find_experiment,
     find_runs,
     open_store,
     set_experiment_tags,
+    store_uri,
 )
 from descentlab.parent_runs import KIND, SOURCE, data_set, metric_name, parent_entries
 from descentlab.records import HISTORY, RUNS, SEALED_PHASES, SPLITS, read_table
@@ -98,9 +100,10 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
     done: Counter[str] = Counter()
     models: list[BestModel] = []
+    ours, doubled = f"tags.problem = '{problem}'", 0
     with open_store(uri) as client:
         experiment = find_experiment(client, uri, plan["config"]["experiment"])
-        existing, removed = find_runs(client, experiment, f"tags.problem = '{problem}'")
+        existing, removed = find_runs(client, experiment, ours)
         parents = parent_entries(plan, problem, runs, history, experiment)
         logged = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in parents])
         curved = {"final", "tuning"} if tuning_curves else {"final"}
@@ -123,7 +126,13 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
                 client.delete_run(run.info.run_id)
                 removed += run.data.tags.get(KIND) == "run"
         refresh_experiment(client, experiment, plan)
-    return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed + done["replaced"])
+        if database_file(store_uri(uri)) is None:
+            # MLflow's client sends a request again that failed or took too long; a server may have done both.
+            _, doubled = find_runs(client, experiment, ours)
+    if doubled:
+        track_problem(results, problem, uri, tuning_curves)  # the one that was kept may be the one that was not completed
+    removed += done["replaced"] + doubled
+    return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed)
 
 
 def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:

@@ -1,7 +1,10 @@
 # Histories to MLflow, beside the training of other problems.
+#
+# A store that is away must not end the training: what it didn't take is said, marked in the .done file, and tracked again
+# by the last rule, which alone fails when the store is still away. The next snakemake then runs that rule again.
 
 
-# One rule makes the store before any other writes to it: several first starters at once break its migration.
+# Says at the beginning that a store is away, or makes it.
 rule store:
     input:
         plan=f"{RESULTS}/plan.json",
@@ -14,7 +17,7 @@ rule store:
     params:
         uri=experiment.tracking.uri,
     shell:
-        "descentlab store {input.plan:q} 2>&1 | tee {log:q}"
+        "descentlab store {input.plan:q} 2>&1 | tee {log:q} || true"
 
 
 rule track:
@@ -44,7 +47,7 @@ rule track:
         code=code_digest("track"),
         tracking=experiment.tracking.model_dump_json(),
     shell:
-        "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q}"
+        "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
 
 
 rule track_report:
@@ -65,4 +68,5 @@ rule track_report:
         results=subpath(input.plan, parent=True),
         code=code_digest("track"),
     shell:
-        "descentlab track-report {params.results:q} {input.report:q} 2>&1 | tee {log:q}"
+        "(if grep --quiet away {input.problems:q}; then descentlab track {params.results:q}; fi; "
+        "descentlab track-report {params.results:q} {input.report:q}) 2>&1 | tee {log:q}"

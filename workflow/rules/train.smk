@@ -1,5 +1,9 @@
 # From the config to every job's tables.
 import os
+from pathlib import Path
+
+from descentlab.progress import say
+from descentlab.running_jobs import wait_for_jobs
 
 # With snakemake --keep-going a run that fails becomes a row that says so, and the report is made from the rest. An
 # environment variable reaches jobs on other machines too, and is no reason to run any again.
@@ -11,6 +15,7 @@ envvars:
 
 
 onstart:
+    wait_for_jobs(Path(RESULTS), say)
     if workflow.execution_settings.keep_going:  # known only now
         os.environ["DESCENTLAB_KEEP_GOING"] = "1"
 
