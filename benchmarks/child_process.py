@@ -1,4 +1,4 @@
-"""A verb of the command line in a process of its own, and what that process used, whatever ran before it."""
+"""A program in a process of its own, and what that process used, whatever ran before it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ class Used:
 
 
 def run_verb(folder: Path, *arguments: str) -> Used:
-    """Run ``python -m descentlab`` with these arguments in ``folder``, on the CPU and with the folder's own store.
+    """Run ``python -m descentlab`` with these arguments in ``folder``."""
+    return run_module(folder, "descentlab", *arguments)
+
+
+def run_module(folder: Path, module: str, *arguments: str) -> Used:
+    """Run ``python -m MODULE`` with these arguments in ``folder``, on the CPU and with the folder's own store.
 
     Raises:
         RuntimeError: it failed.
     """
     kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment = {**kept, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "descentlab", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile("w+") as said:
         begun = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)

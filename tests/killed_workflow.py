@@ -43,11 +43,11 @@ class KilledWorkflow:
         unlocks: how often the folder had to be unlocked.
     """
 
-    def __init__(self, folder: Path, *arguments: str, config: Path = TEST_CONFIG, source: Path = ROOT) -> None:
+    def __init__(self, folder: Path, *targets: str, config: Path = TEST_CONFIG, source: Path = ROOT) -> None:
         self.folder = folder
         self.unlocks = 0
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(source / "Snakefile"), "--cores", "2"]
-        self._command = [*command, "--configfile", str(config), *arguments]
+        command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(source / "Snakefile")]
+        self._command = [*command, "--cores", "2", "--configfile", str(config)]
         self._environment = {**os.environ, "PYTHONPATH": str(source / "src")}
         self._environment.pop("MLFLOW_TRACKING_URI", None)
         self._sessions: list[int] = []

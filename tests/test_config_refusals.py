@@ -227,3 +227,11 @@ def test_hyperparameters_of_a_wrong_type_are_refused_when_built(hyperparameters:
     with pytest.raises(OptimizerError) as caught:
         build(chosen, "default", 0.1)
     assert str(caught.value) == f"optimizer 'adam': {expected}"
+
+
+@pytest.mark.parametrize("key", ["epochs", "batch_size", "train_examples", "evaluation_examples"])
+def test_refuses_a_count_that_no_table_can_hold(key: str) -> None:
+    assert refusal_of(problems=problem(**{key: 10**400})).startswith(
+        f"here: problems.0.{key}: must be less than or equal to 1000000000; received 1000000"
+    )
+    assert parsed(problems=problem(**{key: 10**9})).problems[0].model_dump()[key] == 10**9

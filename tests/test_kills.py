@@ -27,6 +27,7 @@ def workflow(finished_workflow: Path, tmp_path: Path) -> Iterator[KilledWorkflow
     folder = Path(shutil.copytree(finished_workflow, tmp_path / "copy", symlinks=True))
     shutil.rmtree(folder / "results/cache")
     shutil.rmtree(folder / "results/test/train/linear_regression")
+    (folder / TABLES).unlink()
     started = KilledWorkflow(folder, TABLES)
     yield started
     started.end()

@@ -44,4 +44,3 @@ def test_a_store_that_is_away_costs_neither_training_nor_report_and_is_completed
 
     moved = run_snakemake(tmp_path, "-n", config=written_config(tmp_path, f"sqlite:///{tmp_path}/other.db"))
     assert all(f"\nrule {name}:\n" in moved.stdout for name in ("store", "track", "track_report")), moved.stdout
-    assert TRAINING not in moved.stdout

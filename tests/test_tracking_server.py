@@ -69,10 +69,8 @@ def test_a_slow_server_gets_four_calls_a_run(undisturbed: Path, folder: Path, se
 
 
 def test_of_three_calls_one_fails(undisturbed: Path, folder: Path, server: str) -> None:
-    results, faults = (
-        write_copy(undisturbed, "unsteady"),
-        Faults(lambda number, _: REFUSED if number % 3 == 0 else GIVEN),
-    )
+    results = write_copy(undisturbed, "unsteady")
+    faults = Faults(lambda number, _: REFUSED if number % 3 == 0 else GIVEN)
     with faulty_proxy(server, faults) as proxy:
         track(proxy, results)
     assert held(folder, "unsteady") == whole(undisturbed, "unsteady")

@@ -35,7 +35,8 @@ def no_bool(value: Any) -> Any:
     return value
 
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+# Of epochs or examples nobody has more; products of two are still numbers that a table can hold.
+PositiveInt = Annotated[int, Field(gt=0, le=10**9, strict=True)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 

@@ -129,8 +129,8 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
         if database_file(store_uri(uri)) is None:
             # MLflow's client sends a request again that failed or took too long; a server may have done both.
             _, doubled = find_runs(client, experiment, ours)
-    if doubled:
-        track_problem(results, problem, uri, tuning_curves)  # the one that was kept may be the one that was not completed
+    if doubled:  # the one that was kept may be the one that was not completed
+        track_problem(results, problem, uri, tuning_curves)
     removed += done["replaced"] + doubled
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed)
 
