@@ -15,7 +15,7 @@ WITH = PYTHONPATH=$(CURDIR)/.extras/
 .DELETE_ON_ERROR:
 
 run: .venv/installed $(PROFILE:%=.extras/%)
-	$(if $(PROFILE),$(WITH)$(PROFILE)) $(BIN)/snakemake --configfile $(CONFIG) \
+	$(if $(PROFILE),$(WITH)$(PROFILE)) $(BIN)/snakemake --rerun-incomplete --configfile $(CONFIG) \
 	    $(if $(PROFILE),--profile workflow/profiles/$(PROFILE),--cores $(CORES))
 
 setup: .venv/installed

@@ -25,10 +25,10 @@ from comparison_fixture import (
     generated_selections,
 )
 from descentlab import compare, wording
-from descentlab.compare import compare_results, compare_runs, raise_alarms
+from descentlab.compare import compare_results, compare_runs, raise_alarms, scores_by_run
 from descentlab.comparison_tables import TABLES, Comparison, read_comparison, write_comparison
 from descentlab.contrasts import PairingError
-from descentlab.records import EXAMPLES, HISTORY, RUNS, write_table
+from descentlab.records import EXAMPLES, HISTORY, RUNS, empty_table, write_table
 
 
 def compared(runs: pd.DataFrame | None = None, **config: Any) -> Comparison:
@@ -284,3 +284,14 @@ def test_results_are_compared_in_the_language_of_the_report(
     assert {answer["details"][0]["verdict"] for answer in found.answers if answer["id"] == "tuned-adam-sgd"} == {
         "better"
     }
+
+
+def test_scores_are_each_runs_own_in_the_order_of_the_examples() -> None:
+    examples = pd.DataFrame(
+        [("b", 3, 0.3), ("a", 2, 0.2), ("b", 1, 0.1), ("a", 7, 0.7), ("b", 2, 0.25)], columns=list(EXAMPLES)
+    )
+    assert {run: list(scores) for run, scores in scores_by_run(examples).items()} == {
+        "a": [0.2, 0.7],
+        "b": [0.1, 0.25, 0.3],
+    }
+    assert scores_by_run(empty_table(EXAMPLES)) == {}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descentlab import records
 from descentlab.records import (
     EXAMPLES,
     HISTORY,
@@ -17,6 +18,7 @@ from descentlab.records import (
     RunSpec,
     TableError,
     check_table,
+    content_digest,
     empty_table,
     read_table,
     write_table,
@@ -138,3 +140,11 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == "whole ñ".encode()
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_digest_of_texts_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [pd.DataFrame({"run_id": [f"run {k}" for k in range(rows)]}) for rows in range(6)]
+    whole = [content_digest(table) for table in tables]
+    monkeypatch.setattr(records, "DIGESTED_ROWS", 2)
+    assert [content_digest(table) for table in tables] == whole
+    assert len(set(whole)) == 6
