@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-UNITS = {"bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")), "s": ((86_400, "days"), (3_600, "h"), (120, "min"))}
+UNITS = {"bytes": ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")), "s": ((3_600, "h"), (120, "min"))}
+MOST_SHOWN_RUNS = 1e8  # beyond, nobody asks
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Growth:
         values: the figure at each size.
         limit: the most that is bearable; infinite where there is no such thing.
         size_at_million: what a million runs are in the sizes' own unit.
+        least_exponent: 1 of what every run takes its share of, however slowly it grew between the sizes.
     """
 
     what: str
@@ -28,6 +30,7 @@ class Growth:
     values: Sequence[float]
     limit: float = math.inf
     size_at_million: float = 1e6
+    least_exponent: float = 0.0
 
     @property
     def start(self) -> float:
@@ -45,23 +48,32 @@ class Growth:
 
     def at(self, size: float) -> float:
         """Extrapolated from the largest size."""
-        return self.start + (self.values[-1] - self.start) * (size / self.sizes[-1]) ** self.exponent
+        return self.start + (self.values[-1] - self.start) * (size / self.sizes[-1]) ** self._exponent_beyond
+
+    @property
+    def _exponent_beyond(self) -> float:
+        return max(self.exponent, self.least_exponent)
 
     @property
     def breaks_at(self) -> float:
         """The number of runs at which the limit is reached; infinite where it never is."""
-        if self.limit <= self.values[-1] or self.exponent <= 0 or math.isinf(self.limit):
-            return self.sizes[-1] if self.limit <= self.values[-1] else math.inf
-        times = ((self.limit - self.start) / (self.values[-1] - self.start)) ** (1 / self.exponent)
+        if self.values[-1] <= self.start or self._exponent_beyond <= 0 or math.isinf(self.limit):
+            return math.inf
+        times = ((self.limit - self.start) / (self.values[-1] - self.start)) ** (1 / self._exponent_beyond)
         return self.sizes[-1] * times * 1e6 / self.size_at_million
 
     def row(self) -> str:
         """A row of the page's table."""
         measured = ", ".join(shown(value, self.unit) for value in self.values)
         limit = "" if math.isinf(self.limit) else shown(self.limit, self.unit)
-        reached = "" if math.isinf(self.breaks_at) else f"{float(f'{self.breaks_at:.2g}'):,.0f}"
+        reached = rounded(self.breaks_at) if self.breaks_at < MOST_SHOWN_RUNS else ""
         million = shown(self.at(self.size_at_million), self.unit)
         return f"| {self.what} | {measured} | {self.exponent:.2f} | {million} | {limit} | {reached} |"
+
+
+def rounded(number: float) -> str:
+    """Two digits of a number of runs."""
+    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def shown(value: float, unit: str) -> str:

@@ -6,8 +6,8 @@ Histories are generated, runs are not trained but for what a training costs. Mor
 from __future__ import annotations
 
 import json
-import os
-import platform
+import math
+import multiprocessing
 import shutil
 import tempfile
 import time
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.child_process import Used, run_module, run_verb
+from benchmarks.child_process import run_module, run_verb
 from benchmarks.generated_experiment import NAME, TEST_EXAMPLES, make_config, write_experiment
-from benchmarks.growth import Growth, shown
+from benchmarks.growth import Growth, rounded, shown
 from benchmarks.report_at_scale import STAGES
 from descentlab.cache import RunResult, store_result
 from descentlab.optimizers import OPTIMIZERS
@@ -89,22 +89,23 @@ def least_seconds(call: Callable[[], Any]) -> float:
 
 
 def open_seconds(page: Path) -> float:
-    """Wall seconds in Chromium until the page is loaded and, come to, its explorer stands; NaN where there is no Chromium."""
+    """The page's processor seconds in Chromium until, come to, its explorer stands; NaN where there is no Chromium."""
     from playwright.sync_api import sync_playwright
 
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
-        return float("nan")
+        return math.nan
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         opened = browser.new_page()
-        begun = time.perf_counter()
+        asked = opened.context.new_cdp_session(opened)
+        asked.send("Performance.enable", {"timeDomain": "threadTicks"})
         opened.goto(page.resolve().as_uri(), timeout=120_000)
         opened.evaluate("document.querySelector('.explorer').scrollIntoView()")  # it is drawn when a reader comes near
         opened.wait_for_selector(".explorer.ready .chart svg", timeout=120_000)
-        seconds = time.perf_counter() - begun
+        metrics = {metric["name"]: metric["value"] for metric in asked.send("Performance.getMetrics")["metrics"]}
         browser.close()
-    return seconds
+    return float(metrics["TaskDuration"])
 
 
 def measure_size(runs: int) -> dict[str, float]:
@@ -129,8 +130,8 @@ def measure_size(runs: int) -> dict[str, float]:
         }
 
 
-def dry_run(jobs: int) -> Used:
-    """``snakemake -n`` of so many trainings, ten to a problem, each a job of its own."""
+def dry_run_seconds(jobs: int) -> float:
+    """Processor seconds of ``snakemake -n`` of so many trainings, ten to a problem, each a job of its own."""
     optimizers = [entry.name for entry in OPTIMIZERS.values() if not entry.full_batch][:10]
     config = {
         "experiment": NAME, "optimizers": optimizers, "execution": {"optimizers_per_job": 1},
@@ -140,7 +141,7 @@ def dry_run(jobs: int) -> Used:
         file = Path(folder, "config.yaml")
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         arguments = ["-n", "--quiet", "--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(file)]
-        return run_module(Path(folder), "snakemake", *arguments)
+        return run_module(Path(folder), "snakemake", *arguments).cpu_seconds
 
 
 def training_seconds() -> tuple[float, float]:
@@ -158,12 +159,12 @@ def training_seconds() -> tuple[float, float]:
     return each, taken[0] - SEEDS[0] * each
 
 
-def growths(measured: list[dict[str, float]], dry_runs: list[Used], jobs: int) -> list[Growth]:
+def growths(measured: list[dict[str, float]], dry_runs: list[float], jobs: int) -> list[Growth]:
     """The lines of the table."""
     sizes = [one["runs"] for one in measured]
 
-    def line(what: str, key: str, unit: str, limit: float = float("inf")) -> Growth:
-        return Growth(what, unit, sizes, [one[key] for one in measured], limit)
+    def line(what: str, key: str, unit: str, limit: float = math.inf, least_exponent: float = 1) -> Growth:
+        return Growth(what, unit, sizes, [one[key] for one in measured], limit, MILLION, least_exponent)
 
     return [
         line("cache: files", "cache files", ""),
@@ -174,81 +175,88 @@ def growths(measured: list[dict[str, float]], dry_runs: list[Used], jobs: int) -
         *(line(f"{stage}: CPU seconds", stage, "s", DAY_SECONDS) for stage in STAGES),
         *(line(f"{stage}: peak memory", f"{stage} GiB", "GiB", MOST_GIB) for stage in STAGES),
         line("report: bytes of the page", "page", "bytes", MOST_PAGE_BYTES),
-        line("report: wall seconds until Chromium shows it", "open", "s", MOST_WAIT_SECONDS),
+        line("report: CPU seconds of Chromium until its explorer stands", "open", "s", MOST_WAIT_SECONDS),
         line("MLflow: CPU seconds to track", "store track", "s", DAY_SECONDS),
-        line("MLflow: peak memory of tracking", "store track GiB", "GiB", MOST_GIB),
         line("MLflow: bytes of the store", "store bytes", "bytes", MOST_DISK_BYTES),
-        line("MLflow: CPU seconds to find a problem's runs", "store find", "s", MOST_WAIT_SECONDS),
-        line("MLflow: CPU seconds of the list's first page", "store list", "s", MOST_WAIT_SECONDS),
-        Growth("`snakemake -n`: CPU seconds (of 10, 100, 1,000 jobs)", "s", JOBS, [u.cpu_seconds for u in dry_runs],
-               3_600, jobs),
-        Growth("`snakemake -n`: peak memory (likewise)", "GiB", JOBS, [u.peak_gib for u in dry_runs], MOST_GIB, jobs),
+        # A problem is tracked at a time, and the list shows a hundred runs.
+        line("MLflow: peak memory of tracking", "store track GiB", "GiB", MOST_GIB, 0),
+        line("MLflow: CPU seconds to find a problem's runs", "store find", "s", MOST_WAIT_SECONDS, 0),
+        line("MLflow: CPU seconds of the list's first page", "store list", "s", MOST_WAIT_SECONDS, 0),
+        Growth("`snakemake -n`: CPU seconds (of 10, 100, 1,000 jobs)", "s", JOBS, dry_runs,
+               DAY_SECONDS, jobs, 1),
     ]  # fmt: skip
+
+
+TEXT = """# A million runs, on paper
+
+Written by `python -m benchmarks.scale` ({date}, two cores of an AMD EPYC, Linux). Other programs were running, so seconds are the
+processor's, which those hardly change. Measured at {sizes} generated runs of 50 evaluations; more runs are more problems of
+1,250 runs each. The exponent is that of the growth between the two largest sizes, what no run at all takes left out. A million
+runs are **extrapolated** with it, a hundred times farther than anything was measured; with 1 where it is less and every run has
+its share. Limits: 16 GiB of memory, a day, 1 TB of disk, a file of 1 GB to be read whole, 60 s for someone who waits.
+
+| what | measured | exponent | at 10⁶, extrapolated | limit | reached at runs, extrapolated |
+|---|---|---|---|---|---|
+{lines}
+
+**Training**, extrapolated from mlp by Adam: {milliseconds:.0f} ms of a core a run and {start:.0f} s a job, so {hours:,.0f}
+core-hours. A million runs are {jobs:,} jobs, as `optimizers_per_job: auto` cuts them.
+
+**A report of 10,000 runs opens**: {page} (at most 15 MB are promised: {kept}), {opened:.1f} s of Chromium's main thread until its
+explorer stands.
+
+**What breaks first**, by these limits: {order}.
+
+**What was done.** The first to break was `compare`, by memory. It went to texts: the digest of a table made Python's texts of a
+whole column at once, and `compare` sorted the examples by their runs' ids and kept them to its end. The digest now takes 100,000
+rows at a time (the same digest), `compare` sorts numbers and lets the table go ({rows:,.0f} rows at the largest size).
+
+| peak memory | before | after | before, at 10⁶, extrapolated | after | 16 GiB at runs, before, extrapolated | after |
+|---|---|---|---|---|---|---|
+{cure}
+
+What is left are the tables themselves, whole in memory, and a page with every final run's curve. Next would be to read problem by
+problem (of another problem's runs an estimate needs none, Holm's correction p values alone), and fewer curves on a page of more
+than some ten thousand runs.
+"""
 
 
 def as_page(lines: list[Growth], measured: list[dict[str, float]], jobs: int, training: tuple[float, float]) -> str:
     """The page as Markdown."""
-    largest = measured[-1]
+    largest, sizes = measured[-1], [one["runs"] for one in measured]
     breaking = sorted((line for line in lines if line.breaks_at < MILLION), key=lambda line: line.breaks_at)
-    order = "; ".join(f"{line.what} at {float(f'{line.breaks_at:.2g}'):,.0f} runs" for line in breaking) or "nothing"
-    hours = (MILLION * training[0] + jobs * training[1]) / 3_600
-    kept = "kept" if largest["page"] <= PROMISED_BYTES else "not kept"
-    before = [
-        Growth(stage, "GiB", [one["runs"] for one in measured], values, MOST_GIB)
-        for stage, values in BEFORE_GIB.items()
-    ]
-    after = [Growth(stage, "GiB", [one["runs"] for one in measured], [one[f"{stage} GiB"] for one in measured], MOST_GIB)
-             for stage in BEFORE_GIB]  # fmt: skip
-    cure = [
-        f"| {old.what} | {old.values[-1]:.2f} GiB | {new.values[-1]:.2f} GiB | {old.at(MILLION):.0f} GiB | "
-        f"{new.at(MILLION):.0f} GiB | {float(f'{old.breaks_at:.2g}'):,.0f} | {float(f'{new.breaks_at:.2g}'):,.0f} |"
-        for old, new in zip(before, after, strict=True)
-    ]
-    sizes = ", ".join(f"{one['runs']:,.0f}" for one in measured)
-    return "\n".join(
-        [
-            "# A million runs, on paper",
-            "",
-            f"Written by `python -m benchmarks.scale` on two cores of an AMD EPYC ({platform.system()}, "
-            f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} logical cores, other programs running: so processor seconds, which "
-            f"they hardly change, but for the wall seconds of Chromium). Measured at {sizes} generated runs of 50 evaluations; "
-            "more runs are more problems. The exponent is that of the growth between the two largest sizes, what no run at all "
-            "takes left out; a million runs are extrapolated with it, a hundred times farther than anything was measured.",
-            "",
-            "| what | measured | exponent | at 10⁶, extrapolated | limit | reached at runs |",
-            "|---|---|---|---|---|---|",
-            *(line.row() for line in lines),
-            "",
-            f"**Training**, extrapolated from mlp by Adam: {1e3 * training[0]:.0f} ms of a core a run and {training[1]:.0f} s a "
-            f"job, so {hours:,.0f} core-hours; on 64 cores {hours / 64:.1f} hours. A million runs are {jobs:,} jobs, as "
-            "`optimizers_per_job: auto` cuts them.",
-            "",
-            f"**A report of 10,000 runs opens**: {shown(largest['page'], 'bytes')} (promised: at most 15 MB, {kept}), "
-            f"{largest['open']:.1f} s until its explorer stands.",
-            "",
-            f"**What breaks first**, by these limits: {order}.",
-            "",
-            "**What was done about it.** Memory went to texts: the digest of a table made Python's texts of a whole column at "
-            "once, and `compare` sorted the examples by their runs' ids and kept them to its end. The digest now takes "
-            f"100,000 rows at a time (the same digest), and `compare` sorts numbers and lets the table go "
-            f"({largest['example rows']:,.0f} rows at the largest size).",
-            "",
-            "| stage | before | after | before at 10⁶, extrapolated | after | 16 GiB reached at runs, before | after |",
-            "|---|---|---|---|---|---|---|",
-            *cure,
-            "",
-            "What is left of it is the tables themselves, whole in memory. The next cure is reading them problem by problem: no "
-            "estimate of a problem needs another's runs, but for Holm's correction, which needs p values alone.",
-            "",
-        ]
+    cure = []
+    for stage, before in BEFORE_GIB.items():
+        after = [one[f"{stage} GiB"] for one in measured]
+        old, new = (Growth(stage, "GiB", sizes, values, MOST_GIB, MILLION, 1) for values in (before, after))
+        cure.append(
+            f"| {stage} | {before[-1]:.2f} GiB | {after[-1]:.2f} GiB | {old.at(MILLION):.0f} GiB | {new.at(MILLION):.0f} GiB | "
+            f"{rounded(old.breaks_at)} | {rounded(new.breaks_at)} |"
+        )
+    return TEXT.format(
+        date=time.strftime("%Y-%m-%d"),
+        sizes=", ".join(f"{size:,.0f}" for size in sizes),
+        lines="\n".join(line.row() for line in lines),
+        milliseconds=1e3 * training[0],
+        start=training[1],
+        hours=(MILLION * training[0] + jobs * training[1]) / 3_600,
+        jobs=jobs,
+        page=shown(largest["page"], "bytes"),
+        kept="kept" if largest["page"] <= PROMISED_BYTES else "not kept",
+        opened=largest["open"],
+        order="; ".join(f"{line.what}, at {rounded(line.breaks_at)} runs" for line in breaking) or "nothing",
+        rows=largest["example rows"],
+        cure="\n".join(cure),
     )
 
 
 def main() -> None:
     """Measure and write the page; the figures as JSON in ``results/scale.json``."""
-    dry_runs = [dry_run(jobs) for jobs in JOBS]
+    dry_runs = [dry_run_seconds(jobs) for jobs in JOBS]
     training = training_seconds()
-    measured = [measure_size(runs) for runs in SIZES]
+    # A process of its own each: a child's peak memory is at least what its parent had.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
+        measured = [fresh.apply(measure_size, (runs,)) for runs in SIZES]
     jobs = sum(map(len, cut_jobs(make_config(MILLION)).values()))
     lines = growths(measured, dry_runs, jobs)
     Path("results").mkdir(exist_ok=True)

@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pandas.testing import assert_frame_equal
 
-from descentlab.records import EXAMPLES, HISTORY, RUNS, read_table
+from descentlab.records import RUNS, read_table
+from same_results import assert_same_results
 from slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
 from stored_experiment import assert_store_holds
-from test_workflow import CLOCKS
 from workflow_fixture import ROOT, TEST_CONFIG
 
 PROFILE = ROOT / "workflow/profiles/slurm"
+RESULTS = Path("results/test")
 SECONDS = 1200  # of a whole run of test.yaml
 
 MISSING = missing_programs()
@@ -66,19 +66,6 @@ def finish(snakemake: subprocess.Popen[str], folder: Path) -> str:
     return said
 
 
-def assert_same_results(of_cluster: Path, of_laptop: Path) -> None:
-    """The tables of two runs are the same to the bit, clocks apart."""
-    for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES)):
-        cluster, laptop = (
-            read_table(folder / f"results/test/{name}.parquet", columns).drop(columns=CLOCKS, errors="ignore")
-            for folder in (of_cluster, of_laptop)
-        )
-        assert len(cluster) > 0
-        assert_frame_equal(cluster, laptop, check_exact=True)
-    chosen = Path("results/test/selections.json")
-    assert (of_cluster / chosen).read_bytes() == (of_laptop / chosen).read_bytes()
-
-
 def trained(folder: Path) -> int:
     """How many runs the training of ``mlp`` says that it has trained itself, in its last try."""
     log = folder / "results/test/logs/train/mlp.0.log"
@@ -93,7 +80,7 @@ def test_both_nodes_run_jobs_whose_results_are_those_of_a_laptop(
     ended = Counter((attempt.node, attempt.state) for attempt in cluster.attempts())
     assert set(ended) == {(node, "COMPLETED") for node in NODES}, ended
     print(f"jobs that each node has run: {dict(ended)}")
-    assert_same_results(tmp_path, finished_workflow)
+    assert_same_results(tmp_path / RESULTS, finished_workflow / RESULTS)
     assert (tmp_path / "reports/test/index.html").stat().st_size > 10_000
     assert_store_holds(f"sqlite:///{tmp_path}/results/mlflow.db", tmp_path / "results/test")
 
@@ -119,4 +106,4 @@ def test_a_node_that_dies_in_the_middle_of_a_job_costs_another_try(
     of, second = runs["digest"].nunique(), trained(tmp_path)
     assert 0 < second <= of - first
     print(f"of {of} trainings {first} or more before the node died, {second} after")
-    assert_same_results(tmp_path, finished_workflow)
+    assert_same_results(tmp_path / RESULTS, finished_workflow / RESULTS)

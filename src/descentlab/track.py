@@ -249,7 +249,7 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
         if (results / "figures").is_dir():
             client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
         with tempfile.TemporaryDirectory() as folder:
-            for path in sorted((results / "comparison").glob("*.parquet")):
+            for path in sorted((results / "comparison").glob("[!.]*.parquet")):  # half a file has a dot
                 pd.read_parquet(path).to_csv(Path(folder, f"{path.stem}.csv"), index=False)
             client.log_artifacts(mlflow_id, folder, "tables")
         client.set_terminated(mlflow_id, "FINISHED")
