@@ -26,7 +26,8 @@ FUZZED = settings(
 )  # fmt: skip
 ODD_TEXTS = [
     "", " ", "\0", "\x1b[31m", "\n", "\ud83d", "../../etc/passwd", "a/b", "$(reboot)", "`x`", "'; --", "{x}", "{0}", "%s", "<b>",
-    "ñ", "🙂", "a" * 300, "nan", "inf", "1e400", "null", "all", "auto", "adam", "mlp", "no.module:Thing", ":", "a:b:c", "os:system",
+    "ñ", "🙂", "a" * 300, "nan", "inf", "1e400", "null", "all", "auto", "adam", "mlp", "no.module:Thing", ":", "a:b:c",
+    "os:system",
 ]  # fmt: skip
 ODD_NUMBERS = [0, -1, 1, 2, 10**6, 10**12, 2**63, 2**64, 10**400, -(10**400), 0.0, -0.5, 1e-320, 1e308, 1.5,
                float("nan"), float("inf"), -float("inf")]  # fmt: skip

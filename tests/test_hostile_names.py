@@ -236,7 +236,9 @@ def log_pair(store: str, experiment: str, **params: Any) -> None:
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [WORST[:500], f"/{ELEMENT}", f"--output={ELEMENT}"], ids=["parent", "absolute", "option"])
+@pytest.mark.parametrize(
+    "name", [WORST[:500], f"/{ELEMENT}", f"--output={ELEMENT}"], ids=["parent", "absolute", "option"]
+)
 @pytest.mark.usefixtures("device")
 def test_what_others_logged_is_text(store: str, name: str, tmp_path: Path) -> None:
     log_pair(store, name, problem=name, note=name)
