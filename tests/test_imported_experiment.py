@@ -287,7 +287,7 @@ def test_without_a_test_metric_nothing_is_judged_and_curves_are_shown(store: str
 
 
 def test_steps_may_be_updates_and_problems_several(store: str) -> None:
-    for problem in ("p", "q"):
+    for problem in ("p/1", "p_1"):  # plain names of both are the same
         for name, scale in (("sgd", 1.0), ("adam", 2.0)):
             curves = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.0, 1.0]}
             params = {"optimizer": name, "seed": 1, "problem": problem, "batch_size": 4, "steps_per_epoch": 2}
@@ -306,7 +306,7 @@ def test_steps_may_be_updates_and_problems_several(store: str) -> None:
     margins = [text for text in texts if "margin" in text]
     assert margins == [
         f"no margin was declared: 0.075 is taken on {problem}, 1 % of the median; smaller differences of loss count as negligible"
-        for problem in ("p", "q")
+        for problem in ("p_1", "p_1_2")
     ]
     contrast = table(results / "comparison", "contrasts").iloc[0]
     assert (contrast["difference_mean"], contrast["verdict"]) == (-5.0, "inconclusive")  # of one seed nothing follows

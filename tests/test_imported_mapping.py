@@ -19,6 +19,7 @@ from descentlab.imported.mapping import (
     logged_optimizer,
     name_optimizer,
     plain_name,
+    plain_names,
 )
 
 KEYS = "params, metrics, optimizers, step, first_epoch, batch_size, updates_per_epoch, filter, report"
@@ -136,7 +137,6 @@ def test_the_mappings_metric_is_taken_whatever_was_logged() -> None:
         ("RMSprop", {"momentum": "0.9"}, "rmsprop"),
         ("momentum", {"momentum": "0.5"}, "momentum"),
         ("gd", {}, "gd"),
-        ("My Optimizer!", {}, "My_Optimizer"),
         ("torch.SGD", {}, "theirs"),
     ],
 )
@@ -157,6 +157,15 @@ def test_the_number_that_keras_gives_an_instance_is_no_part_of_a_name() -> None:
 @pytest.mark.parametrize(("text", "name"), [("a b/c", "a_b_c"), ("../x", "x"), ("é", "unnamed"), ("x" * 70, "x" * 64)])
 def test_names_become_plain(text: str, name: str) -> None:
     assert plain_name(text) == name
+
+
+def test_two_names_stay_two() -> None:
+    texts = ["a/b", "a_b", "🙂", "🙃", "x" * 70, "x" * 69, "adam!"]
+    names = plain_names(texts, taken={"adam"})
+    assert [names[text] for text in texts] == [
+        "a_b", "a_b_2", "unnamed_2", "unnamed", "x" * 60 + "_2", "x" * 64, "adam_2",
+    ]  # fmt: skip
+    assert plain_names(reversed(texts), taken={"adam"}) == names
 
 
 def test_numbers_of_parameters() -> None:

@@ -11,10 +11,20 @@ from typing import Any
 import pandas as pd
 
 from descentlab.config import ConfigError, check_folders
+from descentlab.config_entries import table_entry
 from descentlab.imported.comparable import UNKNOWN_SETTING, choose_comparable
 from descentlab.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
-from descentlab.imported.mapping import RunMapping, as_number, first_of, logged_optimizer, name_optimizer, plain_name
+from descentlab.imported.mapping import (
+    RunMapping,
+    as_number,
+    first_of,
+    logged_optimizer,
+    name_optimizer,
+    plain_name,
+    plain_names,
+)
 from descentlab.imported.plan import ARM, plan_imported
+from descentlab.optimizers import OPTIMIZERS
 from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table, write_text
 from descentlab.run_record import moments
 
@@ -85,11 +95,11 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
         raise LoggedRunsError(
             f"first_epoch: must be {least}, the least step that was logged, or the one after; received {first}"
         )
-    by_problem = any(first_of(mapping.params.problem, run.values) is not None for run in experiment.runs)
+    problems, optimizers = names_of(experiment, mapping)
     rows: list[dict[str, Any]] = []
     evaluations: list[dict[str, Any]] = []
     for run in experiment.runs:
-        about = describe_run(run, experiment, mapping, by_problem)
+        about = describe_run(run, experiment, mapping, problems, optimizers)
         points = evaluations_of(run, about, mapping, first)
         rows.append({**about, **end_of(run, points, experiment.metric.higher_is_better)})
         evaluations += points
@@ -98,24 +108,46 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
     return runs, pd.DataFrame(evaluations, columns=list(HISTORY))
 
 
-def describe_run(run: LoggedRun, experiment: LoggedExperiment, mapping: RunMapping, by_problem: bool) -> dict[str, Any]:
+def names_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[dict[str | None, str], dict[str, str]]:
+    """The report's names of the problems and of the optimizers, by what the runs call them; None: they don't say.
+
+    Without any problem in the runs, the experiment is the problem. Optimizers of the table need no name here.
+    """
+    asked = mapping.params
+    problems = {first_of(asked.problem, run.values) for run in experiment.runs}
+    unsaid = "unnamed" if problems - {None} else experiment.name
+    said = plain_names(problem or unsaid for problem in problems)
+    logged = {logged_optimizer(asked.optimizer, run.values) or "" for run in experiment.runs} - set(mapping.optimizers)
+    others = plain_names(
+        (name for name in logged if table_entry(name) is None), taken={*OPTIMIZERS, *mapping.optimizers.values()}
+    )
+    return {problem: said[problem or unsaid] for problem in problems}, {**others, **mapping.optimizers}
+
+
+def describe_run(
+    run: LoggedRun,
+    experiment: LoggedExperiment,
+    mapping: RunMapping,
+    problems: Mapping[str | None, str],
+    optimizers: Mapping[str, str],
+) -> dict[str, Any]:
     """What a run is, by its parameters and tags.
 
     Args:
-        by_problem: some run names its problem.
+        problems, optimizers: what :func:`names_of` calls them.
     """
     names, values = mapping.params, run.values
     logged, rate = logged_optimizer(names.optimizer, values) or "", first_of(names.learning_rate, values)
     number = float(f"{as_number(rate):.6g}")  # autologged rates are float32
-    problem = first_of(names.problem, values) or "unnamed" if by_problem else experiment.name
     batch = as_count(first_of(names.batch_size, values)) or mapping.batch_size
     per_epoch = as_count(first_of(names.updates_per_epoch, values)) or mapping.updates_per_epoch
     epochs = as_count(first_of(names.epochs, values))
     counted = epochs is not None and (mapping.step == "epoch" or per_epoch is not None)
     return {
         **{name: BLANK[column.dtype] for name, column in RUNS.items()},
-        "run_id": run.run_id, "problem": plain_name(problem), "arm": ARM, "phase": "final", "schedule": "unknown",
-        "optimizer": name_optimizer(logged, values, mapping.optimizers), "logged": logged, "learning_rate": number,
+        "run_id": run.run_id, "problem": problems[first_of(names.problem, values)], "arm": ARM, "phase": "final",
+        "optimizer": name_optimizer(logged, values, optimizers), "logged": logged, "learning_rate": number,
+        "schedule": "unknown",
         "setting": f"{number:g}" if math.isfinite(number) else rate or UNKNOWN_SETTING, "seed": seed_of(run, names.seed),
         "batch_size": batch or 1, "batch": batch or math.nan, "per_epoch": per_epoch or math.nan,
         "epochs": epochs or math.nan, "updates_planned": (epochs or 0) * (per_epoch or 1) if counted else math.nan,

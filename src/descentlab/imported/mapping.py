@@ -5,9 +5,10 @@ Whoever logs by Keras' autologging, or calls things by their usual names, needs 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -178,8 +179,20 @@ def plain_name(text: str) -> str:
     return name if NAME_PATTERN.fullmatch(name) else "unnamed"
 
 
+def plain_names(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """A plain name for each text, none of them twice or among ``taken``: what was logged under two names stays two."""
+    names: dict[str, str] = {}
+    used = set(taken)
+    for text in sorted(set(texts)):
+        first = plain_name(text)
+        name = next(one for one in (first, *(f"{first[:60]}_{n}" for n in itertools.count(2))) if one not in used)
+        names[text] = name
+        used.add(name)
+    return names
+
+
 def name_optimizer(logged: str, values: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """An optimizer's name in the report: the mapping's, else that of the table of optimizers, else its own.
+    """An optimizer's name in the report: that of ``names``, else of the table of optimizers.
 
     Autologging calls plain SGD and SGD with momentum both ``SGD``: the settings by which the table tells optimizers of one
     class apart are read from ``values``, and named where the table has no such optimizer.
@@ -187,13 +200,12 @@ def name_optimizer(logged: str, values: Mapping[str, str], names: Mapping[str, s
     Args:
         logged: what the run calls it.
         values: the run's parameters and tags.
-        names: the mapping's ``optimizers``.
+        names: the mapping's ``optimizers``, and those of optimizers that the table doesn't know.
     """
     if logged in names:
         return names[logged]
     entry = table_entry(logged)
-    if entry is None:
-        return plain_name(logged)
+    assert entry is not None  # all others are among ``names``
     if entry.hyperparameters or entry.full_batch:
         return entry.name
     twins = {
