@@ -84,7 +84,7 @@ def test_the_figure_says_who_ends_nearest_and_furthest() -> None:
         figure = noise_floor_figure(Evidence(generated_plan(), comparison, [], {"noise_floor": table}))
         assert figure is not None
         near, far = ("Adam", "plain SGD") if second < first else ("plain SGD", "Adam")
-        assert f"furthest end {near} 1.1e\N{MINUS SIGN}05 [" in figure.takeaway
+        assert f"{CONSTANT}: {near} 1.1e\N{MINUS SIGN}05 [" in figure.takeaway
         assert f" and {far} 0.0011 [" in figure.takeaway
         assert "n = 3 seeds" in figure.caption
         assert len(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(figure.csv))))) == len(table)
