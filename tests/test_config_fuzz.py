@@ -21,7 +21,7 @@ from workflow_fixture import ROOT
 
 CONFIGS = sorted((ROOT / "workflow/config").glob("*.yaml"))
 FUZZED = settings(
-    max_examples=500, deadline=None, derandomize=True, database=None,
+    max_examples=150, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 ODD_TEXTS = [
