@@ -12,16 +12,6 @@ from workflow_fixture import run_snakemake
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
 
 
-# Minutes each. One of them left for the end would leave a core idle.
-FIRST = ("test_workflow", "test_docs", "test_kills", "test_tracking_away", "test_tracking_faults", "test_tracking_server",
-         "test_hostile_names", "test_failed_runs", "test_config_fuzz")  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the longest files first, the others in their order."""
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
-
-
 @pytest.fixture(scope="session")
 def device() -> str:
     """Threads and memory set before TensorFlow starts; the device's name.
