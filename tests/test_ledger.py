@@ -104,6 +104,11 @@ def test_step_costs_are_paired_by_round() -> None:
     (shown,) = ledger(measured={"step_cost": pd.DataFrame(rows)})["costlier-steps"]["pieces"]
     assert (shown["verdict"], shown["estimate"]) == ("supported", pytest.approx(1.5))
     assert shown["where"] == "mlp (4,810 parameters)"
+    # A problem of the experiment that is timed always too, with batches of its own, is a piece of its own.
+    own = [{**row, "batch_size": 128, "step_microseconds": 300.0 + row["round"]} for row in rows]
+    pieces = ledger(measured={"step_cost": pd.DataFrame(rows + own)})["costlier-steps"]["pieces"]
+    assert [piece["where"] for piece in pieces] == [f"mlp (4,810 parameters, batches of {size})" for size in (32, 128)]
+    assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
 
 
 def test_shares_of_starts_are_paired_by_start() -> None:

@@ -34,11 +34,17 @@ def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
     if table.empty:
         return [], words("the cost of a step was not measured")
     pieces = []
-    for (model, parameters), group in table.groupby(["model", "parameters"], sort=False):
+    both = table[table["optimizer"].isin(["adam", "sgd"])]
+    sizes = both.groupby("model")["batch_size"].nunique()
+    for (model, parameters, batch_size), group in both.groupby(["model", "parameters", "batch_size"], sort=False):
         times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
         if {"adam", "sgd"} <= set(times):
             logs = np.log(times["adam"] / times["sgd"]).dropna().to_numpy()
             where = words("{model} ({n:,} parameters)", model=model, n=parameters)
+            if sizes[model] > 1:  # timed always, and a problem of the experiment with batches of its own
+                where = words(
+                    "{model} ({n:,} parameters, batches of {size})", model=model, n=parameters, size=batch_size
+                )
             pieces.append(Piece(where, estimate_difference(logs), float(claim.margin)))
     return pieces, missing("Adam", words("plain SGD"))
 
