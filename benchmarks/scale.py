@@ -209,7 +209,8 @@ explorer stands.
 
 **What was done.** The first to end in an error, not in a wait, was `compare`, by memory. It went to texts: the digest
 of a table made Python's texts of a whole column at once, and `compare` sorted the examples by their runs' ids
-and kept them to its end. The digest now takes 100,000 rows at a time (the same digest), `compare` sorts numbers and lets the table go ({rows:,.0f} rows at the largest size).
+and kept them to its end. The digest now takes 100,000 rows at a time (the same digest), `compare` sorts
+numbers and lets the table go ({rows:,.0f} rows at the largest size).
 
 | peak memory | before | after | before, at 10⁶, extrapolated | after | 16 GiB at runs, before, extrapolated | after |
 |---|---|---|---|---|---|---|
