@@ -185,7 +185,8 @@ def plain_names(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
     used = set(taken)
     for text in sorted(set(texts)):
         first = plain_name(text)
-        name = next(one for one in (first, *(f"{first[:60]}_{n}" for n in itertools.count(2))) if one not in used)
+        numbered = (f"{first[:60]}_{n}" for n in itertools.count(2))
+        name = first if first not in used else next(one for one in numbered if one not in used)
         names[text] = name
         used.add(name)
     return names
