@@ -163,7 +163,7 @@ def test_two_names_stay_two() -> None:
     texts = ["a/b", "a_b", "🙂", "🙃", "x" * 70, "x" * 69, "adam!"]
     names = plain_names(texts, taken={"adam"})
     assert [names[text] for text in texts] == [
-        "a_b", "a_b_2", "unnamed_2", "unnamed", "x" * 60 + "_2", "x" * 64, "adam_2",
+        "a_b", "a_b_2", "unnamed", "unnamed_2", "x" * 60 + "_2", "x" * 64, "adam_2",
     ]  # fmt: skip
     assert plain_names(reversed(texts), taken={"adam"}) == names
 
