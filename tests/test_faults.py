@@ -22,12 +22,12 @@ from descentlab.cache import load_result
 from descentlab.config import parse_config
 from descentlab.plan import make_plan
 from descentlab.records import EXAMPLES, HISTORY, RUNS, TableError, check_table, read_table, write_table
+from same_results import CLOCKS
 from small_disk import small_disk
 from workflow_fixture import ROOT, TEST_CONFIG, run_verb
 
 PROBLEM = "logistic_regression"
 TRAIN = ("train", "results/e/plan.json", "--problem", PROBLEM, "--job", "0")
-CLOCKS = ["started_at", "members", "train_seconds", "evaluation_seconds", "compile_seconds"]
 PACKAGE = ROOT / "src/descentlab"
 FULL = (
     r"can't be written; {why}, after [\d,]+ bytes, with [\d,]+ bytes free\. Nothing of it is kept; run the same command "
