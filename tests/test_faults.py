@@ -21,12 +21,13 @@ from pandas.testing import assert_frame_equal
 from descentlab.cache import load_result
 from descentlab.config import parse_config
 from descentlab.plan import make_plan
-from descentlab.records import EXAMPLES, HISTORY, RUNS, TableError, check_table, read_table, write_table
-from same_results import CLOCKS
+from descentlab.records import EXAMPLES, RUNS, TableError, check_table, read_table, write_table
+from same_results import assert_same_tables
 from small_disk import small_disk
 from workflow_fixture import ROOT, TEST_CONFIG, run_verb
 
 PROBLEM = "logistic_regression"
+TABLES = f"results/e/train/{PROBLEM}"
 TRAIN = ("train", "results/e/plan.json", "--problem", PROBLEM, "--job", "0")
 PACKAGE = ROOT / "src/descentlab"
 FULL = (
@@ -169,15 +170,6 @@ def undisturbed(device: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def check_as_undisturbed(folder: Path, undisturbed: Path) -> None:
-    """The job's tables, clocks apart, to the bit."""
-    for name, columns in (("history", HISTORY), ("runs", RUNS), ("examples", EXAMPLES)):
-        path = Path("results/e/train") / PROBLEM / f"0.{name}.parquet"
-        one, other = (read_table(root / path, columns) for root in (folder, undisturbed))
-        clocks = [clock for clock in CLOCKS if clock in one]
-        assert_frame_equal(one.drop(columns=clocks), other.drop(columns=clocks), check_exact=True)
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
 def test_a_full_disk_ends_the_job_and_it_goes_on_when_there_is_room(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "disk"
@@ -205,7 +197,7 @@ def test_a_full_disk_ends_the_job_and_it_goes_on_when_there_is_room(undisturbed:
         filler.unlink()
         resumed = run_verb(folder, *TRAIN)
         assert resumed.returncode == 0, resumed.stdout
-        check_as_undisturbed(folder, undisturbed)
+        assert_same_tables(folder / TABLES, undisturbed / TABLES, "0.")
 
 
 def test_a_damaged_run_is_trained_anew_and_a_damaged_table_is_named(undisturbed: Path, tmp_path: Path) -> None:
@@ -230,7 +222,7 @@ def test_a_damaged_run_is_trained_anew_and_a_damaged_table_is_named(undisturbed:
         f"cache: {path} is damaged and will be trained anew (ValueError: its content is not that of its sha256)"
     ) in again.stdout
     assert "3 of 3 runs (1 trained)" in again.stdout
-    check_as_undisturbed(folder, undisturbed)
+    assert_same_tables(folder / TABLES, undisturbed / TABLES, "0.")
 
 
 def test_collect_names_the_job_that_has_no_tables(undisturbed: Path, tmp_path: Path) -> None:

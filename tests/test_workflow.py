@@ -18,9 +18,8 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, read_table
+from same_results import assert_same_tables
 from workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb
-
-CLOCKS = ["started_at", "train_seconds", "evaluation_seconds", "compile_seconds"]
 
 
 def copied(finished: Path, to: Path) -> Path:
@@ -157,12 +156,8 @@ def test_a_killed_job_goes_on_after_its_last_finished_run(finished_workflow: Pat
     trained = int(re.findall(r"\d+ of \d+ runs \((\d+) trained\)", resumed.stdout)[-1])
     runs = read_table(tmp_path / "results/test/train/mlp/0.runs.parquet", RUNS)
     assert trained == runs["digest"].nunique() - survived
-    for name, columns in (("history", HISTORY), ("runs", RUNS), ("examples", EXAMPLES)):
-        path = Path("results/test/train/mlp") / f"0.{name}.parquet"
-        undisturbed = read_table(finished_workflow / path, columns)
-        clocks = [clock for clock in CLOCKS if clock in undisturbed]
-        resumed_table = read_table(tmp_path / path, columns)
-        assert_frame_equal(resumed_table.drop(columns=clocks), undisturbed.drop(columns=clocks), check_exact=True)
+    tables = "results/test/train/mlp"
+    assert_same_tables(tmp_path / tables, finished_workflow / tables, "0.")
 
 
 @pytest.mark.parametrize(
