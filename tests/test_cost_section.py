@@ -94,7 +94,7 @@ def test_models_stand_by_size_and_those_beyond_four_are_in_the_table_alone() -> 
     section = cost(evidence(costs))
     assert "1 of 1 on slides_mlp, 1 of 1 on mlp and 1 of 1 on slides_cnn" in titles(section)[0]
     rows = table_named(section, "step-costs").rows
-    assert [row[0] for row in rows if row[2] == "adam"] == ["slides_mlp", "up", "down", "mlp", "slides_cnn"]
+    assert [row[0] for row in rows if row[3] == "adam"] == ["slides_mlp", "up", "down", "mlp", "slides_cnn"]
 
 
 def test_a_model_that_the_plan_does_not_name_gets_a_panel_where_models_are_few() -> None:
@@ -105,12 +105,21 @@ def test_a_model_that_the_plan_does_not_name_gets_a_panel_where_models_are_few()
 def test_all_costs_in_figures() -> None:
     table = table_named(cost(evidence(cost_rows(adam=20.0))), "step-costs")
     assert table.rows == [
-        ["mlp", "4,810", "sgd", "1", "1 [1, 1], n = 3", "10", "1 [1, 1], n = 3", "0"],
-        ["mlp", "4,810", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
+        ["mlp", "4,810", "32", "sgd", "1", "1 [1, 1], n = 3", "10", "1 [1, 1], n = 3", "0"],
+        ["mlp", "4,810", "32", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
     ]
     assert "the median of 9 to 11 synchronised calls" in table.caption and "On CPU" in table.caption
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(STEP_COST_COLUMNS) and len(data) == 6
+
+
+def test_a_model_timed_with_two_batch_sizes_has_a_row_for_each_and_one_panel() -> None:
+    both = [cost_rows(adam=20.0, peak=1e6), cost_rows(adam=50.0, peak=7e6).assign(batch_size=128)]
+    section = cost(evidence(pd.concat(both)))
+    rows = table_named(section, "step-costs").rows
+    adam = [(row[2], row[6], row[-1]) for row in rows if row[3] == "adam"]
+    assert adam == [("32", "20", "1"), ("128", "50", "7")]
+    assert "Adam takes 2 [1.95, 2.05], n = 3 on mlp times" in titles(section)[0]
 
 
 def test_a_devices_peak_is_shown_where_there_is_one() -> None:

@@ -152,31 +152,34 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
     """All times, ratios and bytes in figures: models by size, optimizers in the order of the plan."""
     order = list(dict.fromkeys([*evidence.optimizers, *ratios["optimizer"]]))
-    by_size = np.lexsort((ratios["optimizer"].map(order.index), ratios["model"], ratios["parameters"]))
-    peaks = table.groupby(["model", "optimizer"])["device_peak_bytes"].median()
+    by_size = np.lexsort(
+        (ratios["optimizer"].map(order.index), ratios["batch_size"], ratios["model"], ratios["parameters"])
+    )
+    peaks = table.groupby(["model", "batch_size", "optimizer"])["device_peak_bytes"].median()
     on_device = bool(peaks.notna().any())
     rows = []
     for row in ratios.iloc[by_size].to_dict("records"):
         update = interval(row["update_ratio"], row["update_low"], row["update_high"], row["n"])
         step = interval(row["step_ratio"], row["step_low"], row["step_high"], row["n"])
-        shown = [row["model"], f"{row['parameters']:,}", row["optimizer"], number(row["update_microseconds"]), update,
-                 number(row["step_microseconds"]), step, number(row["state_bytes_per_parameter"])]  # fmt: skip
-        rows.append([*shown, *([number(peaks[row["model"], row["optimizer"]] / 1e6)] if on_device else [])])
-    headers = [words("model"), words("parameters"), words("optimizer"), words("update, µs"), words("to sgd's [95 %]"),
-               words("step, µs"), words("to sgd's [95 %]"), words("state, bytes by parameter")]  # fmt: skip
+        shown = [row["model"], f"{row['parameters']:,}", f"{row['batch_size']:,}", row["optimizer"],
+                 number(row["update_microseconds"]), update, number(row["step_microseconds"]), step,
+                 number(row["state_bytes_per_parameter"])]  # fmt: skip
+        peak_bytes = peaks[row["model"], row["batch_size"], row["optimizer"]]
+        rows.append([*shown, *([number(peak_bytes / 1e6)] if on_device else [])])
+    headers = [words("model"), words("parameters"), words("batch size"), words("optimizer"), words("update, µs"),
+               words("to sgd's [95 %]"), words("step, µs"), words("to sgd's [95 %]"),
+               words("state, bytes by parameter")]  # fmt: skip
     caption = words(
-        "On {devices}, serially, batches of {batches} examples, in an order drawn anew for each round; microseconds are "
-        "medians over n rounds, in each the median of {least} to {most} synchronised calls. Ratios: geometric means over "
-        "rounds.",
+        "On {devices}, serially, in an order drawn anew for each round; microseconds are medians over n rounds, in each the "
+        "median of {least} to {most} synchronised calls. Ratios: geometric means over rounds.",
         devices=joined(sorted(set(table["device"]))), least=table["steps"].min(), most=table["steps"].max(),
-        batches=joined([str(size) for size in sorted(set(table["batch_size"]))]),
     )  # fmt: skip
     if on_device:
         headers.append(words("device's peak, MB"))
         peak = words("The device's peak is the median over rounds, other optimizers' state taken off.")
         caption = f"{caption} {peak}"
     return Table("step-costs", words("All costs of a step in figures"), headers, rows, caption, table,
-                 frozenset({1, 3, 5, 7, 8}), folded=True)  # fmt: skip
+                 frozenset({1, 2, 4, 6, 8, 9}), folded=True)  # fmt: skip
 
 
 def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
