@@ -6,12 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_fixture import ROOT, TEST_CONFIG
+from workflow_fixture import ROOT, TEST_CONFIG, snakemake_command, workflow_environment
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,8 @@ class KilledWorkflow:
     def __init__(self, folder: Path, *targets: str, config: Path = TEST_CONFIG, source: Path = ROOT) -> None:
         self.folder = folder
         self.unlocks = 0
-        command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(source / "Snakefile")]
-        self._command = [*command, "--cores", "2", "--configfile", str(config)]
-        self._environment = {**os.environ, "PYTHONPATH": str(source / "src")}
-        self._environment.pop("MLFLOW_TRACKING_URI", None)
+        self._command = snakemake_command(folder, "--cores", "2", *targets, config=config, source=source)
+        self._environment = workflow_environment(source)
         self._sessions: list[int] = []
         self.snakemake = self._start()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from descentlab.records import RUNS, read_table
 from descentlab.track import TrackError, track_problem
 from postgres_server import Postgres, TrackingServer, postgres_programs, running_postgres, running_tracking_server
 from stored_experiment import assert_store_holds
-from workflow_fixture import ROOT, TEST_CONFIG
+from workflow_fixture import snakemake_command, workflow_environment
 
 USER = "somebody"  # runs the experiment, and is no administrator
 NAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # where MLflow's client looks
@@ -62,10 +60,8 @@ def as_user(server: TrackingServer) -> Iterator[None]:
 def tracked(server: TrackingServer, as_user: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which test.yaml has run, tracked by the server."""
     folder = tmp_path_factory.mktemp("tracked")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--cores", "2", "--resources", "mlflow_writer=1", "--configfile", str(TEST_CONFIG)]
-    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": server.uri}
+    command = snakemake_command(folder, "--cores", "2", "--resources", "mlflow_writer=1")
+    environment = {**workflow_environment(), "MLFLOW_TRACKING_URI": server.uri}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

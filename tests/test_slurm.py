@@ -6,10 +6,8 @@ Both nodes get jobs, a node that dies in the middle of one costs another try, an
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from descentlab.records import RUNS, read_table
 from same_results import assert_same_results
 from slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
 from stored_experiment import assert_store_holds
-from workflow_fixture import ROOT, TEST_CONFIG
+from workflow_fixture import ROOT, snakemake_command, workflow_environment
 
 PROFILE = ROOT / "workflow/profiles/slurm"
 RESULTS = Path("results/test")
@@ -49,11 +47,8 @@ def cluster() -> Iterator[SlurmCluster]:
 
 def start_snakemake(cluster: SlurmCluster, folder: Path, *targets: str) -> subprocess.Popen[str]:
     """``snakemake --profile workflow/profiles/slurm`` in ``folder``; what it says is in ``snakemake.out`` there."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += [*targets, "--profile", str(PROFILE), "--configfile", str(TEST_CONFIG)]
-    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**cluster.environment, "PYTHONPATH": path}
-    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = snakemake_command(folder, "--profile", str(PROFILE), *targets)
+    environment = workflow_environment(base=cluster.environment)
     with (folder / "snakemake.out").open("w") as out:
         return subprocess.Popen(command, stdout=out, stderr=out, text=True, env=environment, cwd=folder)
 
