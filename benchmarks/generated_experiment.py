@@ -12,8 +12,9 @@ import pandas as pd
 from descentlab.config import Config, parse_config
 from descentlab.optimizers import OPTIMIZERS
 from descentlab.planned_runs import final_runs, sweep_runs, tuning_runs
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, SPLITS, RunSpec, write_table, write_text
+from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, SPLITS, RunSpec, write_table
 from descentlab.step_cost import STEP_COST_COLUMNS
+from descentlab.whole_files import write_text
 
 NAME = "generated"
 USUAL_RUNS = 1_250  # of a problem with every optimizer and the usual seeds

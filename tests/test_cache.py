@@ -15,7 +15,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from descentlab.cache import RunResult, cache_path, load_result, run_digest, source_digest, store_result
-from descentlab.records import HISTORY, WriteError
+from descentlab.records import HISTORY
+from descentlab.whole_files import WriteError
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np, pandas as pd
 from descentlab.cache import RunResult, store_result
-from descentlab.records import EXAMPLES, write_table, write_text
+from descentlab.records import EXAMPLES, write_table
+from descentlab.whole_files import write_text
 table = pd.DataFrame({"run_id": "a", "example": range(9999), "score": np.random.default_rng(0).random(9999)})
 result = RunResult({}, table, np.ones(9999), [])
 writers = [

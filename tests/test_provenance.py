@@ -33,7 +33,16 @@ def test_every_file_of_a_stage_exists(stage: str) -> None:
 
 def test_every_module_belongs_to_a_stage_or_is_light() -> None:
     staged = {name for names in STAGES.values() for name in names}
-    light = {"__init__.py", "__main__.py", "provenance.py", "running_jobs.py", "examples", "differences", "imported"}
+    light = {
+        "__init__.py",
+        "__main__.py",
+        "provenance.py",
+        "running_jobs.py",
+        "whole_files.py",
+        "examples",
+        "differences",
+        "imported",
+    }
     present = {path.name for path in provenance.PACKAGE.iterdir() if path.suffix in {"", ".py"}} - {"__pycache__"}
     assert present - staged - light == set()
 

@@ -22,8 +22,6 @@ from descentlab.records import (
     empty_table,
     read_table,
     write_table,
-    write_text,
-    written_aside,
 )
 
 SPEC = RunSpec(
@@ -128,18 +126,6 @@ def test_a_wrong_table_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(TableError):
         write_table(table().drop(columns="score"), EXAMPLES, path)
     assert path.read_bytes() == before
-
-
-def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "page.html"
-    write_text(path, "whole ñ")
-    with pytest.raises(RuntimeError), written_aside(path) as aside:
-        aside.write_text("half")
-        assert path.read_text(encoding="utf-8") == "whole ñ"
-        raise RuntimeError
-    assert path.read_bytes() == "whole ñ".encode()
-    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
-    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_the_digest_of_texts_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:

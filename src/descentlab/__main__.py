@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config, printable
-from descentlab.records import write_text
 from descentlab.running_jobs import running_job
+from descentlab.whole_files import write_text
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.records import HISTORY, written_aside
+from descentlab.records import HISTORY
+from descentlab.whole_files import written_aside
 
 RECORD, SCORES, WEIGHTS = "record", "scores", "weights"
 CHECKSUM_BYTES = hashlib.sha256().digest_size

@@ -13,7 +13,8 @@ import pandas as pd
 
 from descentlab.planned_runs import planned_runs
 from descentlab.progress import say
-from descentlab.records import EXAMPLES, HISTORY, RUNS, Column, empty_table, read_table, write_table, write_text
+from descentlab.records import EXAMPLES, HISTORY, RUNS, Column, empty_table, read_table, write_table
+from descentlab.whole_files import write_text
 
 
 class CollectError(ValueError):

@@ -14,7 +14,8 @@ from descentlab.break_even import BREAK_EVEN_COLUMNS
 from descentlab.coverage import COVERAGE_COLUMNS
 from descentlab.flips import FLIP_COLUMNS
 from descentlab.ranks import RANK_COLUMNS
-from descentlab.records import Column, empty_table, read_table, write_table, write_text
+from descentlab.records import Column, empty_table, read_table, write_table
+from descentlab.whole_files import write_text
 
 
 def _text(*names: str) -> dict[str, Column]:

@@ -21,7 +21,7 @@ from descentlab.device import configure_device
 from descentlab.measurements import MEASUREMENTS, Measurement
 from descentlab.optimizers import import_object
 from descentlab.provenance import ENGINE, digest_files
-from descentlab.records import written_aside
+from descentlab.whole_files import written_aside
 
 # What decides a measurement beside its own module.
 SHARED = (*ENGINE, "optimizers.py", "problems", "problem_data.py", "schedules.py", "streams.py")

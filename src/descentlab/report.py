@@ -15,10 +15,11 @@ from descentlab.answers import PROBLEMS
 from descentlab.comparison_tables import read_comparison
 from descentlab.measurements import read_measured
 from descentlab.plotting import standalone_svg
-from descentlab.records import HISTORY, read_table, write_text
+from descentlab.records import HISTORY, read_table
 from descentlab.sections import SECTIONS, Evidence
 from descentlab.sections.blocks import ARM_WORDS, Figure, Section
 from descentlab.sections.first_screen import recommendations
+from descentlab.whole_files import write_text
 from descentlab.wording import counted, current_language, joined, spoken, words
 
 # The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.

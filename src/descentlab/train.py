@@ -26,9 +26,10 @@ from descentlab.plan import is_swept, runs_per_optimizer
 from descentlab.planned_runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.problem_data import ProblemData
 from descentlab.progress import Progress, say
-from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table, write_text, written_aside
+from descentlab.records import EXAMPLES, HISTORY, RUNS, RunSpec, empty_table, write_table
 from descentlab.selection import select_learning_rate, select_trial
 from descentlab.sweep import next_step
+from descentlab.whole_files import write_text, written_aside
 
 KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --keep-going
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from descentlab.differences.compared import MOVES, ONLY_A, ONLY_B, Differences
 from descentlab.differences.rows import KEYS, Result
 from descentlab.differences.tables import change_table
-from descentlab.records import write_text
+from descentlab.whole_files import write_text
 from descentlab.wording import counted, current_language, message, spoken, words
 
 READING = message(

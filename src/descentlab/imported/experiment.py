@@ -25,8 +25,9 @@ from descentlab.imported.mapping import (
 )
 from descentlab.imported.plan import ARM, plan_imported
 from descentlab.optimizers import OPTIMIZERS
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table, write_text
+from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table
 from descentlab.run_record import moments
+from descentlab.whole_files import write_text
 
 LOSSES = ("train_loss", "val_loss")
 BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}
