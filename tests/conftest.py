@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 from workflow_fixture import run_snakemake
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
+
+# The longest files, and of the long ones those that would come last: one left for the end leaves a core idle.
+LONG = ("test_docs", "test_workflow", "test_members", "test_tracking_server", "test_tracking_away", "test_track")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """LONG first, the others in their order."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +34,30 @@ def device() -> str:
 
 @pytest.fixture(scope="session")
 def finished_workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the whole workflow of test.yaml has run once. Read it; what changes it works on a copy."""
-    folder = tmp_path_factory.mktemp("workflow")
-    finished = run_snakemake(folder)
-    assert finished.returncode == 0, finished.stdout
-    (folder / "snakemake.out").write_text(finished.stdout)
+    """A folder in which the whole workflow of test.yaml has run once. Read it; what changes it works on a copy.
+
+    All processes of a parallel run share it: the first makes it, the others wait.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "finished_workflow"
+    folder.mkdir(exist_ok=True)
+    said = folder / "snakemake.out"
+    with (shared / "finished_workflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            finished = run_snakemake(folder)
+            assert finished.returncode == 0, finished.stdout
+            said.write_text(finished.stdout)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_device(request: pytest.FixtureRequest) -> None:
+    """In a parallel run any file may come first, also one that starts TensorFlow without asking for ``device``."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        request.getfixturevalue("device")
 
 
 @pytest.fixture
