@@ -1,4 +1,4 @@
-"""The explorer in Chromium, without a network: its arithmetic against Python's, the chart, and what the reader may choose."""
+"""The explorer in Chromium, without a network: the chart, and what the reader may choose."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from browser import chromium_path
 from comparison_fixture import SEEDS
-from descentlab.answers import interval, number
-from descentlab.plotting import spread_labels
-from descentlab.sections import Evidence
-from descentlab.stats import t_interval, t_quantile
-from descentlab.wording import counted, words
+from descentlab.answers import interval
+from descentlab.stats import t_interval
+from explorer_page import Opened, launched, write_page
 from report_evidence import changed
-from test_explorer import block_of
 from test_explorer_data import NAMES, evidence_with_history
 
-PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Explorer</title>
-<style>{% include "report.css" %}{% include "explorer.css" %}</style><main>{% include "explorer.html" %}</main>"""
 HOSTILE = {
     "adam": "</script><script>window.harmed = 1</script>",
     "sgd": "\"'<img src=x onerror=window.harmed=1>",
@@ -36,55 +29,8 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-def write_page(evidence: Evidence, path: Path) -> Path:
-    environment = Environment(loader=PackageLoader("descentlab"), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    environment.globals.update(words=words, counted=counted)
-    path.write_text(environment.from_string(PAGE).render(block=block_of(evidence)), encoding="utf-8")
-    return path
-
-
-class Opened:
-    """A page of the explorer alone, opened from its file, with what it asked for and what went wrong."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
-        self.page = self.context.new_page()
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None
-        )
-        self.page.goto(path.as_uri())
-
-    def stands(self) -> Opened:
-        self.page.wait_for_selector(".explorer.ready .chart svg", timeout=20_000)
-        return self
-
-    def said(self) -> str:
-        return str(self.page.text_content(".said"))
-
-    def select(self, *names: str) -> None:
-        self.page.click("button[name=none]")
-        for name in names:
-            self.page.check(f".grid label:has-text('{name}') input")
-
-    def marks(self, kind: str) -> int:
-        return int(
-            self.page.locator(
-                f".chart:not(.difference) .mark-{kind} path, .chart:not(.difference) .mark-{kind} text"
-            ).count()
-        )
 
 
 @pytest.fixture(scope="module")
@@ -100,92 +46,6 @@ def opened(browser: Any, written: Path) -> Iterator[Opened]:
     assert [url for url in opened.requests if not url.startswith(("file:", "blob:", "data:"))] == []
     assert sum(url.startswith("file:") for url in opened.requests) == 1
     opened.context.close()
-
-
-@pytest.fixture(scope="module")
-def arithmetic(browser: Any, written: Path) -> Iterator[Any]:
-    """A page whose functions are called and which nothing changes."""
-    opened = Opened(browser, written, offline=True)
-    yield opened.page
-    opened.context.close()
-
-
-def test_differences_are_the_paired_t_interval(arithmetic: Any) -> None:
-    generator = np.random.default_rng(0)
-    first, second = generator.normal(size=(2, 9))
-    first[3] = np.nan
-    quantiles = [t_quantile(0.975, degrees) for degrees in range(1, 9)]
-    arrays = [[None if np.isnan(v) else v for v in values] for values in (first.tolist(), second.tolist())]
-    got = arithmetic.evaluate("([a, b, q]) => descentlabExplorer.pairedDifference(a, b, q)", [*arrays, quantiles])
-    expected = t_interval(first - second)
-    assert got["n"] == expected.n == 8
-    np.testing.assert_allclose([got["mean"], got["half"]], [expected.mean, expected.high - expected.mean], rtol=1e-12)
-    one = arithmetic.evaluate("q => descentlabExplorer.pairedDifference([1], [3], q)", quantiles)
-    assert one == {"mean": -2, "half": None, "n": 1}
-    assert arithmetic.evaluate("descentlabExplorer.pairedDifference([1], [null], [])") == {
-        "mean": None,
-        "half": None,
-        "n": 0,
-    }
-
-
-def test_numbers_read_as_in_the_rest_of_the_report(arithmetic: Any) -> None:
-    values = [
-        0.0,
-        1,
-        -1,
-        0.5,
-        12.34,
-        0.00012345,
-        0.000012345,
-        -3.2e-9,
-        123.4,
-        999.4,
-        1234.6,
-        -98765.4,
-        1234567.8,
-        2.5e8,
-        1e-4,
-    ]
-    for signed in (False, True):
-        got = arithmetic.evaluate(
-            "([v, s]) => v.map(x => descentlabExplorer.number(x, s, 'unknown'))", [values, signed]
-        )
-        wanted = [number(value, signed) for value in values]
-        assert got == wanted
-
-
-def test_names_are_moved_apart_as_in_the_static_figures(arithmetic: Any) -> None:
-    generator = np.random.default_rng(0)
-    for n in (1, 2, 5, 8, 30):
-        positions = generator.uniform(-0.2, 1.2, n).tolist()
-        got = arithmetic.evaluate("p => descentlabExplorer.spread(p, 0.055, 0, 1)", positions)
-        np.testing.assert_allclose(got, spread_labels(positions, 0.055), atol=1e-8)
-
-
-def test_ticks_of_a_logarithmic_axis(arithmetic: Any) -> None:
-    ticks = "([limits, most]) => descentlabExplorer.logTicks(limits, most)"
-    np.testing.assert_allclose(arithmetic.evaluate(ticks, [[0.3, 40], 9]), [1, 10])
-    np.testing.assert_allclose(arithmetic.evaluate(ticks, [[0.9, 12], 9]), [1, 2, 5, 10])
-    assert len(arithmetic.evaluate(ticks, [[1e-12, 1], 5])) <= 5
-    labels = arithmetic.evaluate(
-        "values => values.map(descentlabExplorer.tickLabel)", [0, 0.01, 20000, 1e5, 1e-6, -0.5, 2e-7]
-    )
-    assert labels == ["0", "0.01", "20000", "10⁵", "10⁻⁶", "−0.5", "2·10⁻⁷"]
-
-
-def test_differences_are_framed_with_0_and_without_the_wildest(arithmetic: Any) -> None:
-    code = "points => descentlabExplorer.differenceLimits(points)"
-    calm = [{"value": value, "low": value - 1, "high": value + 1, "half": 1} for value in (2, 3, 4)]
-    low, high = arithmetic.evaluate(code, calm)["domain"]
-    assert low < 0 and high > 5
-    wild = [{"value": 1e6, "low": 1e6, "high": 1e6, "half": 0}, *calm * 20]
-    found = arithmetic.evaluate(code, wild)
-    assert found["domain"][1] < 10 and found["constant"] == 4
-    ticks = arithmetic.evaluate(
-        "([limits, constant]) => descentlabExplorer.symlogTicks(limits, constant, 8)", [[-20, 200], 0.5]
-    )
-    np.testing.assert_allclose(ticks, [-10, -1, 0, 1, 10, 100])
 
 
 def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
