@@ -193,11 +193,11 @@ def test_whose_path_ends_in_the_global_basin() -> None:
 def test_valleys_say_who_comes_lowest_and_what_adagrad_gains() -> None:
     shown = figure(valleys(sgd=1e-2, adagrad=1e-5, adam=1e-3), "valley-heights")
     assert shown.takeaway == (
-        "Lowest median: adagrad on quadratic (1e−05) and adagrad on rotated quadratic (1e−05); adagrad lies below plain "
-        "descent by 3 on quadratic and 3 on rotated quadratic decades"
+        "Lowest median: adagrad on quadratic (1e−05) and adagrad on rotated quadratic (1e−05); in decades, adagrad "
+        "lies below plain descent by 3 on quadratic and 3 on rotated quadratic"
     )
     assert figure(valleys(sgd=1e-5, adagrad=1e-2), "valley-heights").takeaway.endswith(
-        "adagrad lies below plain descent by −3 on quadratic and −3 on rotated quadratic decades"
+        "in decades, adagrad lies below plain descent by −3 on quadratic and −3 on rotated quadratic"
     )
     assert "n = 200 starts" in shown.caption and "0 starts diverged" in shown.caption
     assert list(data_of(shown)) == ["landscape", "optimizer", "median", "low", "high", "n", "diverged", "updates"]

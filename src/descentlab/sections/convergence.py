@@ -68,7 +68,8 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
             **about,
         )
     return f"{means} " + words(
-        "Curves of diverged seeds end where they diverged. Other measures and axes are in the explorer."
+        "Curves of diverged seeds end where they diverged; the largest values may lie above the frame. Other measures and axes "
+        "are in the explorer."
     )
 
 

@@ -200,7 +200,7 @@ def escape_table(shares: pd.DataFrame) -> Table:
     headers = [words("landscape"), words("begin outside"), words("begin inside"),
                *(words("{optimizer}; rate {rate}", optimizer=descent_title(optimizer), rate=words(rate))
                  for optimizer, rate in columns)]  # fmt: skip
-    return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset({1, 2}))
+    return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset(range(1, len(headers))))
 
 
 def height_figure(heights: pd.DataFrame) -> Figure:
@@ -251,7 +251,7 @@ def valley_words(heights: pd.DataFrame) -> str:
     if not gains:
         return words("Lowest median: {best}", best=joined(best))
     return words(
-        "Lowest median: {best}; adagrad lies below plain descent by {gains} decades",
+        "Lowest median: {best}; in decades, adagrad lies below plain descent by {gains}",
         best=joined(best),
         gains=joined(gains),
     )

@@ -32,9 +32,9 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         label_rows(panel, order)
         panel.set_title(problem)
         panel.set_xlabel(words("decades (wider is better)"))
-        panel.set_xlim(left=0)
+    axes[0].set_xlim(left=0)  # of all, once all is drawn: it ends their growing with what is drawn
     takeaway = words(
-        "Most forgiving of a wrong learning rate: {list}",
+        "Most forgiving of a wrong learning rate, in decades within the margin: {list}",
         list=joined([widest_words(swept, problem) for problem in problems]),
     )
     caption = words(
@@ -57,8 +57,8 @@ def widest_words(swept: pd.DataFrame, problem: str) -> str:
         "width": interval(row["width"], row["low"], row["high"], row["n"]),
     }
     if row["censored"]:
-        return words("{optimizer} on {problem} (at least {width} decades)", **about)
-    return words("{optimizer} on {problem} ({width} decades)", **about)
+        return words("{optimizer} on {problem} (at least {width})", **about)
+    return words("{optimizer} on {problem} ({width})", **about)
 
 
 def width_table(evidence: Evidence) -> Table:
