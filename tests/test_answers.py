@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from descentlab.answers import answer_claim, interval, number
+from comparison_fixture import generated_plan
+from descentlab.answers import answer_claim, answer_contrast, answer_ranking, interval, number
 
 
 @pytest.mark.parametrize(
@@ -44,10 +46,44 @@ def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
 
 
 def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
-    head = "{subject}: faster on {yes} of {problems}, slower on {no}, {rest} open:"
-    entry = {"id": "c", "reason": "", "pieces": [piece("a", "supported", "at least"), piece("b", "inconclusive")]}
-    answer = answer_claim([{"id": "other"}, entry], "speed", "c", "Speed", head)
-    assert answer["head"] == "Speed: faster on 1 of 2 problems, slower on 0, 1 open:"
+    entry = {"id": "fewer-steps", "reason": "", "pieces": [piece("a", "supported", "at least"), piece("b", "mixed")]}
+    answer = answer_claim([{"id": "other"}, entry], "speed", "tuned")
+    assert answer["head"] == (
+        "Speed, tuned rates: on 1 of 2 problems Adam needs fewer updates than plain SGD to the medium target, on 0 it needs "
+        "more; on 1 neither is found. Plain SGD's updates over Adam's, above 1 Adam is faster:"
+    )
     assert answer["details"][0] == {"problem": "a", "verdict": "supported", "text": "≥ 2 [1.5, unknown], n = 10; so"}
-    none = answer_claim([{"id": "c", "reason": "the experiment lacks Adam", "pieces": []}], "speed", "c", "Speed", head)
-    assert none == {"id": "speed", "head": "Speed is not tested: the experiment lacks Adam.", "details": []}
+    entry = {"id": "fewer-steps", "reason": "the experiment lacks Adam", "pieces": []}
+    assert answer_claim([entry], "speed", "tuned") == {
+        "id": "speed", "head": "Speed, tuned rates is not tested: the experiment lacks Adam.", "details": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("supported", "Adam has a wider range of good rates than plain SGD"),
+        ("contradicted", "Adam has a narrower range of good rates than plain SGD"),
+        ("inconclusive", "whether Adam has a wider range of good rates than plain SGD can't be told"),
+        ("negligible", "Adam's range of good rates is as wide as plain SGD's, within the margin"),
+    ],
+)
+def test_of_one_problem_it_is_said_without_counting(verdict: str, said: str) -> None:
+    entry = {"id": "adam-rate", "reason": "", "pieces": [piece("a", verdict)]}
+    assert answer_claim([entry], "sensitivity", "default")["head"] == (
+        f"Learning rate, default rates: {said}. Difference of the ranges in decades, positive is wider for Adam:"
+    )
+
+
+def test_one_contrast_and_one_ranking_are_not_counted() -> None:
+    row = {"problem": "up", "arm": "tuned", "first": "adam", "second": "sgd", "verdict": "negligible", "note": "",
+           "difference_mean": 0.001, "low_holm": -0.01, "high_holm": 0.012, "n": 6}  # fmt: skip
+    said = answer_contrast(generated_plan(), pd.DataFrame([row]), "tuned", "sgd")
+    assert said["head"] == "Learning rates tuned equally: Adam against plain SGD: Adam makes a negligible difference."
+    row = {"problem": "up", "arm": "tuned", "optimizer": "adam", "rank": 1, "n_finished": 6, "test_metric_mean": 0.9,
+           "test_metric_low": 0.8, "test_metric_high": 1.0}  # fmt: skip
+    best = "The best mean is not always better than the next:"
+    for names, found in ((["adam"], "one optimizer has"), (["adam", "sgd"], "2 optimizers share")):
+        summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
+        said = answer_ranking(generated_plan(), summary, "tuned")
+        assert said["head"] == f"Learning rates tuned equally: {found} the best mean test metric. {best}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from comparison_fixture import generated_runs
@@ -63,6 +64,32 @@ def test_the_advice_follows_the_runs() -> None:
     # Adam is now 0.3 of accuracy behind on one problem; momentum and sgd 0.1 on the other, within noise of each other.
     assert not lazy.advice.startswith("Adam")
     assert any(line.startswith("Adam: ") and line.endswith("on its worst, up") for line in lazy.evidence)
+
+
+def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
+    def only_up(table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["problem"] == "up"].copy()
+
+    shortfalls, contrasts = only_up(evidence.comparison.shortfalls), only_up(evidence.comparison.contrasts)
+    one = changed(evidence, shortfalls=shortfalls, contrasts=contrasts)
+    assert figures_of(one)[0].takeaway == "Tuned rates: Adam against SGD with momentum on up: better"
+    lazy, _, last = recommendations(one)
+    assert lazy.advice == "Adam: of 5 optimizers it has the best mean validation metric."
+    assert all(line.endswith(" margins behind") for line in lazy.evidence)
+    assert [line.split(":")[0] for line in lazy.evidence] == ["Plain SGD", "SGD with momentum"]
+    assert last.advice == "With tuned rates one optimizer stands alone."
+    shortfalls["high"] = 0.1
+    assert recommendations(changed(one, shortfalls=shortfalls))[-1].advice == (
+        "With tuned rates it can't be told which is best."
+    )
+
+
+def test_problems_with_and_without_a_clear_best_are_counted(evidence: Evidence) -> None:
+    shortfalls = evidence.comparison.shortfalls.copy()
+    shortfalls.loc[shortfalls["problem"] == "up", "high"] = 0.1
+    assert recommendations(changed(evidence, shortfalls=shortfalls))[-1].advice == (
+        "With tuned rates one optimizer stands alone on 1 of 2 problems; elsewhere it can't be told which is best."
+    )
 
 
 def test_an_arm_that_nobody_finished_recommends_nothing() -> None:

@@ -5,7 +5,7 @@ The words are chosen by the verdicts alone; nothing here knows how an experiment
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,22 +24,56 @@ ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "ext
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
 BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
+
+
+class ClaimWords(NamedTuple):
+    """What the first page says of a claim about Adam and plain SGD.
+
+    Attributes:
+        claim: its id.
+        subject: what is compared, with ``arm``.
+        many: what is found on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest``.
+        alone: what is found where there is one, by its verdict; empty for the verdicts that tell nothing.
+        scale: what the numbers below are.
+    """
+
+    claim: str
+    subject: str
+    many: str
+    alone: dict[str, str]
+    scale: str
+
+
 BY_CLAIM = {
-    "speed": (
+    "speed": ClaimWords(
         "fewer-steps",
         message("Speed, {arm} rates"),
         message(
-            "{subject}: on {yes} of {problems} Adam needs fewer updates than plain SGD to the medium target, on {no} it needs "
-            "more; on {rest} neither can be told. Plain SGD's updates over Adam's, above 1 Adam is faster:"
+            "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
+            "{rest} neither is found"
         ),
+        {
+            "supported": message("Adam needs fewer updates than plain SGD to the medium target"),
+            "contradicted": message("Adam needs more updates than plain SGD to the medium target"),
+            "negligible": message("Adam needs as many updates as plain SGD to the medium target, within the margin"),
+            "": message("whether Adam needs fewer updates than plain SGD to the medium target can't be told"),
+        },
+        message("Plain SGD's updates over Adam's, above 1 Adam is faster:"),
     ),
-    "sensitivity": (
+    "sensitivity": ClaimWords(
         "adam-rate",
         message("Learning rate, {arm} rates"),
         message(
-            "{subject}: on {yes} of {problems} Adam has a wider range of good rates than plain SGD, on {no} it has a narrower "
-            "one; on {rest} neither can be told. Difference of the ranges in decades, positive is wider for Adam:"
+            "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
+            "{rest} neither is found"
         ),
+        {
+            "supported": message("Adam has a wider range of good rates than plain SGD"),
+            "contradicted": message("Adam has a narrower range of good rates than plain SGD"),
+            "negligible": message("Adam's range of good rates is as wide as plain SGD's, within the margin"),
+            "": message("whether Adam has a wider range of good rates than plain SGD can't be told"),
+        },
+        message("Difference of the ranges in decades, positive is wider for Adam:"),
     ),
 }
 PHRASES = {
@@ -49,6 +83,14 @@ PHRASES = {
     "inconclusive": message("is inconclusive on {n}"),
     "identical": message("ends in exactly the same place on {n}"),
     "not tested": message("is not tested on {n}"),
+}
+ALONE = {
+    "better": message("ends better"),
+    "worse": message("ends worse"),
+    "negligible": message("makes a negligible difference"),
+    "inconclusive": message("is inconclusive"),
+    "identical": message("ends in exactly the same place"),
+    "not tested": message("is not tested"),
 }
 VERDICTS = (
     message("supported"), message("contradicted"), message("mixed"), message("negligible"), message("inconclusive"),
@@ -121,8 +163,7 @@ def write_answers(
     for arm in reversed(plan["config"]["arms"]):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
     arm = "tuned" if "tuned" in plan["config"]["arms"] else plan["config"]["arms"][0]
-    for identity, (claim, subject, head) in BY_CLAIM.items():
-        answers.append(answer_claim(claims, identity, claim, words(subject, arm=words(ARM_ADJECTIVES[arm])), head))
+    answers += [answer_claim(claims, identity, arm) for identity in BY_CLAIM]
     answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
     answers.append(answer_alarms(alarms))
     return answers
@@ -141,7 +182,8 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
         missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
         return _statement(identity, missing)
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
-    found = joined([words(PHRASES[judged], n=count) for judged, count in counts.items() if count])
+    phrases = PHRASES if len(rows) > 1 else ALONE
+    found = joined([words(phrases[judged], n=count) for judged, count in counts.items() if count])
     details = []
     for row in rows.to_dict("records"):
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
@@ -149,23 +191,24 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
         note = f"; {row['note']}" if row["note"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
-    head = words(
-        "{arm}: Adam against {second}: of {problems}, Adam {found}.",
-        problems=counted(len(rows), *PROBLEMS), found=found, **named,
+    head = counted(
+        len(rows), "{arm}: Adam against {second}: Adam {found}.",
+        "{arm}: Adam against {second}: of {n} problems, Adam {found}.", found=found, **named,
     )  # fmt: skip
     return _statement(identity, head, details)
 
 
-def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, subject: str, head: str) -> dict[str, Any]:
+def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[str, Any]:
     """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
 
     Args:
         claims: the ledger.
-        claim: its id.
-        subject: what is compared.
-        head: the sentence, with ``subject``, ``problems`` and how many say ``yes`` and ``no``, and the ``rest``.
+        identity: of BY_CLAIM.
+        arm: whose pieces they are.
     """
-    entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == claim)
+    said = BY_CLAIM[identity]
+    subject = words(said.subject, arm=words(ARM_ADJECTIVES[arm]))
+    entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == said.claim)
     if not entry["pieces"]:
         return _statement(
             identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"])
@@ -177,9 +220,9 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, claim: str, subjec
         details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")
-    told = words(head, subject=subject, problems=counted(len(verdicts), *PROBLEMS), yes=yes, no=no,
-                 rest=len(verdicts) - yes - no)  # fmt: skip
-    return _statement(identity, told, details)
+    one = said.alone.get(verdicts[0], said.alone[""])
+    found = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
+    return _statement(identity, f"{subject}: {found}. {words(said.scale)}", details)
 
 
 def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:
@@ -202,13 +245,18 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         if summary.loc[summary["arm"] == arm, "n_finished"].any():  # runs of other code may lack a test metric
             return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
         return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
-    head = counted(
-        len(set(winners)),
-        "{arm}: one optimizer has the best mean test metric of {problems}. The best mean is not always better than the next:",
-        "{arm}: {n} optimizers share the best mean test metric of {problems}. The best mean is not always better than the next:",
-        arm=title,
-        problems=counted(len(details), *PROBLEMS),
-    )
+    of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
+    if len(details) == 1:
+        found = counted(
+            len(winners), "{arm}: one optimizer has the best mean test metric.",
+            "{arm}: {n} optimizers share the best mean test metric.", **of,
+        )  # fmt: skip
+    else:
+        found = counted(
+            len(set(winners)), "{arm}: one optimizer has the best mean test metric of {problems}.",
+            "{arm}: {n} optimizers share the best mean test metric of {problems}.", **of,
+        )  # fmt: skip
+    head = words("{found} The best mean is not always better than the next:", found=found)
     return _statement(f"{arm}-best", head, details)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from descentlab.answers import PROBLEMS
 from descentlab.comparison_tables import read_comparison
 from descentlab.measurements import read_measured
 from descentlab.plotting import standalone_svg
@@ -74,6 +73,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         title=config["report"]["title"] or title,
         language=current_language(),
         lead=lead(evidence),
+        problems=len(evidence.plan["problems"]),
         recommendations=recommendations(evidence),
         answers=evidence.comparison.answers,
         claims=evidence.comparison.claims,
@@ -90,10 +90,11 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
 def lead(evidence: Evidence) -> str:
     """What the page is about, in two sentences."""
     problems = list(evidence.plan["problems"])
-    return words(
-        "{optimizers} on {problems} ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
-        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
-        problems=counted(len(problems), *PROBLEMS), names=", ".join(problems),
+    return counted(
+        len(problems),
+        "{optimizers} on {names}, {seeds} each, {runs}; {arms}. What follows holds on this problem.",
+        "{optimizers} on {n} problems ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
+        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"), names=", ".join(problems),
         seeds=counted(evidence.plan["config"]["seeds"]["final"], "{n} seed", "{n} seeds"),
         runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
         arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),

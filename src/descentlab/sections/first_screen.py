@@ -106,16 +106,28 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     names = present(rows["first"], evidence.optimizers)
     subject = "adam" if "adam" in names else names[0]
     verdicts = rows.loc[rows["first"] == subject, "verdict"]
+    compared = {
+        "arm": words(ARM_WORDS[arm]).capitalize(),
+        "subject": optimizer_title(subject),
+        "reference": optimizer_title(evidence.reference),
+    }
+    if len(verdicts) == 1:
+        where, verdict = str(rows["problem"].iloc[0]), words(verdicts.iloc[0])
+        return words(
+            "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
+        )
     found = [
         words(COUNTS[judged], n=int((verdicts == judged).sum()))
         for judged in VERDICT_MARKS
         if (verdicts == judged).any()
     ]
+    problems = counted(len(verdicts), *PROBLEMS)
     return words(
         "{arm}: {subject} against {reference} on {problems}: {found}",
-        arm=words(ARM_WORDS[arm]).capitalize(), subject=optimizer_title(subject),
-        reference=optimizer_title(evidence.reference), problems=counted(len(verdicts), *PROBLEMS), found=joined(found),
-    )  # fmt: skip
+        problems=problems,
+        found=joined(found),
+        **compared,
+    )
 
 
 def recommendations(evidence: Evidence) -> list[Recommendation]:
@@ -139,18 +151,21 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
         nobody = words("Nothing can be recommended: no optimizer finished every run of this arm.")
         return [Recommendation(question, nobody, [])]
     best = ranked.iloc[0]
-    problems = counted(int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique()), *PROBLEMS)
-    advice = words(
-        "{optimizer}: of {n} optimizers it stays nearest the best on all {problems}. On its worst, {worst}, its validation "
-        "metric is {margins} margins behind.",
-        optimizer=beginning(best["optimizer"]), n=len(ranked), problems=problems, worst=best["problem"],
-        margins=number(best["worst"]),
-    )  # fmt: skip
-    lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
+    problems = int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique())
+    of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
+    advice = words("{optimizer}: of {of} optimizers it has the best mean validation metric.", **of)
+    lines = []
+    if problems > 1:
+        advice = words(
+            "{optimizer}: of {of} optimizers it stays nearest the best on all {n} problems. On its worst, {worst}, its "
+            "validation metric is {margins} margins behind.",
+            n=problems, worst=best["problem"], margins=number(best["worst"]), **of,
+        )  # fmt: skip
+        lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
     for name in ALWAYS:
         row = ranked[ranked["optimizer"] == name]
         if len(row) and name != best["optimizer"]:
-            lines.append(behind_words(row.iloc[0]))
+            lines.append(behind_words(row.iloc[0], problems))
     return [Recommendation(question, advice, lines)]
 
 
@@ -160,13 +175,13 @@ def beginning(optimizer: str) -> str:
     return title if title == optimizer else title[:1].upper() + title[1:]
 
 
-def behind_words(row: pd.Series) -> str:
+def behind_words(row: pd.Series, problems: int) -> str:
     """How far behind an optimizer is on its worst problem."""
     title = beginning(row["optimizer"])
     if not np.isfinite(row["worst"]):
         return words("{optimizer}: a run on {worst} did not finish", optimizer=title, worst=row["problem"])
-    return words(
-        "{optimizer}: {margins} margins behind on its worst, {worst}",
+    return counted(
+        problems, "{optimizer}: {margins} margins behind", "{optimizer}: {margins} margins behind on its worst, {worst}",
         optimizer=title, margins=number(row["worst"]), worst=row["problem"],
     )  # fmt: skip
 
@@ -206,12 +221,21 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     question = words("I care for the last tenth of a percent")
     if not lines:
         return []
-    advice = words(
-        "It depends on the problem, and mostly can't be told: with {arm}, one optimizer stands alone on {alone} of {problems}.",
-        arm=words(ARM_WORDS[arm]), alone=alone, problems=counted(len(lines), *PROBLEMS),
-    )  # fmt: skip
+    about = {"arm": words(ARM_WORDS[arm]), "alone": alone}
     if alone == len(lines):
-        advice = words("With {arm} one optimizer stands alone on every problem.", arm=words(ARM_WORDS[arm]))
+        advice = counted(
+            alone,
+            "With {arm} one optimizer stands alone.",
+            "With {arm} one optimizer stands alone on every problem.",
+            **about,
+        )
+    else:
+        advice = counted(
+            len(lines),
+            "With {arm} it can't be told which is best.",
+            "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
+            **about,
+        )
     return [Recommendation(question, advice, lines)]
 
 
