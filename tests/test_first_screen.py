@@ -90,6 +90,9 @@ def test_problems_with_and_without_a_clear_best_are_counted(evidence: Evidence) 
     assert recommendations(changed(evidence, shortfalls=shortfalls))[-1].advice == (
         "With tuned rates one optimizer stands alone on 1 of 2 problems; elsewhere it can't be told which is best."
     )
+    assert recommendations(changed(evidence, shortfalls=shortfalls.assign(high=0.1)))[-1].advice == (
+        "With tuned rates it can't be told which is best, on any of 2 problems."
+    )
 
 
 def test_an_arm_that_nobody_finished_recommends_nothing() -> None:

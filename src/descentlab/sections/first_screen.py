@@ -229,13 +229,16 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
             "With {arm} one optimizer stands alone on every problem.",
             **about,
         )
+    elif alone:
+        advice = words(
+            "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
+            n=len(lines), **about,
+        )  # fmt: skip
     else:
         advice = counted(
-            len(lines),
-            "With {arm} it can't be told which is best.",
-            "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
-            **about,
-        )
+            len(lines), "With {arm} it can't be told which is best.",
+            "With {arm} it can't be told which is best, on any of {n} problems.", **about,
+        )  # fmt: skip
     return [Recommendation(question, advice, lines)]
 
 
