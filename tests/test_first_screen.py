@@ -38,6 +38,8 @@ def test_takeaways_follow_the_verdicts(evidence: Evidence) -> None:
     contrasts.loc[one, "verdict"] = "inconclusive"
     figures = figures_of(changed(evidence, contrasts=contrasts))
     assert figures[0].takeaway.endswith("better on 1 and inconclusive on 1")
+    second_alone = changed(evidence, contrasts=contrasts[~one])  # the others are still compared on the first problem
+    assert figures_of(second_alone)[0].takeaway == "Tuned rates: Adam against SGD with momentum on down: better"
 
 
 def test_recommendations_for_three_readers(evidence: Evidence) -> None:

@@ -105,14 +105,15 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     """Adam's verdicts against the reference, counted; the first optimizer's where Adam isn't there."""
     names = present(rows["first"], evidence.optimizers)
     subject = "adam" if "adam" in names else names[0]
-    verdicts = rows.loc[rows["first"] == subject, "verdict"]
+    mine = rows[rows["first"] == subject]
+    verdicts = mine["verdict"]
     compared = {
         "arm": words(ARM_WORDS[arm]).capitalize(),
         "subject": optimizer_title(subject),
         "reference": optimizer_title(evidence.reference),
     }
     if len(verdicts) == 1:
-        where, verdict = str(rows["problem"].iloc[0]), words(verdicts.iloc[0])
+        where, verdict = str(mine["problem"].iloc[0]), words(verdicts.iloc[0])
         return words(
             "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
         )
@@ -153,9 +154,9 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     best = ranked.iloc[0]
     problems = int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique())
     of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
-    advice = words("{optimizer}: of {of} optimizers it has the best mean validation metric.", **of)
-    lines = []
-    if problems > 1:
+    if problems == 1:
+        advice, lines = words("{optimizer}: of {of} optimizers it has the best mean validation metric.", **of), []
+    else:
         advice = words(
             "{optimizer}: of {of} optimizers it stays nearest the best on all {n} problems. On its worst, {worst}, its "
             "validation metric is {margins} margins behind.",
