@@ -33,19 +33,26 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visit(file: Path, viewport: dict[str, int] = DESK, **options: Any) -> Iterator[Visit]:
-    """Open a file; ``options`` are Playwright's of a context: ``color_scheme``, ``java_script_enabled``."""
+def launched() -> Iterator[Any]:
+    """A headless Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def visit(file: Path, viewport: dict[str, int] = DESK, **options: Any) -> Iterator[Visit]:
+    """Open a file; ``options`` are Playwright's of a context: ``color_scheme``, ``java_script_enabled``."""
+    with launched() as browser:
         page = browser.new_context(viewport=viewport, accept_downloads=True, **options).new_page()
         seen = Visit(page)
         page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
         page.on("request", lambda request: seen.requests.append(request.url))
         page.goto(file.as_uri())
-        try:
-            yield seen
-        finally:
-            browser.close()
+        yield seen

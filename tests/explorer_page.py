@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from browser import chromium_path
 from descentlab.sections import Evidence
 from descentlab.wording import counted, words
 from test_explorer import block_of
 
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Explorer</title>
 <style>{% include "report.css" %}{% include "explorer.css" %}</style><main>{% include "explorer.html" %}</main>"""
-
-
-@contextlib.contextmanager
-def launched() -> Iterator[Any]:
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def write_page(evidence: Evidence, path: Path) -> Path:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from descentlab.config import parse_config
-from workflow_fixture import ROOT
+from workflow_fixture import ROOT, workflow_environment
 
 README = (ROOT / "README.md").read_text()
 
@@ -66,10 +66,14 @@ def test_make_knows_its_targets(command: str) -> None:
 
 @pytest.mark.parametrize("command", dict.fromkeys(c for c in commands() if not c.startswith("make")))
 def test_commands_run(command: str, checkout: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        as_here(command), cwd=checkout, capture_output=True, text=True, check=False, env=environment, timeout=600
+        as_here(command),
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=workflow_environment(),
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

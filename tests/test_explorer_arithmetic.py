@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from browser import launched
 from descentlab.answers import number
 from descentlab.plotting import spread_labels
 from descentlab.stats import t_interval, t_quantile
-from explorer_page import Opened, launched, write_page
+from explorer_page import Opened, write_page
 from test_explorer_data import evidence_with_history
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from browser import launched
 from comparison_fixture import SEEDS
 from descentlab.answers import interval
 from descentlab.stats import t_interval
-from explorer_page import Opened, launched, write_page
+from explorer_page import Opened, write_page
 from report_evidence import changed
 from test_explorer_data import NAMES, evidence_with_history
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from descentlab.plan import make_plan
 from descentlab.records import EXAMPLES, RUNS, TableError, check_table, read_table, write_table
 from same_results import assert_same_tables
 from small_disk import small_disk
-from workflow_fixture import ROOT, TEST_CONFIG, run_verb
+from workflow_fixture import ROOT, run_verb, snakemake_command, workflow_environment
 
 PROBLEM = "logistic_regression"
 TABLES = f"results/e/train/{PROBLEM}"
@@ -239,9 +238,8 @@ def test_collect_names_the_job_that_has_no_tables(undisturbed: Path, tmp_path: P
 
 
 def test_two_workflows_in_one_folder_are_told_of_each_other(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
-    command += ["--cores", "1", "--configfile", str(TEST_CONFIG), "--", "results/test/plan.json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = snakemake_command(tmp_path, "--cores", "1", "--", "results/test/plan.json")
+    environment = workflow_environment()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as first:

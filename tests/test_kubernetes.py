@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from workflow_fixture import ROOT, TEST_CONFIG
+from workflow_fixture import ROOT, snakemake_command, workflow_environment
 
 PROFILE = ROOT / "workflow/profiles/kubernetes"
 SETTINGS = yaml.safe_load((PROFILE / "config.yaml").read_text())
@@ -32,22 +30,11 @@ pytestmark = [
 
 def dry_run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """``snakemake -n`` with the profile; its stderr is part of stdout."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    command += ["--profile", str(PROFILE), "--configfile", str(TEST_CONFIG)]
-    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    known = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    command = snakemake_command(folder, "-n", "--profile", str(PROFILE))
+    known = {name: value for name, value in workflow_environment().items() if not name.startswith("MLFLOW_")}
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
-        env={**known, "PYTHONPATH": path, **variables},
+        env={**known, **variables},
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def snakemake_command(folder: Path, *arguments: str, config: Path = TEST_CONFIG,
 
 def workflow_environment(source: Path = ROOT, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """``base`` for a workflow whose code is that of ``source``, with the store that its config names."""
-    path = os.pathsep.join([str(source / "src"), base.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(source / "src"), base.get("PYTHONPATH")]))
     return {name: value for name, value in base.items() if name != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": path}
 
 

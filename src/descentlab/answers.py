@@ -77,14 +77,6 @@ BY_CLAIM = {
     ),
 }
 PHRASES = {
-    "better": message("ends better on {n}"),
-    "worse": message("ends worse on {n}"),
-    "negligible": message("makes a negligible difference on {n}"),
-    "inconclusive": message("is inconclusive on {n}"),
-    "identical": message("ends in exactly the same place on {n}"),
-    "not tested": message("is not tested on {n}"),
-}
-ALONE = {
     "better": message("ends better"),
     "worse": message("ends worse"),
     "negligible": message("makes a negligible difference"),
@@ -182,8 +174,12 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
         missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
         return _statement(identity, missing)
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
-    phrases = PHRASES if len(rows) > 1 else ALONE
-    found = joined([words(phrases[judged], n=count) for judged, count in counts.items() if count])
+    phrases = {judged: words(PHRASES[judged]) for judged, count in counts.items() if count}
+    if len(rows) > 1:
+        phrases = {
+            judged: words("{phrase} on {n}", phrase=phrase, n=counts[judged]) for judged, phrase in phrases.items()
+        }
+    found = joined(list(phrases.values()))
     details = []
     for row in rows.to_dict("records"):
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
