@@ -25,10 +25,10 @@ test: .venv/installed
 
 # With services of their own, started and ended by the test: Slurm, PostgreSQL; Kubernetes is a dry run.
 $(EXTRAS:%=test-%): test-%: .venv/installed .extras/%
-	$(WITH)$* $(BIN)/python -m pytest -m cluster tests/test_$*.py
+	$(WITH)$* $(BIN)/python -m pytest -m cluster tests/workflow/test_$*.py
 
 soak: .venv/installed
-	$(BIN)/python tests/soak.py
+	PYTHONPATH=tests $(BIN)/python -m support.soak
 
 ui: .venv/installed
 	@echo 'Open http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=descentlab-start'

@@ -5,10 +5,10 @@ import sys
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from descentlab.config import ConfigError, check_folders, parse_config
-from descentlab.measurements import MEASUREMENTS, measured_tables
-from descentlab.plan import cut_jobs
-from descentlab.provenance import code_digest, job_digest
+from descentlab.experiment.config import ConfigError, check_folders, parse_config
+from descentlab.experiment.measurements import MEASUREMENTS, measured_tables
+from descentlab.experiment.jobs import cut_jobs
+from descentlab.experiment.provenance import code_digest, job_digest
 
 min_version("9.20")
 

@@ -19,7 +19,7 @@ from benchmarks.rows import Row, as_table
 from benchmarks.tracking import measure_tracking
 from benchmarks.whole_experiment import measure_experiment, run_experiment
 from benchmarks.workflow_start import compare_start
-from descentlab.device import configure_device
+from descentlab.training.engine.device import configure_device
 
 REPEATS = 5
 OUTPUT = Path("results/bench.json")

@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks.engine_against_fit import Case, Timing, compare_with_fit, time_engine, time_fit
 from benchmarks.rows import Row
-from descentlab.device import WIDTH, choose_mode, configure_device
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data, split_data
+from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.modes import WIDTH, choose_mode
 
 SLIDES_CNN_GOAL, PEAK_GOAL = 1.8, 0.3
 SGEMM_SIZE = 1024

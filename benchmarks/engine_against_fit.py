@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.compiled_model import CompiledModel
-from descentlab.device import choose_mode
-from descentlab.engine import Member, Trainer
 from descentlab.problems.base import Data, Problem, Split, split_data
-from descentlab.stateless_optimizer import state_variables
-from descentlab.streams import data_order
-from descentlab.trainable import initial_variables
+from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.modes import choose_mode
+from descentlab.training.engine.stateless_optimizer import state_variables
+from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainer import Member, Trainer
 
 LEARNING_RATE = 1e-3
 SEED = 0

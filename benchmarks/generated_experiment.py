@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.config import Config, parse_config
-from descentlab.optimizers import OPTIMIZERS
-from descentlab.planned_runs import final_runs, sweep_runs, tuning_runs
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, SPLITS, RunSpec, write_table
-from descentlab.step_cost import STEP_COST_COLUMNS
-from descentlab.whole_files import write_text
+from descentlab.experiment.config import Config, parse_config
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, SPLITS, RunSpec
+from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
+from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import write_table
 
 NAME = "generated"
 USUAL_RUNS = 1_250  # of a problem with every optimizer and the usual seeds

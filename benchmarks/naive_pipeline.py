@@ -78,9 +78,10 @@ def read_experiment(runs_table: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     if runs_table.exists():
         plan = json.loads((runs_table.parent / "plan.json").read_text(encoding="utf-8"))
         return plan, pd.read_parquet(runs_table)
-    from descentlab.config import load_config
-    from descentlab.plan import SWEPT_RATES, is_swept, make_plan
-    from descentlab.planned_runs import entries_of, planned_runs
+    from descentlab.experiment.config import load_config
+    from descentlab.experiment.jobs import SWEPT_RATES, is_swept
+    from descentlab.experiment.runs import entries_of, planned_runs
+    from descentlab.training.plan import make_plan
 
     config = load_config(CONFIG)
     plan, selections = make_plan(config), []

@@ -42,7 +42,7 @@ def make_optimizer(entry: Any, arm: str, learning_rate: float, schedule: str, up
     """The Keras optimizer, its rate constant or falling linearly from ``learning_rate`` to zero after ``updates``."""
     import keras
 
-    from descentlab.optimizers import build
+    from descentlab.optimizers.build import build
 
     optimizer = build(entry, arm, learning_rate)
     if schedule == "linear":
@@ -65,9 +65,9 @@ def train(settings: argparse.Namespace) -> dict[str, float]:
     import mlflow
     import tensorflow as tf
 
-    from descentlab.config import load_config
-    from descentlab.plan import find_problem
+    from descentlab.experiment.config import load_config
     from descentlab.problems.base import split_data
+    from descentlab.training.problem_data import find_problem
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

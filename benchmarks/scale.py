@@ -22,10 +22,11 @@ from benchmarks.child_process import run_module, run_verb
 from benchmarks.generated_experiment import NAME, TEST_EXAMPLES, make_config, write_experiment
 from benchmarks.growth import Growth, rounded, shown
 from benchmarks.report_at_scale import STAGES
-from descentlab.cache import RunResult, store_result
-from descentlab.optimizers import OPTIMIZERS
-from descentlab.plan import cut_jobs
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, read_table
+from descentlab.experiment.jobs import cut_jobs
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.storage.tables import read_table
+from descentlab.training.cache import RunResult, store_result
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).with_name("SCALE.md")
@@ -59,7 +60,7 @@ def write_cache(results: Path, cache: Path) -> dict[str, float]:
 
 def measure_store(folder: Path) -> dict[str, float]:
     """Track every run; then search the store as tracking does, and as the first page of MLflow's list does."""
-    from descentlab.mlflow_store import find_runs, open_store
+    from descentlab.tracking.store import find_runs, open_store
 
     results = folder / "results" / NAME
     used = [run_verb(folder, "store", f"results/{NAME}/plan.json"), run_verb(folder, "track", f"results/{NAME}")]

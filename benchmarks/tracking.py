@@ -20,9 +20,10 @@ import yaml
 
 from benchmarks.child_process import run_verb
 from benchmarks.rows import Row, as_table
-from descentlab.config import parse_config
-from descentlab.plan import cut_jobs, runs_per_optimizer
-from descentlab.records import HISTORY, RUNS, read_table, write_table
+from descentlab.experiment.config import parse_config
+from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
+from descentlab.experiment.records import HISTORY, RUNS
+from descentlab.storage.tables import read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow/config/default.yaml"

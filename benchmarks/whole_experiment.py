@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.rows import Row
-from descentlab.records import RUNS, read_table
+from descentlab.experiment.records import RUNS
+from descentlab.storage.tables import read_table
 
 ROOT = Path(__file__).parents[1]
 

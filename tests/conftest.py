@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_fixture import run_snakemake
+from support.workflow_fixture import run_snakemake
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
 
@@ -27,7 +27,7 @@ def device() -> str:
 
     A module whose tests compute with TensorFlow asks for it: ``pytestmark = pytest.mark.usefixtures("device")``.
     """
-    from descentlab.device import configure_device
+    from descentlab.training.engine.device import configure_device
 
     return configure_device()
 

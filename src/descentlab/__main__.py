@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from descentlab.config import Config, ConfigError, check_folders, load_config, parse_config, printable
-from descentlab.running_jobs import running_job
-from descentlab.whole_files import write_text
+from descentlab.experiment.config import Config, ConfigError, check_folders, load_config, parse_config, printable
+from descentlab.storage.atomic import write_text
+from descentlab.training.execution.running_jobs import running_job
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,8 +103,8 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], Config]:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from descentlab.plan import make_plan
-    from descentlab.power import power_lines
+    from descentlab.analysis.power import power_lines
+    from descentlab.training.plan import make_plan
 
     if options.config_json:
         config = parse_config(json.loads(options.config_json), "config")
@@ -122,7 +122,7 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from descentlab.train import train_job
+    from descentlab.training.job import train_job
 
     plan, config = _read_plan(options.plan)
     output = options.plan.parent / "train" / config.problem(options.problem).name
@@ -130,7 +130,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    from descentlab.measure import measure
+    from descentlab.measurements.measure import measure
 
     plan, config = _read_plan(options.plan)
     output, cache = options.plan.parent / "measured", options.plan.parents[1] / "cache"
@@ -140,13 +140,13 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 def _store(options: argparse.Namespace) -> None:
-    from descentlab.track import create_store
+    from descentlab.tracking.track import create_store
 
     create_store(_read_plan(options.plan)[1].tracking.uri)
 
 
 def _track(options: argparse.Namespace) -> None:
-    from descentlab.track import follow, track_problem
+    from descentlab.tracking.track import follow, track_problem
 
     tracking = _read_plan(options.results / "plan.json")[1].tracking
     if options.follow:
@@ -158,19 +158,19 @@ def _track(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from descentlab.collect import collect_runs
+    from descentlab.training.collect import collect_runs
 
     collect_runs(options.results)
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from descentlab.compare import compare_results
+    from descentlab.analysis.compare import compare_results
 
     compare_results(options.results)
 
 
 def _report(options: argparse.Namespace) -> None:
-    from descentlab.report import write_report
+    from descentlab.report.page import write_report
 
     results = options.results
     if options.mlflow_experiment is not None:
@@ -183,7 +183,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> Path:
-    from descentlab.compare import compare_results
+    from descentlab.analysis.compare import compare_results
     from descentlab.imported.experiment import import_experiment
     from descentlab.imported.mapping import load_mapping
 
@@ -193,8 +193,8 @@ def _import(options: argparse.Namespace) -> Path:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from descentlab.differences.compared import as_json, compare_two
-    from descentlab.differences.page import summarise, write_differences
+    from descentlab.report.diff.compared import as_json, compare_two
+    from descentlab.report.diff.page import summarise, write_differences
 
     differences = compare_two(options.before, options.after)
     output = options.output or Path("reports", options.after.name, "diff.html")
@@ -208,16 +208,17 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _track_report(options: argparse.Namespace) -> None:
-    from descentlab.track import track_report
+    from descentlab.tracking.track import track_report
 
     uri = _read_plan(options.results / "plan.json")[1].tracking.uri
     track_report(options.results, options.report, uri)
 
 
 def _step_cost(options: argparse.Namespace) -> None:
-    from descentlab.optimizers import OPTIMIZERS
-    from descentlab.step_cost import PROTOCOL_SECONDS, measure_step_cost, summarise_step_cost
-    from descentlab.step_loops import LARGE_MODEL, MODELS
+    from descentlab.analysis.step_cost import summarise_step_cost
+    from descentlab.measurements.step_cost import PROTOCOL_SECONDS, measure_step_cost
+    from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
+    from descentlab.optimizers.table import OPTIMIZERS
 
     entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
     table = measure_step_cost(entries, 0, (*MODELS, LARGE_MODEL), cell_seconds=PROTOCOL_SECONDS)

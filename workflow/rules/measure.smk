@@ -32,6 +32,6 @@ for alone, tables in MEASURED.items():
                 gpu=1,
             params:
                 names=measured_names(alone),
-                code=code_digest("measure"),
+                code=lambda wildcards: code_digest("measure"),
             shell:
                 "descentlab measure {input.plan:q} {params.names:q} 2>&1 | tee {log:q}"

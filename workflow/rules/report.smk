@@ -26,7 +26,7 @@ rule collect:
         "../../environment.yml"
     params:
         results=subpath(input.plan, parent=True),
-        code=code_digest("collect"),
+        code=lambda wildcards: code_digest("collect"),
         config=lambda wildcards: experiment.as_json(),
     shell:
         "descentlab collect {params.results:q} 2>&1 | tee {log:q}"
@@ -53,7 +53,7 @@ rule compare:
         "../../environment.yml"
     params:
         results=subpath(input.plan, parent=True),
-        code=code_digest("compare"),
+        code=lambda wildcards: code_digest("compare"),
     shell:
         "descentlab compare {params.results:q} 2>&1 | tee {log:q}"
 
@@ -75,6 +75,6 @@ rule report:
         "../../environment.yml"
     params:
         results=subpath(input.plan, parent=True),
-        code=code_digest("report"),
+        code=lambda wildcards: code_digest("report"),
     shell:
         "descentlab report {params.results:q} --output {output:q} 2>&1 | tee {log:q}"

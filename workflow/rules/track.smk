@@ -44,7 +44,7 @@ rule track:
         mlflow_writer=1,
     params:
         results=subpath(input.plan, parent=True),
-        code=code_digest("track"),
+        code=lambda wildcards: code_digest("track"),
         tracking=experiment.tracking.model_dump_json(),
     shell:
         "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
@@ -66,7 +66,7 @@ rule track_report:
         mlflow_writer=1,
     params:
         results=subpath(input.plan, parent=True),
-        code=code_digest("track"),
+        code=lambda wildcards: code_digest("track"),
     shell:
         "(if grep --quiet away {input.problems:q}; then descentlab track {params.results:q}; fi; "
         "descentlab track-report {params.results:q} {input.report:q}) 2>&1 | tee {log:q}"

@@ -2,8 +2,8 @@
 import os
 from pathlib import Path
 
-from descentlab.progress import say
-from descentlab.running_jobs import wait_for_jobs
+from descentlab.training.execution.progress import say
+from descentlab.training.execution.running_jobs import wait_for_jobs
 
 # With snakemake --keep-going a run that fails becomes a row that says so, and the report is made from the rest. An
 # environment variable reaches jobs on other machines too, and is no reason to run any again.
@@ -28,7 +28,7 @@ rule plan:
     conda:
         "../../environment.yml"
     params:
-        code=code_digest("plan"),
+        code=lambda wildcards: code_digest("plan"),
         # A function: Snakemake would take a title's {braces} for wildcards.
         config=lambda wildcards: experiment.as_json(),
     shell:
@@ -55,7 +55,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        code=code_digest("train"),
+        code=lambda wildcards: code_digest("train"),
         spec=lambda wildcards: job_digest(
             experiment, wildcards.problem, JOBS[wildcards.problem][int(wildcards.job)]
         ),

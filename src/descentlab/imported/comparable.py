@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.alarms import unknown
 from descentlab.imported.logged import LoggedRunsError
 from descentlab.imported.mapping import AUTOLOGGED, ParamsMapping, RunMapping
-from descentlab.unknowns import unknown
 
 SETTING = ["problem", "optimizer", "setting"]  # runs that differ in nothing but their seed
 NEEDED = ("test_metric", "val_metric", "val_loss")  # what a run must have where others of the problem do

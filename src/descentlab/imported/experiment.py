@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.config import ConfigError, check_folders
-from descentlab.config_entries import table_entry
+from descentlab.experiment.config import ConfigError, check_folders
+from descentlab.experiment.entries import table_entry
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SPLITS
 from descentlab.imported.comparable import UNKNOWN_SETTING, choose_comparable
 from descentlab.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
 from descentlab.imported.mapping import (
@@ -24,10 +25,10 @@ from descentlab.imported.mapping import (
     plain_names,
 )
 from descentlab.imported.plan import ARM, plan_imported
-from descentlab.optimizers import OPTIMIZERS
-from descentlab.records import EXAMPLES, HISTORY, RUNS, SPLITS, empty_table, write_table
-from descentlab.run_record import moments
-from descentlab.whole_files import write_text
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import empty_table, write_table
+from descentlab.training.run_record import moments
 
 LOSSES = ("train_loss", "val_loss")
 BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}

@@ -14,10 +14,10 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from descentlab.analysis.alarms import unknown
 from descentlab.imported.mapping import LoggedMetric, MetricsMapping, RunMapping, choose_metric, first_of
-from descentlab.mlflow_store import MlflowClient, Run, database_file, store_uri
-from descentlab.optimizers import suggestion
-from descentlab.unknowns import unknown
+from descentlab.optimizers.import_path import suggestion
+from descentlab.tracking.store import MlflowClient, Run, database_file, store_uri
 
 COMMIT = "mlflow.source.git.commit"
 STORED_INFINITY = 1.7e308  # MLflow stores infinity as the largest float
@@ -62,7 +62,7 @@ class LoggedExperiment:
         name, identity: MLflow's.
         metric: what is compared.
         runs: those that count.
-        left_out: what :func:`~descentlab.unknowns.unknown` says of the others.
+        left_out: what :func:`~descentlab.analysis.alarms.unknown` says of the others.
     """
 
     name: str

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from descentlab.config import first_line, read_yaml
-from descentlab.config_entries import NAME_PATTERN, PositiveInt, Rate, StrictModel, check_name, table_entry
-from descentlab.config_sections import ReportConfig
-from descentlab.optimizers import OPTIMIZERS
+from descentlab.experiment.config import first_line, read_yaml
+from descentlab.experiment.entries import NAME_PATTERN, PositiveInt, Rate, StrictModel, check_name, table_entry
+from descentlab.experiment.settings import ReportConfig
+from descentlab.optimizers.table import OPTIMIZERS
 
 # Metrics in the order in which they are looked for, and whether higher is better.
 USUAL_METRICS = {

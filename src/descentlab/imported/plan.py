@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.config_entries import table_entry
+from descentlab.analysis.alarms import unknown
+from descentlab.experiment.entries import table_entry
 from descentlab.imported.comparable import UNKNOWN_SETTING
 from descentlab.imported.logged import LoggedExperiment
 from descentlab.imported.mapping import MappingError, RunMapping
-from descentlab.optimizers import OPTIMIZERS
-from descentlab.unknowns import unknown
+from descentlab.optimizers.table import OPTIMIZERS
 
 ARM = "logged"
 USUAL_MARGIN = 0.01  # of an accuracy

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.streams import stream_seed
+from descentlab.problems.random_streams import stream_seed
 
 
 class ProblemError(ValueError):

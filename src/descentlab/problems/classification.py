@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Data, Metric
-from descentlab.wording import message
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Data, Metric, Problem
-from descentlab.wording import message
 
 
 def build_model() -> keras.Model:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
-from descentlab.wording import message
 
 L2 = 1e-3
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
-from descentlab.wording import message
 
 
 def build_model() -> keras.Model:

@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
-from descentlab.wording import message
 
 ARRAYS = {"x_train": (28, 28), "y_train": (), "x_test": (28, 28), "y_test": ()}
 

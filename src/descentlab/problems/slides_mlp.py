@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from descentlab.i18n.wording import message
 from descentlab.problems.base import Data, Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
-from descentlab.wording import message
 
 
 def build_model() -> keras.Model:

@@ -1,0 +1,1 @@
+"""From tables of runs to the comparison: intervals, verdicts, claims."""

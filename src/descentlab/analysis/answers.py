@@ -1,0 +1,235 @@
+"""The first page's sentences, put together from the tables: every number with its interval and n.
+
+The words are chosen by the verdicts alone; nothing here knows how an experiment turned out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from descentlab.analysis.formatting import ARM_ADJECTIVES, ARM_TITLES, BOUND_SIGNS, interval, optimizer_title, value_of
+from descentlab.i18n.wording import counted, joined, message, words
+
+ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
+MOST_ALARMS = 8
+
+
+class ClaimWords(NamedTuple):
+    """What the first page says of a claim about Adam and plain SGD.
+
+    Attributes:
+        claim: its id.
+        subject: what is compared, with ``arm``.
+        many: what is found on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest``.
+        alone: what is found where there is one, by its verdict; empty for the verdicts that tell nothing.
+        scale: what the numbers below are.
+    """
+
+    claim: str
+    subject: str
+    many: str
+    alone: dict[str, str]
+    scale: str
+
+
+BY_CLAIM = {
+    "speed": ClaimWords(
+        "fewer-steps",
+        message("Speed, {arm} rates"),
+        message(
+            "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
+            "{rest} neither is found"
+        ),
+        {
+            "supported": message("Adam needs fewer updates than plain SGD to the medium target"),
+            "contradicted": message("Adam needs more updates than plain SGD to the medium target"),
+            "negligible": message("Adam needs as many updates as plain SGD to the medium target, within the margin"),
+            "": message("whether Adam needs fewer updates than plain SGD to the medium target can't be told"),
+        },
+        message("Plain SGD's updates over Adam's, above 1 Adam is faster:"),
+    ),
+    "sensitivity": ClaimWords(
+        "adam-rate",
+        message("Learning rate, {arm} rates"),
+        message(
+            "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
+            "{rest} neither is found"
+        ),
+        {
+            "supported": message("Adam has a wider range of good rates than plain SGD"),
+            "contradicted": message("Adam has a narrower range of good rates than plain SGD"),
+            "negligible": message("Adam's range of good rates is as wide as plain SGD's, within the margin"),
+            "": message("whether Adam has a wider range of good rates than plain SGD can't be told"),
+        },
+        message("Difference of the ranges in decades, positive is wider for Adam:"),
+    ),
+}
+PHRASES = {
+    "better": message("ends better"),
+    "worse": message("ends worse"),
+    "negligible": message("makes a negligible difference"),
+    "inconclusive": message("is inconclusive"),
+    "identical": message("ends in exactly the same place"),
+    "not tested": message("is not tested"),
+}
+VERDICTS = (
+    message("supported"), message("contradicted"), message("mixed"), message("negligible"), message("inconclusive"),
+    message("not tested"), message("better"), message("worse"), message("identical"),
+    message("supported, and not slightly"),
+)  # fmt: skip
+ALARMS = {
+    "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
+    "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
+    "missing": (message("{n} optimizer with missing runs"), message("{n} optimizers with missing runs")),
+    "edge": (
+        message("{n} rate chosen on the edge of its grid"),
+        message("{n} rates chosen on the edge of their grids"),
+    ),
+    "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
+    "unknown": (
+        message("{n} thing that the logged runs don't tell"),
+        message("{n} things that the logged runs don't tell"),
+    ),
+    "same seeds": (
+        message("{n} learning rate chosen by the seeds that are compared"),
+        message("{n} learning rates chosen by the seeds that are compared"),
+    ),
+}
+PROBLEMS = message("{n} problem"), message("{n} problems")
+
+
+def write_answers(
+    plan: dict[str, Any],
+    summary: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    claims: list[dict[str, Any]],
+    alarms: pd.DataFrame,
+) -> list[dict[str, Any]]:
+    """The first page's statements, in its order.
+
+    Returns:
+        Each ``{"id", "head", "details"}``: a sentence, and under it one line a problem, ``{"problem", "verdict", "text"}``
+        (verdict empty where none is given).
+    """
+    answers = []
+    for arm in reversed(plan["config"]["arms"]):
+        answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
+    arm = "tuned" if "tuned" in plan["config"]["arms"] else plan["config"]["arms"][0]
+    answers += [answer_claim(claims, identity, arm) for identity in BY_CLAIM]
+    answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
+    answers.append(answer_alarms(alarms))
+    return answers
+
+
+def _statement(identity: str, head: str, details: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    return {"id": identity, "head": head, "details": details or []}
+
+
+def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
+    """Adam against ``second``: final test metric, how many problems have which verdict."""
+    rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
+    identity = f"{arm}-adam-{second}"
+    named = {"arm": words(ARM_TITLES[arm]), "second": optimizer_title(second)}
+    if rows.empty:
+        missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
+        return _statement(identity, missing)
+    counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
+    phrases = {judged: words(PHRASES[judged]) for judged, count in counts.items() if count}
+    if len(rows) > 1:
+        phrases = {
+            judged: words("{phrase} on {n}", phrase=phrase, n=counts[judged]) for judged, phrase in phrases.items()
+        }
+    found = joined(list(phrases.values()))
+    details = []
+    for row in rows.to_dict("records"):
+        value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
+        metric = plan["problems"][row["problem"]]["metric"]
+        text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
+        note = f"; {row['note']}" if row["note"] else ""
+        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
+    head = counted(
+        len(rows), "{arm}: Adam against {second}: Adam {found}.",
+        "{arm}: Adam against {second}: of {n} problems, Adam {found}.", found=found, **named,
+    )  # fmt: skip
+    return _statement(identity, head, details)
+
+
+def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[str, Any]:
+    """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
+
+    Args:
+        claims: the ledger.
+        identity: of BY_CLAIM.
+        arm: whose pieces they are.
+    """
+    said = BY_CLAIM[identity]
+    subject = words(said.subject, arm=words(ARM_ADJECTIVES[arm]))
+    entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == said.claim)
+    if not entry["pieces"]:
+        return _statement(
+            identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"])
+        )
+    details = []
+    for piece in entry["pieces"]:
+        mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
+        text = f"{words(BOUND_SIGNS[piece['bound']])}{interval(mean, low, high, piece['n'])}"
+        details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
+    verdicts = [piece["verdict"] for piece in entry["pieces"]]
+    yes, no = verdicts.count("supported"), verdicts.count("contradicted")
+    one = said.alone.get(verdicts[0], said.alone[""])
+    found = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
+    return _statement(identity, f"{subject}: {found}. {words(said.scale)}", details)
+
+
+def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:
+    """The best mean test metric of each problem."""
+    details, winners = [], []
+    for problem, about in plan["problems"].items():
+        rows = summary[(summary["problem"] == problem) & (summary["arm"] == arm) & (summary["rank"] == 1)]
+        if rows.empty:
+            continue
+        row = rows.iloc[0]
+        names = joined([optimizer_title(name) for name in rows["optimizer"]])
+        winners += list(rows["optimizer"])
+        value = interval(
+            row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])
+        )
+        metric = words(about["metric"])
+        details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
+    title = words(ARM_TITLES[arm])
+    if not details:
+        if summary.loc[summary["arm"] == arm, "n_finished"].any():  # runs of other code may lack a test metric
+            return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
+        return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
+    of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
+    if len(details) == 1:
+        found = counted(
+            len(winners), "{arm}: one optimizer has the best mean test metric.",
+            "{arm}: {n} optimizers share the best mean test metric.", **of,
+        )  # fmt: skip
+    else:
+        found = counted(
+            len(set(winners)), "{arm}: one optimizer has the best mean test metric of {problems}.",
+            "{arm}: {n} optimizers share the best mean test metric of {problems}.", **of,
+        )  # fmt: skip
+    head = words("{found} The best mean is not always better than the next:", found=found)
+    return _statement(f"{arm}-best", head, details)
+
+
+def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
+    """How much there is to be wary of."""
+    if alarms.empty:
+        none = words(
+            "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
+        )
+        return _statement("alarms", none)
+    counts = alarms["kind"].value_counts(sort=False)
+    found = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
+    head = words("Alarms: {list}.", list=found)
+    details = [{"problem": "", "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
+    if len(details) > MOST_ALARMS:
+        more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)
+        details = [*details[:MOST_ALARMS], {"problem": "", "verdict": "", "text": more}]
+    return _statement("alarms", head, details)

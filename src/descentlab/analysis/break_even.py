@@ -1,0 +1,223 @@
+"""Break-even: whether fewer steps pay for dearer ones, in seconds and in bytes (protocol, section 9).
+
+An optimizer that needs half of plain SGD's updates to a target wins time as long as its step takes less than twice as
+long. Both factors are measured apart: updates in the training runs, paired by seed; the cost of a step serially and alone,
+paired by round. Their product is the ratio of the seconds to the target. What is won in seconds is paid in bytes of
+optimizer state, which are counted.
+
+The cost of a step is timed with the tuned arm's hyperparameters and holds for every arm: they differ in constants alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval, t_quantile
+from descentlab.analysis.statistics.survival import Ratio, restricted_ratio
+from descentlab.storage.tables import Column, check_table, empty_table
+
+REFERENCE = "sgd"
+# What a bound on a ratio of updates bounds in what falls as the ratio grows.
+OPPOSITE = {"": "", "at most": "at least", "at least": "at most", "unknown": "unknown"}
+
+BREAK_EVEN_COLUMNS: dict[str, Column] = {
+    "problem": Column("str", "", "", "problem"),
+    "arm": Column("str", "", "", "arm"),
+    "target": Column("str", "", "", "easy, medium or hard"),
+    "optimizer": Column("str", "", "", "optimizer, compared with plain sgd"),
+    "n_seeds": Column("int64", "runs", "", "pairs of final runs behind the ratio of updates"),
+    "n_reached": Column("int64", "runs", "", "of them reached the target"),
+    "n_reached_sgd": Column("int64", "runs", "", "of plain sgd's reached it"),
+    "n_rounds": Column("int64", "rounds", "", "rounds behind the ratio of step costs"),
+    "updates_ratio": Column("float64", "ratio", "lower", "geometric mean of paired updates within the budget over sgd's"),
+    "updates_low": Column("float64", "ratio", "lower", "95 % t interval over seeds"),
+    "updates_high": Column("float64", "ratio", "lower", "likewise"),
+    "bound": Column(
+        "str", "", "", "what the ratios of updates and seconds are of the true ones: empty (equal), at most, at least, unknown"
+    ),
+    "step_ratio": Column("float64", "ratio", "lower", "geometric mean over rounds of a step's time over sgd's"),
+    "step_low": Column("float64", "ratio", "lower", "95 % t interval over rounds"),
+    "step_high": Column("float64", "ratio", "lower", "likewise"),
+    "seconds_ratio": Column("float64", "ratio", "lower", "product of the two: time to the target over sgd's"),
+    "seconds_low": Column("float64", "ratio", "lower", "95 % interval over seeds and rounds (product_of_ratios)"),
+    "seconds_high": Column("float64", "ratio", "lower", "likewise"),
+    "break_even": Column("float64", "ratio", "higher", "step ratio at which no time is won or lost; bounded the other way"),
+    "break_even_low": Column("float64", "ratio", "higher", "95 % t interval over seeds"),
+    "break_even_high": Column("float64", "ratio", "higher", "likewise"),
+    "seconds_sgd": Column("float64", "seconds", "lower", "sgd's mean updates within the budget times the mean cost of a step"),
+    "seconds": Column("float64", "seconds", "lower", "the same of the optimizer"),
+    "seconds_saved": Column("float64", "seconds", "higher", "the first minus the second; bounded the other way"),
+    "saved_low": Column("float64", "seconds", "higher", "95 % interval over seeds and rounds (saved_seconds)"),
+    "saved_high": Column("float64", "seconds", "higher", "likewise"),
+    "extra_state_bytes": Column("float64", "bytes", "lower", "optimizer variables beyond sgd's, counted, on this model"),
+}  # fmt: skip
+
+
+def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of the step-cost table that belong to each problem; without those that were not timed.
+
+    A problem is timed under its own name, and one that is itself a standard model under that name, once. Its batch size
+    (full batch: its training examples) and parameters tell it from a standard model of the same name; were both the same,
+    the problem was timed later.
+
+    Args:
+        plan: the contents of plan.json.
+        step_cost: of STEP_COST_COLUMNS.
+    """
+    found = {}
+    whole = [name for name, about in plan["optimizers"].items() if about["full_batch"]]
+    for problem, about in plan["problems"].items():
+        sizes = np.where(step_cost["optimizer"].isin(whole), about["train_examples"], about["batch_size"])
+        fits = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == about["parameters"])
+        for name in (problem, about["problem"]):
+            rows = step_cost[fits & (step_cost["model"] == name)]
+            if len(rows):
+                found[problem] = rows.drop_duplicates(["optimizer", "round"], keep="last")
+                break
+    return found
+
+
+def step_microseconds_by_row(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Microseconds of a step by (problem, optimizer): the median over rounds; absent where it was not timed.
+
+    Args:
+        plan: the contents of plan.json.
+        step_cost: of STEP_COST_COLUMNS.
+    """
+    return {
+        (problem, str(optimizer)): float(median)
+        for problem, rows in problem_step_cost(plan, step_cost).items()
+        for optimizer, median in rows.groupby("optimizer", sort=False)["step_microseconds"].median().items()
+    }
+
+
+def measure_break_even(plan: dict[str, Any], reached: pd.DataFrame, step_cost: pd.DataFrame) -> pd.DataFrame:
+    """Updates times step cost of every optimizer against plain SGD, by problem, arm and target.
+
+    Full batch, whose budget has other updates, is left out as in :func:`~descentlab.analysis.time_to_target.measure_speed`.
+
+    Args:
+        plan: the contents of plan.json.
+        reached: what :func:`~descentlab.analysis.time_to_target.measure_reached` gives.
+        step_cost: of STEP_COST_COLUMNS; may be empty.
+
+    Returns:
+        A table of BREAK_EVEN_COLUMNS, one row a (problem, arm, target, optimizer) that has both factors.
+    """
+    costs = problem_step_cost(plan, step_cost) if len(step_cost) else {}
+    rows: list[dict[str, Any]] = []
+    for (problem, arm, target), timed in reached.groupby(["problem", "arm", "target"], sort=False):
+        if problem not in costs:
+            continue
+        microseconds = costs[problem].pivot(index="round", columns="optimizer", values="step_microseconds")
+        by_optimizer = costs[problem].drop_duplicates("optimizer").set_index("optimizer")
+        state = by_optimizer["state_bytes_per_parameter"] * by_optimizer["parameters"]
+        sgd = timed[timed["optimizer"] == REFERENCE].set_index("seed")
+        for optimizer, group in timed.groupby("optimizer", sort=False):
+            own = group.set_index("seed")
+            # Pairs share their initial weights: who is at the target before the first update, both are, without a ratio.
+            seeds = own.index[own["updates"] > 0].intersection(sgd.index[sgd["updates"] > 0])
+            if optimizer == REFERENCE or not {optimizer, REFERENCE} <= set(microseconds) or seeds.empty:
+                continue
+            if own["budget_updates"].max() != sgd["budget_updates"].max():
+                continue
+            rows.append(
+                {"problem": problem, "arm": arm, "target": target, "optimizer": optimizer,
+                 **_row(own.loc[seeds], sgd.loc[seeds], microseconds[[optimizer, REFERENCE]]),
+                 "extra_state_bytes": float(state[optimizer] - state[REFERENCE])}
+            )  # fmt: skip
+    return (
+        check_table(pd.DataFrame(rows), BREAK_EVEN_COLUMNS, "break-even") if rows else empty_table(BREAK_EVEN_COLUMNS)
+    )
+
+
+def _row(own: pd.DataFrame, sgd: pd.DataFrame, microseconds: pd.DataFrame) -> dict[str, Any]:
+    """All of a row that is computed from pairs of runs and from rounds; the optimizer's column of costs comes first."""
+    timed = microseconds[(microseconds > 0).all(axis=1)].to_numpy().T  # a clock's noise can pass below 0
+    updates: Ratio = restricted_ratio(
+        own["updates"].to_numpy(), own["reached"].to_numpy(), sgd["updates"].to_numpy(), sgd["reached"].to_numpy()
+    )
+    step = ratio_interval(*timed)
+    seconds = product_of_ratios(updates.ratio, step)
+    saved = saved_seconds(sgd["updates"].to_numpy(), own["updates"].to_numpy(), timed[1] * 1e-6, timed[0] * 1e-6)
+    means = [float(side["updates"].mean() * cost.mean() * 1e-6) if step.n else np.nan
+             for side, cost in zip((sgd, own), timed[::-1], strict=True)]  # fmt: skip
+    ratio = updates.ratio
+    return {
+        "n_seeds": ratio.n, "n_reached": int(own["reached"].sum()), "n_reached_sgd": int(sgd["reached"].sum()),
+        "n_rounds": step.n, "updates_ratio": ratio.mean, "updates_low": ratio.low, "updates_high": ratio.high,
+        "bound": updates.bound, "step_ratio": step.mean, "step_low": step.low, "step_high": step.high,
+        "seconds_ratio": seconds.mean, "seconds_low": seconds.low, "seconds_high": seconds.high,
+        "break_even": 1 / ratio.mean, "break_even_low": 1 / ratio.high, "break_even_high": 1 / ratio.low,
+        "seconds_sgd": means[0], "seconds": means[1], "seconds_saved": saved.mean, "saved_low": saved.low,
+        "saved_high": saved.high,
+    }  # fmt: skip
+
+
+def product_of_ratios(first: Interval, second: Interval) -> Interval:
+    """The product of two independent ratios with its 95 % interval.
+
+    On logarithms the product is a sum of two means, so its variance is the sum of theirs, with Welch & Satterthwaite's
+    degrees of freedom ν = (v₁ + v₂)² / (v₁²/(n₁ − 1) + v₂²/(n₂ − 1)) (Satterthwaite 1946; Welch 1947).
+
+    Args:
+        first, second: 95 % intervals of :func:`~descentlab.analysis.statistics.intervals.ratio_interval`, whose standard
+            errors are read off them.
+
+    Returns:
+        ``n`` is the smaller of the two; NaN ends where either has none.
+    """
+    variances = [_variance(float(np.log(ratio.high / ratio.low)), ratio.n) for ratio in (first, second)]
+    centre, n = float(np.log(first.mean) + np.log(second.mean)), min(first.n, second.n)
+    half = _satterthwaite_half(variances, [first.n, second.n])
+    return Interval(float(np.exp(centre)), float(np.exp(centre - half)), float(np.exp(centre + half)), n)
+
+
+def _variance(width: float, n: int) -> float:
+    """Variance of a mean of ``n``, from the width of its 95 % t interval; NaN where n < 2."""
+    return float((width / 2 / t_quantile(0.975, n - 1)) ** 2) if n > 1 else np.nan
+
+
+def _satterthwaite_half(variances: list[float], counts: list[int]) -> float:
+    """Half the width of a 95 % interval of a sum of independent means, from the variances of the means."""
+    total = sum(variances)
+    if np.isnan(total) or total == 0:
+        return total
+    freedom = total**2 / sum(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
+    return float(t_quantile(0.975, freedom) * np.sqrt(total))
+
+
+def saved_seconds(
+    updates_sgd: np.ndarray, updates: np.ndarray, seconds_sgd: np.ndarray, seconds: np.ndarray
+) -> Interval:
+    """Seconds that a run to the target takes less than plain SGD's, with its 95 % interval over seeds and rounds.
+
+    ``mean(updates_sgd) mean(seconds_sgd) − mean(updates) mean(seconds)`` varies, to first order, as the paired differences
+    over seeds at mean costs plus the paired differences over rounds at mean updates; the two are independent
+    (Satterthwaite's degrees of freedom, as :func:`product_of_ratios`).
+
+    Args:
+        updates_sgd, updates: of pairs of runs, misses at the budget, shape (seeds,).
+        seconds_sgd, seconds: of one step, shape (rounds,).
+    """
+    if len(seconds) == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    over_seeds = t_interval(updates_sgd * seconds_sgd.mean() - updates * seconds.mean())
+    over_rounds = t_interval(updates_sgd.mean() * seconds_sgd - updates.mean() * seconds)
+    parts = [over_seeds, over_rounds]
+    variances = [_variance(part.high - part.low, part.n) for part in parts]
+    half = _satterthwaite_half(variances, [part.n for part in parts])
+    return Interval(over_seeds.mean, over_seeds.mean - half, over_seeds.mean + half, min(part.n for part in parts))
+
+
+def judge(row: Mapping[str, Any]) -> str:
+    """Whether a row of BREAK_EVEN_COLUMNS is ``won``, ``lost`` or ``undecided``; a bound speaks for its own side alone."""
+    if row["seconds_high"] < 1 and row["bound"] in ("", "at most"):
+        return "won"
+    if row["seconds_low"] > 1 and row["bound"] in ("", "at least"):
+        return "lost"
+    return "undecided"

@@ -1,0 +1,1 @@
+"""The claims of the slides: what each predicts, the evidence, the verdict."""

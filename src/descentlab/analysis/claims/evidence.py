@@ -1,0 +1,60 @@
+"""Everything that a claim may be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.i18n.wording import words
+
+Found = tuple[list[Piece], str]  # pieces of evidence and, where there are none, why
+
+
+@dataclass(frozen=True)
+class ClaimEvidence:
+    """Everything that a claim may be tested on.
+
+    Attributes:
+        plan: contents of plan.json.
+        runs: all runs.
+        history: evaluations of final runs, with ``problem``, ``arm``, ``optimizer`` and ``seed``.
+        scores: metric of each test example at the end, by run id.
+        reached: when each final run reached each target.
+        measured: tables of measurements of their own (step cost, mechanisms) by name; absent where they weren't made.
+    """
+
+    plan: dict[str, Any]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    scores: Mapping[str, np.ndarray]
+    reached: pd.DataFrame
+    measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def arm(self) -> str:
+        """The tuned arm, or the only one there is."""
+        arms = self.plan["config"]["arms"]
+        return "tuned" if "tuned" in arms else str(arms[0])
+
+    def finals(self, problem: str, optimizer: str, arm: str) -> pd.DataFrame:
+        """Final runs of one row of the experiment, by seed."""
+        runs = self.runs
+        mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & (runs["arm"] == arm)]
+        return mine[mine["phase"] == "final"].set_index("seed").sort_index()
+
+    def margin(self, claim: Claim, problem: str) -> float:
+        """The claim's margin, or the problem's own."""
+        return float(self.plan["problems"][problem]["margin"] if claim.margin == "problem" else claim.margin)
+
+
+def missing(first: str, *others: str) -> str:
+    """Why a claim has no evidence: optimizers that the experiment lacks, by their names in the language that is spoken."""
+    names = first
+    for other in others:
+        names = words("{first} or {last}", first=names, last=other)
+    return words("the experiment lacks {names}", names=names)

@@ -1,0 +1,30 @@
+"""The ledger: every claim of the slides with its verdict, from whatever evidence there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from descentlab.analysis.claims import measured_estimands, run_estimands
+from descentlab.analysis.claims.evidence import ClaimEvidence, Found
+from descentlab.analysis.claims.verdicts import Claim, judge_claim, read_claims
+
+ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Found]] = {
+    function.__name__: function
+    for function in (
+        run_estimands.updates_to_target, run_estimands.state_bytes, run_estimands.adam_width, run_estimands.adaptive_width,
+        run_estimands.default_anytime, run_estimands.final_difference, run_estimands.optimum_reached,
+        run_estimands.adam_composition, run_estimands.own_optimizer, measured_estimands.step_cost,
+        measured_estimands.gap_at_matched_loss, measured_estimands.global_basin, measured_estimands.solutions_apart,
+        measured_estimands.batch_memory, measured_estimands.normalised_magnitude,
+    )
+}  # fmt: skip
+
+
+def make_ledger(evidence: ClaimEvidence) -> list[dict[str, Any]]:
+    """Every claim's entry of ``claims.json``, in the order of claims.yaml."""
+    entries = []
+    for claim in read_claims():
+        pieces, reason = ESTIMANDS[claim.estimand](evidence, claim) if claim.estimand else ([], "")
+        entries.append(judge_claim(claim, pieces, reason))
+    return entries

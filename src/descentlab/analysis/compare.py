@@ -1,0 +1,135 @@
+"""From runs and histories to what the report says: summaries, curves, paired contrasts with verdicts, alarms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.alarms import raise_alarms
+from descentlab.analysis.answers import write_answers
+from descentlab.analysis.best_of_k import measure_best_of_k
+from descentlab.analysis.break_even import measure_break_even, step_microseconds_by_row
+from descentlab.analysis.claims.evidence import ClaimEvidence
+from descentlab.analysis.claims.ledger import make_ledger
+from descentlab.analysis.contrasts import contrast
+from descentlab.analysis.coverage import simulate_coverage
+from descentlab.analysis.pairing import ROW, scores_by_run
+from descentlab.analysis.rank_stability import measure_flips
+from descentlab.analysis.ranks import measure_ranks
+from descentlab.analysis.regret import measure_shortfalls
+from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
+from descentlab.analysis.summary import average_curves, measure_gaps, summarise
+from descentlab.analysis.tables import TABLES, Comparison, fill_table, write_comparison
+from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
+from descentlab.experiment.measurements import read_measured
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.i18n.wording import spoken
+from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.storage.tables import empty_table, read_table
+
+COVERAGE_TRIALS = 1000
+
+
+def compare_results(results: Path) -> None:
+    """Write ``comparison/`` from the merged tables of an experiment, its texts in the language of the report."""
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
+    runs = read_table(results / "runs.parquet", RUNS)
+    history = read_table(results / "history.parquet", HISTORY)
+    measured = read_measured(results / "measured", plan["config"]["measurements"])
+    language = plan["config"]["report"].get("language", "en")  # older plans name none
+    with spoken(language):
+        # The table of examples is given away: nothing else holds it when it has been read.
+        compared = compare_runs(
+            plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
+        )
+        write_comparison(compared, results / "comparison")
+
+
+def compare_runs(
+    plan: dict[str, Any],
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    selections: list[dict[str, Any]],
+    examples: pd.DataFrame,
+    measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+) -> Comparison:
+    """All tables of the comparison, and the ledger of claims, in the language that is spoken.
+
+    Args:
+        examples: each final run's metric of every test example; may be empty.
+        measured: step cost and mechanism problems by name, as far as they were measured.
+
+    Raises:
+        PairingError: runs that should be pairs have other initial weights or splits.
+    """
+    order = {kind: {name: i for i, name in enumerate(plan[kind])} for kind in ("problems", "optimizers")}
+    arms = {arm: i for i, arm in enumerate(plan["config"]["arms"])}
+    finals = runs[runs["phase"] == "final"]
+    finals = finals.iloc[
+        np.lexsort(
+            (
+                finals["seed"],
+                finals["optimizer"].map(order["optimizers"]),
+                finals["arm"].map(arms),
+                finals["problem"].map(order["problems"]),
+            )
+        )
+    ]
+    # Only now can a test metric of a diverged run be told from one that counts.
+    finished = finals[finals["status"] == "finished"]
+    final_history = history[history["run_id"].isin(finals["run_id"])].merge(
+        finals[["run_id", *ROW, "seed"]], on="run_id"
+    )
+    scores = scores_by_run(examples)
+    del examples  # of many runs the largest table by far
+    summary = summarise(finals, finished, scores)
+    contrasts = contrast(plan, finals, scores)
+    sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
+    widths = measure_widths(plan, runs)
+    fastest = choose_for_speed(plan, runs, finals, history)
+    timed = pd.concat([finals, fastest])
+    timed_history = history[history["run_id"].isin(timed["run_id"])].merge(
+        timed[["run_id", "problem"]].drop_duplicates("run_id"), on="run_id"
+    )
+    reached = measure_reached(plan, timed, timed_history)
+    step_cost = measured.get("step_cost", empty_table(STEP_COST_COLUMNS))
+    costs = step_microseconds_by_row(plan, step_cost)
+    speed = measure_speed(reached, costs)
+    tables = {
+        "summary": summary,
+        "scores": finals[list(TABLES["scores"])],
+        "contrasts": contrasts,
+        "curves": average_curves(finals, final_history, costs),
+        "sensitivity": sensitivity,
+        "widths": widths,
+        "speed": speed,
+        "reached": reached,
+        "profiles": measure_profiles(speed),
+        "gaps": measure_gaps(finished),
+        "alarms": raise_alarms(plan, runs, selections),
+        "coverage": measure_coverage(plan),
+        "flips": measure_flips(plan, runs, history, selections, costs),
+        "best_of_k": measure_best_of_k(plan, runs, selections),
+        "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
+        "shortfalls": measure_shortfalls(plan, finals, scores),
+        "break_even": measure_break_even(plan, reached, step_cost),
+    }
+    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))
+    answers = write_answers(plan, summary, contrasts, claims, tables["alarms"])
+    return Comparison(**tables, answers=answers, claims=claims)
+
+
+def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:
+    """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
+    examples = [about["test_examples"] for about in plan["problems"].values()]
+    seeds = plan["config"]["seeds"]["final"]
+    if seeds < 2 or None in examples:  # of runs that other code logged nobody knows them
+        return empty_table(TABLES["coverage"])
+    return fill_table(simulate_coverage(seeds, min(*examples, 1000), COVERAGE_TRIALS, 0), "coverage")

@@ -1,0 +1,56 @@
+"""Paired differences of final test goodness, over seeds and test examples, with Holm's correction and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.pairing import ROW, PairedRuns
+from descentlab.analysis.statistics.verdicts import holm, holm_levels
+from descentlab.analysis.tables import fill_table
+
+PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
+ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
+PLAIN = "sgd"  # what the slides hold them against
+
+
+def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], str]:
+    """The contrasts of an experiment and whether each is ``primary`` or ``exploratory``, fixed before the runs."""
+    pairs = {pair: "primary" for pair in PRIMARY if set(pair) <= set(names)}
+    others = [(name, PLAIN) for name in ADVANCED] + [(name, reference) for name in names if name != reference]
+    for pair in others:
+        if set(pair) <= set(names):
+            pairs.setdefault(pair, "exploratory")
+    return pairs
+
+
+def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Every declared contrast; Holm's family is one (arm, first, second) over its problems.
+
+    Args:
+        finals: final runs.
+        scores: metric of each test example at the end, by run id; a pair of which one is absent counts its mean alone.
+    """
+    by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
+    rows = []
+    for arm in plan["config"]["arms"]:
+        for (first, second), declared in declared_pairs(
+            list(plan["optimizers"]), plan["config"]["report"]["reference"]
+        ).items():
+            family: list[dict[str, Any]] = []
+            pairs: list[PairedRuns] = []
+            for problem, about in plan["problems"].items():
+                a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
+                if a is not None and b is not None:
+                    where = f"{problem}, {arm}: {first} and {second}"
+                    pairs.append(PairedRuns(a, b, scores, where, about["margin"]))
+                    family.append({"problem": problem, "arm": arm, "first": first, "second": second,
+                                   "declared": "exploratory" if "imported" in plan else declared,
+                                   "margin": about["margin"]})  # fmt: skip
+            p = np.array([pair.p for pair in pairs])
+            for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
+                rows.append({**row, **pair.described(adjusted, level)})
+    return fill_table(pd.DataFrame(rows), "contrasts")

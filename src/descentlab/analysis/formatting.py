@@ -1,0 +1,46 @@
+"""Numbers, intervals and names of optimizers as a reader sees them, everywhere the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from descentlab.i18n.wording import message, words
+
+DISPLAY = {"sgd": message("plain SGD"), "momentum": message("SGD with momentum"), "adam": "Adam"}
+ARM_TITLES = {
+    "default": message("Default learning rates, nothing tuned"),
+    "tuned": message("Learning rates tuned equally"),
+    "extended": message("Momentum, epsilon and schedule tuned too"),
+    "logged": message("Learning rates as they were logged"),
+}
+ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "extended": message("tuned (everything)"),
+                  "logged": message("logged")}  # fmt: skip
+BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
+
+
+def optimizer_title(name: str) -> str:
+    """An optimizer's name in a sentence."""
+    return words(DISPLAY[name]) if name in DISPLAY else name
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three significant digits; ``signed`` puts a + before what is positive."""
+    if np.isnan(value):
+        return words("unknown")
+    if np.isinf(value):
+        return words("never") if value > 0 else "−inf"
+    text = f"{value:+.3g}" if signed else f"{value:.3g}"
+    if "e" in text and 1e3 <= abs(value) < 1e7:
+        text = f"{value:+,.0f}" if signed else f"{value:,.0f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def interval(mean: float, low: float, high: float, n: int, signed: bool = False) -> str:
+    """``0.012 [0.003, 0.021], n = 10``; without an interval it says so."""
+    ends = f"[{number(low, signed)}, {number(high, signed)}]" if not np.isnan(low) else words("(no interval)")
+    return f"{number(mean, signed)} {ends}, n = {n}"
+
+
+def value_of(stored: float | str | None) -> float:
+    """A number as claims.json holds it."""
+    return float("nan") if stored is None else float(stored)

@@ -1,0 +1,142 @@
+"""Final runs of two optimizers paired by seed, and by test example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.paired import (
+    Estimate,
+    bootstrap_interval,
+    count_wins,
+    estimate_crossed,
+    estimate_difference,
+    judge_wins,
+    seeds_to_settle,
+    sign_test_p,
+)
+from descentlab.analysis.statistics.verdicts import verdict
+from descentlab.i18n.wording import words
+
+
+def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Each final run's metric of every test example, in the order of the examples."""
+    # Sorted by number: the ids of as many rows as there are runs × examples take most of this stage's memory.
+    numbers, ids = pd.factorize(examples["run_id"], sort=True)
+    ordered = examples["score"].to_numpy()[np.lexsort((examples["example"], numbers))]
+    ends = np.cumsum(np.bincount(numbers, minlength=len(ids)))
+    return {str(run): part for run, part in zip(ids, np.split(ordered, ends[:-1]), strict=False)}
+
+
+ROW = ["problem", "arm", "optimizer"]
+PAIRED = ("run_id", "status", "init_hash", "split_hash", "test_metric")
+
+
+class PairingError(ValueError):
+    """Two runs of one seed did not start from the same weights and split, so their difference means nothing."""
+
+
+class PairedRuns:
+    """The final runs of two optimizers on one problem, paired by seed.
+
+    A run that diverged has the worst possible result: it loses to any that finished, and a pair of two that diverged is no
+    evidence. Pairs with a failed or missing run are dropped.
+
+    Args:
+        first, second: final runs indexed by seed.
+        scores: metric of each test example at the end, by run id; where one is absent, the runs' means alone count.
+        where: what an error calls the pair.
+        margin: smaller differences are negligible, in the metric's unit.
+
+    Raises:
+        PairingError: a seed's runs differ in initial weights or split.
+    """
+
+    def __init__(
+        self, first: pd.DataFrame, second: pd.DataFrame, scores: Mapping[str, np.ndarray], where: str, margin: float
+    ) -> None:
+        seeds = first.index.union(second.index)
+        # Arrays: a comparison of two columns takes pandas longer than all the arithmetic here.
+        a, b = ({name: side[name].reindex(seeds).to_numpy() for name in PAIRED} for side in (first, second))
+        ended = [side["status"] == "finished" for side in (a, b)]
+        gone = [side["status"] == "diverged" for side in (a, b)]
+        # Runs of other code may lack a test metric.
+        both = ended[0] & ended[1] & ~np.isnan(a["test_metric"]) & ~np.isnan(b["test_metric"])
+        for column in ("init_hash", "split_hash"):
+            differing = (ended[0] | gone[0]) & (ended[1] | gone[1]) & (a[column] != b[column])
+            if differing.any():
+                raise PairingError(
+                    f"{where}: runs of one seed must have the same {column}; they differ for seeds "
+                    f"{', '.join(str(seed) for seed in seeds[differing])}"
+                )
+        self.margin = margin
+        self.sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
+        self.seeds = len(seeds)
+        self.diverged = {str(side["optimizer"].iloc[0]): int(lost.sum())
+                         for side, lost in zip((first, second), gone, strict=True)}  # fmt: skip
+        lost, won = gone[0] & ended[1], gone[1] & ended[0]
+        self.one_sided = bool((lost | won).any())
+        self.dropped = int((~both).sum())
+        self.differences = self.sign * (a["test_metric"] - b["test_metric"])[both]
+        beyond = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
+        self.wins = count_wins(np.r_[self.differences, beyond], margin)
+        self.level_pairs = len(self.differences) + len(beyond) - self.wins[1]
+        pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
+        known = bool(pairs) and all(run in scores for pair in pairs for run in pair)
+        self.estimate: Estimate = (
+            estimate_crossed(self.sign * np.stack([scores[one] - scores[other] for one, other in pairs]))
+            if known
+            else estimate_difference(self.differences)
+        )
+
+    @property
+    def p(self) -> float:
+        """Of the paired t test; of the sign test where a divergence is one-sided: a mean would leave the worst out."""
+        return sign_test_p(self.wins) if self.one_sided else self.estimate.p
+
+    @property
+    def note(self) -> str:
+        """What a reader must know where a divergence is one-sided; empty otherwise."""
+        if not self.one_sided:
+            return ""
+        parts = [words("{name} diverged on {n} of {seeds} seeds", name=name, n=n, seeds=self.seeds)
+                 for name, n in self.diverged.items() if n]  # fmt: skip
+        return "; ".join([*parts, wins_note(self.wins, self.level_pairs)])
+
+    def described(self, adjusted: float, level: float) -> dict[str, Any]:
+        """A row of the table of contrasts, judged at Holm's ``level``."""
+        found, d = self.estimate, self.differences
+        deviation = d.std(ddof=1) if len(d) > 1 else np.nan
+        low, high = found.interval(level)
+        plain, boot = found.interval(), bootstrap_interval(d, 0)
+        judged = verdict(low, high, found.mean, found.n, self.margin)
+        needed = seeds_to_settle(found, self.margin, level) if judged == "inconclusive" else np.nan
+        if self.one_sided:
+            judged, needed = judge_wins(self.wins, level), np.nan
+        return {
+            "n": len(d), "n_dropped": self.dropped, "difference_mean": found.mean, "low": plain[0], "high": plain[1],
+            "low_holm": low, "high_holm": high, "bca_low": boot[0], "bca_high": boot[1], "p": self.p, "p_holm": adjusted,
+            "effect_size": found.mean / deviation if deviation > 0 else np.nan, "verdict": judged, "note": self.note,
+            "example_share": found.example_variance / found.variance if found.variance > 0 else np.nan,
+            "seeds_needed": needed,
+        }  # fmt: skip
+
+
+def wins_note(wins: tuple[int, int], level_pairs: int = 0) -> str:
+    """``judged by wins, 4 of 6``: what the first side won of the pairs that differ by more than the margin.
+
+    Args:
+        level_pairs: how many differ by less; told where there are any.
+    """
+    won, decided = wins
+    if level_pairs:
+        return words(
+            "judged by wins, {won} of {decided} ({level} within the margin)",
+            won=won,
+            decided=decided,
+            level=level_pairs,
+        )
+    return words("judged by wins, {won} of {decided}", won=won, decided=decided)

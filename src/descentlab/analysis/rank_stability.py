@@ -1,0 +1,223 @@
+"""What flips it: the ranking of optimizers under choices that papers differ in, from the stored runs alone.
+
+Four questions: which split chose the learning rate, whether rates were tuned at all, which epoch is reported, and what
+the axis of a race counts. (A fifth, how many rates were tried, has its own module, ``best_of_k``.) All are functions of
+tables that lie there already; nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from descentlab.analysis.statistics.intervals import t_interval
+from descentlab.experiment.records import ARMS
+from descentlab.storage.tables import Column, check_table, empty_table
+
+# Of each question, the choice that the others are held against comes first.
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "selection": ("validation", "train loss", "test"),
+    "tuning": ("default rates", "tuned rates", "everything tuned"),
+    "epoch": ("last", "best validation"),
+    "axis": ("updates", "examples", "seconds"),
+}
+MISTAKES = frozenset({("selection", "test")})  # shown because it is made, not because it may be
+
+_PROBLEM, _OPTIMIZER = Column("str", "", "", "problem"), Column("str", "", "", "optimizer")
+
+FLIP_COLUMNS: dict[str, Column] = {
+    "problem": _PROBLEM,
+    "question": Column("str", "", "", "one of selection, tuning, epoch, axis"),
+    "choice": Column("str", "", "", "how the question was decided"),
+    "marked": Column("bool", "", "", "the choice is a methodological mistake"),
+    "optimizer": _OPTIMIZER,
+    "learning_rate": Column("float64", "", "", "rate of the runs; NaN without one"),
+    "cut": Column("float64", "axis", "", "question axis: updates, examples or seconds of the reading; NaN elsewhere"),
+    "mean": Column("float64", "metric", "problem", "mean test metric; question axis: validation loss, lower is better"),
+    "low": Column("float64", "metric", "problem", "95 % t interval over seeds"),
+    "high": Column("float64", "metric", "problem", "likewise"),
+    "n": Column("int64", "runs", "", "finished runs behind the mean"),
+    "n_planned": Column("int64", "runs", "", "runs planned"),
+    "rank": Column(
+        "float64", "", "lower", "1 = best mean; those with a diverged seed behind, without a finished one last"
+    ),
+}
+
+FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
+    "problem": _PROBLEM,
+    "question": FLIP_COLUMNS["question"],
+    "first_choice": Column("str", "", "", "the choice that the other is held against"),
+    "choice": Column("str", "", "", "the other choice"),
+    "marked": Column("bool", "", "", "one of the two is a methodological mistake"),
+    "tau": Column("float64", "", "", "Kendall's tau-b of the two rankings"),
+    "n": Column("int64", "optimizers", "", "ranked under both choices"),
+    "best_first": Column("str", "", "", "best of these under the first choice; a tie is joined by ' = '"),
+    "best": Column("str", "", "", "best of these under the other choice"),
+    "adam_sgd_flips": Column("str", "", "", "flips, stays, tie, or empty where one is absent"),
+    "adam_momentum_flips": Column("str", "", "", "likewise"),
+}
+
+
+def measure_flips(
+    plan: dict[str, Any],
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    selections: list[dict[str, Any]],
+    step_microseconds: Mapping[tuple[str, str], float],
+) -> pd.DataFrame:
+    """Every optimizer's mean and rank under every choice (columns FLIP_COLUMNS).
+
+    Args:
+        runs: all runs; those of phases ``final`` and ``neighbour`` count.
+        selections: name the rate of an optimizer that no complete rate can be chosen for.
+        step_microseconds: cost of a step by (problem, optimizer); who is not in it has no place on the axis of seconds.
+    """
+    chosen = {(made["problem"], made["optimizer"]): made["learning_rate"] for made in selections}
+    runs = runs[runs["phase"].isin(["final", "neighbour"]) & runs["optimizer"].isin(list(plan["optimizers"]))]
+    place = {name: i for i, name in enumerate(plan["optimizers"])}
+    # One order, whatever the order of the files: sums of floats depend on it.
+    runs = runs.iloc[np.lexsort((runs["seed"], runs["learning_rate"], runs["optimizer"].map(place)))]
+    curves = history[history["run_id"].isin(runs["run_id"])].sort_values("updates", kind="stable")
+    rows: list[dict[str, Any]] = []
+    for problem, about in plan["problems"].items():
+        mine = runs[runs["problem"] == problem]
+        finals, higher = mine[mine["phase"] == "final"], bool(about["higher_is_better"])
+        tuned = finals[finals["arm"] == "tuned"]
+        searched = mine[mine["arm"] == "tuned"]
+        usual = {name: rate for (where, name), rate in chosen.items() if where == problem}
+        compared: list[tuple[str, str, pd.DataFrame, str, bool, float]] = [
+            ("selection", choice, select_runs(searched, choice, higher, usual), "test_metric", higher, np.nan)
+            for choice in QUESTIONS["selection"]
+        ]
+        compared += [("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
+                     for arm, choice in zip(ARMS, QUESTIONS["tuning"], strict=True)]  # fmt: skip
+        compared += [("epoch", "last", tuned, "test_metric", higher, np.nan),
+                     ("epoch", "best validation", tuned, "best_test_metric", higher, np.nan)]  # fmt: skip
+        costs = {name: cost for (where, name), cost in step_microseconds.items() if where == problem}
+        for axis in QUESTIONS["axis"]:
+            read, cut = losses_at_cut(tuned, curves, axis, costs)
+            compared.append(("axis", axis, read, "loss_at_cut", False, cut))
+        for question, choice, table, column, upwards, cut in compared:
+            about_choice = {"problem": problem, "question": question, "choice": choice,
+                            "marked": (question, choice) in MISTAKES, "cut": cut}  # fmt: skip
+            rows += [{**about_choice, **row} for row in rank_optimizers(table, column, upwards).to_dict("records")]
+    return check_table(pd.DataFrame(rows), FLIP_COLUMNS, "flips") if rows else empty_table(FLIP_COLUMNS)
+
+
+def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> pd.DataFrame:
+    """Mean, interval, n and rank of each optimizer, from the runs of one problem.
+
+    As in the report's summary, means are of finished runs, and who has a run that didn't finish ranks behind all who
+    have none. Who has no finished run at all shares the last rank if a run diverged (the worst possible result), and has
+    no rank if all failed or are missing.
+    """
+    rows = []
+    for optimizer, group in runs.groupby("optimizer", sort=False):
+        finished = group["status"] == "finished"
+        values = group.loc[finished & np.isfinite(group[column]), column].to_numpy()
+        found = t_interval(values)
+        rows.append(
+            {"optimizer": optimizer, "learning_rate": group["learning_rate"].iloc[0], "mean": found.mean,
+             "low": found.low, "high": found.high, "n": found.n, "n_planned": len(group),
+             "diverged": bool((group["status"] == "diverged").any())}
+        )  # fmt: skip
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    # Means that differ by rounding alone are the same mean.
+    goodness = (table["mean"] if higher_is_better else -table["mean"]).round(12)
+    complete = table["n"] == table["n_planned"]
+    ahead = goodness.where(complete).rank(ascending=False, method="min")
+    lost = goodness.isna() & table["diverged"]
+    behind = goodness.mask(lost, -np.inf).where(~complete).rank(ascending=False, method="min")
+    return table.assign(rank=ahead.fillna(behind + complete.sum())).drop(columns="diverged")
+
+
+def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: Mapping[str, float]) -> pd.DataFrame:
+    """The runs at the rate that ``choice`` takes for each optimizer, from the final seeds' runs of one problem.
+
+    Args:
+        runs: final and neighbour runs of the tuned arm.
+        choice: ``validation``, ``train loss`` or ``test``: whose mean decides; the loss on that split breaks ties.
+        usual: rates of ``selections.json``, for who has an unfinished run at every rate.
+    """
+    split = {"validation": "val", "train loss": "train", "test": "test"}[choice]
+    finished = runs["status"] == "finished"
+    loss = runs[f"{split}_loss"].where(finished)
+    metric = loss if choice == "train loss" else runs[f"{split}_metric"].where(finished)
+    by = ["optimizer", "learning_rate"]
+    judged = runs[by].assign(worst=-metric if higher_is_better and choice != "train loss" else metric, loss=loss)
+    kept = []
+    for optimizer, group in judged.groupby("optimizer", sort=False):
+        by_rate = group.groupby("learning_rate", dropna=False)[["worst", "loss"]].agg(lambda v: v.mean(skipna=False))
+        complete = by_rate[by_rate["worst"].notna()].round(12).sort_values(["worst", "loss"], kind="stable")
+        if len(complete):
+            rate = complete.index[0]
+        else:
+            fallback = usual.get(str(optimizer), np.nan)
+            rate = fallback if fallback in by_rate.index else by_rate.index[len(by_rate) // 2]
+        rates = group["learning_rate"]
+        kept.append(group[(rates == rate) | (rates.isna() & pd.isna(rate))])
+    return runs.loc[[index for group in kept for index in group.index]]
+
+
+def losses_at_cut(
+    runs: pd.DataFrame, curves: pd.DataFrame, axis: str, costs: Mapping[str, float]
+) -> tuple[pd.DataFrame, float]:
+    """The runs of one problem with their validation loss (``loss_at_cut``) where an axis is cut, and the cut.
+
+    The cut is the smallest budget among the optimizers on this axis; the last evaluation at or before it counts.
+
+    Args:
+        curves: evaluations, ascending in ``updates``.
+        costs: microseconds of a step by optimizer.
+    """
+    step = {"updates": pd.Series(1.0, index=runs.index), "examples": runs["batch_size"].astype(float),
+            "seconds": runs["optimizer"].map(costs).astype(float) / 1e6}[axis]  # fmt: skip
+    runs = runs.assign(step=step)[step.notna()]
+    budgets = (runs["updates_planned"] * runs["step"])[runs["updates_planned"] > 0]
+    if budgets.empty:
+        return runs.iloc[:0].assign(loss_at_cut=np.nan), np.nan
+    cut = float(budgets.min())
+    at = curves[["run_id", "updates", "val_loss"]].merge(runs[["run_id", "step"]], on="run_id")
+    at = at[at["updates"] * at["step"] <= cut * (1 + 1e-12)]
+    last = at.drop_duplicates("run_id", keep="last").set_index("run_id")["val_loss"]
+    return runs.assign(loss_at_cut=runs["run_id"].map(last)), cut
+
+
+def summarise_flips(flips: pd.DataFrame) -> pd.DataFrame:
+    """What each choice changes against the question's first one (columns FLIP_SUMMARY_COLUMNS).
+
+    Rankings are compared over the optimizers that have a rank under both.
+    """
+    rows = []
+    for (problem, question), group in flips.groupby(["problem", "question"], sort=False):
+        ranks = {choice: of_choice.set_index("optimizer")["rank"] for choice, of_choice in group.groupby("choice")}
+        present = [choice for choice in QUESTIONS[str(question)] if choice in ranks]
+        for choice in present[1:]:
+            first = present[0]
+            both = pd.DataFrame({"first": ranks[first], "other": ranks[choice]}).dropna().sort_index()
+            if both.empty:
+                continue
+            tau = float(kendalltau(both["first"], both["other"]).statistic) if len(both) > 1 else np.nan
+            best = [" = ".join(both.index[both[side] == both[side].min()]) for side in ("first", "other")]
+            rows.append(
+                {"problem": problem, "question": question, "first_choice": first, "choice": choice,
+                 "marked": bool({(question, first), (question, choice)} & MISTAKES), "tau": tau, "n": len(both),
+                 "best_first": best[0], "best": best[1], "adam_sgd_flips": order_flips(both, "adam", "sgd"),
+                 "adam_momentum_flips": order_flips(both, "adam", "momentum")}
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    return check_table(table, FLIP_SUMMARY_COLUMNS, "flip summary") if rows else empty_table(FLIP_SUMMARY_COLUMNS)
+
+
+def order_flips(ranks: pd.DataFrame, one: str, other: str) -> str:
+    """Whether two optimizers change places: ``flips``, ``stays``, ``tie`` (under either), or empty if one is absent."""
+    if not {one, other} <= set(ranks.index):
+        return ""
+    product = float(np.prod(np.sign(ranks.loc[one] - ranks.loc[other])))
+    return {1.0: "stays", -1.0: "flips", 0.0: "tie"}[product]

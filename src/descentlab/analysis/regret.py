@@ -1,0 +1,76 @@
+"""How far each optimizer stays behind the best: what a recommendation is made from.
+
+The best of a problem and arm is chosen by validation metric and everyone's distance from it is measured on the test metric,
+so that being chosen doesn't flatter it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.pairing import ROW, PairedRuns
+from descentlab.analysis.tables import fill_table
+
+
+def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Every optimizer's distance from the best of its problem and arm.
+
+    Args:
+        finals: final runs.
+        scores: metric of each test example at the end, by run id.
+
+    Returns:
+        The table ``shortfalls``; a problem and arm on which nobody finished every seed has no rows.
+
+    Raises:
+        PairingError: two runs of one seed differ in initial weights or split.
+    """
+    rows = []
+    for (problem, arm), group in finals.groupby(ROW[:2], sort=False):
+        margin = plan["problems"][problem]["margin"]
+        sides = {str(name): runs.set_index("seed") for name, runs in group.groupby("optimizer", sort=False)}
+        sign = 1 if bool(group["higher_is_better"].iloc[0]) else -1
+        goodness = {
+            name: sign * float(runs["val_metric"].mean()) if (runs["status"] == "finished").all() else -np.inf
+            for name, runs in sides.items()
+        }
+        leader = max(goodness, key=lambda name: goodness[name])
+        if not np.isfinite(goodness[leader]):
+            continue
+        for name, runs in sides.items():
+            pair = PairedRuns(runs, sides[leader], scores, f"{problem}, {arm}: {name} and {leader}", margin)
+            low, high = pair.estimate.interval()
+            rows.append(
+                {"problem": problem, "arm": arm, "optimizer": name, "leader": leader, "n": pair.estimate.n,
+                 "n_unfinished": int((runs["status"] != "finished").sum()),
+                 "val_shortfall": goodness[leader] - goodness[name], "difference_mean": pair.estimate.mean, "low": low,
+                 "high": high, "margin": margin}
+            )  # fmt: skip
+    return fill_table(pd.DataFrame(rows), "shortfalls")
+
+
+def most_dependable(shortfalls: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Optimizers by their worst problem, the one that stays nearest the best everywhere first.
+
+    Args:
+        shortfalls: the table of that name.
+
+    Returns:
+        One row for each optimizer that all problems of the arm have: ``optimizer``, ``worst`` (validation shortfall in
+        margins on its worst problem, lower is better; inf where a run did not finish), ``problem`` (the worst).
+    """
+    mine = shortfalls[shortfalls["arm"] == arm]
+    of = mine["problem"].nunique()
+    rows = []
+    for name, group in mine.groupby("optimizer", sort=False):
+        if group["problem"].nunique() == of:
+            margins = (group["val_shortfall"] / group["margin"]).to_numpy()
+            place = int(np.argmax(margins))
+            row = {"optimizer": name, "worst": margins[place], "problem": group["problem"].iloc[place]}
+            rows.append({**row, "mean": margins.mean()})
+    table = pd.DataFrame(rows, columns=["optimizer", "worst", "problem", "mean"])
+    return table.sort_values(["worst", "mean"], kind="stable").drop(columns="mean").reset_index(drop=True)

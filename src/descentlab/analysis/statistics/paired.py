@@ -1,0 +1,172 @@
+"""A paired difference of two optimizers: its estimate over seeds and test examples, and what more seeds would settle.
+
+Protocol, section 6: the variance of a difference has two sources that no number of runs merges, the seeds and the test
+examples. Everything here is a pure function of arrays of differences, first − second, positive where the first is better.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from descentlab.analysis.statistics.intervals import t_quantile
+
+MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean difference with what its interval is made of.
+
+    Attributes:
+        mean: mean difference; NaN without a pair.
+        variance: of the mean; NaN with fewer than two pairs.
+        degrees: degrees of freedom of Student's t.
+        seed_variance: of one seed's difference: what more seeds divide.
+        example_variance: the share of ``variance`` that more seeds don't lessen: that of the test examples.
+        n: pairs of seeds.
+    """
+
+    mean: float
+    variance: float
+    degrees: float
+    seed_variance: float
+    example_variance: float
+    n: int
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of no difference: 1 where all pairs are identical, 0 where they differ by a constant."""
+        if not self.variance >= 0:
+            return math.nan
+        if self.variance == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return float(2 * special.stdtr(self.degrees, -abs(self.mean) / math.sqrt(self.variance)))
+
+    def interval(self, level: float = 0.05) -> tuple[float, float]:
+        """The ends of the interval of confidence ``1 − level``; NaN where there is none."""
+        if not self.variance >= 0 or math.isnan(level):
+            return math.nan, math.nan
+        half = -t_quantile(level / 2, self.degrees) * math.sqrt(self.variance) if self.variance else 0.0
+        return self.mean - half, self.mean + half
+
+
+def estimate_difference(differences: np.ndarray) -> Estimate:
+    """The estimate from one difference a seed, shape (n,): the paired t test."""
+    d = np.asarray(differences, dtype=np.float64)
+    n = len(d)
+    if n < 2:
+        return Estimate(float(d[0]) if n else math.nan, math.nan, math.nan, math.nan, 0.0, n)
+    spread = 0.0 if np.ptp(d) == 0 else float(d.var(ddof=1))
+    mean = float(d[0]) if spread == 0 else float(d.mean())
+    return Estimate(mean, spread / n, n - 1, spread, 0.0, n)
+
+
+def estimate_crossed(differences: np.ndarray) -> Estimate:
+    """The estimate from every (seed, test example), both drawn from many: crossed random effects.
+
+    The variance of the mean is ``seeds / n + examples / m − residual / (n m)`` with the variances of the seeds' means, of
+    the examples' means and of what neither explains (Henderson's moments of the two-way layout), degrees of freedom by
+    Satterthwaite. It is never taken as less than the seeds' share alone. Seeds whose means tie to the last digit, as those
+    of rounded metrics can, while their examples differ, are no proof of certainty: what neither explains stands in.
+
+    Args:
+        differences: shape (seeds n, test examples m).
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    n, m = d.shape
+    by_seed, by_example = d.mean(axis=1), d.mean(axis=0)
+    plain = estimate_difference(by_seed)
+    if n < 2 or m < 2:
+        return plain
+    residual = d - by_seed[:, None] - by_example[None, :] + d.mean()
+    noise = float((residual**2).sum() / ((n - 1) * (m - 1)))
+    from_examples, both = float(by_example.var(ddof=1)) / m, noise / (n * m)
+    from_seeds = plain.variance or both
+    extra = max(0.0, from_examples - both)
+    variance = from_seeds + extra
+    if variance == 0:
+        return plain
+    parts = from_seeds**2 / (n - 1) + (from_examples**2 / (m - 1) + both**2 / ((n - 1) * (m - 1)) if extra else 0.0)
+    return Estimate(plain.mean, variance, max(n - 1, variance**2 / parts), n * from_seeds, extra, n)
+
+
+def count_wins(
+    differences: np.ndarray, margin: float, at_least: np.ndarray | bool = False, at_most: np.ndarray | bool = False
+) -> tuple[int, int]:
+    """Pairs that the first wins by more than the margin, and pairs that either side wins so.
+
+    What a margin calls negligible is no win. A difference known as a bound counts only where the bound decides it.
+
+    Args:
+        differences: shape (n,); inf where the second side has the worst possible result, −inf where the first has.
+        at_least: where the true difference may be larger than the one given, shape (n,).
+        at_most: where it may be smaller.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    won, lost = (d > margin) & ~np.asarray(at_most), (d < -margin) & ~np.asarray(at_least)
+    return int(won.sum()), int(won.sum() + lost.sum())
+
+
+def sign_test_p(wins: tuple[int, int]) -> float:
+    """Two-sided p of the sign test; 1 where no pair is decided."""
+    return float(stats.binomtest(*wins).pvalue) if wins[1] else 1.0
+
+
+def judge_wins(wins: tuple[int, int], level: float) -> str:
+    """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible result."""
+    if not wins[1]:
+        return "inconclusive"
+    share = stats.binomtest(*wins).proportion_ci(1 - level)
+    return "better" if share.low > 0.5 else "worse" if share.high < 0.5 else "inconclusive"
+
+
+def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:
+    """BCa interval of the mean over seeds (Efron 1987), for description; NaN where all or all but one are equal."""
+    d = np.asarray(differences, dtype=np.float64)
+    if len(d) < 3 or np.ptp(d) == 0:
+        return math.nan, math.nan
+    found = stats.bootstrap(
+        (d,), np.mean, confidence_level=confidence, method="BCa", n_resamples=2000, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> float:
+    """How many pairs of seeds a verdict would take, were mean and variances as they are now.
+
+    Settled is an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size would have other
+    means: it settles with about even odds, not for certain.
+
+    Returns:
+        The least number of pairs in all, at least 2; inf where the test examples' share alone is too wide (or more than
+        10,000 are needed), NaN without an estimate.
+    """
+    if not estimate.variance >= 0:
+        return math.nan
+    needed = max(abs(estimate.mean), margin - abs(estimate.mean))
+    numbers = np.unique(np.r_[2:200, np.geomspace(200, MOST_SEEDS, 200).astype(int)])
+    half = stats.t.isf(level / 2, numbers - 1) * np.sqrt(estimate.seed_variance / numbers + estimate.example_variance)
+    enough = np.flatnonzero(half < needed)
+    return float(numbers[enough[0]]) if len(enough) else math.inf
+
+
+def power(n: int, margin: float, deviation: float, level: float = 0.05, floor: float = 0.0) -> float:
+    """Probability that the paired t test on ``n`` seeds finds a true difference as large as the margin.
+
+    Args:
+        deviation: standard deviation of one seed's difference, in the margin's unit.
+        level: two-sided; Holm's first step is 0.05 by the number of problems.
+        floor: standard error that no seed lessens, that of the test examples, in the margin's unit. With one, the
+            probability is a lower bound: examples add degrees of freedom, which are not counted.
+    """
+    if n < 2:
+        return 0.0
+    shift = margin / math.hypot(deviation / math.sqrt(n), floor)
+    critical = float(stats.t.isf(level / 2, n - 1))
+    wrong_side = float(stats.nct.cdf(-critical, n - 1, shift))
+    # SciPy gives NaN where the share of the wrong side is too small to tell from 0.
+    return float(stats.nct.sf(critical, n - 1, shift)) + (0.0 if math.isnan(wrong_side) else wrong_side)

@@ -1,0 +1,104 @@
+"""Time to target with censoring (protocol, section 5): a run that misses within its budget has not been seen to reach it.
+
+Times are updates (or examples, or seconds); a run that diverged never reaches and counts as censored at the budget.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
+
+# What a value is of the true one, by whether that may be larger (the first side was cut short) and smaller (the second).
+BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of runs with its exact 95 % interval (Clopper & Pearson 1934)."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of restricted times; ``bound`` says which side the true ratio lies on.
+
+    ``bound``: ``""`` where nothing is censored, ``at most`` where only the second side was cut short, ``at least`` where
+    only the first was, ``unknown`` where both were.
+    """
+
+    ratio: Interval
+    bound: str
+
+
+@functools.cache
+def share_interval(count: int, n: int) -> Share:
+    """The share ``count / n`` and its exact interval; NaN without runs."""
+    if n == 0:
+        return Share(np.nan, np.nan, np.nan, 0)
+    found = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
+    return Share(count / n, float(found.low), float(found.high), n)
+
+
+def kaplan_meier(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kaplan & Meier's estimate of the share of runs that have not reached the target yet.
+
+    Args:
+        times: when a run reached the target or was cut off, shape (n,).
+        reached: False where it was cut off.
+
+    Returns:
+        The times at which the share falls, ascending from 0, and the share from each on (1 at time 0).
+    """
+    t, event = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=bool)
+    if not event.any():
+        return np.zeros(1), np.ones(1)
+    found = stats.ecdf(stats.CensoredData(uncensored=t[event], right=t[~event])).sf
+    falls = np.isin(found.quantiles, t[event])
+    return np.r_[0.0, found.quantiles[falls]], np.r_[1.0, found.probabilities[falls]]
+
+
+def restricted_mean(times: np.ndarray, reached: np.ndarray, budget: float) -> Interval:
+    """Mean time within ``budget`` (the area under Kaplan & Meier's curve up to it), with its 95 % t interval.
+
+    All runs are cut off at the budget and nowhere else, so the area is the mean of times with misses set to the budget:
+    what DeepOBS reports (Schneider et al. 2019), here with its interval and beside the share that reached.
+    """
+    return t_interval(np.where(reached, times, budget).clip(max=budget))
+
+
+def restricted_ratio(
+    first: np.ndarray, first_reached: np.ndarray, second: np.ndarray, second_reached: np.ndarray
+) -> Ratio:
+    """Geometric mean of the paired ratios of times, misses set to the budget, and what it bounds.
+
+    Args:
+        first, second: times of pairs of runs, misses at the budget, shape (n,).
+    """
+    cut = (not np.all(first_reached), not np.all(second_reached))
+    return Ratio(ratio_interval(first, second), BOUNDS[cut])
+
+
+def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """Dolan & Moré's profiles: the share of problems that a method solves within a factor of the fastest.
+
+    Args:
+        times: shape (methods, problems), lower is better; inf or NaN where a method never reaches.
+        ratios: factors, at least 1, shape (k,).
+
+    Returns:
+        Shape (methods, k); a problem that no method solves counts for nobody.
+    """
+    t = np.where(np.isnan(times), np.inf, np.asarray(times, dtype=np.float64))
+    best = t.min(axis=0)
+    with np.errstate(invalid="ignore"):
+        relative = np.where(np.isfinite(t), t / best, np.inf)
+    return (relative[:, :, None] <= np.asarray(ratios)[None, None, :]).mean(axis=1)

@@ -1,0 +1,64 @@
+"""From an interval and a margin to a verdict, and Holm's correction for several of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p values, shape (m,); NaN stays NaN and doesn't count as a test.
+
+    Not statsmodels' ``multipletests``, whose call collects all garbage of the process: a tenth of a second a family.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p)  # NaN sorts last
+    m = int((~np.isnan(p)).sum())
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order[:m]] = np.minimum(np.maximum.accumulate(p[order[:m]] * np.arange(m, 0, -1)), 1.0)
+    return adjusted
+
+
+def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+    """The level at which Holm's procedure judges each test, shape (m,).
+
+    ``alpha / (m − rank)`` while tests are rejected, from the least p on; the tests from the first that is not rejected
+    on share its level. An interval of confidence ``1 − level`` excludes 0 exactly where Holm rejects.
+
+    So in at most ``alpha`` of all families a direction is wrong. It is no promise that every interval of a family holds, nor
+    that no ``negligible`` in it is wrong. Measured for ten differences as large as their margins, each beyond doubt: all
+    intervals hold in 90 % of the families, a wrong ``negligible`` is in 6 %.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    levels = np.full(p.shape, np.nan)
+    order = [i for i in np.argsort(p) if not np.isnan(p[i])]
+    m = len(order)
+    level, stopped = alpha, False
+    for rank, index in enumerate(order):
+        if not stopped:
+            level = alpha / (m - rank)
+            stopped = p[index] > level
+        levels[index] = level
+    return levels
+
+
+def verdict(low: float, high: float, mean: float, n: int, margin: float) -> str:
+    """The protocol's rule (section 6) on a difference where positive means that the first is better.
+
+    In this order: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; whole
+    interval inside (−margin, margin): ``negligible``; above 0: ``better``; below 0: ``worse``; else ``inconclusive``.
+    """
+    if n == 0:
+        return "not tested"
+    if np.isnan(low) or np.isnan(high):
+        return "inconclusive"
+    if low == high == mean == 0:
+        return "identical"
+    if -margin < low and high < margin:
+        return "negligible"
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "inconclusive"

@@ -1,0 +1,87 @@
+"""Final results by problem, arm and optimizer: means with intervals, mean curves, gaps to the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.pairing import ROW
+from descentlab.analysis.statistics.intervals import average_by
+from descentlab.analysis.statistics.paired import estimate_crossed
+from descentlab.analysis.tables import TABLES, fill_table
+from descentlab.storage.tables import empty_table
+
+
+def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """One row per problem, arm and optimizer.
+
+    The test metric's interval is over seeds and test examples, where ``scores`` are there: over seeds alone it would hold
+    the mean on these test examples, not the metric.
+    """
+    if finals.empty:
+        return empty_table(TABLES["summary"])
+    counts = finals.groupby([*ROW, "status"], sort=False).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=["finished", "diverged", "failed", "missing"], fill_value=0).add_prefix("n_")
+    table = finals.groupby(ROW, sort=False).agg(
+        n_planned=("run_id", "size"),
+        learning_rate=("learning_rate", "first"),
+        updates=("updates_planned", "max"),
+        state_bytes_per_parameter=("state_bytes_per_parameter", "max"),
+    )
+    table = table.join(counts)
+    measured = average_by(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
+    for key, run_ids in finished.groupby(ROW, sort=False)["run_id"]:
+        if len(run_ids) > 1 and all(run in scores for run in run_ids):
+            low, high = estimate_crossed(np.stack([scores[run] for run in run_ids])).interval()
+            measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
+    means = finished.groupby(ROW, sort=False)[["val_metric", "train_loss", "test_loss", "train_seconds"]].mean()
+    clock = (finished["train_seconds"] / finished["updates"].where(finished["updates"] > 0) * 1e6).groupby(
+        [finished[name] for name in ROW], sort=False
+    )
+    table = table.join(measured).join(means.add_suffix("_mean"))
+    table["microseconds_per_update"] = clock.median()
+    table = table.reset_index()
+    higher = table["problem"].map(finals.groupby("problem")["higher_is_better"].any())
+    # Means that differ by rounding alone are the same mean.
+    goodness = table["test_metric_mean"].where(higher, -table["test_metric_mean"]).round(12)
+    # Optimizers without a diverged seed come first, whatever the others' finished seeds say.
+    ranked = goodness.where(table["n_finished"] == table["n_planned"])
+    first = ranked.groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
+    rest = goodness.where(ranked.isna()).groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
+    ahead = ranked.notna().groupby([table["problem"], table["arm"]]).transform("sum")
+    table["rank"] = first.fillna(rest + ahead)
+    return fill_table(table, "summary")
+
+
+def average_curves(
+    finals: pd.DataFrame, history: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]
+) -> pd.DataFrame:
+    """Mean and interval over seeds at each evaluation.
+
+    Args:
+        step_microseconds: the serially measured cost of a step by (problem, optimizer), as far as it was measured.
+    """
+    if history.empty:
+        return empty_table(TABLES["curves"])
+    measures = ["train_loss", "val_loss", "val_metric"]
+    finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in measures})
+    by = [*ROW, "updates"]
+    averaged = average_by(finite, by, measures).set_index(by)
+    axes = finite.groupby(by, sort=False)[["epoch", "examples", "train_seconds"]].mean()
+    table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
+    cost = [step_microseconds.get(key, np.nan) for key in zip(table["problem"], table["optimizer"], strict=True)]
+    table["seconds"] = table["updates"] * np.array(cost) * 1e-6
+    rank = finals.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
+    table = table.merge(rank, on=ROW).sort_values(["rank", "updates"], kind="stable")
+    return fill_table(table.reset_index(drop=True), "curves")
+
+
+def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
+    """How far above the known optimum training ended."""
+    known = finished[finished["optimum"].notna()]
+    if known.empty:
+        return empty_table(TABLES["gaps"])
+    gap = known["train_loss"] + known["penalty"] - known["optimum"]
+    return fill_table(average_by(known.assign(gap=gap), ROW, ["gap"]), "gaps")

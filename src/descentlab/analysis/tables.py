@@ -1,0 +1,229 @@
+"""The tables that ``compare`` hands to the report: columns, units, directions, and the files they lie in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
+from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
+from descentlab.analysis.coverage import COVERAGE_COLUMNS
+from descentlab.analysis.rank_stability import FLIP_COLUMNS
+from descentlab.analysis.ranks import RANK_COLUMNS
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import Column, empty_table, read_table, write_table
+
+
+def _text(*names: str) -> dict[str, Column]:
+    return {name: Column("str", "", "", name) for name in names}
+
+
+def _counts(**meanings: str) -> dict[str, Column]:
+    return {name: Column("int64", "runs", "", meaning) for name, meaning in meanings.items()}
+
+
+def _numbers(unit: str, better: str, **meanings: str) -> dict[str, Column]:
+    return {name: Column("float64", unit, better, meaning) for name, meaning in meanings.items()}
+
+
+def _interval(name: str, unit: str, better: str, meaning: str) -> dict[str, Column]:
+    """Mean and the ends of its 95 % t interval over seeds."""
+    return _numbers(
+        unit, better,
+        **{f"{name}_mean": f"mean {meaning}", f"{name}_low": "95 % low end", f"{name}_high": "95 % high end"},
+    )  # fmt: skip
+
+
+_ROW = _text("problem", "arm", "optimizer")
+
+TABLES: dict[str, dict[str, Column]] = {
+    "summary": {
+        **_ROW,
+        **_counts(
+            n_planned="final runs planned", n_finished="of them finished", n_diverged="diverged", n_failed="raised",
+            n_missing="not there",
+        ),
+        **_numbers("", "", learning_rate="rate of the final runs; NaN without one"),
+        **_numbers("metric", "problem", test_metric_mean="mean test metric at the end, finished seeds",
+                   test_metric_low="95 % t interval over seeds and test examples", test_metric_high="likewise"),
+        **_numbers("metric", "problem", val_metric_mean="mean validation metric at the end"),
+        **_numbers("loss", "lower", train_loss_mean="mean training loss", test_loss_mean="mean test loss"),
+        **_numbers("updates", "", updates="budget"),
+        **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
+        **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
+        **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state by parameter"),
+        **_numbers("", "lower", rank="1 = best mean test metric of problem and arm; diverged seeds after those without"),
+    },
+    "scores": {
+        **_ROW,
+        "seed": Column("int64", "", "", "seed"),
+        **_text("status"),
+        **_numbers("metric", "problem", test_metric="at the end", val_metric="at the end"),
+        **_numbers("loss", "lower", test_loss="at the end", train_loss="at the end"),
+        **_text("run_id"),
+    },
+    "contrasts": {
+        **_text("problem", "arm", "first", "second", "declared"),
+        **_counts(n="pairs of seeds", n_dropped="pairs lost to a diverged, failed or missing run"),
+        **_numbers(
+            "metric", "higher",
+            difference_mean="mean paired difference of test goodness, first − second",
+            low="95 % t interval over seeds and test examples", high="likewise",
+            low_holm="interval at Holm's level in its family", high_holm="likewise",
+            bca_low="95 % BCa bootstrap over seeds, for description", bca_high="likewise",
+        ),
+        **_numbers("", "", p="paired t; sign test where a divergence is one-sided", p_holm="adjusted in its family",
+                   effect_size="mean / sd of the seeds' differences"),
+        **_numbers("share", "lower", example_share="of the mean's variance that is the test examples'"),
+        **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
+        **_numbers("metric", "", margin="δ: smaller differences are negligible"),
+        **_text("verdict", "note"),
+    },
+    "curves": {
+        **_ROW,
+        **_numbers("updates", "", updates="updates done"),
+        **_numbers("epochs", "", epoch="passes done"),
+        **_numbers("examples", "", examples="examples processed"),
+        **_numbers("seconds", "lower", seconds="updates times the serially measured cost of a step; NaN where not measured",
+                   train_seconds_mean="mean wall time of the updates, other jobs beside them"),
+        **_counts(n="seeds with a finite value"),
+        **_interval("train_loss", "loss", "lower", "training loss"),
+        **_interval("val_loss", "loss", "lower", "validation loss"),
+        **_interval("val_metric", "metric", "problem", "validation metric"),
+    },
+    "sensitivity": {
+        **_text("problem", "optimizer"),
+        **_numbers("", "", learning_rate="rate of the grid"),
+        **_counts(n="tuning runs finished", n_diverged="tuning runs diverged"),
+        **_interval("val_metric", "metric", "problem", "validation metric of tuning runs"),
+        "chosen": Column("bool", "", "", "the rate of the tuned arm's final runs"),
+        **_text("edge"),
+    },
+    "widths": {
+        **_text("problem", "optimizer"),
+        **_text("phase"),
+        **_numbers("decades", "higher", width="learning rates within the margin of the best, mean over seeds",
+                   low="95 % t interval", high="likewise",
+                   divergence="from the best learning rate to the first above it that diverges, mean over seeds",
+                   divergence_low="95 % t interval", divergence_high="likewise"),
+        "censored": Column("bool", "", "", "in some seed an end was not reached: the width is a lower bound"),
+        "divergence_censored": Column("bool", "", "", "in some seed no rate diverged: the distance is a lower bound"),
+        **_counts(n="seeds"),
+    },
+    "speed": {
+        **_ROW,
+        **_text("target"),
+        **_numbers("loss", "", target_val_loss="validation loss to reach"),
+        **_counts(n="final runs", n_reached="of them reached the target"),
+        **_numbers("share", "higher", share_reached="n_reached / n", share_low="95 % exact interval", share_high="likewise"),
+        **_numbers("updates", "lower", updates_median="median; inf where under half reached"),
+        **_numbers(
+            "updates", "lower",
+            updates_restricted_mean="mean within the budget: a miss or a divergence counts as the budget",
+            low="95 % t interval", high="95 % t interval", budget_updates="budget",
+        ),
+        **_numbers("examples", "lower", examples_restricted_mean="the same in examples"),
+        **_numbers("seconds", "lower", seconds_restricted_mean="the same times the serially measured cost of a step"),
+        **_numbers(
+            "ratio", "lower", ratio_to_sgd="geometric mean of paired ratios of restricted updates to sgd's",
+            ratio_low="95 % t interval", ratio_high="95 % t interval",
+        ),
+        **_text("ratio_bound"),
+    },
+    "reached": {
+        **_ROW,
+        "seed": Column("int64", "", "", "seed"),
+        **_text("run_id", "target"),
+        **_numbers("loss", "", target_val_loss="validation loss to reach"),
+        "reached": Column("bool", "", "", "within the budget"),
+        **_numbers("updates", "lower", updates="until it was reached; the budget where it was not", budget_updates="budget"),
+        "batch_size": Column("int64", "examples", "", "examples of an update"),
+    },
+    "profiles": {
+        **_text("arm", "target", "optimizer"),
+        **_numbers("ratio", "lower", ratio="factor of the fastest mean time to the target"),
+        **_numbers("share", "higher", share="of the problems on which the optimizer is within the factor"),
+        "n": Column("int64", "problems", "", "problems"),
+    },
+    "gaps": {
+        **_ROW,
+        **_counts(n="finished final runs"),
+        **_interval("gap", "loss", "lower", "training loss plus penalty above the known optimum, at the end"),
+    },
+    "coverage": COVERAGE_COLUMNS,
+    "flips": FLIP_COLUMNS,
+    "best_of_k": BEST_OF_K_COLUMNS,
+    "break_even": BREAK_EVEN_COLUMNS,
+    "ranks": RANK_COLUMNS,
+    "shortfalls": {
+        **_ROW,
+        "leader": Column("str", "", "", "whose mean validation metric is best of those of whom every seed finished"),
+        **_counts(n="pairs of finished seeds", n_unfinished="final runs that diverged, failed or are missing"),
+        **_numbers(
+            "metric", "lower",
+            val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf: a run did not finish",
+        ),
+        **_numbers(
+            "metric", "higher", difference_mean="mean paired test goodness, optimizer minus leader",
+            low="95 % interval over seeds and test examples, not corrected", high="likewise",
+        ),
+        **_numbers("metric", "", margin="δ of the problem"),
+    },
+    "alarms": {
+        **_text("kind", "problem", "arm", "optimizer"),
+        **_counts(count="runs concerned"),
+        **_text("text"),
+    },
+}  # fmt: skip
+
+DOCUMENTS = {"answers": "answers.json", "claims": "../claims.json"}  # the ledger lies beside the folder
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the report draws; each table has the columns of TABLES."""
+
+    summary: pd.DataFrame
+    scores: pd.DataFrame
+    contrasts: pd.DataFrame
+    curves: pd.DataFrame
+    sensitivity: pd.DataFrame
+    widths: pd.DataFrame
+    speed: pd.DataFrame
+    reached: pd.DataFrame
+    profiles: pd.DataFrame
+    gaps: pd.DataFrame
+    alarms: pd.DataFrame
+    coverage: pd.DataFrame
+    flips: pd.DataFrame
+    best_of_k: pd.DataFrame
+    break_even: pd.DataFrame
+    ranks: pd.DataFrame
+    shortfalls: pd.DataFrame
+    answers: list[dict[str, Any]]
+    claims: list[dict[str, Any]]
+
+
+def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """``table`` with exactly the columns of ``TABLES[name]``, an absent one as NaN."""
+    return table.reindex(columns=list(TABLES[name])) if len(table) else empty_table(TABLES[name])
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """One parquet a table, ``answers.json``, and ``claims.json`` beside the folder."""
+    for name, columns in TABLES.items():
+        write_table(getattr(comparison, name), columns, folder / f"{name}.parquet")
+    for name, file in DOCUMENTS.items():
+        write_text((folder / file).resolve(), json.dumps(getattr(comparison, name), indent=1, ensure_ascii=False))
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What :func:`write_comparison` wrote, held to its columns."""
+    tables = {name: read_table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()}
+    documents = {name: json.loads((folder / file).read_text(encoding="utf-8")) for name, file in DOCUMENTS.items()}
+    assert {*tables, *documents} == {field.name for field in fields(Comparison)}
+    return Comparison(**tables, **documents)

@@ -1,0 +1,169 @@
+"""Time to target: updates until the validation loss is as low as a share of what the reference reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import updates_to_target
+from descentlab.analysis.statistics.survival import (
+    performance_profile,
+    restricted_mean,
+    restricted_ratio,
+    share_interval,
+)
+from descentlab.analysis.tables import fill_table
+
+# Shares of the way from the initial validation loss to the reference's least one.
+TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
+SPEED_ARM = "tuned for speed"
+PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
+
+
+def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
+    """The validation losses that count as reached, from one problem's runs of the reference (protocol, section 5).
+
+    From the median of the first losses (those of the initial weights, where they were evaluated) towards the median of the
+    reference's least losses; of its tuned arm where there is one. Empty without a finished run of the reference.
+    """
+    mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
+    if (mine["arm"] == "tuned").any():
+        mine = mine[mine["arm"] == "tuned"]
+    curves = history[history["run_id"].isin(mine["run_id"]) & history["val_loss"].notna()]
+    if curves.empty:
+        return {}
+    first = curves.sort_values("updates", kind="stable").drop_duplicates("run_id")
+    start = first["val_loss"].median()
+    least = curves.groupby("run_id")["val_loss"].min().median()
+    return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
+
+
+def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Updates and validation loss of each run's evaluations, two arrays of shape (evaluations,), by run id."""
+    return {str(run): (group["updates"].to_numpy(), group["val_loss"].to_numpy())
+            for run, group in history.groupby("run_id", sort=False)}  # fmt: skip
+
+
+def choose_for_speed(
+    plan: dict[str, Any], runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame
+) -> pd.DataFrame:
+    """The final seeds' runs at the rate that reaches the medium target soonest, their arm called SPEED_ARM.
+
+    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer has, of that rate and its neighbours
+    on the grid, the one whose tuning runs take the fewest updates on average, a miss or a divergence counted as the budget;
+    the chosen rate where they tie. The test split has no part in it.
+
+    Args:
+        runs: all runs. finals: the final ones.
+        history: evaluations of all runs.
+    """
+    searched = runs[(runs["arm"] == "tuned") & runs["learning_rate"].notna()]
+    tuning = searched[searched["phase"] == "tuning"]
+    curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
+    kept = []
+    for problem, of_problem in finals.groupby("problem", sort=False):
+        target = find_targets(of_problem, history, plan["config"]["report"]["reference"]).get("medium")
+        if target is None:
+            continue
+        for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
+            of_seeds = group[group["phase"].isin(["final", "neighbour"])]
+            chosen = set(of_seeds.loc[of_seeds["phase"] == "final", "learning_rate"])
+            means = {}
+            for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):
+                if rate in set(of_seeds["learning_rate"]):
+                    times = [
+                        min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
+                        if run["status"] == "finished" else run["updates_planned"]
+                        for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
+                    ]  # fmt: skip
+                    means[rate] = (float(np.mean(times)), rate not in chosen)
+            if means:
+                fastest = min(means, key=lambda rate: means[rate])
+                kept.append(of_seeds[of_seeds["learning_rate"] == fastest])
+    return pd.concat(kept).assign(arm=SPEED_ARM) if kept else finals.iloc[:0]
+
+
+def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """When each final run first reached each target: one row a run and target, misses at the budget.
+
+    Args:
+        finals: final runs; those that failed or are missing are left out, those that diverged never reach.
+        history: their evaluations, with the column ``problem``.
+    """
+    rows: list[dict[str, Any]] = []
+    curves = loss_curves(history)
+    for problem, of_problem in finals.groupby("problem", sort=False):
+        present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
+        of_history = history[history["problem"] == problem]
+        for name, target in find_targets(of_problem, of_history, plan["config"]["report"]["reference"]).items():
+            for run in present.to_dict("records"):
+                finished = run["status"] == "finished"
+                when = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
+                rows.append(
+                    {"problem": problem, "arm": run["arm"], "optimizer": run["optimizer"], "seed": run["seed"],
+                     "run_id": run["run_id"], "target": name, "target_val_loss": target, "reached": bool(np.isfinite(when)),
+                     "updates": min(when, run["updates_planned"]), "budget_updates": run["updates_planned"],
+                     "batch_size": run["batch_size"]}
+                )  # fmt: skip
+    return fill_table(pd.DataFrame(rows), "reached")
+
+
+def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """Time to each target by problem, arm and optimizer, with censoring (protocol, section 5).
+
+    Args:
+        reached: what :func:`measure_reached` gives.
+        step_microseconds: the serially measured cost of a step by (problem, optimizer); absent where it isn't known.
+    """
+    rows: list[dict[str, Any]] = []
+    by = ["problem", "arm", "target"]
+    for (problem, arm, target), timed in reached.groupby(by, sort=False):
+        sgd = timed[timed["optimizer"] == "sgd"].set_index("seed")
+        for optimizer, group in timed.groupby("optimizer", sort=False):
+            mine = group.set_index("seed")
+            common = mine.index.intersection(sgd.index)
+            # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
+            if len(common) and mine["budget_updates"].max() != sgd["budget_updates"].max():
+                common = common[:0]
+            a, b = mine.loc[common], sgd.loc[common]
+            ratio = restricted_ratio(
+                a["updates"].to_numpy(), a["reached"].to_numpy(), b["updates"].to_numpy(), b["reached"].to_numpy()
+            )
+            budget = float(group["budget_updates"].max())
+            mean = restricted_mean(group["updates"].to_numpy(), group["reached"].to_numpy(), budget)
+            share = share_interval(int(group["reached"].sum()), len(group))
+            seconds = step_microseconds.get((str(problem), str(optimizer)), np.nan) * 1e-6
+            rows.append(
+                {"problem": problem, "arm": arm, "optimizer": optimizer, "target": target,
+                 "target_val_loss": group["target_val_loss"].iloc[0], "n": share.n, "n_reached": int(group["reached"].sum()),
+                 "share_reached": share.share, "share_low": share.low, "share_high": share.high,
+                 "updates_median": float(group["updates"].where(group["reached"], np.inf).median()),
+                 "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
+                 "budget_updates": budget,
+                 "examples_restricted_mean": float((group["updates"] * group["batch_size"]).mean()),
+                 "seconds_restricted_mean": mean.mean * seconds, "ratio_to_sgd": ratio.ratio.mean,
+                 "ratio_low": ratio.ratio.low, "ratio_high": ratio.ratio.high,
+                 "ratio_bound": ratio.bound if ratio.ratio.n else ""}
+            )  # fmt: skip
+    return fill_table(pd.DataFrame(rows), "speed")
+
+
+def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
+    """Performance profiles over problems (Dolan & Moré 2002), by arm and target, from the restricted means.
+
+    Only optimizers that a problem's budget of updates fits are compared; a mean with a miss in it never reaches.
+    """
+    rows: list[pd.DataFrame] = []
+    full = speed.groupby("problem")["budget_updates"].transform("max")
+    means = speed["updates_restricted_mean"].where(speed["n_reached"] == speed["n"])
+    comparable = speed.assign(mean=means)[speed["budget_updates"] == full]
+    for (arm, target), group in comparable.groupby(["arm", "target"], sort=False):
+        table = group.pivot(index="optimizer", columns="problem", values="mean")
+        shares = performance_profile(table.to_numpy(), PROFILE_RATIOS)
+        for name, share in zip(table.index, shares, strict=True):
+            rows.append(pd.DataFrame({"arm": arm, "target": target, "optimizer": name, "ratio": PROFILE_RATIOS,
+                                      "share": share, "n": table.shape[1]}))  # fmt: skip
+    return fill_table(pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(), "profiles")

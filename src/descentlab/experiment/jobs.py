@@ -1,0 +1,52 @@
+"""How many runs an experiment has, and how the workflow cuts them into jobs. Light: no Keras, no code of the reader's."""
+
+from __future__ import annotations
+
+import math
+
+from descentlab.experiment.config import Config
+from descentlab.problems import BUILTIN_PROBLEMS
+
+START_SECONDS = 8.0  # a process that imports TensorFlow, one core
+COMPILE_SECONDS = 1.5  # an optimizer on a small model, one core
+UNKNOWN_EPOCH_SECONDS = 1.0
+SWEPT_RATES = 10  # learning rates of a usual sweep beyond those that tuning tried
+
+
+def runs_per_optimizer(config: Config) -> int:
+    """Runs of one optimizer on one problem, both neighbours of the chosen rate counted."""
+    tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
+    neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
+    extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
+    by_arm = {"default": config.seeds.final, "tuned": tuned + neighbours, "extended": extended}
+    return sum(by_arm[arm] for arm in config.arms)
+
+
+def is_swept(config: Config, optimizer: str) -> bool:
+    """Whether the robustness sweep takes the optimizer."""
+    return "tuned" in config.arms and optimizer in config.sweep.optimizers
+
+
+def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
+    """The optimizers of each job, by problem: one process each, in the order of the config.
+
+    With ``execution.optimizers_per_job: auto`` as many to a job as keep starting it below a tenth of its time.
+    """
+    jobs: dict[str, list[list[str]]] = {}
+    for problem in config.problems:
+        names = [entry.name for entry in config.entries(problem)]
+        asked = config.execution.optimizers_per_job
+        if asked != "auto":
+            most = asked
+        else:
+            builtin = BUILTIN_PROBLEMS.get(problem.problem)
+            epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS
+            swept = sum(is_swept(config, name) for name in names) / len(names)
+            runs = runs_per_optimizer(config) + swept * SWEPT_RATES * config.sweep.seeds
+            seconds = COMPILE_SECONDS + runs * epoch_seconds * (problem.epochs or 20)
+            most = max(1, math.ceil(9 * START_SECONDS / seconds))
+        number = math.ceil(len(names) / most)
+        size, longer = divmod(len(names), number)
+        cuts = [i * size + min(i, longer) for i in range(number + 1)]
+        jobs[problem.name] = [names[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return jobs

@@ -1,0 +1,74 @@
+"""What an experiment measures beside its training runs: the table of step cost and mechanism problems.
+
+Light, as the Snakefile imports it: each measurement's module is imported when it is measured
+(:mod:`descentlab.measurements.measure`), pandas when a table is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement.
+
+    Attributes:
+        function: import path ``package.module:function``; it returns one table, or as many as there are ``tables``.
+        tables: names of the files under ``measured/``.
+        arguments: what the function is given.
+        alone: clocks or memory are read, so nothing may run beside it (protocol, section 9).
+        planned: the function is given the plan first: it depends on the experiment's optimizers and problems.
+    """
+
+    function: str
+    tables: tuple[str, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    alone: bool = False
+    planned: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module that measures."""
+        return self.function.partition(":")[0]
+
+
+_MECHANISMS = "descentlab.mechanisms"
+
+MEASUREMENTS: Mapping[str, Measurement] = {
+    "step_cost": Measurement("descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True),
+    "batch_size": Measurement(
+        f"{_MECHANISMS}.batch_size:measure_batch_size", ("batch_size",), {"seeds": [*range(10)]}, alone=True
+    ),
+    "memory": Measurement(f"{_MECHANISMS}.memory:measure_memory", ("memory",), alone=True),
+    "landscapes": Measurement(
+        f"{_MECHANISMS}.landscapes:measure_landscapes", ("landscapes", "trajectories"), {"starts": 2000, "seed": 0}
+    ),
+    "minima": Measurement(f"{_MECHANISMS}.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
+    "noise_floor": Measurement(f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}),
+    "construction": Measurement(
+        f"{_MECHANISMS}.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
+    ),
+    "imbalance": Measurement(f"{_MECHANISMS}.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}),
+    "loss_scale": Measurement(f"{_MECHANISMS}.loss_scale:measure_loss_scale", ("loss_scale",), {"seeds": [*range(10)]}),
+}  # fmt: skip
+
+
+def measured_tables(names: Sequence[str], alone: bool) -> list[str]:
+    """The tables of those of ``names`` that are measured alone, or of the others."""
+    chosen = [MEASUREMENTS[name] for name in names if MEASUREMENTS[name].alone is alone]
+    return [table for measurement in chosen for table in measurement.tables]
+
+
+def read_measured(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The tables of ``names`` by name, as far as they were measured; what lies there from another config is left."""
+    import pandas as pd
+
+    paths = [folder / f"{table}.parquet" for alone in (False, True) for table in measured_tables(names, alone)]
+    return {path.stem: pd.read_parquet(path) for path in paths if path.exists()}

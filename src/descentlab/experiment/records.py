@@ -1,0 +1,145 @@
+"""What passes between the stages: the run and the columns of every table.
+
+A stage hands the next one a file and nothing else, so the meaning of a column (its type, its unit, whether higher or
+lower is better) is declared here once; :func:`check_table` holds a table to it when it is written and when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from descentlab.storage.tables import Column
+
+ARMS = ("default", "tuned", "extended")
+PHASES = ("tuning", "sweep", "final", "neighbour")
+SEALED_PHASES = ("tuning", "sweep")  # never see the test split
+STATUSES = ("finished", "diverged", "failed", "missing")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training: everything that decides its result, and nothing else.
+
+    Attributes:
+        problem: name of the problem in the config.
+        optimizer: name of the optimizer in the config (a row of the report).
+        arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
+            schedule too; protocol, section 1).
+        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
+            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
+            one).
+        learning_rate: initial learning rate; NaN where the optimizer has none.
+        schedule: one of schedules.SCHEDULES.
+        batch_size: examples an update, 0 for the full training set.
+        epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
+        reference_batch_size: batch size of the problem's mini-batch optimizers.
+        equal_updates: only where ``batch_size`` is 0: as many updates as the mini-batch optimizers have, instead of as
+            many examples.
+        seed: chooses initial weights, split, data order and dropout, each from a stream of its own.
+        hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
+    """
+
+    problem: str
+    optimizer: str
+    arm: str
+    phase: str
+    learning_rate: float
+    schedule: str
+    batch_size: int
+    epochs: int
+    reference_batch_size: int
+    equal_updates: bool
+    seed: int
+    hyperparameters: str = ""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is given data without test targets."""
+        return self.phase in SEALED_PHASES
+
+    @property
+    def run_id(self) -> str:
+        """A stable name that a person can read and a file system accepts."""
+        rate = "none" if self.learning_rate != self.learning_rate else f"{self.learning_rate:g}"
+        extended = ""
+        if self.arm == "extended":
+            chosen = json.loads(self.hyperparameters)
+            extended = "".join(f".{name}={value:g}" for name, value in chosen.items()) + f".{self.schedule}"
+        return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}{extended}.seed={self.seed}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, in the order of declaration."""
+        return asdict(self)
+
+
+def _measures(moment: str, where: str) -> dict[str, Column]:
+    """The columns of loss and metric on each split at one moment of a run."""
+    columns = {}
+    for split in SPLITS:
+        sealed = "; empty for tuning runs" if split == "test" else ""
+        columns[f"{moment}{split}_loss"] = Column(
+            "float64", "loss", "lower", f"mean loss on the {split} split {where}, without penalties{sealed}"
+        )
+        columns[f"{moment}{split}_metric"] = Column(
+            "float64", "metric", "problem", f"mean of the problem's metric on the {split} split {where}{sealed}"
+        )
+    return columns
+
+
+HISTORY: dict[str, Column] = {
+    "run_id": Column("str", "", "", "the run, as RunSpec.run_id"),
+    "updates": Column("int64", "updates", "", "updates done before this evaluation"),
+    "epoch": Column("float64", "epochs", "", "passes over the training set done before this evaluation"),
+    "examples": Column("int64", "examples", "", "training examples processed before this evaluation"),
+    "train_seconds": Column(
+        "float64", "seconds", "lower", "wall time of the updates so far, evaluations and compilation not counted"
+    ),
+    "learning_rate": Column("float64", "", "", "learning rate of the next update (of the last one at the end)"),
+    "penalty": Column("float64", "loss", "lower", "regularisation added to the loss (the model's own losses)"),
+    **_measures("", "at this evaluation"),
+}
+RUNS: dict[str, Column] = {
+    "run_id": Column("str", "", "", "the run, as RunSpec.run_id"),
+    "problem": Column("str", "", "", "problem"),
+    "optimizer": Column("str", "", "", "optimizer"),
+    "arm": Column("str", "", "", "one of default, tuned, extended"),
+    "phase": Column("str", "", "", "one of tuning, sweep, final, neighbour"),
+    "learning_rate": Column("float64", "", "", "initial learning rate; NaN where the optimizer has none"),
+    "schedule": Column("str", "", "", "constant, or linear or cosine decay to zero"),
+    "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),
+    "batch_size": Column("int64", "examples", "", "examples an update"),
+    "seed": Column("int64", "", "", "seed: same seed, same initial weights, split and data order"),
+    "status": Column("str", "", "", "finished, diverged (worst possible result), failed (raised) or missing"),
+    "message": Column("str", "", "", "why a run diverged or failed; empty otherwise"),
+    "digest": Column("str", "", "", "what the run cache knows the run by"),
+    "init_hash": Column("str", "", "", "sha256 of the initial weights"),
+    "split_hash": Column("str", "", "", "sha256 of the indices of the train, validation and test split"),
+    "data_hash": Column("str", "", "", "sha256 of the problem's arrays"),
+    "updates": Column("int64", "updates", "", "updates done"),
+    "updates_planned": Column("int64", "updates", "", "budget in updates"),
+    "examples": Column("int64", "examples", "", "training examples processed"),
+    "started_at": Column("float64", "seconds", "", "when training began, in seconds since 1970 (UTC)"),
+    "members": Column("int64", "", "", "runs that trained side by side, this one included; they share the clocks"),
+    "train_seconds": Column("float64", "seconds", "lower", "wall time of the updates alone, by member"),
+    "evaluation_seconds": Column("float64", "seconds", "lower", "wall time of the evaluations, by member"),
+    "compile_seconds": Column("float64", "seconds", "lower", "compilation shared by the optimizer's runs of its job"),
+    "device": Column("str", "", "", "device that trained the run"),
+    "mode": Column("str", "", "", "xla, graph or patches: how the epoch was compiled"),
+    "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
+    "metric": Column("str", "", "", "name of the problem's metric"),
+    "higher_is_better": Column("bool", "", "", "direction of the problem's metric"),
+    "optimum": Column("float64", "loss", "lower", "least possible training loss plus penalty, where it is known"),
+    "best_epoch": Column("float64", "epochs", "", "epoch of the best validation metric (the loss breaks ties)"),
+    "penalty": Column("float64", "loss", "lower", "regularisation in the loss at the end"),
+    **_measures("", "at the end"),
+    **_measures("best_", "at the best validation epoch"),
+}
+EXAMPLES: dict[str, Column] = {
+    "run_id": Column("str", "", "", "the final run"),
+    "example": Column("int64", "", "", "index of the test example in the problem's data"),
+    "score": Column("float64", "metric", "problem", "the metric of this test example at the end of the run"),
+}

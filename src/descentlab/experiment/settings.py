@@ -1,0 +1,114 @@
+"""The sections of a config that are not lists: seeds, tuning, sweep, execution, tracking, report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from descentlab.experiment.entries import Line, PositiveInt, StrictModel, no_bool
+from descentlab.i18n.language import Language
+
+FIRST_TUNING_SEED = 1000
+MOST_RUN_MINUTES = 100_000  # ten weeks
+
+
+class SeedsConfig(StrictModel):
+    """How many seeds; final seeds count from 0, tuning seeds from 1000, so that they never meet."""
+
+    final: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=10, description="final runs' seeds")
+    tuning: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=3, description="tuning runs' seeds")
+
+    @property
+    def final_seeds(self) -> list[int]:
+        """Seeds of the runs that count."""
+        return list(range(self.final))
+
+    @property
+    def tuning_seeds(self) -> list[int]:
+        """Seeds of the runs that choose the learning rate."""
+        return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.tuning))
+
+
+class TuningConfig(StrictModel):
+    """The learning-rate grid, the same number of points for every optimizer."""
+
+    points: Annotated[int, Field(ge=1, le=31, strict=True)] = Field(
+        default=7, description="points of the half-decade grid; odd, so that the usual rate is one of them"
+    )
+    neighbours: bool = Field(
+        default=True, description="train the final seeds at the two neighbours of the chosen rate too"
+    )
+    extended_trials: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        default=30, description="points of learning rate, momentum, epsilon and schedule that the extended arm tries"
+    )
+
+    @field_validator("points")
+    @classmethod
+    def _odd(cls, points: int) -> int:
+        if points % 2 == 0:
+            raise ValueError("the number of grid points must be odd, so that the centre is one of them")
+        return points
+
+
+class SweepConfig(StrictModel):
+    """The robustness sweep: learning rates outwards from the chosen one, both ways, until the score leaves the margin."""
+
+    optimizers: tuple[str, ...] = Field(
+        default=("sgd", "momentum", "adagrad", "rmsprop", "adam"),
+        description="names of those to sweep (the slides' by default, as far as they are in the experiment); [] for none",
+    )
+    seeds: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
+        default=5, description="seeds, from the first tuning seed on: what tuning trained is not trained again"
+    )
+
+    @property
+    def sweep_seeds(self) -> list[int]:
+        """Seeds of the sweep."""
+        return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))
+
+
+class ExecutionConfig(StrictModel):
+    """How runs are cut into jobs, and what a job may take; never changes a result."""
+
+    optimizers_per_job: PositiveInt | Literal["auto"] = Field(
+        default="auto", description="optimizers trained by one process; auto keeps start-up below a tenth of a job"
+    )
+
+    jobs_per_gpu: PositiveInt = Field(default=1, description="jobs that share one GPU; without GPUs it means nothing")
+    run_minutes: Annotated[float, Field(gt=0, le=MOST_RUN_MINUTES), BeforeValidator(no_bool)] | None = Field(
+        default=None,
+        description="the most minutes that a training may take, compilation and the runs trained beside it included; "
+        "one that takes longer has failed; any time by default",
+    )
+
+    @field_validator("optimizers_per_job", mode="before")
+    @classmethod
+    def _auto_or_count(cls, value: Any) -> Any:
+        if value != "auto" and not (type(value) is int and value > 0):
+            raise ValueError("must be 'auto' or a positive whole number")
+        return value
+
+
+class TrackingConfig(StrictModel):
+    """Where MLflow keeps its runs."""
+
+    uri: Line | None = Field(
+        default=None, description="tracking server or database; MLFLOW_TRACKING_URI or results/mlflow.db otherwise"
+    )
+    tuning_curves: bool = Field(default=False, description="log the curves of tuning runs too, not only final values")
+
+    @field_validator("uri")
+    @classmethod
+    def _without_braces(cls, uri: str | None) -> str | None:
+        if uri and set(uri) & set("{}"):
+            raise ValueError("an address has no braces (%7B and %7D stand for them)")
+        return uri
+
+
+class ReportConfig(StrictModel):
+    """What the report is called, and what it measures from."""
+
+    title: Line | None = Field(default=None, description="headline; made from the experiment's name otherwise")
+    language: Language = Field(default="en", description="en (English) or es (Spanish)")
+    reference: str = Field(default="momentum", description="optimizer that the others' paired differences are from")

@@ -1,0 +1,144 @@
+"""Does AdaGrad normalise the magnitude? How far the path of training moves when the loss is multiplied by 10^±3.
+
+A factor on the loss is a factor on every gradient and leaves its direction alone. A rule that divides the gradient by its own
+history walks the same path whatever the factor; for plain descent it is a factor on the learning rate. What breaks the
+invariance are the constants that are added to the history: epsilon, and for AdaGrad the accumulator, which Keras starts at
+0.1. So AdaGrad is measured twice: as Keras has it, and with an accumulator from 0 and an epsilon of 1e-30.
+
+The perceptron on digits is trained in mini-batches with constant rates: the table's for each optimizer, whatever the factor
+(that is the question), and the same initial weights, split and batches of a seed for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.optimizers.build import build
+from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.problems.base import Data, split_data
+from descentlab.problems.random_streams import data_order
+from descentlab.storage.tables import Column, check_table
+from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainer import Trainer
+
+SCALES = (1e-3, 1e3)
+EPOCHS = 10
+ADAGRAD_FROM_ZERO = "adagrad (accumulator 0)"
+OPTIMIZER_NAMES = ("sgd", "momentum", "adagrad", ADAGRAD_FROM_ZERO, "rmsprop", "adam")
+
+LOSS_SCALE_COLUMNS: dict[str, Column] = {
+    "scale": Column("float64", "", "", "what the loss is multiplied by"),
+    "seed": Column("int64", "", "", "initial weights, split and batch order"),
+    "optimizer": Column(
+        "str", "", "", f"as Keras has it; {ADAGRAD_FROM_ZERO}: its accumulator starts at 0, and epsilon is 1e-30"
+    ),
+    "learning_rate": Column("float64", "", "", "constant, the same for every scale"),
+    "updates": Column("int64", "updates", "", "budget"),
+    "relative_distance": Column(
+        "float64", "share of both displacements", "lower",
+        "distance from the unscaled path at the same update, over the sum of both displacements from the initial weights; "
+        "mean over the epochs' ends. 0 the same path, 1 as far apart as can be",
+    ),
+    "train_loss": Column("float64", "loss", "lower", "unscaled training loss at the end; at most the bound, 1e4"),
+    "diverged": Column("bool", "", "", "a weight that is no finite number, or a training loss above the bound"),
+}  # fmt: skip
+
+
+def scaled_entry(name: str) -> OptimizerEntry:
+    """The table's optimizer; for ``adagrad (accumulator 0)`` AdaGrad without the constants, at a tenth of its rate.
+
+    Its first step moves every weight by the whole rate. At the table's 0.3 the network then amplifies rounding until paths
+    part that are the same in exact arithmetic.
+    """
+    if name != ADAGRAD_FROM_ZERO:
+        return OPTIMIZERS[name]
+    entry = OPTIMIZERS["adagrad"]
+    rate = entry.rate_at(-2)
+    constants = {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
+    return replace(entry, centre_learning_rate=rate, hyperparameters=constants)
+
+
+def relative_distance(path: np.ndarray, other: np.ndarray) -> float:
+    """How far apart two paths from one point are: mean over their records of |a - b| / (|a| + |b|).
+
+    a and b are the displacements from the start at the same update. By the triangle inequality a record lies in [0, 1]:
+    0 where the paths meet, 1 where one stands still or they go opposite ways. A record that is not finite counts 1, which
+    is also what a path that goes to infinity comes to: divergence is the worst result, and a finite one.
+
+    Args:
+        path, other: weights at the same updates, the start first, both of shape (records, weights).
+    """
+    a, b = path[1:] - path[0], other[1:] - other[0]
+    apart, walked = np.linalg.norm(a - b, axis=1), np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore"):  # infinity over infinity is not finite, as it should be
+        shares = np.divide(apart, walked, out=np.zeros_like(apart), where=walked != 0)
+    return float(np.where(np.isfinite(shares), shares, 1.0).mean())
+
+
+def walk(
+    trainer: Trainer, data: Data, initial: list[np.ndarray], order: np.ndarray, rates: np.ndarray, records: list[int],
+    scale: float,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Train one member on the loss times ``scale``.
+
+    The factor is every example's weight in the loss, so one compiled trainer serves all factors.
+
+    Args:
+        initial, order, rates: as :meth:`~descentlab.training.engine.trainer.Trainer.train` takes them.
+        records: updates to record after, ascending; the last is the budget.
+
+    Returns:
+        The trainable weights at each record, float64 of shape (records, weights), and the unscaled mean loss of the
+        examples in ``order`` at the end.
+    """
+    scaled = replace(data, sample_weight=np.full(len(data.y), scale, np.float32))
+    path, loss = [], float("nan")
+    for evaluation in trainer.train(scaled, initial, order, rates, records, np.unique(order)):
+        path.append(np.concatenate([value.ravel() for value in trainer.variables()]))
+        loss = float(evaluation.loss.astype(np.float64).mean())
+    return np.array(path, np.float64), loss
+
+
+def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
+    """How far the path of training moves when the loss is multiplied by 0.001 and by 1,000, by optimizer.
+
+    Args:
+        seeds: each draws initial weights, split and batch order.
+
+    Returns:
+        A table of LOSS_SCALE_COLUMNS, one row a (scale, seed, optimizer).
+    """
+    from descentlab.problems.mlp import PROBLEM
+
+    configure_device()
+    data = PROBLEM.load_data(None)
+    rows: list[dict[str, Any]] = []
+    for name in OPTIMIZER_NAMES:
+        entry = scaled_entry(name)
+        rate = float(entry.centre_learning_rate or np.nan)
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), partial(build, entry, "tuned", rate))
+        for seed in seeds:
+            train = split_data(PROBLEM, data, seed, PROBLEM.batch_size).train
+            order = data_order(PROBLEM.name, seed, train, PROBLEM.batch_size, EPOCHS)
+            rates = learning_rates(rate, "constant", len(order))
+            records = [len(order) // EPOCHS * epoch for epoch in range(EPOCHS + 1)]
+            start = initial_variables(PROBLEM, seed)
+            unscaled, _ = walk(trainer, data, start, order, rates, records, 1.0)
+            for scale in SCALES:
+                path, loss = walk(trainer, data, start, order, rates, records, scale)
+                diverged = not (np.isfinite(path).all() and loss <= PROBLEM.loss_bound)
+                rows.append(
+                    {"scale": scale, "seed": seed, "optimizer": name, "learning_rate": rate, "updates": len(order),
+                     "relative_distance": relative_distance(unscaled, path),
+                     "train_loss": PROBLEM.loss_bound if diverged else loss, "diverged": diverged}
+                )  # fmt: skip
+    return check_table(pd.DataFrame(rows), LOSS_SCALE_COLUMNS, "loss scale")

@@ -1,0 +1,89 @@
+"""How near to the global optimum training comes where there is one ("Caso convexo"), by schedule and batch.
+
+L2-logistic regression on digits has one minimiser, and its least value f* is known. Mini-batches with a constant learning
+rate stop at a distance from it, their noise floor; with a rate that decays to zero they come to it, and so does the full
+batch. Each optimizer has the rate half a decade above the middle of its grid, whatever the way: the floor depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.optimizers.build import build
+from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.problems.base import split_data
+from descentlab.problems.random_streams import data_order
+from descentlab.storage.tables import Column, check_table
+from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainer import Trainer
+
+SPLIT_SEED = 0
+OPTIMIZER_NAMES = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
+EPOCHS, FULL_BATCH_UPDATES = 200, 3000
+EVALUATIONS = 40
+# Way: schedule, and whether a batch is the whole training set.
+WAYS = {
+    "mini-batches, constant rate": ("constant", False),
+    "mini-batches, decayed rate": ("linear", False),
+    "full batch, decayed rate": ("linear", True),
+}
+
+NOISE_FLOOR_COLUMNS: dict[str, Column] = {
+    "way": Column("str", "", "", "batches and schedule"),
+    "optimizer": Column("str", "", "", "optimizer"),
+    "seed": Column("int64", "", "", "initial weights and batch order; the split is always the same"),
+    "learning_rate": Column("float64", "", "", "initial"),
+    "updates": Column("int64", "updates", "", "done before this evaluation"),
+    "examples": Column("int64", "examples", "", "training examples processed by then"),
+    "gap": Column("float64", "loss", "lower", "training loss and penalty minus the least possible"),
+}
+
+
+def evaluation_updates(budget: int) -> list[int]:
+    """Updates to evaluate after: 0, and about 40 evenly on a logarithmic scale up to ``budget``."""
+    return [0, *np.unique(np.rint(np.geomspace(1, budget, EVALUATIONS)).astype(int)).tolist()]
+
+
+def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMIZER_NAMES) -> pd.DataFrame:
+    """Gap to f* of L2-logistic regression over updates.
+
+    Args:
+        seeds: initial weights and batch orders.
+        optimizers: names of the table.
+
+    Returns:
+        A table of NOISE_FLOOR_COLUMNS, one row a (way, optimizer, seed, evaluation).
+    """
+    from descentlab.problems.logistic_regression import PROBLEM
+
+    configure_device()
+    data = PROBLEM.load_data(None)
+    train = split_data(PROBLEM, data, SPLIT_SEED, PROBLEM.batch_size).train
+    assert PROBLEM.optimum is not None
+    least = PROBLEM.optimum(data.x[train], data.y[train])
+    rows: list[dict[str, Any]] = []
+    for name in optimizers:
+        entry = OPTIMIZERS[name]
+        rate = entry.rate_at(1)
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda entry=entry, rate=rate: build(entry, "tuned", rate))  # type: ignore[misc]
+        for way, (schedule, full_batch) in WAYS.items():
+            batch_size = len(train) if full_batch else PROBLEM.batch_size
+            updates = FULL_BATCH_UPDATES if full_batch else EPOCHS * (len(train) // batch_size)
+            rates = learning_rates(rate, schedule, updates)
+            for seed in seeds:
+                order = data_order(PROBLEM.name, seed, train, 0 if full_batch else batch_size, EPOCHS)
+                initial = initial_variables(PROBLEM, seed)
+                for found in trainer.train(data, initial, order, rates, evaluation_updates(updates), train):
+                    gap = float(found.loss.astype(np.float64).mean()) + found.penalty - least
+                    rows.append(
+                        {"way": way, "optimizer": name, "seed": seed, "learning_rate": rate, "updates": found.updates,
+                         "examples": found.updates * batch_size, "gap": gap}
+                    )  # fmt: skip
+    return check_table(pd.DataFrame(rows), NOISE_FLOOR_COLUMNS, "noise floor")

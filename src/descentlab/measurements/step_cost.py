@@ -1,0 +1,177 @@
+"""What one update costs, and what one whole step does, by optimizer and size of the model (protocol, section 9).
+
+The slides say that each step of an advanced method is more expensive: more operations, more memory. An *update* is the
+optimizer alone (``optimizer.apply`` on given gradients); a *step* is forward pass, backward pass and update on one batch
+of 32. Both are timed serially and after compilation, as training runs them: in compiled loops.
+
+A call of a compiled function takes some 0.3 ms, a hundred times an update of a small model. So a call makes as many turns
+as take 2 ms or more, the time of a call without turns is taken off, and the rest is divided by the turns. Every call waits
+for a weight to arrive. Each cell begins with the initial weights and a new optimizer's state.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.config import parse_config
+from descentlab.measurements.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workload, problem_workload
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.storage.tables import Column, check_table
+from descentlab.training.engine.device import configure_device
+from descentlab.training.problem_data import ProblemData
+
+REFERENCE = "sgd"
+LEAST_STEPS, MOST_STEPS = 5, 200
+LEAST_CALL_SECONDS = 2e-3
+PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (protocol, section 9)
+STEP_COST_COLUMNS: dict[str, Column] = {
+    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
+    "parameters": Column("int64", "", "", "trainable parameters of the model"),
+    "batch_size": Column("int64", "examples", "", "examples of a step"),
+    "optimizer": Column("str", "", "", "optimizer"),
+    "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
+    "steps": Column("int64", "", "", "synchronised calls behind each median (of update and step, the fewer)"),
+    "update_microseconds": Column(
+        "float64", "microseconds", "lower", "median time of one update alone; NaN on an experiment's problem"
+    ),
+    "step_microseconds": Column("float64", "microseconds", "lower", "median time of forward, backward and update"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
+    "device": Column("str", "", "", "device that was timed"),
+    "device_peak_bytes": Column(
+        "float64",
+        "bytes",
+        "lower",
+        "peak of the GPU's memory in the cell, other optimizers' state taken off; NaN on CPU",
+    ),
+}
+
+
+def call_seconds(call: Callable[[int], float], turns: int) -> float:
+    """Seconds of one call, until its result is there."""
+    begun = time.perf_counter()
+    call(turns)
+    return time.perf_counter() - begun
+
+
+def choose_turns(call: Callable[[int], float]) -> int:
+    """The least power of two of turns that take 2 ms or more, the call's own time apart.
+
+    By the fastest of five calls, so that what else the machine does for a moment is not mistaken for turns.
+    """
+
+    def fastest(turns: int) -> float:
+        return min(call_seconds(call, turns) for _ in range(LEAST_STEPS))
+
+    turns, empty = 1, fastest(0)
+    while fastest(turns) - empty < LEAST_CALL_SECONDS:
+        turns *= 2
+    return turns
+
+
+def time_turn(call: Callable[[int], float], turns: int, cell_seconds: float) -> tuple[float, int]:
+    """Median microseconds of one turn, over up to 200 calls or ``cell_seconds``, at least 5; and how many calls."""
+    call(1)
+    empty = float(np.median([call_seconds(call, 0) for _ in range(LEAST_STEPS)]))
+    taken: list[float] = []
+    begun = time.perf_counter()
+    while len(taken) < LEAST_STEPS or (len(taken) < MOST_STEPS and time.perf_counter() - begun < cell_seconds):
+        taken.append(call_seconds(call, turns))
+    return (float(np.median(taken)) - empty) / turns * 1e6, len(taken)
+
+
+def round_orders(count: int, rounds: int, seed: int) -> np.ndarray:
+    """In which order ``count`` optimizers are timed: shape (rounds, count), each row a random permutation."""
+    generator = np.random.default_rng(seed)
+    return np.stack([generator.permutation(count) for _ in range(rounds)])
+
+
+def measure_step_cost(
+    entries: Sequence[OptimizerEntry],
+    seed: int,
+    models: Sequence[str] = MODELS,
+    problems: Sequence[ProblemData] = (),
+    rounds: int = 5,
+    cell_seconds: float = 0.02,
+) -> pd.DataFrame:
+    """Time every optimizer's update and step on every model; nothing else may run meanwhile.
+
+    Compilation, never in the clock, takes most of the time: about 1.5 s an optimizer and dense model on one core.
+
+    Args:
+        entries: optimizers, ``sgd`` among them: what the others are compared with.
+        seed: chooses initial weights, batch, and the order of the optimizers in each round.
+        models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
+            with batches of 32.
+        problems: an experiment's own problems, of which the step alone is timed, with their own batch size; full batch with
+            the whole training set. One that is itself one of ``models`` is timed once.
+        rounds: how often every cell is timed, 5 or more for an interval worth showing.
+        cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
+
+    Returns:
+        A table of STEP_COST_COLUMNS, one row a (model, optimizer, round), in the order of timing.
+
+    Raises:
+        ValueError: ``sgd`` is missing, or a model is unknown.
+    """
+    import tensorflow as tf
+
+    if REFERENCE not in [entry.name for entry in entries]:
+        raise ValueError(f"optimizers to time must include '{REFERENCE}', which the others are compared with")
+    device = configure_device()
+    rows: list[dict[str, Any]] = []
+    batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
+    cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
+    for own in problems:
+        name, batch_size = own.config.name, own.about["batch_size"]
+        standard = name in models and own.about["problem"] == name and batch_size == BATCH_SIZE  # timed already
+        for size, chosen in ((batch_size, [] if standard else batched), (own.about["train_examples"], full)):
+            if chosen:
+                build = functools.partial(problem_workload, name, own.problem, own.data, size, seed, device)
+                cases.append((build, chosen))
+    for number, (build, chosen) in enumerate(cases):
+        workload = build()
+        cells = [CompiledLoops(entry, workload, with_update=number < len(models)) for entry in chosen]
+        turns = [(choose_turns(cell.update) if cell.update else 0, choose_turns(cell.step)) for cell in cells]
+        all_state_bytes = sum(cell.state_bytes for cell in cells)
+        for round_number, order in enumerate(round_orders(len(cells), rounds, seed + number)):
+            for cell, (update_turns, step_turns) in ((cells[index], turns[index]) for index in order):
+                cell.start()
+                if device != "CPU":
+                    tf.config.experimental.reset_memory_stats("GPU:0")
+                step, calls = time_turn(cell.step, step_turns, cell_seconds)
+                update = float("nan")
+                if cell.update:
+                    update, update_calls = time_turn(cell.update, update_turns, cell_seconds)
+                    calls = min(calls, update_calls)
+                peak = float("nan")
+                if device != "CPU":
+                    others = all_state_bytes - cell.state_bytes
+                    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] - others
+                rows.append(
+                    {"model": workload.name, "parameters": workload.parameters, "batch_size": workload.batch_size,
+                     "optimizer": cell.entry.name, "round": round_number,
+                     "steps": calls, "update_microseconds": update,
+                     "step_microseconds": step, "device": device, "device_peak_bytes": peak,
+                     "state_bytes_per_parameter": cell.state_bytes / workload.parameters}
+                )  # fmt: skip
+    return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
+
+
+def plan_step_cost(plan: dict[str, Any], models: Sequence[str] = MODELS) -> pd.DataFrame:
+    """The step cost of an experiment's optimizers on ``models`` and on its problems.
+
+    Args:
+        plan: the contents of plan.json.
+    """
+    config = parse_config(plan["config"], "plan")
+    entries = {REFERENCE: OPTIMIZERS[REFERENCE]}
+    entries |= {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
+    device = configure_device()
+    problems = [ProblemData(plan, name, device) for name in plan["problems"]]
+    return measure_step_cost(list(entries.values()), 0, models, problems)

@@ -1,0 +1,177 @@
+"""Compiled loops of one optimizer's updates and whole steps on models of several sizes: what the step cost is timed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from descentlab.optimizers.build import build
+from descentlab.optimizers.table import OptimizerEntry
+from descentlab.problems.base import Data, Problem
+from descentlab.training.engine.convolution import with_patches
+from descentlab.training.engine.modes import choose_mode
+from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables
+from descentlab.training.engine.trainable import batch_loss, training_loss
+
+MODELS = ("slides_mlp", "mlp", "slides_cnn")
+LARGE_MODEL = "large"
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model at its initial weights, one batch, and the gradients of its loss there.
+
+    Attributes:
+        x, y: the batch, on the device.
+        batch_size: its examples.
+        gradients: one tensor a trainable variable, of its shape.
+        initial: values of the trainable variables.
+        called: what computes the model in this mode; it has the model's variables.
+        mode: ``xla``, ``graph`` or ``patches``.
+    """
+
+    name: str
+    model: Any
+    loss: Any
+    x: Any
+    y: Any
+    batch_size: int
+    gradients: list[Any]
+    initial: list[np.ndarray]
+    called: Any
+    mode: str
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(value.size for value in self.initial)
+
+
+def build_large_model() -> Any:
+    """A dense network 784-2048-4096-10 of 10,041,354 parameters."""
+    import keras
+
+    layers = [keras.Input((784,)), *(keras.layers.Dense(units, activation="relu") for units in (2048, 4096))]
+    return keras.Sequential([*layers, keras.layers.Dense(10)], name=LARGE_MODEL)
+
+
+def build_workload(name: str, seed: int, device: str) -> Workload:
+    """The model ``name`` with random weights and one batch of its problem (random images where that is a download).
+
+    Raises:
+        ValueError: the model is unknown.
+    """
+    from descentlab.problems import mlp, slides_cnn, slides_mlp
+
+    if name == LARGE_MODEL:
+        problem = replace(mlp.PROBLEM, build_model=build_large_model)
+    elif name in MODELS:
+        problem = {"slides_mlp": slides_mlp, "mlp": mlp, "slides_cnn": slides_cnn}[name].PROBLEM
+    else:
+        raise ValueError(f"a model must be one of {', '.join((*MODELS, LARGE_MODEL))}; received '{name}'")
+    if name in ("slides_mlp", "mlp"):
+        return problem_workload(name, problem, problem.load_data(None), BATCH_SIZE, seed, device)
+    generator = np.random.default_rng(seed)
+    shape = (BATCH_SIZE, *problem.build_model().input_shape[1:])
+    images = generator.random(shape, dtype=np.float32)
+    data = Data(images, generator.integers(0, 10, BATCH_SIZE).astype(np.int32))
+    return problem_workload(name, problem, data, BATCH_SIZE, seed, device)
+
+
+def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, seed: int, device: str) -> Workload:
+    """A problem's model with random weights and one random batch of its data."""
+    import keras
+    import tensorflow as tf
+
+    chosen = np.random.default_rng(seed).choice(len(data.y), batch_size, replace=False)
+    keras.utils.set_random_seed(seed)
+    model, loss = problem.build_model(), training_loss(problem.loss)
+    x, y = tf.nest.map_structure(lambda array: tf.constant(array[chosen]), data.x), tf.constant(data.y[chosen])
+    mode = choose_mode(model, device, batch_size)
+    called = with_patches(model) if mode == "patches" else model
+    with tf.GradientTape() as tape:
+        value = batch_loss(loss, called, x, y)
+    gradients = tape.gradient(value, model.trainable_variables)
+    initial = [np.asarray(variable).copy() for variable in model.trainable_variables]
+    return Workload(name, model, loss, x, y, batch_size, gradients, initial, called, mode)
+
+
+class CompiledLoops:
+    """One optimizer's two compiled loops on a workload: ``update(turns)`` and ``step(turns)``, both synchronised.
+
+    Many may share a workload, and so its weights; :meth:`start` takes what another left away. ``update`` is None where it
+    isn't asked for: compiling takes longer than timing.
+    """
+
+    def __init__(self, entry: OptimizerEntry, workload: Workload, with_update: bool = True) -> None:
+        self.entry = entry
+        self._with_update = with_update
+        self._workload = workload
+        self._restore_weights()  # ScheduleFreeAdamW copies the weights into its state
+        rate = float("nan") if entry.centre_learning_rate is None else entry.centre_learning_rate
+        self._optimizer = build(entry, "tuned", rate)
+        self._optimizer.build(workload.model.trainable_variables)
+        self._initial_state = [np.asarray(variable).copy() for variable in state_variables(self._optimizer)]
+        self.state_bytes = state_bytes(self._optimizer)
+        self.update, self.step = self._compile()
+
+    def _restore_weights(self) -> None:
+        for variable, value in zip(self._workload.model.trainable_variables, self._workload.initial, strict=True):
+            variable.assign(value)
+
+    def start(self) -> None:
+        """Give the model its initial weights and the optimizer the state of a new one."""
+        self._restore_weights()
+        for variable, value in zip(state_variables(self._optimizer), self._initial_state, strict=True):
+            variable.assign(value)
+
+    def _compile(self) -> tuple[Callable[[int], float] | None, Callable[[int], float]]:
+        import tensorflow as tf
+
+        work, optimizer = self._workload, self._optimizer
+        weights = work.model.trainable_variables
+
+        def repeated(turn: Callable[[Any], None], turns: Any) -> Any:
+            def body(done: Any) -> tuple[Any]:
+                turn(done)
+                return (done + 1,)
+
+            tf.while_loop(lambda done: done < turns, body, (tf.constant(0),))
+            return tf.reshape(weights[0].value, (-1,))[0]  # what a call waits for
+
+        # XLA would compute once, before the loop, what depends on constants alone. So it is given the gradients twice,
+        # and takes one of the two by the turn's number; and as arguments, as a captured tensor is a constant too.
+        xla = work.mode != "graph"
+        given = [tf.stack([gradient, gradient]) for gradient in work.gradients] if xla else work.gradients
+
+        def updates(turns: Any, gradients: Any) -> Any:
+            def turn(done: Any) -> None:
+                optimizer.apply([pair[done % 2] for pair in gradients] if xla else gradients, weights)
+
+            return repeated(turn, turns)
+
+        def steps(turns: Any, x: Any, y: Any) -> Any:
+            def turn(done: Any) -> None:
+                del done
+                with tf.GradientTape() as tape:
+                    value = batch_loss(work.loss, work.called, x, y)
+                optimizer.apply(tape.gradient(value, weights), weights)
+
+            return repeated(turn, turns)
+
+        def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[[int], float]:
+            # Without autograph, which would convert Keras' own code before it is traced, for seconds.
+            traced = tf.function(function, jit_compile=xla, autograph=False)
+            concrete = traced.get_concrete_function(tf.constant(0), *arguments)
+
+            def call(turns: int) -> float:
+                return float(concrete(tf.constant(turns), *arguments).numpy())
+
+            call(0)
+            return call
+
+        return compiled(updates, given) if self._with_update else None, compiled(steps, work.x, work.y)

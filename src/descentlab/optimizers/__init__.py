@@ -1,0 +1,1 @@
+"""The optimizers: their table, how one is built, their learning rates and schedules."""

@@ -1,0 +1,163 @@
+"""The table of optimizers: one entry each, and the only place that names them.
+
+Nothing here imports Keras before :func:`build` is called, so that a workflow can be planned without it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from descentlab.optimizers.import_path import OptimizerError, import_object, one_line, suggestion
+from descentlab.optimizers.table import NOTHING, OptimizerEntry
+
+# What Keras accepts and this protocol can't account for: an update would no longer be one batch, or the weights that
+# are evaluated no longer those that the update left.
+REFUSED_HYPERPARAMETERS = {
+    "use_ema": "evaluated weights would be an average that the last update did not leave",
+    "ema_momentum": "belongs to use_ema",
+    "ema_overwrite_frequency": "belongs to use_ema",
+    "gradient_accumulation_steps": "an update would no longer be one batch",
+    "loss_scale_factor": "meant for float16, in which nothing is trained here",
+    "learning_rate_schedule": "the arm sets the schedule",
+}
+
+
+def resolve_factory(entry: OptimizerEntry) -> Any:
+    """The callable that makes the optimizer: a class of Keras, or the reader's own.
+
+    Raises:
+        OptimizerError: an import path doesn't import, or names nothing that can be called.
+    """
+    if ":" in entry.factory:
+        where = f"optimizer '{entry.name}'"
+        factory = import_object(entry.factory, where)
+        if not callable(factory):
+            raise OptimizerError(
+                f"{where}: an import path must name a class or function; '{entry.factory}' is a "
+                f"{type(factory).__name__}"
+            )
+        return factory
+    import keras
+
+    return getattr(keras.optimizers, entry.factory)
+
+
+def accepted_hyperparameters(factory: Any) -> tuple[list[str], bool]:
+    """Names that ``factory`` accepts, and whether it accepts any other too."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some callables written in C have none
+        return [], True
+    # Keras optimizers take **kwargs only to refuse them: an unknown name is a typo.
+    keras_class = inspect.isclass(factory) and factory.__module__.startswith("keras.")
+    open_ended = not keras_class and any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD], open_ended
+
+
+def default_learning_rate(entry: OptimizerEntry) -> float:
+    """Rate of the ``default`` arm: the entry's own, or the default in the factory's signature; NaN without one."""
+    if entry.default_learning_rate is not None:
+        return entry.default_learning_rate
+    if entry.centre_learning_rate is None:
+        return float("nan")
+    try:
+        parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
+    except (TypeError, ValueError):  # some callables written in C have none
+        parameter = None
+    if parameter is None or not isinstance(parameter.default, (int, float)):
+        return entry.centre_learning_rate
+    return float(parameter.default)
+
+
+def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """Hyperparameters in an arm, learning rate apart (protocol, section 1); ``extended``: what the extended arm sets."""
+    hyperparameters = {**entry.hyperparameters, **extended}
+    if arm != "default" and entry.tuned_weight_decay is not None:
+        hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)
+        if entry.factory == "Muon":
+            hyperparameters.setdefault("adam_weight_decay", entry.tuned_weight_decay)
+    return hyperparameters
+
+
+def build(entry: OptimizerEntry, arm: str, learning_rate: float, extended: Mapping[str, Any] = NOTHING) -> Any:
+    """A new Keras optimizer.
+
+    Args:
+        entry: the optimizer.
+        arm: decides the weight decay.
+        learning_rate: initial rate; NaN for an optimizer without one.
+        extended: hyperparameters that the extended arm sets.
+
+    Raises:
+        OptimizerError: a hyperparameter is unknown or refused, or the factory yields no Keras optimizer.
+    """
+    import keras
+
+    factory = resolve_factory(entry)
+    where = f"optimizer '{entry.name}'"
+    hyperparameters = arm_hyperparameters(entry, arm, extended)
+    check_hyperparameters(factory, hyperparameters, where)
+    if learning_rate == learning_rate:
+        hyperparameters["learning_rate"] = float(learning_rate)
+    try:
+        optimizer = factory(**hyperparameters)
+    except Exception as error:  # whatever the factory objects to, the reader must see it with the optimizer's name
+        raise OptimizerError(
+            f"{where}: {entry.factory} could not be made with {hyperparameters}; {one_line(error)}"
+        ) from error
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise OptimizerError(
+            f"{where}: an import path must yield a keras.optimizers.Optimizer; '{entry.factory}' gave "
+            f"{type(optimizer).__name__}"
+        )
+    return optimizer
+
+
+def check_hyperparameters(factory: Any, hyperparameters: Mapping[str, Any], where: str) -> None:
+    """Refuse names that the factory doesn't know or that the protocol can't account for, and values of a wrong type.
+
+    Raises:
+        OptimizerError: naming the hyperparameter, and the nearest valid one or what it must be.
+    """
+    accepted, open_ended = accepted_hyperparameters(factory)
+    for name, value in hyperparameters.items():
+        if name in REFUSED_HYPERPARAMETERS:
+            raise OptimizerError(f"{where}: '{name}' is not supported: {REFUSED_HYPERPARAMETERS[name]}")
+        if name not in accepted and not open_ended:
+            hint = ", did you mean 'learning_rate'?" if name in {"lr", "alpha"} else suggestion(name, accepted)
+            valid = [a for a in accepted if a not in REFUSED_HYPERPARAMETERS]
+            raise OptimizerError(f"{where}: unknown hyperparameter '{name}'{hint} Valid: {', '.join(valid)}")
+        if rule := type_rule(factory, name, value):
+            raise OptimizerError(f"{where}: '{name}' must be {rule}; received {value!r}")
+
+
+def type_rule(factory: Any, name: str, value: Any) -> str:
+    """What ``value`` must be, where its default says so and it isn't; Keras would only find out while it trains."""
+    try:
+        parameter = inspect.signature(factory).parameters.get(name)
+    except (TypeError, ValueError):  # some callables written in C have none
+        return ""
+    default = None if parameter is None else parameter.default
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, (int, float)):
+        return "" if number else "a number"
+    optional = name in {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
+    return "" if number or value is None or not optional else "a number or null"
+
+
+def evaluation_weights(optimizer: Any, weights: list[Any]) -> list[Any] | None:
+    """Weights to evaluate where they are not those that are trained, None otherwise.
+
+    ScheduleFreeAdamW trains y and keeps z; its result is the average x, with y = (1 - β1) z + β1 x (Defazio et al.
+    2024, equation 1). Keras' ``fit`` leaves y in the model.
+    """
+    import keras
+
+    if not isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW):
+        return None
+    beta = optimizer.beta_1
+    return [(y.value - (1 - beta) * z.value) / beta for y, z in zip(weights, optimizer._momentums, strict=True)]

@@ -1,0 +1,46 @@
+"""Objects named by an import path ``package.module:NAME``, and names that are nearly right."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+
+class OptimizerError(ValueError):
+    """An optimizer can't be made from what the config says."""
+
+
+def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
+    """How a sentence on an unknown word ends: ``, did you mean 'x'?`` with the nearest valid word, or a full stop."""
+    by_lower = {name.lower(): name for name in valid}
+    near = difflib.get_close_matches(received.lower(), list(by_lower), n=1, cutoff=0.6)
+    return f", did you mean '{by_lower[near[0]]}'?" if near else "."
+
+
+def one_line(error: Exception) -> str:
+    """Type and message of an error that others raised, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def import_object(path: str, where: str) -> Any:
+    """The object that ``package.module:name`` names.
+
+    Raises:
+        OptimizerError: it doesn't import, or the module has no such name.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a module of the reader's own may raise anything while it is imported
+        raise OptimizerError(
+            f"{where}: an import path must import; received '{path}', which raised {one_line(error)}"
+        ) from error
+    if not hasattr(module, attribute):
+        names = [name for name in vars(module) if not name.startswith("_")]
+        raise OptimizerError(
+            f"{where}: an import path is 'package.module:name'; module '{module_name}' has no '{attribute}'"
+            f"{suggestion(attribute, names)} It has: {', '.join(sorted(names))}"
+        )
+    return getattr(module, attribute)

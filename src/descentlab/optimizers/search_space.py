@@ -1,0 +1,82 @@
+"""The extended arm: epsilon, momentum and schedule tuned together with the learning rate (protocol, section 1).
+
+Choi et al. 2019 show that rankings of optimizers flip when more than the learning rate is tuned. Every optimizer gets the
+same quasi-random points (Halton) of its own space, and the tuned arm's choice as one more: so it can only gain by the
+validation metric, and a more general method is never tuned worse than the one it contains for want of a try.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from descentlab.optimizers.build import accepted_hyperparameters, resolve_factory
+from descentlab.optimizers.schedules import SCHEDULES
+from descentlab.optimizers.table import OptimizerEntry
+
+EPSILONS = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
+MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.99)
+RATE_GROWS_FROM = 1e-4  # epsilon from which on it shrinks updates
+
+
+def momentum_name(entry: OptimizerEntry) -> str | None:
+    """The hyperparameter that is the optimizer's momentum; None where it has none, as plain SGD."""
+    accepted, _ = accepted_hyperparameters(resolve_factory(entry))
+    if "beta_1" in accepted:
+        return "beta_1"
+    plain = entry.factory == "SGD" and not entry.hyperparameters.get("momentum")
+    return "momentum" if "momentum" in accepted and not plain else None
+
+
+def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[dict[str, Any]]:
+    """What the extended arm tries: the same quasi-random points for every optimizer, each in its own space.
+
+    A point chooses one of the half-decade grid's learning rates, of MOMENTA, of EPSILONS and of SCHEDULES, as far as the
+    optimizer has them; points that fall together in a small space are one trial. Epsilon stands beside the root of the
+    squared gradients' mean and shrinks updates where it is the larger, so the grid moves up with its root.
+
+    Args:
+        points: of the learning rate's grid.
+        trials: quasi-random points.
+
+    Returns:
+        ``{"learning_rate", "schedule", "hyperparameters"}`` each; a rate of None is that of an optimizer without one.
+    """
+    from scipy.stats import qmc
+
+    accepted, _ = accepted_hyperparameters(resolve_factory(entry))
+    momentum = momentum_name(entry)
+    grid = entry.grid(points)
+    found: dict[str, dict[str, Any]] = {}
+    for place in qmc.Halton(4, scramble=False).random(trials + 1)[1:]:  # the first is the corner
+
+        def pick(choices: Any, axis: int, place: Any = place) -> Any:
+            return choices[int(place[axis] * len(choices))]
+
+        rate, hyperparameters = pick(grid, 0), {}
+        if momentum:
+            hyperparameters[momentum] = pick(MOMENTA, 1)
+        if "epsilon" in accepted:
+            hyperparameters["epsilon"] = pick(EPSILONS, 2)
+            rate *= max(1.0, hyperparameters["epsilon"] / RATE_GROWS_FROM) ** 0.5
+        has_rate = rate == rate
+        trial = {
+            "learning_rate": float(f"{rate:.3g}") if has_rate else None,
+            "schedule": pick(SCHEDULES, 3) if has_rate else "constant",
+            "hyperparameters": hyperparameters,
+        }
+        found[json.dumps(trial, sort_keys=True)] = trial
+    return list(found.values())
+
+
+def all_trials(entry: dict[str, Any], selection: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every trial of an optimizer on a problem, the tuned arm's choice first.
+
+    Args:
+        entry: the optimizer's part of plan.json.
+        selection: its entry of ``selections.json``.
+    """
+    rate = selection["learning_rate"]
+    first = {"learning_rate": rate, "schedule": "constant" if rate is None else entry["tuned_schedule"],
+             "hyperparameters": {}}  # fmt: skip
+    return [first, *(trial for trial in entry["extended_trials"] if trial != first)]

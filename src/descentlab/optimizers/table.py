@@ -1,0 +1,101 @@
+"""The table of optimizers: each with its factory, its default and its grid of learning rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+DECADES_PER_STEP = 0.5
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class OptimizerEntry:
+    """One optimizer of the table.
+
+    Attributes:
+        name: its row in config and report.
+        factory: ``keras.optimizers`` class name, or an import path ``package.module:ClassOrFactory``.
+        centre_learning_rate: middle of its half-decade grid; None for an optimizer without a learning rate.
+        state_slots: variables of the size of the weights that it keeps (protocol, section 7).
+        paper: where the rule comes from.
+        hyperparameters: what differs from the factory's defaults.
+        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; 0 but where it is the optimizer's point.
+        full_batch: one update uses the whole training set.
+        equal_updates: full batch with as many updates as the mini-batch optimizers, instead of as many examples.
+        default_learning_rate: rate of the ``default`` arm; None for the factory's own default.
+        tuned_schedule: of the learning rate in the ``tuned`` arm.
+    """
+
+    name: str
+    factory: str
+    centre_learning_rate: float | None
+    state_slots: float | None
+    paper: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    tuned_weight_decay: float | None = None
+    full_batch: bool = False
+    equal_updates: bool = False
+    default_learning_rate: float | None = None
+    tuned_schedule: str = "linear"
+
+    def grid(self, points: int) -> list[float]:
+        """The learning rates to tune over, ascending, half a decade apart; ``[nan]`` without a learning rate."""
+        if self.centre_learning_rate is None:
+            return [float("nan")]
+        return [self.rate_at(i - points // 2) for i in range(points)]
+
+    def rate_at(self, step: float) -> float:
+        """The learning rate that lies ``step`` half-decades above the centre (below, where negative)."""
+        if self.centre_learning_rate is None:
+            return float("nan")
+        return float(f"{self.centre_learning_rate * 10 ** (DECADES_PER_STEP * step):.3g}")
+
+    def step_of(self, learning_rate: float) -> int:
+        """The ``step`` of which :meth:`rate_at` is nearest to ``learning_rate``; 0 without a learning rate."""
+        if self.centre_learning_rate is None:
+            return 0
+        return round(math.log10(learning_rate / self.centre_learning_rate) / DECADES_PER_STEP)
+
+
+# Centres: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over
+# grids one step lower (2026-11), where most optima of the convex problems lay on the upper edge.
+_SLIDES = "Quiroga & Ronchetti, Variantes de Descenso de Gradiente (slides)"
+_ENTRIES = (
+    OptimizerEntry("gd", "SGD", 1.0, 0, f"Cauchy 1847; {_SLIDES}", full_batch=True),
+    OptimizerEntry("sgd", "SGD", 0.3, 0, f"Robbins & Monro 1951; {_SLIDES}"),
+    OptimizerEntry("momentum", "SGD", 0.1, 1, f"Polyak 1964; {_SLIDES}", {"momentum": 0.9}),
+    OptimizerEntry(
+        "nesterov", "SGD", 0.1, 1, "Nesterov 1983; Sutskever et al. 2013", {"momentum": 0.9, "nesterov": True}
+    ),
+    OptimizerEntry("adagrad", "Adagrad", 0.3, 1, f"Duchi et al. 2011; {_SLIDES}"),
+    OptimizerEntry("rmsprop", "RMSprop", 0.01, 1, f"Tieleman & Hinton 2012; {_SLIDES}"),
+    OptimizerEntry("adam", "Adam", 0.01, 2, f"Kingma & Ba 2015; {_SLIDES}"),
+    OptimizerEntry("amsgrad", "Adam", 0.01, 3, f"Reddi et al. 2018; {_SLIDES}", {"amsgrad": True}),
+    OptimizerEntry("adamw", "AdamW", 0.01, 2, "Loshchilov & Hutter 2019", tuned_weight_decay=0.004),
+    OptimizerEntry("adamax", "Adamax", 0.1, 2, "Kingma & Ba 2015, section 7.1"),
+    OptimizerEntry("nadam", "Nadam", 0.01, 2, "Dozat 2016"),
+    OptimizerEntry("adadelta", "Adadelta", 10.0, 2, "Zeiler 2012"),
+    OptimizerEntry("adafactor", "Adafactor", 0.03, None, "Shazeer & Stern 2018"),
+    # Its rate scales the weights themselves (w = −rate · linear / √accumulator), so decay to zero takes them to zero: least
+    # squares in full batch ended 0.45 above the optimum with decay, 2e-8 without (2026-11).
+    OptimizerEntry("ftrl", "Ftrl", 1.0, 2, "McMahan et al. 2013", tuned_schedule="constant"),
+    OptimizerEntry("lion", "Lion", 0.003, 1, "Chen et al. 2023"),
+    OptimizerEntry("lamb", "Lamb", 0.01, 2, "You et al. 2020"),
+    OptimizerEntry("muon", "Muon", 0.03, None, "Jordan et al. 2024; Liu et al. 2025", tuned_weight_decay=0.004),
+    OptimizerEntry(
+        "schedule_free_adamw", "ScheduleFreeAdamW", 0.03, 2, "Defazio et al. 2024", tuned_weight_decay=0.004
+    ),
+)
+OPTIMIZERS: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
+
+# Public classes of keras.optimizers that are no optimizer of their own; a test fails when Keras adds one unlisted.
+EXCLUDED = {
+    "Optimizer": "the base class: it has no update rule",
+    "LossScaleOptimizer": "wraps another optimizer to scale the loss in float16; in float32 it is that optimizer",
+    "MultiOptimizer": "gives each layer an optimizer of its own; it is as many rules as it is given",
+    "OptimizerMap": "the assignment that MultiOptimizer reads, not an optimizer",
+}

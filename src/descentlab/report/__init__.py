@@ -1,0 +1,1 @@
+"""From the comparison to the page: sections, figures, templates."""

@@ -1,0 +1,170 @@
+"""What a section is made of: figures, tables and paragraphs, each with the data behind it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from descentlab.analysis.formatting import interval, number, optimizer_title
+from descentlab.analysis.tables import Comparison
+from descentlab.i18n.wording import joined, message, words
+
+ARM_WORDS = {
+    "default": message("default rates"),
+    "tuned": message("tuned rates"),
+    "logged": message("logged rates"),
+    "extended": message("everything tuned"),
+    "tuned for speed": message("rates tuned for speed"),
+}
+
+__all__ = ["ARM_WORDS", "Evidence", "Explorer", "Figure", "Paragraph", "Section", "Table", "interval", "joined",
+           "number", "optimizer_title"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a section may draw from.
+
+    Attributes:
+        measured: step cost and mechanisms by name, as far as they were measured.
+        history: the evaluations of all runs, where they are at hand.
+    """
+
+    plan: dict[str, Any]
+    comparison: Comparison
+    selections: list[dict[str, Any]]
+    measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    history: pd.DataFrame | None = None
+
+    @property
+    def arms(self) -> list[str]:
+        """The experiment's arms, the tuned one first."""
+        return [arm for arm in ("tuned", "extended", "default", "logged") if arm in self.plan["config"]["arms"]]
+
+    @property
+    def optimizers(self) -> list[str]:
+        """All optimizers, in the order of the plan."""
+        return list(self.plan["optimizers"])
+
+    @property
+    def reference(self) -> str:
+        """The optimizer that differences are measured from."""
+        return str(self.plan["config"]["report"]["reference"])
+
+    def metric(self, problem: str) -> str:
+        """The problem's metric with its direction."""
+        about = self.plan["problems"][problem]
+        if about["higher_is_better"]:
+            return words("{metric} (higher is better)", metric=words(about["metric"]))
+        return words("{metric} (lower is better)", metric=words(about["metric"]))
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """The table as CSV, five significant digits."""
+    return table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+
+
+def packed_csv(table: pd.DataFrame) -> str:
+    """The table as CSV, by gzip and base64: a fifth of the bytes; the page's script unpacks it."""
+    return base64.b64encode(gzip.compress(csv_text(table).encode(), 9, mtime=0)).decode()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing: the takeaway is its title, computed from the data that it offers to download."""
+
+    identity: str
+    takeaway: str
+    svg: str
+    caption: str
+    data: pd.DataFrame
+
+    kind: str = field(default="figure", init=False)
+
+    @property
+    def csv(self) -> str:
+        """The data to download."""
+        return packed_csv(self.data)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; ``numeric`` columns are set flush right. ``folded``: shown when the reader asks for it."""
+
+    identity: str
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+    caption: str = ""
+    data: pd.DataFrame | None = None
+    numeric: frozenset[int] = frozenset()
+    folded: bool = False
+
+    kind: str = field(default="table", init=False)
+
+    @property
+    def csv(self) -> str:
+        """The data to download, or what is shown."""
+        return packed_csv(self.data if self.data is not None else pd.DataFrame(self.rows, columns=self.headers))
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text; ``preformatted`` keeps its lines."""
+
+    text: str
+    preformatted: bool = False
+    identity: str = ""
+
+    kind: str = field(default="paragraph", init=False)
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A chart that is drawn in the page from the reader's choices.
+
+    Attributes:
+        problems, arms, optimizers, measures, axes: what can be chosen, each as shown; ``chosen`` are the places of the
+            optimizers and ``first_measure`` that of the measure that are drawn at first.
+        singles: whether there are single runs.
+        setup: what the script needs to begin with, as JSON that may stand in the page.
+        data: the curves, compressed, in base64.
+        library: Vega, Vega-Lite and Vega-Embed, likewise.
+    """
+
+    identity: str
+    takeaway: str
+    caption: str
+    problems: list[str]
+    arms: list[str]
+    optimizers: list[tuple[str, str]]
+    measures: list[str]
+    axes: list[str]
+    chosen: frozenset[int]
+    first_measure: int
+    singles: bool
+    setup: str
+    data: str
+    library: str
+
+    kind: str = field(default="explorer", init=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the report."""
+
+    identity: str
+    title: str
+    blocks: list[Figure | Table | Paragraph | Explorer]
+
+
+def present(names: Iterable[str], order: list[str]) -> list[str]:
+    """``names`` once each, in the given order."""
+    there = set(names)
+    return [name for name in order if name in there]

@@ -1,0 +1,268 @@
+"""The tables of what changed between two results: a section for each kind of row, in the reader's language."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from descentlab.analysis.formatting import BOUND_SIGNS, interval, number
+from descentlab.i18n.wording import counted, message, words
+from descentlab.report.blocks import csv_text
+from descentlab.report.diff.compared import (
+    APART,
+    ESTIMATES,
+    INTERVAL,
+    MOVED,
+    ONLY_A,
+    ONLY_B,
+    SAME,
+    WITHIN,
+    Compared,
+    Differences,
+)
+from descentlab.report.diff.rows import KEYS, MEMBERS
+
+MOST_OPEN = 30  # rows of a table that is shown unasked
+ABSENT = "–"
+JUDGED = ("pieces", "contrasts")  # estimates with a verdict
+SIDES = ("a", ONLY_B), ("b", ONLY_A)  # each with what it lacks
+ENDINGS = {
+    "finished": message("{n} finished"),
+    "diverged": message("{n} diverged"),
+    "failed": message("{n} failed"),
+    "missing": message("{n} missing"),
+}
+CELLS = (message("default"), message("tuned"), message("extended"), message("tuned for speed"), message("easy"),
+         message("medium"), message("hard"))  # fmt: skip
+HOW_MANY = {
+    APART: message("{n} moved apart"),
+    MOVED: message("{n} moved"),
+    WITHIN: message("{n} moved within the intervals"),
+    INTERVAL: message("{n} the same with another interval"),
+}
+HEADERS = {
+    "kind": message("kind"), "name": message("name"), "setting": message("setting"), "claim": message("claim"),
+    "where": message("on"), "unit": message("unit"), "problem": message("problem"), "arm": message("arm"),
+    "contrast": message("contrast"), "metric": message("metric"), "optimizer": message("optimizer"),
+    "target": message("target"),
+}  # fmt: skip
+SECTIONS = {
+    "members": message("Problems and optimizers"),
+    "settings": message("Settings and versions"),
+    "claims": message("Claims"),
+    "pieces": message("Evidence behind the claims"),
+    "contrasts": message("Contrasts"),
+    "finals": message("Final test metric"),
+    "speed": message("Time to target"),
+    "rates": message("What tuning chose"),
+    "runs": message("How final runs ended"),
+}
+CAPTIONS = {
+    "members": message("What only one of the two results has."),
+    "settings": message(
+        "From plan.json: the config with its defaults, problems, optimizers, versions. What belongs to a problem or an "
+        "optimizer of one side only is left out here."
+    ),
+    "claims": message("A claim's verdict sums up those of its pieces of evidence."),
+    "pieces": message(
+        "A positive difference, or a ratio above 1, is as the claim says. Intervals and verdicts are corrected by Holm over "
+        "the claim's pieces."
+    ),
+    "contrasts": message(
+        "Paired difference of the final test metric, positive where the first is better, with its 95 % interval over seeds "
+        "and test examples. The interval is not corrected, so that it does not depend on how many problems a result has; "
+        "verdicts are corrected by Holm."
+    ),
+    "finals": message("Mean over the finished seeds, with its 95 % interval over seeds and test examples."),
+    "speed": message(
+        "Geometric mean of paired ratios of updates until the target to plain SGD's, with its 95 % interval over seeds; "
+        "below 1 is faster. A miss counts as the budget, so that the ratio may be a bound. The target is each result's own, "
+        "as it depends on what its reference reaches."
+    ),
+    "rates": message("edge: the end of the grid that the chosen rate lies on. extended: the arm of that name."),
+    "runs": message("Final runs by how they ended."),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: a text, the class that it is shown with, and the verdict above it."""
+
+    text: str = ""
+    look: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class ChangeTable:
+    """One kind's section: the rows that changed, and in words how many did not."""
+
+    identity: str
+    title: str
+    takeaway: str
+    headers: list[str]
+    rows: list[list[Cell]]
+    caption: str
+    stayed: str
+    csv: str
+    matters: bool
+
+    @property
+    def foldable(self) -> bool:
+        """Whether the reader can close the table; one without a changed verdict or an estimate that moved apart is closed."""
+        return len(self.rows) > MOST_OPEN
+
+
+def change_table(differences: Differences, kind: str) -> ChangeTable:
+    """The section of one kind of ``result_rows.KEYS``."""
+    found = differences.kinds[kind]
+    keys = [key for key in KEYS[kind] if key not in {"first", "second"}]
+    if kind == "contrasts":
+        keys.insert(2, "contrast")
+    headers = [words(HEADERS[key]) for key in keys]
+    if kind in ESTIMATES:
+        headers += [words("estimate"), "A", "B", words("B − A")]
+    else:
+        headers += [words("change"), *(("A", "B") if kind in VALUES else ())]
+    cells_of = estimate_cells if kind in ESTIMATES else value_cells
+    rows = [[*identity(differences, row, keys), *cells_of(kind, row)] for row in found.rows]
+    if kind in JUDGED and any(row["note_a"] or row["note_b"] for row in found.rows):
+        headers.append(words("note"))
+        rows = [[*cells, note_cell(row)] for cells, row in zip(rows, found.rows, strict=True)]
+    return ChangeTable(
+        kind, words(SECTIONS[kind]), takeaway(kind, found), headers, rows, words(CAPTIONS[kind]), stayed(found),
+        csv_link(found.rows), kind in ESTIMATES and found.verdicts_changed + found.count(APART) > 0,
+    )  # fmt: skip
+
+
+def takeaway(kind: str, found: Compared) -> str:
+    """What became of one kind's rows."""
+    only = [(found.count(ONLY_A), message("{n} only in A")), (found.count(ONLY_B), message("{n} only in B"))]
+    parts = [words(text, n=count) for count, text in only if count]
+    changed = len(found.rows) - sum(count for count, _ in only)
+    if found.estimates:
+        parts = [words(text, n=found.count(move)) for move, text in HOW_MANY.items() if found.count(move)] + parts
+        if kind in JUDGED:
+            verdicts = words("{n} of {total} verdicts changed", n=found.verdicts_changed, total=found.both)
+            parts = [verdicts, *parts]
+        elif found.count(SAME):
+            parts = [words("{n} the same with another n", n=found.count(SAME)), *parts]
+    elif changed:
+        parts = [words("{n} of {total} changed", n=changed, total=found.both), *parts]
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def stayed(found: Compared) -> str:
+    """How many rows are the same on both sides."""
+    if not found.both and not found.rows:
+        return words("Neither result has any.")
+    if not found.rows:
+        return counted(found.both, "The only row is the same in both.", "All {n} are the same in both.")
+    return words("{n} of the {total} that both have are the same.", n=found.stayed, total=found.both)
+
+
+def identity(differences: Differences, row: dict[str, Any], keys: list[str]) -> list[Cell]:
+    """The cells that say which row it is."""
+    cells = []
+    for key in keys:
+        if key == "contrast":
+            text = f"{row['first']} \N{MINUS SIGN} {row['second']}"
+        elif key == "kind":
+            text = words(MEMBERS[row[key]])
+        elif key == "claim":
+            text = differences.b.statements.get(row[key]) or differences.a.statements[row[key]]
+        elif key == "metric":
+            text = metric_words(differences, row)
+        else:
+            text = words(row[key]) if key in {"arm", "target", "unit", "where"} else row[key]
+        cells.append(Cell(text, "wide" if key == "where" or (key == "metric" and "first" not in row) else ""))
+    return cells
+
+
+def metric_words(differences: Differences, row: dict[str, Any]) -> str:
+    """A metric, with its direction where the metric itself is shown and no difference that is positive where better."""
+    metric = words(row["metric"])
+    if "first" in row:
+        return metric
+    sides = (differences.a, differences.b) if row["change"] == ONLY_A else (differences.b, differences.a)
+    higher = next(side.higher_is_better[row["problem"]] for side in sides if row["problem"] in side.higher_is_better)
+    if higher:
+        return words("{metric} (higher is better)", metric=metric)
+    return words("{metric} (lower is better)", metric=metric)
+
+
+def estimate_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
+    """How far the estimate moved, and what both sides have: the estimates with their intervals and verdicts."""
+    cells = [Cell(words(row["change"]), "apart" if row["change"] == APART else "")]
+    for side, absent in SIDES:
+        if row["change"] == absent:
+            cells.append(Cell(ABSENT))
+            continue
+        estimate, low, high, n, bound = (row[f"{name}_{side}"] for name in ("estimate", "low", "high", "n", "bound"))
+        ends = unbroken(interval(estimate, low, high, n, signed=kind == "contrasts"))
+        cells.append(Cell(f"{words(BOUND_SIGNS[bound])}{ends}", "wide", row[f"verdict_{side}"]))
+    shown = not math.isnan(row["difference"]) and row["change"] not in {SAME, INTERVAL}
+    return [*cells, Cell(number(row["difference"], signed=True) if shown else "", "n")]
+
+
+def unbroken(text: str) -> str:
+    """An estimate that breaks into lines before its interval and before its n, and nowhere else."""
+    return (
+        text.replace(", ", ",\N{NO-BREAK SPACE}")
+        .replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+        .replace(",\N{NO-BREAK SPACE}n", ", n")
+    )
+
+
+def note_cell(row: dict[str, Any]) -> Cell:
+    """What a reader must know of either side's estimate."""
+    return Cell("; ".join(words(note) for note in dict.fromkeys((row["note_a"], row["note_b"])) if note), "note")
+
+
+def value_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
+    """What changed, and what both sides have."""
+    cells = [Cell(words(row["change"]))]
+    for side, absent in SIDES if kind in VALUES else ():
+        cells.append(Cell(ABSENT) if row["change"] == absent else VALUES[kind](row[f"value_{side}"]))
+    return cells
+
+
+def told(value: Any) -> str:
+    """A setting as a reader of the config knows it: text as it is, all else as JSON."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def runs_cell(endings: dict[str, int]) -> Cell:
+    """``8 finished, 2 diverged``."""
+    return Cell(", ".join(words(ENDINGS[ending], n=count) for ending, count in endings.items()))
+
+
+def setting_cell(value: Any) -> Cell:
+    """A setting's value."""
+    return Cell(told(value))
+
+
+def verdict_cell(verdict: str) -> Cell:
+    """A verdict alone."""
+    return Cell(verdict=verdict)
+
+
+# How the values of a kind are shown; that a problem or an optimizer is there has no value.
+VALUES: dict[str, Callable[[Any], Cell]] = {
+    "settings": setting_cell, "claims": verdict_cell, "rates": setting_cell, "runs": runs_cell,
+}  # fmt: skip
+
+
+def csv_link(rows: list[dict[str, Any]]) -> str:
+    """A data: URI of the rows as CSV, which needs no script; what is no number or text is JSON."""
+    plain = [
+        {name: told(value) if isinstance(value, dict | list) else value for name, value in row.items()} for row in rows
+    ]
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(csv_text(pd.DataFrame(plain)).encode()).decode()

@@ -1,0 +1,153 @@
+"""Drawing primitives: each draws a table that it is given; none computes a statistic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.report.plotting import SLIDES, optimizer_colour, optimizer_marker, spread_labels, use_log_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMED = 8  # lines in one panel that names still fit beside
+VERDICT_MARKS = {
+    "better": "^", "worse": "v", "negligible": "s", "inconclusive": "o", "identical": "D", "not tested": ".",
+}  # fmt: skip
+
+
+def in_front(names: Iterable[str]) -> list[str]:
+    """The optimizers whose lines are named: all where they are few, else the slides', else the first."""
+    different = list(dict.fromkeys(names))
+    if len(different) <= NAMED:
+        return different
+    return [name for name in different if name in SLIDES] or different[:NAMED]
+
+
+def draw_curves(
+    axes: Axes, curves: pd.DataFrame, x: str, y: str, *, x_scale: str = "log", y_scale: str = "linear"
+) -> None:
+    """Mean lines by optimizer; those :func:`in_front` with their interval and their name at the end.
+
+    Args:
+        curves: columns ``optimizer``, ``x``, ``<y>_mean``, ``<y>_low``, ``<y>_high``; ``x`` ascending.
+    """
+    names = list(dict.fromkeys(curves["optimizer"]))
+    front = in_front(names)
+    ends: dict[str, tuple[float, float]] = {}
+    # A point at 0 has no place on a logarithmic axis: it stands half a step left of the first.
+    positive = curves.loc[curves[x] > 0, x]
+    least = float(positive.min()) / 2 if len(positive) else 0.5
+    for name in [*[n for n in names if n not in front], *front]:
+        line = curves[curves["optimizer"] == name]
+        horizontal = line[x].clip(lower=least) if x_scale == "log" else line[x]
+        mean = line[f"{y}_mean"]
+        leading = name in front
+        axes.plot(
+            horizontal, mean, color=optimizer_colour(name), linewidth=1.8 if leading else 0.9,
+            alpha=1.0 if leading else 0.55, zorder=3 if leading else 2,
+            linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
+        )  # fmt: skip
+        if leading:
+            low, high = line[f"{y}_low"], line[f"{y}_high"]
+            axes.fill_between(horizontal, low, high, color=optimizer_colour(name), alpha=0.15, linewidth=0, zorder=1)
+            visible = mean[np.isfinite(mean)]
+            if len(visible):
+                ends[name] = (float(horizontal.loc[visible.index[-1]]), float(visible.iloc[-1]))
+    axes.set_xscale(x_scale)
+    axes.set_yscale(y_scale)
+    values = curves[f"{y}_mean"].replace([np.inf, -np.inf], np.nan).dropna()
+    if len(values):
+        limit_values(axes, values.to_numpy(), y_scale)
+    for which, scale in (("x", x_scale), ("y", y_scale)):
+        if scale == "log":
+            use_log_scale(axes, which)
+    label_ends(axes, ends)
+
+
+def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
+    """Limits that show all but the wildest twentieth of the values on the bad side of a diverging curve."""
+    low, high = np.quantile(values, [0.0, 0.97])
+    if scale == "log":
+        positive = values[values > 0]
+        low, high = max(float(positive.min()), high * 1e-6), high * 1.3
+        axes.set_ylim(low / 1.3, high)
+        return
+    high = max(high, values.max() if values.max() <= 1.5 * abs(high) else high)
+    room = (high - low) * 0.06 or 0.01
+    axes.set_ylim(low - room, high + room)
+
+
+def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool = False) -> None:
+    """Names beside the ends of their lines with a piece of the line, moved apart where they would overlap.
+
+    Args:
+        ends: each optimizer's last point, in data coordinates.
+        marked: the lines have markers.
+    """
+    if not ends:
+        return
+    transform = axes.transData
+    to_axes = axes.transAxes.inverted()
+    heights = [float(to_axes.transform(transform.transform(end))[1]) for end in ends.values()]
+    for name, height in zip(ends, spread_labels(heights, 0.055), strict=True):
+        axes.plot(
+            [1.015, 1.05, 1.085], [height] * 3, color=optimizer_colour(name), linewidth=1.8, markevery=[1],
+            marker=optimizer_marker(name) if marked else "", markersize=4.5, transform=axes.transAxes, clip_on=False,
+            scalex=False, scaley=False,
+        )  # fmt: skip
+        axes.text(1.1, height, name, transform=axes.transAxes, va="center", fontsize=8.5, clip_on=False)
+
+
+def draw_rows(
+    axes: Axes,
+    table: pd.DataFrame,
+    order: Sequence[str],
+    mean: str,
+    low: str,
+    high: str,
+    *,
+    marks: str | None = None,
+    offset: float = 0.0,
+    filled: bool = True,
+) -> None:
+    """One row an optimizer: a mark at the mean, a line over the interval.
+
+    Args:
+        table: at most one row an optimizer, with the named columns; ``marks`` names a column of verdicts.
+        order: optimizers from top to bottom; those without a row stay empty.
+        offset: moves the rows, to put two sets beside each other.
+    """
+    place = {name: i for i, name in enumerate(order)}
+    for row in table.to_dict("records"):
+        name = str(row["optimizer"])
+        y = place[name] + offset
+        colour = optimizer_colour(name)
+        mark = VERDICT_MARKS[str(row[marks])] if marks else "o"
+        hollow = (marks is not None and row[marks] == "inconclusive") or not filled
+        if np.isfinite(row[low]) and np.isfinite(row[high]):
+            axes.plot([row[low], row[high]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
+        axes.plot(
+            [row[mean]], [y], marker=mark, markersize=5.5, color=colour, markerfacecolor="none" if hollow else colour,
+            linestyle="none",
+        )  # fmt: skip
+    label_rows(axes, order)
+
+
+def label_rows(axes: Axes, order: Sequence[str]) -> None:
+    """Names of the optimizers on the y axis, first on top."""
+    axes.set_yticks(range(len(order)), labels=list(order))
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+
+
+def draw_points(axes: Axes, scores: pd.DataFrame, order: Sequence[str], value: str) -> None:
+    """Each seed a point, in its optimizer's row; fixed shifts instead of random ones keep points apart."""
+    place = {name: i for i, name in enumerate(order)}
+    rows = np.array([place[name] for name in scores["optimizer"]], dtype=float)
+    y = rows + (scores["seed"].to_numpy() % 5 - 2) * 0.09
+    colours = [optimizer_colour(name) for name in scores["optimizer"]]
+    axes.scatter(scores[value], y, s=9, c=colours, alpha=0.45, linewidths=0, zorder=2)

@@ -1,0 +1,165 @@
+"""What the explorer draws, small enough for a page: every mean and every final run's curve, column by column.
+
+A page that opens from a file can ask nobody for more, so all of it travels inside: numbers of four significant digits in a
+few long columns, which compress well, and where there are very many, single runs at fewer of their evaluations. Means are
+never thinned.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.tables import Comparison
+from descentlab.experiment.records import HISTORY
+from descentlab.storage.tables import empty_table
+
+ROW = ["problem", "arm", "optimizer"]
+MEASURES = ("train_loss", "val_loss", "val_metric")
+DIGITS = 4
+MOST_VALUES = 400_000  # of single runs: about a megabyte of the page
+HTML_LETTERS = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+
+
+@dataclass(frozen=True)
+class ExplorerData:
+    """The explorer's numbers.
+
+    Attributes:
+        columns: ``curves`` (one entry an optimizer, arm and problem), ``means`` (one a curve and evaluation, curve after
+            curve), ``runs`` (one a final run) and ``values`` (one a run and evaluation kept, run after run), each a
+            dictionary of columns. Names are places in the lists given; what is not a number is None.
+        runs: final runs with a curve.
+        evaluations: most evaluations of a run.
+        kept: most evaluations of a run that ``values`` has.
+        seeds: most seeds of a mean.
+    """
+
+    columns: dict[str, dict[str, list[Any]]]
+    runs: int
+    evaluations: int
+    kept: int
+    seeds: int
+
+
+def collect_curves(
+    comparison: Comparison, history: pd.DataFrame | None, problems: Sequence[str], arms: Sequence[str],
+    optimizers: Sequence[str], most_values: int = MOST_VALUES,
+) -> ExplorerData:  # fmt: skip
+    """The means of ``comparison.curves`` and the final runs' curves of ``history``, as far as it is there.
+
+    Args:
+        history: evaluations with the columns of ``records.HISTORY``, of all runs or the final ones; None without them.
+        problems, arms, optimizers: the names that are shown, in their order.
+        most_values: numbers of single runs; above it each run keeps evaluations evenly spaced in the logarithm of its updates.
+    """
+    places = {"problem": list(problems), "arm": list(arms), "optimizer": list(optimizers)}
+    shown = np.logical_and.reduce([comparison.curves[name].isin(names) for name, names in places.items()])
+    means = comparison.curves[shown].copy()
+    if means["seconds"].isna().all():
+        means["seconds"] = means["train_seconds_mean"]
+    means["curve"] = means.groupby(ROW, sort=False).ngroup()
+    means["at"] = means.groupby("curve", sort=False).cumcount()
+    rows = means.drop_duplicates("curve")[["curve", *ROW]]
+    rates = rows.merge(comparison.summary[[*ROW, "learning_rate"]], on=ROW, how="left")["learning_rate"]
+    columns: dict[str, dict[str, list[Any]]] = {
+        "curves": {
+            **{name: [places[name].index(value) for value in rows[name]] for name in ROW},
+            "rate": significant(rates),
+            "evaluations": means.groupby("curve", sort=False).size().tolist(),
+        },
+        "means": {
+            "updates": whole(means["updates"]),
+            "examples": whole(means["examples"]),
+            "seconds": significant(means["seconds"]),
+            "n": means["n"].tolist(),
+        },
+    }
+    for measure in MEASURES:
+        columns["means"][measure] = significant(means[f"{measure}_mean"])
+        columns["means"][f"{measure}_half"] = significant((means[f"{measure}_high"] - means[f"{measure}_low"]) / 2)
+    runs, values = final_curves(comparison.scores, history, means, most_values)
+    columns["runs"] = {
+        "curve": runs["curve"].tolist(), "seed": runs["seed"].tolist(), "id": runs["run_id"].tolist(),
+        "status": runs["status"].tolist(), "evaluations": runs["evaluations"].tolist(),
+    }  # fmt: skip
+    columns["values"] = {"at": values["at"].tolist(), **{name: significant(values[name]) for name in MEASURES}}
+    return ExplorerData(
+        columns,
+        runs=int((runs["evaluations"] > 0).sum()),
+        evaluations=max(columns["curves"]["evaluations"], default=0),
+        kept=int(runs["evaluations"].max()) if len(runs) else 0,
+        seeds=int(means["n"].max()) if len(means) else 0,
+    )
+
+
+def final_curves(
+    scores: pd.DataFrame, history: pd.DataFrame | None, means: pd.DataFrame, most_values: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The final runs, and their evaluations thinned to ``most_values`` numbers; neither without a history.
+
+    Args:
+        means: columns of ``ROW``, ``updates``, ``curve`` (number of the curve) and ``at`` (number of its evaluation).
+
+    Returns:
+        Runs with ``curve`` and the count of their ``evaluations``; evaluations with ``at`` and MEASURES, in the runs' order.
+    """
+    runs = scores.merge(means.drop_duplicates("curve")[["curve", *ROW]], on=ROW).reset_index(names="run")
+    if history is None:
+        history, runs = empty_table(HISTORY), runs.iloc[:0]
+    values = history[["run_id", "updates", *MEASURES]].merge(runs[["run_id", "run", "curve"]], on="run_id")
+    values = values.merge(means[["curve", "updates", "at"]], on=["curve", "updates"])
+    if len(values) * len(MEASURES) > most_values:
+        most = max(3, most_values // (len(MEASURES) * len(runs)))
+        kept = [
+            pd.DataFrame({"curve": curve, "at": thin(updates.to_numpy(), most)})
+            for curve, updates in means.groupby("curve", sort=False)["updates"]
+        ]
+        values = values.merge(pd.concat(kept), on=["curve", "at"])
+    counts = values.groupby("run").size().reindex(runs["run"], fill_value=0)
+    return runs.assign(evaluations=counts.to_numpy()), values.sort_values(["run", "at"], kind="stable")
+
+
+def thin(updates: np.ndarray, most: int) -> np.ndarray:
+    """Places of at most ``most`` evaluations: the first, the last, between them evenly in the logarithm of the updates.
+
+    The same places for updates that differ by a factor, so that runs stay pairs.
+
+    Args:
+        updates: ascending, shape (n,).
+        most: at least 3.
+    """
+    if len(updates) <= most:
+        return np.arange(len(updates))
+    first = int(updates[0] <= 0)  # the start has no logarithm
+    logs = np.log(updates[first:] / updates[first])  # of ratios, so that a factor changes no tie
+    wanted = np.linspace(0, logs[-1], most - first)
+    nearest = np.abs(logs[None, :] - wanted[:, None]).argmin(axis=1) + first
+    return np.unique(np.concatenate([[0], nearest]))
+
+
+def significant(values: pd.Series) -> list[float | None]:
+    """``values`` to DIGITS significant digits; None for what is not finite."""
+    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+def whole(values: pd.Series) -> list[int | None]:
+    """``values``, which are counts, as integers; None for NaN."""
+    return [None if value != value else round(value) for value in values.tolist()]
+
+
+def packed(text: str) -> str:
+    """``text`` compressed by gzip, in base64: the same letters for the same text."""
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
+
+
+def script_json(value: Any) -> str:
+    """``value`` as JSON that may stand inside a ``<script>`` element: no letter of it can end the element."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(HTML_LETTERS)

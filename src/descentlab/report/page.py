@@ -1,0 +1,111 @@
+"""The report: one HTML file, no request to any network, the same bytes for the same results."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from descentlab.analysis.tables import read_comparison
+from descentlab.experiment.measurements import read_measured
+from descentlab.experiment.records import HISTORY
+from descentlab.i18n.wording import counted, current_language, joined, spoken, words
+from descentlab.report.blocks import ARM_WORDS, Figure, Section
+from descentlab.report.plotting import standalone_svg
+from descentlab.report.sections import SECTIONS, Evidence
+from descentlab.report.sections.first_screen import recommendations
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import read_table
+
+# The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.
+SECTION_OF = {
+    "adam-momentum": "differences", "adam-sgd": "differences", "best": "test-metric", "speed": "time-to-target",
+    "sensitivity": "sensitivity", "alarms": "alarms",
+}  # fmt: skip
+
+
+def write_report(results: Path, output: Path) -> None:
+    """Write ``output`` from plan.json, selections.json and comparison/ in ``results``; figures also as SVG files.
+
+    Args:
+        results: ``results/<experiment>``.
+        output: the HTML file.
+    """
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    evidence = Evidence(
+        plan=plan,
+        comparison=read_comparison(results / "comparison"),
+        selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
+        measured=read_measured(results / "measured", plan["config"]["measurements"]),
+        history=read_table(history, HISTORY) if (history := results / "history.parquet").exists() else None,
+    )
+    with collected_seldom(), spoken(plan["config"]["report"].get("language", "en")):
+        sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
+        write_text(output, render(evidence, sections))
+    write_figures(sections, results / "figures")
+
+
+@contextlib.contextmanager
+def collected_seldom() -> Iterator[None]:
+    """Let the garbage collector look a hundredth as often: its looks are a seventh of the figures' time."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+def render(evidence: Evidence, sections: list[Section]) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("descentlab.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(words=words, counted=counted)
+    config = evidence.plan["config"]
+    title = words("SGD or Adam? Experiment “{experiment}”", experiment=config["experiment"])
+    return environment.get_template("report.html").render(
+        title=config["report"]["title"] or title,
+        language=current_language(),
+        lead=lead(evidence),
+        problems=len(evidence.plan["problems"]),
+        recommendations=recommendations(evidence),
+        answers=evidence.comparison.answers,
+        claims=evidence.comparison.claims,
+        evidence_of={
+            answer["id"]: section
+            for answer in evidence.comparison.answers
+            for ending, section in SECTION_OF.items()
+            if answer["id"].endswith(ending) and section in {section.identity for section in sections}
+        },
+        sections=sections,
+    )
+
+
+def lead(evidence: Evidence) -> str:
+    """What the page is about, in two sentences."""
+    problems = list(evidence.plan["problems"])
+    return counted(
+        len(problems),
+        "{optimizers} on {names}, {seeds} each, {runs}; {arms}. What follows holds on this problem.",
+        "{optimizers} on {n} problems ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
+        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"), names=", ".join(problems),
+        seeds=counted(evidence.plan["config"]["seeds"]["final"], "{n} seed", "{n} seeds"),
+        runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
+        arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),
+    )  # fmt: skip
+
+
+def write_figures(sections: list[Section], folder: Path) -> None:
+    """Every drawing as a file of its own, in place of those that were there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Figure):
+                write_text(folder / f"{block.identity}.svg", f"{standalone_svg(block.svg)}\n")

@@ -1,0 +1,169 @@
+"""What was trained, by which rules, and how to do it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from descentlab.experiment.config import Config
+from descentlab.i18n.wording import message, words
+from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
+from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
+
+RULES = {
+    message("Arms"): message(
+        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's constant, as "
+        "it scales the weights themselves) answer different questions; they are never mixed in one ranking."
+    ),
+    message("Grid"): message(
+        "{points} learning rates, half a decade apart, and {tuning} tuning seeds: the same number of tuning runs for every "
+        "optimizer. The centre is the optimizer's usual rate."
+    ),
+    message("Selection"): message(
+        "By the mean validation metric of the tuning seeds, written to a file before a final run starts. Tuning runs are given "
+        "data whose test targets are zeroed."
+    ),
+    message("Seeds"): message(
+        "{final} final seeds, disjoint from the tuning seeds. A seed redraws weights, split into training and validation, data "
+        "order and dropout, each from a stream of its own."
+    ),
+    message("Pairing"): message(
+        "One seed means the same initial weights, split and batches for every optimizer; runs whose hashes differ are refused "
+        "as a pair."
+    ),
+    message("Test split"): message("Canonical, or drawn once: the same for all seeds and optimizers."),
+    message("Full batch"): message("gd has as many examples as the others, gd_equal_updates as many updates."),
+    message("Divergence"): message(
+        "A loss that is not finite or above its bound is a result, the worst possible: it stays as a row and is never averaged "
+        "away."
+    ),
+    message("Verdicts"): message(
+        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else inconclusive. Student's t "
+        "over seeds and test examples, both drawn at random; Holm over the problems of a contrast. Where one side alone "
+        "diverged on a seed, it lost that seed, and the sign test judges."
+    ),
+    message("Seconds"): message(
+        "Updates times the cost of a step, which is measured serially with nothing beside it. Where it wasn't measured, wall "
+        "time of the updates with other jobs beside them, which compares roughly."
+    ),
+    message("Limits"): message(
+        "What is found holds on these problems, at these sizes and budgets. Seeds redraw training and validation from one pool "
+        "and share its test split, so intervals hold for that pool."
+    ),
+}  # fmt: skip
+OPTIMIZER_HEADERS = (
+    message("optimizer"), message("class"), message("set"), message("default rate"), message("grid"), message("source"),
+)  # fmt: skip
+SHAPES = {True: message("symmetric"), False: message("skewed")}
+
+
+def models(evidence: Evidence) -> Section:
+    """Each problem's layers, as Keras prints them, and how the parameters add up."""
+    if "imported" in evidence.plan:
+        return imported_models(evidence)
+    blocks: list[Any] = []
+    for name, about in evidence.plan["problems"].items():
+        rows = [
+            [layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"]
+            for layer in about["layers"]
+        ]
+        rows.append([words("total"), "", "", f"{about['parameters']:,}"])
+        count = f"{words(about['count'])}. " if about["count"] else ""
+        caption = words(
+            "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
+            "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
+            title=words(about["title"]), count=count, train=about["train_examples"], val=about["val_examples"],
+            test=about["test_examples"], batch=about["batch_size"], epochs=about["epochs"], metric=evidence.metric(name),
+            margin=number(about["margin"]), mode=about["mode"],
+        )  # fmt: skip
+        title = words("{problem}: {n:,} parameters", problem=name, n=about["parameters"])
+        headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
+        blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))
+    rows = [
+        [name, about["factory"], ", ".join(f"{k}={v}" for k, v in next(iter(about["hyperparameters"].values())).items()),
+         number(float("nan") if about["default_learning_rate"] is None else about["default_learning_rate"]),
+         grid_words(about["grid"]), about["paper"]]
+        for name, about in evidence.plan["optimizers"].items()
+    ]  # fmt: skip
+    headers = [words(header) for header in OPTIMIZER_HEADERS]
+    caption = words("Keras' defaults where nothing is set.")
+    blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
+    return Section("models", words("Models and optimizers"), blocks)
+
+
+def grid_words(grid: list[float | None]) -> str:
+    """``0.001 … 0.1 (5)``."""
+    rates = [rate for rate in grid if rate is not None]
+    return f"{number(min(rates))} … {number(max(rates))} ({len(rates)})" if rates else words("none")
+
+
+def protocol(evidence: Evidence) -> Section:
+    """The rules in plain words, with the experiment's own numbers."""
+    if "imported" in evidence.plan:
+        return imported_protocol(evidence)
+    config = Config.model_validate(evidence.plan["config"])
+    seeds = config.seeds
+    told = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
+    rules = [[words(rule), words(meaning, **told)] for rule, meaning in RULES.items()]
+    headers = [words("rule"), words("what it means")]
+    blocks: list[Any] = [Table("rules", words("The rules of the comparison"), headers, rules)]
+    coverage = evidence.comparison.coverage
+    if len(coverage):
+        blocks.append(coverage_table(coverage))
+    return Section("protocol", words("Protocol"), blocks)
+
+
+def coverage_table(coverage: pd.DataFrame) -> Table:
+    """How often the intervals hold the truth, by the shape of the differences."""
+    rows = [
+        [words(row["differences"]), words(SHAPES[bool(row["symmetric"])]),
+         f"{row['coverage']:.1%} ± {row['standard_error']:.1%}"]
+        for row in coverage.to_dict("records")
+    ]  # fmt: skip
+    first = coverage.iloc[0]
+    caption = words(
+        "Share of 95 % intervals that hold the true difference, and its standard error, in {trials:,} simulated comparisons with "
+        "n = {n} pairs of seeds and {examples:,} test examples. What falls short of 95 % under skew is what the intervals of "
+        "this page promise too much.",
+        trials=int(first["trials"]), n=int(first["n"]), examples=int(first["examples"]),
+    )  # fmt: skip
+    title = words(
+        "Intervals hold the truth in {least:.1%} to {most:.1%} of simulations",
+        least=coverage["coverage"].min(), most=coverage["coverage"].max(),
+    )  # fmt: skip
+    headers = [words("seeds' differences"), words("shape"), words("coverage")]
+    return Table("coverage", title, headers, rows, caption, coverage)
+
+
+def provenance(evidence: Evidence) -> Section:
+    """Versions, data, config, and the commands that make this page again."""
+    if "imported" in evidence.plan:
+        return imported_provenance(evidence)
+    plan = evidence.plan
+    experiment = plan["config"]["experiment"]
+    rows = [[name, version] for name, version in plan["versions"].items()]
+    for name, about in plan["problems"].items():
+        rows += [
+            [words("{problem}: data (sha256)", problem=name), about["data_hash"]],
+            [words("{problem}: device, mode", problem=name), f"{about['device']}, {about['mode']}"],
+        ]
+    first = next(iter(evidence.comparison.scores["run_id"]), "")
+    tag = words("descentlab.run_id, for example {example}", example=f"descentlab.run_id = '{first}'")
+    rows += [[words("MLflow experiment"), experiment], [words("MLflow tag of a run"), tag]]
+    # Where the runs are tracked changes nothing on the page, and an address may have a password.
+    plain = Config.model_validate(plan["config"]).model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
+    again = words(
+        "The same page again: save this as experiment.yaml, then {command}",
+        command="snakemake --cores all --configfile experiment.yaml",
+    )
+    return Section(
+        "provenance",
+        words("Provenance"),
+        [
+            Table("versions", words("Versions, data, tracking"), [words("what"), words("value")], rows),
+            Paragraph(again),
+            Paragraph(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), preformatted=True),
+        ],
+    )

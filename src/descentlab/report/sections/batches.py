@@ -1,0 +1,229 @@
+"""What the size of a batch changes: overfitting at the same training loss, updates and time, and memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
+from descentlab.i18n.wording import counted, words
+from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
+from descentlab.report.plotting import COLOURS, figure_svg, new_figure, use_log_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MINI_BATCH = 16  # what the claim holds full batch against
+SMALL_BATCH = 64  # below, an update needs little more memory than what a process uses anyway
+MINI, FULL = COLOURS["sgd"], COLOURS["gd"]
+
+
+def batches(evidence: Evidence) -> Section | None:
+    """Gap, updates, time and memory by batch size, as far as they were measured."""
+    compared = evidence.measured.get("batch_size", pd.DataFrame())
+    memory = evidence.measured.get("memory", pd.DataFrame())
+    blocks: list[Figure | Table] = []
+    if len(compared):
+        blocks += [*([gap_figure(compared)] if compared["reached"].any() else []), speed_figure(compared)]
+    if len(memory) and memory["peak_bytes"].notna().any():
+        blocks.append(memory_figure(memory))
+    if len(compared):
+        blocks.append(batch_table(compared))
+    return Section("batches", words("One example, a batch, or all of them?"), [*blocks]) if blocks else None
+
+
+def by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
+    """Mean and 95 % t interval by batch size, ascending; NaN left out."""
+    return {int(size): t_interval(values.to_numpy()) for size, values in table.groupby("batch_size")[column]}
+
+
+def gaps_apart(table: pd.DataFrame) -> dict[int, Interval]:
+    """Full batch's gap minus each smaller batch's, paired by seed; positive where the smaller batch overfits less."""
+    gaps = table.pivot(index="seed", columns="batch_size", values="gap_at_target")
+    full = max(gaps)
+    return {int(size): t_interval((gaps[full] - gaps[size]).to_numpy()) for size in sorted(gaps) if size != full}
+
+
+def draw_sizes(axes: Axes, found: dict[int, Interval], full: int | None, hollow: frozenset[int] = frozenset()) -> None:
+    """Means with intervals against batch size; the full set in another colour, ``hollow`` where a run missed."""
+    sizes = list(found)
+    axes.plot(sizes, [found[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
+    for size, value in found.items():
+        colour = FULL if size == full else MINI
+        if np.isfinite(value.low):
+            axes.plot(
+                [size, size], [value.low, value.high], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3
+            )
+        axes.plot([size], [value.mean], marker="o", markersize=5.5, color=colour, linestyle="none", zorder=4,
+                  markerfacecolor="none" if size in hollow else colour)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
+    axes.set_xticks(sizes, labels=[words("all") if size == full else f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel(words("examples in a batch"))
+
+
+def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
+    """Each seed (or repeat) a point, joined by a thin line, as the same seed has the same initial weights and split."""
+    for _, rows in table.sort_values("batch_size").groupby(by):
+        axes.plot(rows["batch_size"], rows[column], color="#888888", linewidth=0.6, alpha=0.45, marker="o", markersize=2.5,
+                  zorder=1)  # fmt: skip
+
+
+def gap_figure(table: pd.DataFrame) -> Figure:
+    """Test minus training loss where the training loss is the target, and its paired difference to full batch."""
+    full, apart = int(table["batch_size"].max()), gaps_apart(table)
+    figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
+    draw_seeds(axes[0], table, "gap_at_target", "seed")
+    draw_sizes(axes[0], by_size(table, "gap_at_target"), full)
+    axes[0].set_ylabel(words("test − training loss (lower is better)"))
+    axes[1].axhline(0, color="#888888", linewidth=0.9)
+    draw_sizes(axes[1], apart, None)
+    axes[1].set_xlim(axes[0].get_xlim())
+    axes[1].set_ylabel(words("full batch's gap minus this one's"))
+    takeaway = gap_words(table, apart)
+    missed = counted(
+        int((~table["reached"]).sum()),
+        "{n} of {of} runs never came to that loss and is left out.",
+        "{n} of {of} runs never came to that loss and are left out.",
+        of=len(table),
+    )
+    caption = words(
+        "Plain SGD on digits, perceptron, each batch size with a rate of its own; read where the training loss falls to "
+        "{loss}. Left: mean and 95 % t interval over n = {n} seeds, thin lines are seeds. Right: paired by seed; above 0 the "
+        "smaller batch overfits less. All: the full training set of {full:,}. {missed}",
+        loss=number(float(table.loc[table["reached"], "train_loss"].iloc[0])), n=table["seed"].nunique(), full=full,
+        missed=missed,
+    )  # fmt: skip
+    identity = "batch-gap"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
+    """Whether full batch overfits more than mini-batches of 16 (or the smallest), and than how many sizes."""
+    size = MINI_BATCH if MINI_BATCH in apart else min(apart, default=0)
+    if size not in apart or apart[size].n == 0:
+        return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
+    chosen = apart[size]
+    judged = (
+        words("mini-batches overfit less") if chosen.low > 0
+        else words("mini-batches overfit more") if chosen.high < 0
+        else words("no clear difference")
+    )  # fmt: skip
+    return words(
+        "At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} smaller "
+        "batch sizes, {less} overfit clearly less than full batch, {more} clearly more",
+        size=size, judged=judged, sizes=len(apart),
+        value=interval(chosen.mean, chosen.low, chosen.high, chosen.n, signed=True),
+        less=sum(found.low > 0 for found in apart.values()), more=sum(found.high < 0 for found in apart.values()),
+    )  # fmt: skip
+
+
+def speed_figure(table: pd.DataFrame) -> Figure:
+    """Updates to the target, time of an update, and their product, against batch size."""
+    full = int(table["batch_size"].max())
+    timed = table.assign(seconds=table["updates"] * table["update_microseconds"] * 1e-6)
+    missed = frozenset(int(size) for size in table.loc[~table["reached"], "batch_size"])
+    labels = {"updates": words("updates to the target"), "update_microseconds": words("microseconds an update"),
+              "seconds": words("seconds to the target")}  # fmt: skip
+    figure, axes = new_figure(len(labels), 2.3, 2.4, gap=0.85)
+    for panel, (column, label) in zip(axes, labels.items(), strict=True):
+        # The clock is read once a batch size, so its time has no interval.
+        rows = timed.drop_duplicates("batch_size") if column == "update_microseconds" else timed
+        if column != "update_microseconds":
+            draw_seeds(panel, rows, column, "seed")
+        draw_sizes(panel, by_size(rows, column), full, missed if column != "update_microseconds" else frozenset())
+        panel.set_ylim(float(rows[column].min()) / 1.6, float(rows[column].max()) * 1.6)
+        use_log_scale(panel, "y")
+        panel.set_ylabel(label)
+    takeaway = speed_words(timed)
+    caption = words(
+        "Plain SGD on digits, perceptron, up to a training loss of {loss}: mean and 95 % t interval over n = {n} seeds, thin "
+        "lines are seeds; a run that missed counts as its budget, hollow where any did. The time of an update, forward and "
+        "backward pass included, is taken alone in one stretch of training, so it has no interval; seconds are the product, "
+        "their interval that of the updates.",
+        loss=number(float(table["train_loss"].min())), n=table["seed"].nunique(),
+    )  # fmt: skip
+    identity = "batch-speed"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def speed_words(timed: pd.DataFrame) -> str:
+    """Updates and time of one example and of all, and which batch size is there first."""
+    updates, seconds = by_size(timed, "updates"), by_size(timed, "seconds")
+    clock = by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
+    small, full = min(updates), max(updates)
+    first, last = (interval(updates[size].mean, updates[size].low, updates[size].high, updates[size].n)
+                   for size in (small, full))  # fmt: skip
+    whole = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
+    text = words(
+        "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
+        "from {fast} to {slow} µs",
+        small=small, full=full, first=first, last=last, fast=number(clock[small].mean), slow=number(clock[full].mean),
+    )  # fmt: skip
+    if not whole:
+        return words("{text}; with no batch size every seed is there", text=text)
+    best = min(whole, key=lambda size: seconds[size].mean)
+    value = interval(seconds[best].mean, seconds[best].low, seconds[best].high, seconds[best].n)
+    who = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
+    return words("{text}; soonest there: {who}, seconds {value}", text=text, who=who, value=value)
+
+
+def memory_figure(table: pd.DataFrame) -> Figure:
+    """Peak memory and time of one update of the slides' convolutional network, against batch size."""
+    shown = table.assign(megabytes=table["peak_bytes"] / 1e6, milliseconds=table["update_microseconds"] / 1e3)
+    labels = {"megabytes": words("peak memory, MB"), "milliseconds": words("milliseconds an update")}
+    figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
+    for panel, (column, label) in zip(axes, labels.items(), strict=True):
+        draw_seeds(panel, shown, column, "repeat")
+        draw_sizes(panel, by_size(shown, column), None)
+        panel.set_ylim(float(shown[column].min()) / 1.6, float(shown[column].max()) * 1.6)
+        use_log_scale(panel, "y")
+        panel.set_ylabel(label)
+    takeaway = memory_words(table)
+    caption = words(
+        "One update of plain SGD on the slides' convolutional network: the most memory held in it above that before the "
+        "first update. Mean and 95 % t interval over n = {n} repeats, each in a new process; thin lines are repeats. Lower is "
+        "better.",
+        n=table["repeat"].nunique(),
+    )
+    identity = "batch-memory"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def memory_words(table: pd.DataFrame) -> str:
+    """What the largest batch needs, beside a small one."""
+    peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes").dropna()
+    small, largest = SMALL_BATCH if SMALL_BATCH in peaks else min(peaks), max(peaks)
+    ratio = ratio_interval(peaks[largest].to_numpy(), peaks[small].to_numpy())
+    peak = t_interval(peaks[largest].to_numpy() / 1e6)
+    return words(
+        "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to that on {small:,}: {ratio}, for {times:g} "
+        "times the examples",
+        largest=largest, peak=interval(peak.mean, peak.low, peak.high, peak.n), small=small,
+        ratio=interval(ratio.mean, ratio.low, ratio.high, ratio.n), times=largest / small,
+    )  # fmt: skip
+
+
+def batch_table(table: pd.DataFrame) -> Table:
+    """All batch sizes in figures."""
+    apart, gaps, updates = gaps_apart(table), by_size(table, "gap_at_target"), by_size(table, "updates")
+    rows = []
+    for size, group in table.groupby("batch_size"):
+        difference = apart.get(int(size))
+        cells = [None if found is None or found.n == 0 else interval(found.mean, found.low, found.high, found.n, signed=signed)
+                 for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))]  # fmt: skip
+        reached = words("{n} of {of}", n=int(group["reached"].sum()), of=len(group))
+        rows.append([f"{size:,}", number(float(group["learning_rate"].iloc[0])), reached, *(cell or "" for cell in cells),
+                     number(float(group["examples"].mean())), number(float(group["update_microseconds"].iloc[0]))])  # fmt: skip
+    headers = [words("batch"), words("learning rate"), words("reached"), words("gap [95 %]"),
+               words("full batch's gap minus it [95 %]"), words("updates [95 %]"), words("mean examples"),
+               words("µs an update")]  # fmt: skip
+    caption = words(
+        "The largest batch is the full training set. Gap: test minus training loss at the same training loss, lower is better; "
+        "its difference is paired by seed, and above 0 the smaller batch overfits less. n seeds."
+    )
+    return Table("batch-table", words("All batch sizes in figures"), headers, rows, caption, table, frozenset({0, 1, 6, 7}),
+                 folded=True)  # fmt: skip

@@ -1,0 +1,247 @@
+"""How fast: curves against updates, time to target, gap to the known optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.formatting import BOUND_SIGNS
+from descentlab.analysis.time_to_target import SPEED_ARM
+from descentlab.i18n.wording import joined, message, words
+from descentlab.report.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    Table,
+    interval,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.report.drawing import draw_curves, draw_rows, in_front, label_rows
+from descentlab.report.plotting import figure_svg, label_room, new_figure, use_log_scale
+from descentlab.report.sections.noise_floor import noise_floor_figure
+from descentlab.report.sections.survival import profile_figure, survival_figure
+
+TARGET_CELLS = (message("easy"), message("medium"), message("hard"))
+
+
+def convergence(evidence: Evidence) -> Section | None:
+    """Curves of every problem."""
+    curves = evidence.comparison.curves
+    if curves.empty:
+        return None
+    problems = present(curves["problem"], list(evidence.plan["problems"]))
+    return Section("convergence", words("Convergence"), [curve_figure(evidence, problem) for problem in problems])
+
+
+def curve_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem's validation loss over updates, a panel an arm."""
+    curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
+    arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
+    identity = f"convergence-{problem}"
+    takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
+    caption = curve_caption(evidence, problem, curves)
+    room = label_room(in_front(curves["optimizer"]))
+    figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
+    for panel, arm in zip(axes, arms, strict=True):
+        drawn = curves[curves["arm"] == arm].sort_values("updates", kind="stable")
+        drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
+        draw_curves(panel, drawn, "updates", "val_loss", y_scale="log")
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("updates"))
+        panel.set_ylabel(words("validation loss"))
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, curves)
+
+
+def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str:
+    """What the curves are means of."""
+    title = evidence.plan["problems"][problem]["title"]
+    about = {"title": words(title), "n": int(curves["n"].max())}
+    if len(in_front(curves["optimizer"])) == curves["optimizer"].nunique():
+        means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **about)
+    else:
+        means = words(
+            "{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals of the named optimizers, the others are "
+            "dashed (their names appear under the pointer).",
+            **about,
+        )
+    return f"{means} " + words(
+        "Curves of diverged seeds end where they diverged; the largest values may lie above the frame. Other measures and axes "
+        "are in the explorer."
+    )
+
+
+def early_leader(curves: pd.DataFrame, arm: str) -> str:
+    """Who has the least mean validation loss after a tenth of the budget, and who at its end."""
+    mine = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
+    budget = mine["epoch"].max()
+    early = mine[mine["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
+    late = mine.groupby("optimizer", sort=False).last()
+    named = {"arm": words(ARM_WORDS[arm])}
+    if late.empty:
+        return words("no curve with {arm}", **named)
+    last = str(late["val_loss_mean"].idxmin())
+    if early.empty:  # runs of other code may be evaluated seldom
+        return words("with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **named)
+    first = str(early["val_loss_mean"].idxmin())
+    named["first"] = optimizer_title(first)
+    if first == last:
+        return words(
+            "with {arm}, {first} has the least validation loss after a tenth of the budget and at its end", **named
+        )
+    return words(
+        "with {arm}, {first} has the least validation loss after a tenth of the budget, {last} at its end",
+        last=optimizer_title(last),
+        **named,
+    )
+
+
+def time_to_target(evidence: Evidence) -> Section | None:
+    """Updates until the validation loss reaches targets set by the reference."""
+    speed = evidence.comparison.speed
+    if speed.empty:
+        return None
+    makers = (target_figure, survival_figure, profile_figure)
+    figures = [figure for arm in evidence.arms for make in makers if (figure := make(evidence, arm))]
+    if (fastest := target_figure(evidence, SPEED_ARM)) is not None:
+        figures.insert(1, fastest)
+    return Section("time-to-target", words("Time to target"), [*figures, speed_table(evidence)])
+
+
+def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figure | None:
+    """Share of the budget until the medium target, a panel a problem."""
+    speed = evidence.comparison.speed
+    rows = speed[(speed["arm"] == arm) & (speed["target"] == target)]
+    if rows.empty:
+        return None
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    order = present(rows["optimizer"], evidence.optimizers)
+    shares = rows.copy()
+    for column in ("updates_restricted_mean", "low", "high"):
+        shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        mine = shares[shares["problem"] == problem]
+        whole = mine[mine["n_reached"] == mine["n"]]
+        draw_rows(panel, whole, order, "updates_restricted_mean", "low", "high")
+        part = mine[mine["n_reached"] < mine["n"]]
+        draw_rows(panel, part, order, "updates_restricted_mean", "low", "high", filled=False)
+        label_rows(panel, order)
+        panel.set_xscale("log")
+        panel.set_xlim(7e-4, 1.8)
+        panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1", "1", "10", "100"])
+        panel.minorticks_off()
+        panel.set_title(problem)
+        panel.set_xlabel(words("share of the budget, %"))
+    takeaway = fastest_words(shares, problems, arm, target)
+    caption = words(
+        "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "
+        "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent has as many "
+        "examples as the others, so few updates: its budget is its own.",
+        target=words(target),
+        n=int(rows["n"].max()),
+    )
+    if arm == SPEED_ARM:
+        caption += " " + words(
+            "Of the tuned rate and its neighbours on the grid, each optimizer has the one whose tuning runs reach the target "
+            "soonest: tuned rates are the best at the end, not the fastest."
+        )
+    identity = f"time-to-target-{arm.replace(' ', '-')}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
+    """Who needs the fewest updates to the target on each problem, of those that reach it with every seed."""
+    named = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
+    fastest = []
+    for problem in problems:
+        mine = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
+        if len(mine):
+            first = optimizer_title(str(mine.loc[mine["updates_restricted_mean"].idxmin(), "optimizer"]))
+            fastest.append(words("{optimizer} on {problem}", optimizer=first, problem=problem))
+    if not fastest:
+        return words(
+            "{arm}: fewest updates to the {target} target: nobody, no optimizer reached it with every seed", **named
+        )
+    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **named)
+
+
+def speed_table(evidence: Evidence) -> Table:
+    """All times to target in figures."""
+    rows = evidence.comparison.speed
+    shown = []
+    for row in rows.to_dict("records"):
+        sign = BOUND_SIGNS[row["ratio_bound"]]
+        ratio = "" if np.isnan(row["ratio_to_sgd"]) else words(sign) + interval(
+            row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
+        )  # fmt: skip
+        mean = interval(row["updates_restricted_mean"], row["low"], row["high"], row["n"])
+        reached = words("{n} of {total}", n=row["n_reached"], total=row["n"])
+        shown.append([row["problem"], words(row["arm"]), row["optimizer"], words(row["target"]),
+                      number(row["target_val_loss"]), reached, number(row["updates_median"]), mean,
+                      number(row["budget_updates"]), ratio])  # fmt: skip
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("optimizer"),
+        words("target"),
+        words("validation loss"),
+        words("reached"),
+        words("median updates"),
+        words("mean within the budget [95 %]"),
+        words("budget"),
+        words("ratio to sgd [95 %]"),
+    ]
+    caption = words(
+        "Targets lie 60, 85 and 97 % of the way from the initial validation loss to the least one of {reference}. The ratio "
+        "of paired means within the budget is at most what is shown where a run of sgd missed (≤).",
+        reference=optimizer_title(evidence.reference),
+    )
+    title = words("All times to target in figures")
+    return Table("speed", title, headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True)
+
+
+def optimum_gap(evidence: Evidence) -> Section | None:
+    """How near the known optimum of a convex problem training ended."""
+    gaps = evidence.comparison.gaps
+    if gaps.empty:
+        return None
+    problems = present(gaps["problem"], list(evidence.plan["problems"]))
+    floor = noise_floor_figure(evidence)
+    figures = [gap_figure(evidence, problem) for problem in problems]
+    return Section("optimum", words("Gap to the known optimum"), [*figures, *([floor] if floor else [])])
+
+
+def gap_figure(evidence: Evidence, problem: str) -> Figure:
+    """One convex problem: gap by optimizer, arms side by side."""
+    gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
+    order = present(gaps["optimizer"], evidence.optimizers)
+    arms = [arm for arm in evidence.arms if (gaps["arm"] == arm).any()]
+    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=label_room(order), share_y=True, share_x=True)
+    for panel, arm in zip(axes, arms, strict=True):
+        drawn = gaps[gaps["arm"] == arm].copy()
+        for column in ("gap_mean", "gap_low", "gap_high"):
+            drawn[column] = drawn[column].clip(lower=1e-9)
+        draw_rows(panel, drawn, order, "gap_mean", "gap_low", "gap_high")
+        label_rows(panel, order)
+        use_log_scale(panel, "x")
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("training objective − optimum (lower is better)"))
+    nearest = gaps.loc[gaps["gap_mean"].idxmin()]
+    takeaway = words(
+        "{problem}: {optimizer} with {arm} ends nearest the optimum, above it by {gap}",
+        problem=problem,
+        optimizer=optimizer_title(nearest["optimizer"]),
+        arm=words(ARM_WORDS[nearest["arm"]]),
+        gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
+    )
+    caption = words(
+        "Mean over finished final seeds of training loss plus penalty at the end, minus the least possible on the same "
+        "training split; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "
+        "L-BFGS in double precision (logistic regression).",
+        n=int(gaps["n"].max()),
+    )
+    identity = f"optimum-{problem}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, gaps)

@@ -1,0 +1,236 @@
+"""The explorer: curves of the reader's own choice, drawn in the page by Vega-Lite from data that lies in it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from descentlab.analysis.statistics.intervals import t_quantile
+from descentlab.i18n.wording import counted, message, words
+from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title, present
+from descentlab.report.drawing import in_front
+from descentlab.report.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
+from descentlab.report.plotting import optimizer_colour
+
+TITLES = {
+    "train_loss": message("training loss"),
+    "val_loss": message("validation loss"),
+    "val_metric": message("validation metric"),
+}
+AXES = {"updates": message("updates"), "examples": message("examples"), "seconds": message("seconds")}
+FIRST_MEASURE = "val_loss"
+# What the script says, with the fields it fills.
+SAID = {
+    "means": message(
+        "{measure} on {problem}, {arm}, against {axis}: means of {optimizers} over up to n = {n} seeds, 95 % t intervals."
+    ),
+    "seeds": message("{measure} on {problem}, {arm}, against {axis}: {runs} of {optimizers}."),
+    "nothing": message(
+        "{measure} on {problem}, {arm}, against {axis}: nothing to draw. Choose an optimizer that has runs here."
+    ),
+    "lowest": message("Lowest mean at the end: {optimizer}, {value}."),
+    "highest": message("Highest mean at the end: {optimizer}, {value}."),
+    "difference": message("Paired difference at the end, {first} − {second}: {value} pairs of seeds; {better}."),
+    "no_difference": message("{first} and {second} have no pair of seeds that both have a value at the end."),
+    "no_runs": message("Paired differences need the single runs, which are not among these results."),
+    "above": message("above 0, {first} is better"),
+    "below": message("below 0, {first} is better"),
+    "one_lost": message("{n} pair is not counted: a run of it has no value at the end."),
+    "lost": message("{n} pairs are not counted: a run of each has no value at the end."),
+    "unpaired": message("Before the end no difference is drawn: the two were not evaluated after equally many {axis}."),
+    "partly": message("The difference is drawn where both were evaluated after equally many {axis}, up to {last}."),
+    "pairs": message("mean over pairs of the same seed"),
+    "t_interval": message("95 % t interval"),
+    "one_optimizer": message("{n} optimizer"),
+    "optimizers": message("{n} optimizers"),
+    "one_run": message("{n} single run"),
+    "runs": message("{n} single runs"),
+    "unknown": message("unknown"),
+    "no_interval": message("(no interval)"),
+    "optimizer": message("optimizer"),
+    "run": message("run"),
+    "status": message("status"),
+    "rate": message("initial learning rate"),
+    "last": message("last {axis}"),
+    "mean": message("mean [95 %]"),
+    "value": message("value"),
+    "finished": message("finished"),
+    "diverged": message("diverged"),
+    "failed": message("failed"),
+    "missing": message("missing"),
+}
+
+
+def explorer(evidence: Evidence) -> Section | None:
+    """Every curve of the final runs, to be chosen from; None without curves."""
+    curves = evidence.comparison.curves
+    if curves.empty:
+        return None
+    problems = present(curves["problem"], list(evidence.plan["problems"]))
+    arms = present(curves["arm"], evidence.arms)
+    optimizers = present(curves["optimizer"], evidence.optimizers)
+    data = collect_curves(evidence.comparison, evidence.history, problems, arms, optimizers)
+    front = set(in_front(optimizers))
+    block = Explorer(
+        identity="explorer-chart",
+        takeaway=takeaway(data, problems, optimizers),
+        caption=caption(evidence, data),
+        problems=problems,
+        arms=[words(ARM_WORDS[arm]) for arm in arms],
+        optimizers=[(name, optimizer_colour(name)) for name in optimizers],
+        measures=[words(TITLES[measure]) for measure in MEASURES],
+        axes=[words(axis) for axis in known_axes(data).values()],
+        chosen=frozenset(place for place, name in enumerate(optimizers) if name in front),
+        first_measure=MEASURES.index(FIRST_MEASURE),
+        singles=data.runs > 0,
+        setup=script_json(setup(evidence, data, problems, arms, optimizers)),
+        data=packed(json.dumps(data.columns, ensure_ascii=False, allow_nan=False, separators=(",", ":"))),
+        library=chart_library(),
+    )
+    return Section("explorer", words("Explorer"), [block])
+
+
+def known_axes(data: ExplorerData) -> dict[str, str]:
+    """The axes on which a point has a place: nobody knows what an update of other code's runs cost."""
+    means = data.columns["means"]
+    return {column: title for column, title in AXES.items() if any(value is not None for value in means[column])}
+
+
+def takeaway(data: ExplorerData, problems: list[str], optimizers: list[str]) -> str:
+    """What there is to choose from."""
+    return words(
+        "{curves} of {optimizers} on {problems}, to choose from",
+        curves=counted(data.runs or len(data.columns["curves"]["rate"]), "{n} curve", "{n} curves"),
+        optimizers=counted(len(optimizers), SAID["one_optimizer"], SAID["optimizers"]),
+        problems=counted(len(problems), "{n} problem", "{n} problems"),
+    )
+
+
+def caption(evidence: Evidence, data: ExplorerData) -> str:
+    """How to read the chart, and what was left out."""
+    parts = [words("Means over up to n = {n} final seeds; bands are 95 % t intervals.", n=data.seeds)]
+    if not data.runs:
+        parts.append(words("Single runs are not among these results."))
+    elif data.kept < data.evaluations:
+        parts.append(words(
+            "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the logarithm "
+            "of the updates; means have all.", kept=data.kept, all=data.evaluations,
+        ))  # fmt: skip
+    measured = bool(evidence.comparison.curves["seconds"].notna().any())
+    parts.append(
+        words("Seconds are updates times the cost of a step, measured alone.")
+        if measured
+        else words("Seconds are wall time of the updates alone, with other jobs beside them.")
+    )
+    parts.append(words(
+        "Values have four significant digits. On a logarithmic axis the start, which has no place there, stands half a step "
+        "left of the first evaluation, and differences are linear near 0; the wildest values lie outside the frame."
+    ))  # fmt: skip
+    return " ".join(parts)
+
+
+def setup(
+    evidence: Evidence, data: ExplorerData, problems: list[str], arms: list[str], optimizers: list[str]
+) -> dict[str, Any]:
+    """What the script needs before it unpacks the data: charts, names in the order of the data's places, words."""
+    return {
+        "charts": chart_specs(),
+        "problems": [
+            {
+                "name": problem,
+                "higher": [is_higher_better(evidence, problem, measure) for measure in MEASURES],
+                "measures": [measure_name(evidence, problem, measure) for measure in MEASURES],
+                "titles": [measure_title(evidence, problem, measure) for measure in MEASURES],
+            }
+            for problem in problems
+        ],
+        "arms": [words(ARM_WORDS[arm]) for arm in arms],
+        "optimizers": [
+            {"name": name, "title": optimizer_title(name), "colour": optimizer_colour(name)} for name in optimizers
+        ],
+        "measures": list(MEASURES),
+        "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
+        "quantiles": [round(t_quantile(0.975, degrees), 6) for degrees in range(1, max(2, data.seeds))],
+        "words": {key: words(text) for key, text in SAID.items()},
+    }  # fmt: skip
+
+
+def is_higher_better(evidence: Evidence, problem: str, measure: str) -> bool:
+    """The measure's direction."""
+    return measure == "val_metric" and bool(evidence.plan["problems"][problem]["higher_is_better"])
+
+
+def measure_name(evidence: Evidence, problem: str, measure: str) -> str:
+    """The measure in a sentence, the metric by its own name."""
+    if measure == "val_metric":
+        return words("validation {metric}", metric=words(evidence.plan["problems"][problem]["metric"]))
+    return words(TITLES[measure])
+
+
+def measure_title(evidence: Evidence, problem: str, measure: str) -> str:
+    """The measure with its direction."""
+    name = measure_name(evidence, problem, measure)
+    if is_higher_better(evidence, problem, measure):
+        return words("{metric} (higher is better)", metric=name)
+    return words("{metric} (lower is better)", metric=name)
+
+
+def chart_specs() -> dict[str, Any]:
+    """Vega-Lite charts without data: ``means``, ``seeds`` and ``difference``.
+
+    The script gives them ``rows`` (a point of a line each: ``x``, ``value``, ``low``, ``high``, the ``line`` it belongs to,
+    its ``optimizer``'s place and ``colour``) and ``ends`` (a name each: ``text``, ``end`` and ``place`` in pixels), scales
+    and axes.
+    """
+    import altair as alt
+
+    rows, ends = alt.NamedData(name="rows"), alt.NamedData(name="ends")
+    x, y = alt.X("x:Q"), alt.Y("value:Q")
+    colour = alt.Color("colour:N", scale=None)
+    emphasised = alt.param(name="emphasised", value=-1)
+    faint = alt.when("emphasised < 0 || datum.optimizer == emphasised").then(alt.value(1)).otherwise(alt.value(0.12))
+    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", nearest=True, empty=False)
+
+    band = alt.Chart(rows).mark_area(clip=True, fillOpacity=0.15).encode(
+        x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail="line:N", opacity=faint
+    )  # fmt: skip
+    thin_line = alt.Chart(rows).mark_line(clip=True, strokeWidth=1.1, strokeOpacity=0.8).encode(
+        x=x, y=y, color=colour, detail="line:N", opacity=faint
+    )  # fmt: skip
+    line = thin_line.mark_line(clip=True, strokeWidth=2)
+    points = alt.Chart(rows, name="points").mark_point(
+        clip=True, filled=True, size=60, tooltip=alt.TooltipContent("data")
+    ).encode(
+        x=x, y=y, color=colour, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0))
+    ).add_params(hover)  # fmt: skip
+    # In pixels of the frame: the script has moved names apart that would overlap.
+    beside = {"y": alt.Y("place:Q", scale=None, axis=None), "opacity": faint}
+    leader = alt.Chart(ends).mark_rule(strokeWidth=2).encode(
+        x=alt.value(alt.expr("width + 3")), x2=alt.value(alt.expr("width + 15")), color=colour,
+        y=alt.Y("end:Q", scale=None, axis=None), y2="place:Q", opacity=faint,
+    )  # fmt: skip
+    name = alt.Chart(ends).mark_text(align="left", baseline="middle", limit=alt.expr("padding.right - 22")).encode(
+        x=alt.value(alt.expr("width + 19")), text="text:N", **beside
+    )  # fmt: skip
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule().encode(y=alt.Y("zero:Q"))
+    charts = {
+        "means": alt.layer(band, line, points, leader, name),
+        "seeds": alt.layer(thin_line, points, leader, name),
+        "difference": alt.layer(zero, band, line, points),
+    }
+    specs = {}
+    for key, chart in charts.items():
+        spec = chart.add_params(emphasised).to_dict()
+        specs[key] = {part: spec[part] for part in ("layer", "params")}
+    return specs
+
+
+@functools.cache
+def chart_library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that puts ``vegaEmbed`` into ``window.descentlabEmbed``, packed."""
+    import altair as alt
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return packed(vl_convert.javascript_bundle("window.descentlabEmbed = vegaEmbed;", version))

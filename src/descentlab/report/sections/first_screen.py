@@ -1,0 +1,255 @@
+"""The first screen: SGD or Adam, in one figure an arm, and what three kinds of readers should take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.answers import PROBLEMS
+from descentlab.analysis.regret import most_dependable
+from descentlab.i18n.wording import counted, message, words
+from descentlab.report.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    interval,
+    joined,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.report.drawing import VERDICT_MARKS, draw_rows, label_rows
+from descentlab.report.plotting import SLIDES, figure_svg, label_room, new_figure
+
+REACH = 30.0  # margins, beyond which a difference is drawn at the edge
+FEW = 5  # problems; with more only Adam and plain SGD have rows
+ALWAYS = ("sgd", "momentum", "adam")
+COUNTS = {
+    "better": message("better on {n}"),
+    "worse": message("worse on {n}"),
+    "negligible": message("negligibly different on {n}"),
+    "inconclusive": message("inconclusive on {n}"),
+    "identical": message("identical on {n}"),
+    "not tested": message("not tested on {n}"),
+}
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What one kind of reader should take.
+
+    Attributes:
+        question: who the reader is.
+        advice: the computed sentence.
+        evidence: lines behind it.
+    """
+
+    question: str
+    advice: str
+    evidence: list[str]
+
+
+def answer(evidence: Evidence) -> Section:
+    """An arm a figure: the slides' optimizers against the reference on every problem; Adam's verdicts are the takeaway."""
+    contrasts = evidence.comparison.contrasts
+    mine = contrasts[contrasts["second"] == evidence.reference]
+    figures = [answer_figure(evidence, rows, arm) for arm in evidence.arms if len(rows := mine[mine["arm"] == arm])]
+    return Section("answer", words("Answer"), [*figures])
+
+
+def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
+    """One arm: a group of rows a problem, differences in margins."""
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    wanted = [name for name in SLIDES if name != "gd"] if len(problems) <= FEW else ["sgd", "adam"]
+    names = present(rows["first"], evidence.optimizers)
+    shown = [name for name in names if name in wanted] or names[:FEW]
+    figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
+    scaled = rows[rows["difference_mean"].notna()].copy()
+    for column in ("difference_mean", "low_holm", "high_holm"):
+        scaled[column] = (rows[column] / rows["margin"]).clip(-REACH, REACH)
+    labels: list[str] = []
+    axes.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
+    axes.axvline(0, color="#888888", linewidth=0.9)
+    for problem in problems:
+        # Rows are known to draw_rows by name: each problem's begin below its heading.
+        order = [problem, *shown]
+        drawn = scaled[(scaled["problem"] == problem) & scaled["first"].isin(shown)].rename(
+            columns={"first": "optimizer"}
+        )
+        draw_rows(axes, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict", offset=len(labels))
+        axes.text(
+            0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold"
+        )
+        labels += ["", *shown]
+    label_rows(axes, labels)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
+    axes.set_xlim(-REACH * 1.6, REACH * 1.6)
+    axes.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
+    axes.set_xlabel(words("worse ← difference / margin → better"))
+    takeaway = answer_words(evidence, rows, arm)
+    caption = words(
+        "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals corrected "
+        "over the problems, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole interval lies inside the "
+        "grey band), hollow: inconclusive.",
+        reference=optimizer_title(evidence.reference), n=int(rows["n"].max()),
+    )  # fmt: skip
+    identity = f"answer-{arm}"
+    data = rows[rows["first"].isin(shown)]
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, data)
+
+
+def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
+    """Adam's verdicts against the reference, counted; the first optimizer's where Adam isn't there."""
+    names = present(rows["first"], evidence.optimizers)
+    subject = "adam" if "adam" in names else names[0]
+    mine = rows[rows["first"] == subject]
+    verdicts = mine["verdict"]
+    compared = {
+        "arm": words(ARM_WORDS[arm]).capitalize(),
+        "subject": optimizer_title(subject),
+        "reference": optimizer_title(evidence.reference),
+    }
+    if len(verdicts) == 1:
+        where, verdict = str(mine["problem"].iloc[0]), words(verdicts.iloc[0])
+        return words(
+            "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
+        )
+    found = [
+        words(COUNTS[judged], n=int((verdicts == judged).sum()))
+        for judged in VERDICT_MARKS
+        if (verdicts == judged).any()
+    ]
+    problems = counted(len(verdicts), *PROBLEMS)
+    return words(
+        "{arm}: {subject} against {reference} on {problems}: {found}",
+        problems=problems,
+        found=joined(found),
+        **compared,
+    )
+
+
+def recommendations(evidence: Evidence) -> list[Recommendation]:
+    """For who has no time, for who tunes the learning rate, and for who cares for the last tenth of a percent."""
+    made = []
+    for arm, question in (
+        ("default", message("No time to tune anything")),
+        ("tuned", message("I tune the learning rate")),
+        ("logged", message("With the settings that were logged")),
+    ):
+        made += dependable(evidence, arm, words(question)) if arm in evidence.arms else []
+    last = next((arm for arm in ("extended", "tuned", "default", "logged") if arm in evidence.arms), None)
+    return [*made, *(best_by_problem(evidence, last) if last else [])]
+
+
+def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendation]:
+    """The optimizer that stays nearest the best on its worst problem, beside Adam and the plain ones."""
+    shortfalls = evidence.comparison.shortfalls
+    ranked = most_dependable(shortfalls, arm)
+    if ranked.empty or not np.isfinite(ranked["worst"].iloc[0]):
+        nobody = words("Nothing can be recommended: no optimizer finished every run of this arm.")
+        return [Recommendation(question, nobody, [])]
+    best = ranked.iloc[0]
+    problems = int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique())
+    of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
+    if problems == 1:
+        advice, lines = words("{optimizer}: of {of} optimizers it has the best mean validation metric.", **of), []
+    else:
+        advice = words(
+            "{optimizer}: of {of} optimizers it stays nearest the best on all {n} problems. On its worst, {worst}, its "
+            "validation metric is {margins} margins behind.",
+            n=problems, worst=best["problem"], margins=number(best["worst"]), **of,
+        )  # fmt: skip
+        lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
+    for name in ALWAYS:
+        row = ranked[ranked["optimizer"] == name]
+        if len(row) and name != best["optimizer"]:
+            lines.append(behind_words(row.iloc[0], problems))
+    return [Recommendation(question, advice, lines)]
+
+
+def beginning(optimizer: str) -> str:
+    """An optimizer's name at the beginning of a sentence: a large letter where it is words, its own where it is a name."""
+    title = optimizer_title(optimizer)
+    return title if title == optimizer else title[:1].upper() + title[1:]
+
+
+def behind_words(row: pd.Series, problems: int) -> str:
+    """How far behind an optimizer is on its worst problem."""
+    title = beginning(row["optimizer"])
+    if not np.isfinite(row["worst"]):
+        return words("{optimizer}: a run on {worst} did not finish", optimizer=title, worst=row["problem"])
+    return counted(
+        problems, "{optimizer}: {margins} margins behind", "{optimizer}: {margins} margins behind on its worst, {worst}",
+        optimizer=title, margins=number(row["worst"]), worst=row["problem"],
+    )  # fmt: skip
+
+
+def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
+    """The paired difference of the test metric to the leader of a problem."""
+    mine = shortfalls[(shortfalls["arm"] == arm) & (shortfalls["problem"] == problem)]
+    row = mine[mine["optimizer"] == optimizer].iloc[0]
+    if row["leader"] == optimizer:
+        return words("It has the best mean validation metric on {problem} itself", problem=problem)
+    return words(
+        "Test metric on {problem}, minus that of {leader}: {value}",
+        problem=problem, leader=optimizer_title(row["leader"]),
+        value=interval(row["difference_mean"], row["low"], row["high"], row["n"], signed=True),
+    )  # fmt: skip
+
+
+def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
+    """Who leads each problem, and how many of the others can't be told from it."""
+    shortfalls = evidence.comparison.shortfalls
+    mine = shortfalls[shortfalls["arm"] == arm]
+    lines, alone = [], 0
+    for problem in present(mine["problem"], list(evidence.plan["problems"])):
+        rows = mine[mine["problem"] == problem]
+        leader = str(rows["leader"].iloc[0])
+        others = rows[rows["optimizer"] != leader]
+        # Not told apart: no interval, or one that holds 0 or lies above it; an unfinished run is told apart.
+        level = others[(others["n_unfinished"] == 0) & ~(others["high"] < 0)]
+        alone += level.empty
+        lines.append(
+            words(
+                "{problem}: {leader}; {level} of {others} others can't be told from it, {adam}",
+                problem=problem, leader=optimizer_title(leader), level=len(level), others=len(others),
+                adam=adam_words(others, leader),
+            )
+        )  # fmt: skip
+    question = words("I care for the last tenth of a percent")
+    if not lines:
+        return []
+    about = {"arm": words(ARM_WORDS[arm]), "alone": alone}
+    if alone == len(lines):
+        advice = counted(
+            alone,
+            "With {arm} one optimizer stands alone.",
+            "With {arm} one optimizer stands alone on every problem.",
+            **about,
+        )
+    elif alone:
+        advice = words(
+            "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
+            n=len(lines), **about,
+        )  # fmt: skip
+    else:
+        advice = counted(
+            len(lines), "With {arm} it can't be told which is best.",
+            "With {arm} it can't be told which is best, on any of {n} problems.", **about,
+        )  # fmt: skip
+    return [Recommendation(question, advice, lines)]
+
+
+def adam_words(others: pd.DataFrame, leader: str) -> str:
+    """Adam's difference to the leader."""
+    row = others[others["optimizer"] == "adam"]
+    if leader == "adam":
+        return words("which is Adam")
+    if row.empty:
+        return words("Adam was not run")
+    found = row.iloc[0]
+    value = interval(found["difference_mean"], found["low"], found["high"], found["n"], signed=True)
+    return words("Adam's test metric minus its: {value}", value=value)

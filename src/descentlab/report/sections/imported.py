@@ -1,0 +1,99 @@
+"""What was compared, by which rules, and how to do it again, where other code logged the runs."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import yaml
+
+from descentlab.i18n.wording import message, words
+from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
+
+RULES = {
+    message("Runs"): message(
+        "The runs of the MLflow experiment {experiment} that have ended, at one learning rate an optimizer; they were trained "
+        "and logged by other code. What nobody logged is named among the alarms."
+    ),
+    message("Learning rate"): message(
+        "Where an optimizer was run at several, the one with the best mean validation metric is compared, never the one with the "
+        "best test metric. These are the same seeds that are compared then, so the choice favours it a little."
+    ),
+    message("Pairs"): message(
+        "Runs of two optimizers with the same seed number are a pair. Whether they began from the same weights and saw the same "
+        "split can't be checked; where they didn't, pairs gain nothing and intervals are as wide as for unpaired runs."
+    ),
+    message("Diverged and failed"): message(
+        "A run with a loss that is not finite diverged, whatever its status in MLflow: it stays as a row, is the worst possible "
+        "result and is never averaged away. One that MLflow has as failed or killed, with finite losses, is dropped from pairs."
+    ),
+    message("Verdicts of logged runs"): message(
+        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else inconclusive. Student's t "
+        "over seeds alone; Holm over the problems of a contrast. Where one side alone diverged on a seed, it lost that seed, and "
+        "the sign test judges."
+    ),
+    message("Limits of logged runs"): message(
+        "What is found holds for these runs, on these problems, with the settings that their authors gave each optimizer."
+    ),
+}  # fmt: skip
+MARGINS = {
+    "declared": message("of the mapping"),
+    "usual margin": message("the usual one of an accuracy, not declared"),
+    "median margin": message("1 % of the median, not declared"),
+}
+
+
+def imported_models(evidence: Evidence) -> Section:
+    """Problems and optimizers, as far as they were logged."""
+    plan = evidence.plan
+    unsaid = words("unknown")
+    problems = [
+        [name, evidence.metric(name), f"{number(about['margin'])} ({words(MARGINS[about['margin_from']])})",
+         ", ".join(map(str, about["epochs"])) or unsaid, ", ".join(map(str, about["batch_size"])) or unsaid,
+         str(plan["runs"][name])]
+        for name, about in plan["problems"].items()
+    ]  # fmt: skip
+    headers = [words("problem"), words("metric"), words("margin"), words("epochs"), words("batch size"), words("runs")]
+    blocks = [Table("problems", words("Problems as they were logged"), headers, problems, numeric=frozenset({5}))]
+    optimizers = [
+        [name, ", ".join(about["logged"]), ", ".join(unsaid if rate is None else number(rate) for rate in about["grid"]),
+         about["paper"]]
+        for name, about in plan["optimizers"].items()
+    ]  # fmt: skip
+    headers = [words("optimizer"), words("logged as"), words("learning rates"), words("source")]
+    caption = words("All learning rates that were logged; the table of means says which one is compared.")
+    blocks.append(Table("optimizers", words("Optimizers"), headers, optimizers, caption, folded=True))
+    return Section("models", words("Problems and optimizers"), [*blocks])
+
+
+def imported_protocol(evidence: Evidence) -> Section:
+    """The rules in plain words."""
+    experiment = evidence.plan["config"]["experiment"]
+    rules = [[words(rule), words(meaning, experiment=f"“{experiment}”")] for rule, meaning in RULES.items()]
+    headers = [words("rule"), words("what it means")]
+    return Section(
+        "protocol", words("Protocol"), [Table("rules", words("The rules of the comparison"), headers, rules)]
+    )
+
+
+def imported_provenance(evidence: Evidence) -> Section:
+    """Where the runs are, and the command that makes this page again."""
+    plan = evidence.plan
+    experiment, imported = plan["config"]["experiment"], plan["imported"]
+    rows = [[name, version] for name, version in plan["versions"].items()]
+    rows += [
+        [words("MLflow experiment"), f"{experiment} (experiment_id = {imported['experiment_id']})"],
+        [words("MLflow run, for example"), str(next(iter(evidence.comparison.scores["run_id"]), ""))],
+        [words("commits of the code that trained"), ", ".join(imported["commits"]) or words("unknown")],
+    ]
+    blocks: list[Any] = [Table("versions", words("Versions and tracking"), [words("what"), words("value")], rows)]
+    command = f"python -m descentlab report --mlflow-experiment {shlex.quote(experiment)}"
+    if not imported["mapping"]:
+        blocks.append(Paragraph(words("The same page again: {command}", command=command)))
+        return Section("provenance", words("Provenance"), blocks)
+    again = words(
+        "The same page again: save this as mapping.yaml, then {command}", command=f"{command} --mapping mapping.yaml"
+    )
+    text = yaml.safe_dump(imported["mapping"], sort_keys=False, allow_unicode=True)
+    blocks += [Paragraph(again), Paragraph(text, preformatted=True)]
+    return Section("provenance", words("Provenance"), blocks)

@@ -1,0 +1,289 @@
+"""Paths on known landscapes: every optimizer from one start, on contours or along the axis, and a strip of stills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
+from descentlab.report.blocks import Figure, number, optimizer_title
+from descentlab.report.drawing import label_ends
+from descentlab.report.plotting import INK, figure_svg, label_room, new_figure, optimizer_colour, optimizer_marker
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STRIP = "double_well"
+STRIP_OPTIMIZERS = ("sgd", "momentum")
+STILLS = (0, 2, 4, 8, 16)  # the last update that was kept comes after them
+GREY = "#8a8a8a"  # of contours and curves: decoration, on a white page and on a black one
+GRID_POINTS = 101
+CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box that lie lower
+COARSENESS = 0.3  # points by which a drawn contour may leave the true one
+LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
+FLOOR = 1e-12  # a height below it is called this
+TITLES = (  # of LANDSCAPES
+    message("double well"), message("Styblinski–Tang"), message("Rastrigin"), message("Rosenbrock"), message("Beale"),
+    message("quadratic"), message("rotated quadratic"),
+)  # fmt: skip
+DESCENTS = {"sgd": message("plain descent"), "momentum": message("momentum")}
+
+
+def landscape_title(name: str) -> str:
+    """A landscape's name in a sentence."""
+    return words(LANDSCAPES[name].title)
+
+
+def descent_title(name: str) -> str:
+    """An optimizer's name where gradients are full: nothing is stochastic."""
+    return words(DESCENTS[name]) if name in DESCENTS else optimizer_title(name)
+
+
+def height_text(height: float) -> str:
+    """A height above the minimum; what lies below the floor is only said to."""
+    if not np.isfinite(height):
+        return words("diverged")
+    return words("at most {value}", value=f"{FLOOR:g}") if height <= FLOOR else number(height)
+
+
+def ends_of(paths: pd.DataFrame) -> pd.DataFrame:
+    """The last point of each (landscape, optimizer), and whether it lies in the global basin."""
+    last = paths.sort_values("update", kind="stable").groupby(["landscape", "optimizer"], sort=False).tail(1).copy()
+    last["global_basin"] = [in_basin(row["landscape"], row["x"], row["y"]) for row in last.to_dict("records")]
+    return last
+
+
+def in_basin(name: str, x: float, y: float) -> bool:
+    """Whether a point lies in the global basin of the landscape ``name``."""
+    landscape = LANDSCAPES[name]
+    return bool(landscape.in_global_basin(np.array([[x, y][: landscape.dimension]]))[0])
+
+
+def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaway: str) -> Figure:
+    """A panel a landscape: the paths of all optimizers from its drawn start.
+
+    Args:
+        paths: columns of TRAJECTORY_COLUMNS.
+        names: the landscapes, from left to right.
+    """
+    optimizers = list(dict.fromkeys(paths["optimizer"]))
+    shown = paths[
+        paths["landscape"].isin(names) & np.isfinite(paths["value"])
+    ]  # of a path that diverged, what has a place
+    figure, axes = new_figure(len(names), 2.3, 2.3, right=label_room(optimizers), gap=0.5)
+    ends: dict[str, tuple[float, float]] = {}
+    for panel, name in zip(axes, names, strict=True):
+        landscape = LANDSCAPES[name]
+        mine = shown[shown["landscape"] == name]
+        ends = (draw_on_contours if landscape.dimension == 2 else draw_along_axis)(panel, landscape, mine)
+        panel.set_title(landscape_title(name))
+    label_ends(axes[-1], ends, marked=True)
+    flat = [name for name in names if LANDSCAPES[name].dimension == 1]
+    caption = words(
+        "One path of each optimizer (n = 1, no interval) over {updates}, each with the rate that was chosen for it on other "
+        "starts and that decays to zero. The ring is the start, which is not among those that are counted; the cross the "
+        "global minimum; marks the ends. Of later updates ever fewer are drawn, and steps over more than a quarter of the "
+        "panel are faint. Grey lines join points of equal height.",
+        updates=counted(int(shown["update"].max()), "{n} update", "{n} updates"),
+    )
+    if flat:
+        along = words(
+            "In one dimension ({landscapes}): where a path is (across) after each update (down, on a logarithmic scale), the "
+            "global basin in grey.",
+            landscapes=joined([landscape_title(name) for name in flat]),
+        )
+        caption = f"{caption} {along}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shown)
+
+
+def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Contours of a landscape of two dimensions, and the paths on them.
+
+    Returns:
+        Each optimizer's end, in data coordinates.
+    """
+    (low_x, low_y), (high_x, high_y) = landscape.low, landscape.high
+    x, y = np.linspace(low_x, high_x, GRID_POINTS), np.linspace(low_y, high_y, GRID_POINTS)
+    heights = landscape.above_minimum(np.stack(np.meshgrid(x, y), axis=-1))
+    draw_contours(axes, x, y, heights)
+    room_x, room_y = 0.04 * (high_x - low_x), 0.04 * (high_y - low_y)
+    axes.set_xlim(low_x - room_x, high_x + room_x)
+    axes.set_ylim(low_y - room_y, high_y + room_y)
+    ends = {}
+    for name, path in paths.groupby("optimizer", sort=False):
+        ends[str(name)] = draw_path(axes, str(name), path["x"].to_numpy(), path["y"].to_numpy())
+    axes.plot(*landscape.drawn_start, marker="o", markersize=7, color=INK, markerfacecolor="none", zorder=5)
+    axes.plot(*landscape.minimiser, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
+    axes.grid(visible=False)
+    return ends
+
+
+def draw_contours(axes: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray) -> None:
+    """Lines of equal height, one line a level with gaps in it, which takes a fraction of the room of many lines.
+
+    Args:
+        heights: shape (len(y), len(x)).
+    """
+    found = axes.contour(x, y, heights, levels=np.quantile(heights, CONTOURS))
+    levels = found.allsegs
+    found.remove()
+    gap = np.full((1, 2), np.nan)
+    for pieces in levels:
+        points = np.concatenate([part for piece in pieces for part in (piece, gap)]) if pieces else gap
+        (line,) = axes.plot(*points.T, color=GREY, linewidth=0.5, alpha=0.7)
+        line.get_path().simplify_threshold = COARSENESS
+
+
+def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Where paths in one dimension are after each update, which runs downwards.
+
+    Returns:
+        Each optimizer's end, in data coordinates.
+    """
+    low, high = landscape.low[0], landscape.high[0]
+    last = float(paths["update"].max()) + 1
+    axes.set_xlim(low, high)
+    axes.set_ylim(last * 1.3, 0.8)
+    axes.set_yscale("log")
+    ticks = [tick for tick in (0, 10, 100, 1000) if tick < last]
+    axes.set_yticks([tick + 1 for tick in ticks], labels=[str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylabel(words("updates"))
+    axes.grid(visible=False)
+    x = np.linspace(low, high, 401)
+    inside = x[landscape.in_global_basin(x[:, None])]
+    axes.axvspan(inside.min(), inside.max(), color=GREY, alpha=0.15, linewidth=0)
+    ends = {}
+    for name, path in paths.groupby("optimizer", sort=False):
+        ends[str(name)] = draw_path(axes, str(name), path["x"].to_numpy(), path["update"].to_numpy() + 1.0)
+    axes.plot(landscape.drawn_start[0], 1, marker="o", markersize=7, color=INK, markerfacecolor="none", zorder=5)
+    axes.plot(landscape.minimiser[0], last, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
+    return ends
+
+
+def draw_path(axes: Axes, name: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """A path on axes whose limits are set: a line, faint where it leaps, and a mark at the end.
+
+    Returns:
+        The end, in data coordinates.
+    """
+    colour = optimizer_colour(name)
+    points = np.column_stack([x, y]).astype(np.float64)
+    places = axes.transAxes.inverted().transform(axes.transData.transform(points))
+    gap = np.full((1, 2), np.nan)
+    joined_steps, leaps = [points[:1]], [gap]
+    for before, after, length in zip(points[:-1], points[1:], np.hypot(*np.diff(places, axis=0).T), strict=True):
+        joined_steps += [gap, after[None]] if length > LEAP else [after[None]]
+        leaps += [before[None], after[None], gap] if length > LEAP else []
+    axes.plot(
+        *np.concatenate(joined_steps).T, color=colour, linewidth=1.2, alpha=0.9, zorder=3, gid=f"linename-{name}--"
+    )
+    axes.plot(*np.concatenate(leaps).T, color=colour, linewidth=0.5, alpha=0.4, zorder=2)
+    axes.plot(x[-1], y[-1], marker=optimizer_marker(name), markersize=5.5, color=colour, linestyle="none", zorder=4)
+    return float(x[-1]), float(y[-1])
+
+
+def basin_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
+    """Whose path from the drawn start ends in the global basin, landscape by landscape."""
+    ends = ends_of(paths)
+    parts = []
+    for name in names:
+        mine, where = ends[ends["landscape"] == name], landscape_title(name)
+        there = [descent_title(o) for o in mine.loc[mine["global_basin"], "optimizer"]]
+        parts.append(
+            words("{who} on {where}", who=joined(there), where=where)
+            if there
+            else words("none on {where}", where=where)
+        )
+    return words("Paths from one start each that end in the global basin: {parts}", parts="; ".join(parts))
+
+
+def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
+    """Whose path from the drawn start ends lowest and whose highest, valley by valley."""
+    ends = ends_of(paths)
+    parts = []
+    for name in names:
+        mine = ends[ends["landscape"] == name].sort_values("value", kind="stable")
+        first, last = mine.iloc[0], mine.iloc[-1]
+        parts.append(
+            words(
+                "lowest on {where} ends {first} ({low} above the minimum), highest {last} ({high})",
+                where=landscape_title(name), first=descent_title(first["optimizer"]), low=height_text(first["value"]),
+                last=descent_title(last["optimizer"]), high=height_text(last["value"]),
+            )
+        )  # fmt: skip
+    return words("From one start each, {parts}", parts="; ".join(parts))
+
+
+def strip_figure(paths: pd.DataFrame) -> Figure | None:
+    """Stills of plain descent and of momentum in the double well; None without both of their paths."""
+    mine = paths[(paths["landscape"] == STRIP) & paths["optimizer"].isin(STRIP_OPTIMIZERS)]
+    if set(mine["optimizer"]) != set(STRIP_OPTIMIZERS):
+        return None
+    landscape = LANDSCAPES[STRIP]
+    kept = set(mine["update"])
+    last = max(kept)
+    stills = [update for update in STILLS if update in kept and update < last] + [last]
+    figure, axes = new_figure(len(stills), 1.35, 1.5, left=0.5, right=label_room(STRIP_OPTIMIZERS), gap=0.12, share_y=True,
+                              share_x=True)  # fmt: skip
+    for panel, update in zip(axes, stills, strict=True):
+        ends = draw_still(panel, landscape, mine[mine["update"] <= update])
+        panel.set_title(words("start") if update == 0 else counted(update, "{n} update", "{n} updates"))
+    axes[0].set_ylabel(words("height"))
+    label_ends(axes[-1], ends, marked=True)
+    takeaway = crossing_words(mine)
+    caption = words(
+        "The double well, (x² − 1)² + 0.3x less its least value, the deep well on the left: one start (n = 1, no interval), "
+        "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each "
+        "optimizer has its own chosen rate, which decays to zero. Faint marks are where it was before."
+    )
+    identity = "landscape-strip"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, mine)
+
+
+def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """The curve with each optimizer where it is last, and faintly where it was before.
+
+    Returns:
+        Where each of them is, in data coordinates.
+    """
+    x = np.linspace(landscape.low[0], landscape.high[0], 81)
+    start = float(landscape.above_minimum(np.array([landscape.drawn_start]))[0])
+    axes.plot(x, landscape.above_minimum(x[:, None]), color=GREY, linewidth=1.2)
+    places = {}
+    for name, path in paths.groupby("optimizer", sort=False):
+        colour, marker = optimizer_colour(str(name)), optimizer_marker(str(name))
+        before = path.iloc[:-1].assign(place=path["x"].round(2)).drop_duplicates("place")  # at rest it is drawn once
+        axes.plot(
+            before["x"], before["value"], marker=marker, markersize=2.5, alpha=0.35, color=colour, linestyle="none"
+        )
+        places[str(name)] = (float(path["x"].iloc[-1]), float(path["value"].iloc[-1]))
+        axes.plot(*places[str(name)], marker=marker, markersize=6, color=colour, linestyle="none", zorder=4)
+    axes.set_ylim(-0.3, max(1.5, 1.1 * start))
+    axes.set_xticks([-1, 0, 1], labels=["−1", "0", "1"])
+    axes.grid(visible=False)
+    return places
+
+
+def crossing_words(paths: pd.DataFrame) -> str:
+    """Where plain descent and momentum end from the start of the strip, and since when they are there."""
+    parts = []
+    for name in STRIP_OPTIMIZERS:
+        path = paths[paths["optimizer"] == name].sort_values("update")
+        inside = np.array([in_basin(STRIP, x, np.nan) for x in path["x"]])
+        well = words("deep well") if inside[-1] else words("shallow well")
+        elsewhere = np.flatnonzero(inside != inside[-1])
+        title = descent_title(name)
+        if len(elsewhere):
+            since = int(path["update"].iloc[elsewhere[-1] + 1])
+            parts.append(
+                words("{who} ends in the {well}, where it is from update {since} on", who=title, well=well, since=since)
+            )
+        else:
+            parts.append(words("{who} stays on the side of the {well}", who=title, well=well))
+    start = float(paths.sort_values("update", kind="stable")["x"].iloc[0])
+    return words("From x = {x}, {paths}", x=number(start), paths=joined(parts))

@@ -1,0 +1,286 @@
+"""Whether momentum escapes spurious minima, and who gets along a valley: shares of starts, paths, final heights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.analysis.statistics.survival import share_interval
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.measurements.landscapes import GRID
+from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
+from descentlab.report.drawing import draw_rows, label_rows
+from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.sections.landscape_paths import (
+    FLOOR,
+    GREY,
+    basin_words,
+    descent_title,
+    height_text,
+    height_words,
+    landscape_title,
+    path_figure,
+    strip_figure,
+)
+
+TUNED = message("chosen, decaying")
+CONSTANT = message("chosen, constant")
+SAME = message("plain descent's, decaying")
+ENDS = {TUNED: "global_basin", CONSTANT: "constant_rate_basin", SAME: "same_rate_basin"}
+PAIR = {"sgd", "momentum"}
+MORE, LESS, NEITHER = COMPARED = (
+    message("more often on {places}"),
+    message("less often on {places}"),
+    message("neither clearly more nor less often on {places}"),
+)
+
+
+def landscapes(evidence: Evidence) -> Section | None:
+    """Shares of starts that end in the global basin, paths, and how far down valleys each optimizer comes."""
+    ends = evidence.measured.get("landscapes", pd.DataFrame())
+    paths = evidence.measured.get("trajectories", pd.DataFrame())
+    if ends.empty or paths.empty:
+        return None
+    spurious, valleys = ends[ends["spurious"]], ends[~ends["spurious"]]
+    hilly, flat = (list(dict.fromkeys(rows["landscape"])) for rows in (spurious, valleys))
+    blocks: list[Figure | Table] = []
+    strip = strip_figure(paths)
+    if hilly:
+        shares = share_table(spurious)
+        blocks += [share_figure(shares, spurious), escape_table(shares), *([strip] if strip else []),
+                   path_figure(paths, hilly, "landscape-paths", basin_words(paths, hilly))]  # fmt: skip
+    if flat:
+        heights = height_table(valleys)
+        blocks += [path_figure(paths, flat, "valley-paths", height_words(paths, flat)), height_figure(heights)]
+    return Section("landscapes", words("Spurious minima and valleys"), [*blocks, rate_table(ends)])
+
+
+def share_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Share of starts that end in the global basin with its exact interval, by choice of the learning rate.
+
+    Args:
+        ends: rows of LANDSCAPE_COLUMNS.
+
+    Returns:
+        One row a (landscape, optimizer, rate): ``share``, ``low``, ``high``, ``n``; ``start_share``, that of starts which
+        begin there; ``escaped`` of ``outside``, starts that began outside and end inside; ``lost`` of ``inside``.
+    """
+    rows = []
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        began = group["start_global"]
+        for rate, column in ENDS.items():
+            ended = group[column]
+            found = share_interval(int(ended.sum()), len(group))
+            rows.append(
+                {"landscape": landscape, "optimizer": optimizer, "rate": rate, "share": found.share, "low": found.low,
+                 "high": found.high, "n": found.n, "start_share": began.mean(), "escaped": int((ended & ~began).sum()),
+                 "outside": int((~began).sum()), "lost": int((began & ~ended).sum()), "inside": int(began.sum())}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def height_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Median final value above the minimum and its quartiles over the starts, one row a (landscape, optimizer)."""
+    rows = []
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
+        rows.append(
+            {"landscape": landscape, "optimizer": optimizer, "median": median, "low": low, "high": high, "n": len(group),
+             "diverged": int(np.isinf(group["value"]).sum()), "updates": int(group["updates"].max())}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def order_of(table: pd.DataFrame) -> list[str]:
+    """The optimizers, in the order of the table."""
+    return list(dict.fromkeys(table["optimizer"]))
+
+
+def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
+    """Shares with a decaying rate (filled) and a constant one (hollow), a panel a landscape."""
+    order, names = order_of(shares), list(dict.fromkeys(shares["landscape"]))
+    figure, axes = new_figure(len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True,
+                              share_x=True)  # fmt: skip
+    for panel, name in zip(axes, names, strict=True):
+        mine = shares[shares["landscape"] == name]
+        panel.axvline(float(mine["start_share"].iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (3, 2)))
+        draw_rows(panel, mine[mine["rate"] == TUNED], order, "share", "low", "high", offset=-0.22)
+        draw_rows(panel, mine[mine["rate"] == CONSTANT], order, "share", "low", "high", offset=0.02, filled=False)
+        same = mine[(mine["rate"] == SAME) & (mine["optimizer"] == "momentum")]
+        panel.plot(same["share"], [order.index(o) + 0.26 for o in same["optimizer"]], marker="x", markersize=6,
+                   color=optimizer_colour("momentum"), linestyle="none", zorder=4)  # fmt: skip
+        label_rows(panel, order)
+        panel.set_title(landscape_title(name))
+        panel.set_xlabel(words("share of starts"))
+        panel.set_xlim(-0.02, 1.02)
+        panel.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
+    takeaway = share_words(shares, ends)
+    caption = words(
+        "Starts that end in the global basin (more is better), of n = {n} drawn uniformly from each landscape's box, the same "
+        "for all optimizers, after {updates} with the full gradient; exact 95 % binomial intervals. Filled: the rate decays "
+        "linearly to zero; hollow: it is constant; both chosen for each optimizer and landscape from the same {rates} rates by "
+        "the mean final value over other starts. The cross is momentum with plain descent's chosen decaying rate. Dashed: "
+        "starts that begin in the global basin, where a descent in steps small enough would leave them.",
+        n=int(shares["n"].max()), rates=len(GRID),
+        updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
+    )  # fmt: skip
+    identity = "landscape-shares"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shares)
+
+
+def place_words(who: str, landscape: str, value: str) -> str:
+    """``Adam on Rastrigin (0.4)``."""
+    return words("{who} on {where} ({value})", who=who, where=landscape_title(landscape), value=value)
+
+
+def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
+    """Where momentum ends in the global basin more or less often than plain descent, and who does most often."""
+    tuned = shares[shares["rate"] == TUNED]
+    best = []
+    for name, group in tuned.groupby("landscape", sort=False):
+        most = float(group["share"].max())
+        who = joined([descent_title(o) for o in group.loc[group["share"] == most, "optimizer"]])
+        best.append(place_words(who, str(name), number(most)))
+    decaying, constant = (compared_words(ends, ENDS[rate]) for rate in (TUNED, CONSTANT))
+    if not decaying:
+        return words("Ending in the global basin, highest share: {best}", best=joined(best))
+    return words(
+        "Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; highest "
+        "share: {best}",
+        decaying=decaying, constant=constant, best=joined(best),
+    )  # fmt: skip
+
+
+def compared_words(ends: pd.DataFrame, column: str) -> str:
+    """``more often on …, less often on …``, by the 95 % interval of the difference paired by start; empty without both."""
+    judged: dict[str, list[str]] = {said: [] for said in COMPARED}
+    for name, group in ends.groupby("landscape", sort=False):
+        inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
+        if set(inside) >= PAIR:
+            low, high = estimate_difference((inside["momentum"] - inside["sgd"]).to_numpy()).interval()
+            means = {optimizer: number(inside[optimizer].mean()) for optimizer in sorted(PAIR)}
+            place = words("{where} ({momentum} against {sgd})", where=landscape_title(str(name)), **means)
+            judged[MORE if low > 0 else LESS if high < 0 else NEITHER].append(place)
+    parts = [words(said, places=joined(places)) for said, places in judged.items() if places]
+    return joined(parts) if parts else ""
+
+
+def escape_table(shares: pd.DataFrame) -> Table:
+    """How many starts momentum and plain descent bring into the global basin, and how many they carry out of it."""
+    columns = [(optimizer, rate) for rate in (TUNED, CONSTANT, SAME) for optimizer in ("momentum", "sgd")
+               if (optimizer, rate) != ("sgd", SAME)]  # fmt: skip
+    rows, gains = [], []
+    for landscape, group in shares.groupby("landscape", sort=False):
+        name, first = landscape_title(str(landscape)), group.iloc[0]
+        counts = {(row["optimizer"], row["rate"]): {"escaped": row["escaped"], "lost": row["lost"]}
+                  for row in group.to_dict("records")}  # fmt: skip
+        cells = [words("{escaped} in, {lost} out", **counts[key]) if key in counts else words("not measured")
+                 for key in columns]  # fmt: skip
+        rows.append([name, str(first["outside"]), str(first["inside"]), *cells])
+        if ("momentum", TUNED) in counts:
+            gains.append(words("{escaped} in and {lost} out on {where}", where=name, **counts["momentum", TUNED]))
+    title = (
+        words("Momentum carries starts into the global basin and out of it: {gains}", gains=joined(gains)) if gains
+        else words("Starts carried into the global basin and out of it")
+    )  # fmt: skip
+    caption = words(
+        "Starts that begin outside the global basin and end inside (in), and the other way round (out), of those that begin "
+        "outside and inside. Speed that escapes a bad minimum can leave a good one too."
+    )
+    headers = [words("landscape"), words("begin outside"), words("begin inside"),
+               *(words("{optimizer}; rate {rate}", optimizer=descent_title(optimizer), rate=words(rate))
+                 for optimizer, rate in columns)]  # fmt: skip
+    return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset(range(1, len(headers))))
+
+
+def height_figure(heights: pd.DataFrame) -> Figure:
+    """Median final height in each valley with its quartiles."""
+    order, names = order_of(heights), list(dict.fromkeys(heights["landscape"]))
+    figure, axes = new_figure(len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True,
+                              share_x=True)  # fmt: skip
+    drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
+    finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
+    for panel, name in zip(axes, names, strict=True):
+        draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
+        label_rows(panel, order)
+        panel.set_title(landscape_title(name))
+        panel.set_xlabel(words("height (lower is better)"))
+        panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))
+        use_log_scale(panel, "x")
+    updates = counted(int(heights["updates"].max()), "{n} update", "{n} updates")
+    diverged = counted(
+        int(heights["diverged"].sum()),
+        "{n} start diverged and counts as infinite",
+        "{n} starts diverged and count as infinite",
+    )
+    takeaway = valley_words(heights)
+    caption = words(
+        "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
+        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
+        "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
+        updates=updates, n=int(heights["n"].max()), diverged=diverged, floor=FLOOR,
+    )  # fmt: skip
+    identity = "valley-heights"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, heights)
+
+
+def valley_words(heights: pd.DataFrame) -> str:
+    """Who comes lowest in each valley, and how many decades adagrad lies below plain descent (above, where negative)."""
+    best, gains = [], list[str]()
+    for name, group in heights.groupby("landscape", sort=False):
+        rows = group.set_index("optimizer")["median"].clip(FLOOR)
+        least = rows.min()
+        who = joined([descent_title(o) for o in rows.index[rows == least]])
+        best.append(place_words(who, str(name), height_text(least)))
+        if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
+            where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
+            gains.append(
+                words("at least {value} on {where}", value=decades, where=where) if rows["adagrad"] == FLOOR < rows["sgd"]
+                else words("{value} on {where}", value=decades, where=where)
+            )  # fmt: skip
+    if not gains:
+        return words("Lowest median: {best}", best=joined(best))
+    return words(
+        "Lowest median: {best}; in decades, adagrad lies below plain descent by {gains}",
+        best=joined(best),
+        gains=joined(gains),
+    )
+
+
+def edge_words(rates: Sequence[float]) -> str:
+    """How many of the chosen rates lie on the edge of the grid, beyond which better ones may lie."""
+    return counted(
+        sum(rate in (GRID[0], GRID[-1]) for rate in rates),
+        "{n} of {of} chosen rates lies on the edge of the grid",
+        "{n} of {of} chosen rates lie on the edge of the grid",
+        of=len(rates),
+    )
+
+
+def rate_table(ends: pd.DataFrame) -> Table:
+    """Chosen rates, shares and final values of every (landscape, optimizer)."""
+    rows, rates = [], list[float]()
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        first = group.iloc[0]
+        rates += [float(first["learning_rate"]), float(first["constant_learning_rate"])]
+        cells = []
+        for column in ENDS.values():
+            found = share_interval(int(group[column].sum()), len(group))
+            cells.append(interval(found.share, found.low, found.high, found.n))
+        rows.append([landscape_title(str(landscape)), optimizer, f"{rates[-2]:g}", f"{rates[-1]:g}", *cells,
+                     number(float(group["value"].median())), number(float(group["value"].mean()))])  # fmt: skip
+    caption = words(
+        "{n} rates from {least:g} to {most:g} in half-decades for every landscape and optimizer; {edge}. Share of starts that "
+        "end in the global basin with its exact 95 % binomial interval; in a valley a start is missing where it diverged, or, "
+        "on Beale, where it is not yet below every other place that descent can lead to. Final value: above the minimum, with "
+        "the decaying rate; it is what rates are chosen by.",
+        n=len(GRID), least=GRID[0], most=GRID[-1], edge=edge_words(rates),
+    )  # fmt: skip
+    headers = [words("landscape"), words("optimizer"), words("rate, decaying"), words("rate, constant"), words("share [95 %]"),
+               words("share, constant rate [95 %]"), words("share, plain descent's rate [95 %]"), words("median final value"),
+               words("mean final value")]  # fmt: skip
+    return Table("landscape-rates", words("Every landscape and optimizer"), headers, rows, caption, None,
+                 frozenset(range(2, 9)), folded=True)  # fmt: skip

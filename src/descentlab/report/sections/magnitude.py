@@ -1,0 +1,249 @@
+"""What normalising the gradients' magnitude does: scaled losses, rare classes, and a case where it generalises worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import average_by, t_interval
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.report.blocks import Evidence, Figure, Section, interval, number, optimizer_title
+from descentlab.report.drawing import draw_rows, label_ends, label_rows
+from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GROUP_TITLES = {
+    "rare": message("rare classes"),
+    "middle": message("classes between"),
+    "frequent": message("frequent classes"),
+    "all": message("all classes"),
+}
+DRAWN_GROUPS = ("rare", "frequent", "all")
+VARIANTS = (message("full batch"), message("mini-batches"), message("Keras' accumulator"))
+FROM_ZERO = message("adagrad (accumulator 0)")
+KEPT = 0.01  # of the displacements: paths that lie nearer than this are called the same
+
+
+def magnitude(evidence: Evidence) -> Section | None:
+    """The mechanism problems behind "AdaGrad normalises the magnitude", as far as they were measured."""
+    drawn = (
+        ("loss_scale", loss_scale_figure),
+        ("imbalance", imbalance_figure),
+        ("construction", construction_figure),
+    )
+    figures: list[Figure] = []
+    for name, draw in drawn:
+        table = evidence.measured.get(name, pd.DataFrame())
+        if not table.empty:
+            figures.append(draw(table))
+    return Section("magnitude", words("What normalising the gradients does"), [*figures]) if figures else None
+
+
+def names(table: pd.DataFrame) -> list[str]:
+    """The optimizers of a table, in its order."""
+    return list(dict.fromkeys(table["optimizer"]))
+
+
+def title(name: str) -> str:
+    """An optimizer's name in a sentence."""
+    return words(FROM_ZERO) if name == FROM_ZERO else optimizer_title(name)
+
+
+def titles(optimizers: Iterable[str]) -> str:
+    """Several optimizers in a sentence."""
+    return joined([title(name) for name in optimizers])
+
+
+def told(row: pd.Series, value: str) -> str:
+    """A row of :func:`average_by` in words."""
+    return interval(row[f"{value}_mean"], row[f"{value}_low"], row[f"{value}_high"], int(row["n"]))
+
+
+def loss_scale_figure(table: pd.DataFrame) -> Figure:
+    """How far a factor on the loss moves the path of training: a panel a factor, a row an optimizer."""
+    means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
+    scales, order = sorted(set(table["scale"])), names(table)
+    labels = [words(name) for name in order]
+    figure, axes = new_figure(len(scales), 3.0, 0.26 * len(order) + 0.1, left=label_room(labels), share_y=True)
+    for panel, scale in zip(axes, scales, strict=True):
+        mine = means[means["scale"] == scale]
+        draw_rows(panel, mine, order, "relative_distance_mean", "relative_distance_low", "relative_distance_high")
+        label_rows(panel, labels)
+        panel.set_xlim(-0.04, 1.04)
+        panel.set_title(words("loss × {factor}", factor=number(scale)))
+        panel.set_xlabel(words("distance of the paths (0: the same)"))
+    takeaway = scale_words(means, scales)
+    caption = words(
+        "The perceptron on digits, trained with constant rates that stay the same when the loss is multiplied by a factor. "
+        "Distance of the weights from those of the unscaled training at the same update, over the sum of both displacements "
+        "from the initial weights, averaged over the epochs' ends: 0 is the same path, 1 is as far apart as two paths can be "
+        "(one stands still, they go opposite ways, or one diverges). Mean and 95 % t interval over n = {n} seeds, {updates} "
+        "updates each; {diverged} of {runs} scaled runs diverged. A rule that divides by the gradients' history is invariant "
+        "but for the constants that Keras adds to it: epsilon, and 0.1 at the start of AdaGrad's accumulator. The row with "
+        "accumulator 0 has an epsilon of 1e-30 and a tenth of AdaGrad's rate.",
+        n=int(means["n"].max()), updates=int(table["updates"].max()), diverged=int(table["diverged"].sum()), runs=len(table),
+    )  # fmt: skip
+    svg = figure_svg(figure, f"{takeaway}. {caption}", "loss-scale")
+    return Figure("loss-scale", takeaway, svg, caption, table)
+
+
+def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
+    """Who keeps the path whatever the factor, and how far it moves for plain descent and AdaGrad."""
+    order = names(means)
+    most = means.groupby("optimizer")["relative_distance_high"].max().fillna(np.inf)
+    kept = [name for name in order if most[name] < KEPT]
+    factors = joined([number(scale) for scale in scales])
+    parts = [
+        words("A loss multiplied by {factors} leaves the path of {optimizers} where it was", factors=factors,
+              optimizers=titles(kept)) if kept
+        else words("A loss multiplied by {factors} leaves the path of no optimizer where it was", factors=factors)
+    ]  # fmt: skip
+    for scale in scales:
+        here = means[means["scale"] == scale].set_index("optimizer")
+        asked = [name for name in ("sgd", "adagrad") if name in here.index]
+        if asked:
+            moved = [words("{optimizer}'s by {distance}", optimizer=title(name),
+                           distance=told(here.loc[name], "relative_distance")) for name in asked]  # fmt: skip
+            parts.append(words("times {factor} it moves {paths}", factor=number(scale), paths=joined(moved)))
+    return "; ".join(parts)
+
+
+def imbalance_figure(table: pd.DataFrame) -> Figure:
+    """Loss of rare and of frequent classes over updates, a panel a group of classes."""
+    curves = average_by(table, ["group", "optimizer", "updates"], ["loss"])
+    groups = [group for group in DRAWN_GROUPS if (curves["group"] == group).any()]
+    room = label_room(names(table))
+    figure, axes = new_figure(len(groups), 2.2, 2.5, right=room, gap=room + 0.25, share_y=True)
+    for panel, group in zip(axes, groups, strict=True):
+        panel.set_title(words(GROUP_TITLES[group]))
+        panel.set_xlabel(words("updates"))
+    axes[0].set_ylabel(words("training loss (lower is better)"))
+    draw_losses(axes, [curves[curves["group"] == group] for group in groups])
+    updates = int(curves["updates"].max())
+    last = curves[curves["updates"] == updates]
+    asked = [group for group in ("rare", "frequent") if group in groups]
+    ends = [end_words(last, group) for group in asked]
+    both = words("{first}; that of {second}", first=ends[0], second=ends[1]) if len(ends) > 1 else ends[0]
+    takeaway = words("After {updates} updates of the full batch, the loss of {ends}", updates=updates, ends=both)
+    sizes = []
+    for row in table.drop_duplicates("group").to_dict("records"):
+        if row["group"] in asked:
+            group = words(GROUP_TITLES[str(row["group"])])
+            sizes.append(
+                words("{classes} {group} with {n} examples", classes=row["classes"], group=group, n=row["n_examples"])
+            )
+    rates = [
+        f"{row['optimizer']} {number(row['learning_rate'])}"
+        for row in table.drop_duplicates("optimizer").to_dict("records")
+    ]
+    caption = words(
+        "Softmax regression on inputs that tell nothing of the class; the k-th most frequent class has a share proportional to "
+        "1/k ({sizes}). Every update uses all examples, so plain SGD is gradient descent here. Mean training loss, bands are "
+        "95 % t intervals, n = {n} seeds. Constant rates, each the best of an equally long half-decade grid by the loss of all "
+        "classes at the end, with another seed: {rates}. A large rate lets the loss rise first; only the end decides the "
+        "choice. Update 0 stands left of 1.",
+        sizes=joined(sizes), n=int(curves["n"].max()), rates=joined(rates),
+    )  # fmt: skip
+    return Figure("imbalance", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "imbalance"), caption, curves)
+
+
+def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
+    """Mean losses with their bands against updates, both logarithmic, on one loss axis for all panels.
+
+    Args:
+        panels: for each of ``axes`` the rows of :func:`average_by` that it shows, updates ascending.
+    """
+    means = pd.concat(panels)["loss_mean"]
+    positive = means[means > 0]
+    for panel, curves in zip(axes, panels, strict=True):
+        for name, line in curves.groupby("optimizer", sort=False):
+            x, colour = line["updates"].clip(lower=0.5), optimizer_colour(str(name))
+            panel.plot(x, line["loss_mean"], color=colour, linewidth=1.8, zorder=3, gid=f"linename-{name}--")
+            panel.fill_between(x, line["loss_low"], line["loss_high"], color=colour, alpha=0.15, linewidth=0, zorder=1)
+        panel.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
+        use_log_scale(panel, "x")
+        use_log_scale(panel, "y")
+    # Names stand at heights of the axis, so its limits must be there before them.
+    for panel, curves in zip(axes, panels, strict=True):
+        last = curves[curves["updates"] == curves["updates"].max()]
+        label_ends(
+            panel, {str(row["optimizer"]): (row["updates"], row["loss_mean"]) for row in last.to_dict("records")}
+        )
+
+
+def end_words(last: pd.DataFrame, group: str) -> str:
+    """Who has the least and who the most loss of a group of classes at the end."""
+    mine = last[last["group"] == group].reset_index(drop=True)
+    low, high = mine.loc[mine["loss_mean"].idxmin()], mine.loc[mine["loss_mean"].idxmax()]
+    values = {
+        "group": words(GROUP_TITLES[group]), "best": title(low["optimizer"]), "least": told(low, "loss"),
+        "worst": title(high["optimizer"]), "most": told(high, "loss"),
+    }  # fmt: skip
+    if len(mine) == 1:
+        return words("{group} is least with {best} ({least})", **values)
+    return words("{group} is least with {best} ({least}) and most with {worst} ({most})", **values)
+
+
+def construction_figure(table: pd.DataFrame) -> Figure:
+    """Test error beside the share of the rarer class: a panel a variant, a row an optimizer."""
+    variants, order = list(dict.fromkeys(table["variant"])), names(table)
+    means = average_by(table, ["variant", "optimizer"], ["test_error"])
+    share = float(table["negative_share"].mean())
+    figure, axes = new_figure(
+        len(variants), 2.3, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True, share_x=True
+    )
+    for panel, variant in zip(axes, variants, strict=True):
+        panel.axvline(share, color="#888888", linewidth=1.2, linestyle=(0, (4, 2)))
+        mine = means[means["variant"] == variant]
+        draw_rows(panel, mine, order, "test_error_mean", "test_error_low", "test_error_high")
+        label_rows(panel, order)
+        panel.set_title(words(variant))
+        panel.set_xlabel(words("test error (lower is better)"))
+        panel.set_xlim(-0.03, max(float(table["test_error"].max()), share) + 0.05)
+    parts = [f"{words(variant)}: {error_words(table, variant)}" for variant in variants]
+    takeaway = words("On the construction of Wilson et al., {parts}", parts="; ".join(parts))
+    caption = words(
+        "Least squares from zero weights on sparse features, where the label itself is one of them (Wilson et al. 2017, "
+        "section 3); {examples} training examples, {updates} updates, rates that decay to zero, a training error of at most "
+        "{trained} at the end. Dashed: the mean share of the rarer class among the test examples, which is the error of "
+        "calling all of them the more frequent one. The construction asks for full batches and for an accumulator of AdaGrad "
+        "that starts at 0; each other panel breaks one condition. Keras starts the accumulator at 0.1, which concerns AdaGrad "
+        "alone. Mean and 95 % t interval over n = {n} seeds.",
+        examples=int(table["n_examples"].max()), updates=int(table["updates"].max()),
+        trained=number(float(table["train_error"].max())), n=int(means["n"].max()),
+    )  # fmt: skip
+    svg = figure_svg(figure, f"{takeaway}. {caption}", "construction")
+    return Figure("construction", takeaway, svg, caption, table)
+
+
+def error_words(table: pd.DataFrame, variant: str) -> str:
+    """Who makes no error in a variant, who exactly the rarer class's share, and the others' mean errors."""
+    mine = table[table["variant"] == variant]
+    none, majority, others = [], [], []
+    for name, rows in mine.groupby("optimizer", sort=False):
+        if (rows["test_error"] == 0).all():
+            none.append(str(name))
+        elif (rows["test_error"] == rows["negative_share"]).all():
+            majority.append(str(name))
+        else:
+            found = t_interval(rows["test_error"].to_numpy())
+            share = interval(found.mean, found.low, found.high, found.n)
+            others.append(words("{optimizer} errs on {share}", optimizer=title(str(name)), share=share))
+    parts = []
+    if majority:
+        found = t_interval(mine.drop_duplicates("seed")["negative_share"].to_numpy())
+        parts.append(counted(
+            len(majority),
+            "{optimizers} errs on exactly the rarer class's share ({share})",
+            "{optimizers} err on exactly the rarer class's share ({share})",
+            optimizers=titles(majority), share=interval(found.mean, found.low, found.high, found.n),
+        ))  # fmt: skip
+    if none:
+        parts.append(counted(len(none), "{optimizers} errs on no test example", "{optimizers} err on no test example",
+                             optimizers=titles(none)))  # fmt: skip
+    return joined([*parts, *others])

@@ -1,0 +1,195 @@
+"""One minimum or several: how far apart the solutions of other seeds lie, and what lies between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.claims.measured_estimands import MATCHED_APART
+from descentlab.analysis.statistics.intervals import Interval, t_interval
+from descentlab.i18n.wording import message, words
+from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
+from descentlab.report.plotting import COLOURS, figure_svg, label_room, new_figure, use_log_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CONVEX = "logistic_regression"
+TRAINED, MATCHED = message("as trained"), message("matched")
+ROUNDING = 10 * float(np.finfo(np.float32).eps)  # of the loss: a difference that float32 sums can make by themselves
+WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
+COLOUR = {TRAINED: COLOURS["adam"], MATCHED: COLOURS["momentum"]}
+Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
+
+
+def minima(evidence: Evidence) -> Section | None:
+    """Distance and loss barrier between solutions: logistic regression beside a multi-layer perceptron."""
+    table = evidence.measured.get("minima", pd.DataFrame())
+    if table.empty:
+        return None
+    return Section("minima", words("One minimum or several?"), [pair_figure(table), pair_table(table)])
+
+
+def disjoint_pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of which no two share a seed: the first seed with the second, the third with the fourth, and so on.
+
+    Pairs that share a solution aren't independent, so an interval over all of them would be too short.
+    """
+    seeds = sorted({*rows["first_seed"], *rows["second_seed"]})
+    partner = dict(zip(seeds[::2], seeds[1::2], strict=False))
+    return rows[rows["first_seed"].map(partner) == rows["second_seed"]]
+
+
+def groups_of(table: pd.DataFrame) -> Groups:
+    """The pairs by what is compared, convex first: logistic regression, and the perceptron as trained and matched."""
+    parts = {
+        (str(problem), str(matching)): rows for (problem, matching), rows in table.groupby(["problem", "matching"])
+    }
+    return {group: parts[group] for group in sorted(parts, key=lambda group: (group[0] != CONVEX, group))}
+
+
+def group_title(group: tuple[str, str]) -> str:
+    """``mlp, as trained``; in the convex case, of which no matching is asked, the problem alone."""
+    problem, matching = group
+    return problem if group == (CONVEX, TRAINED) else f"{problem}, {words(matching)}"
+
+
+def over_pairs(rows: pd.DataFrame, column: str) -> Interval:
+    """Mean and 95 % t interval over disjoint pairs."""
+    return t_interval(disjoint_pairs(rows)[column].to_numpy())
+
+
+def pair_figure(table: pd.DataFrame) -> Figure:
+    """All pairs as points, means over disjoint pairs with their interval; distance on the left, barrier on the right."""
+    groups = groups_of(table)
+    titles = [group_title(group) for group in groups]
+    figure, axes = new_figure(2, 3.1, 0.5 * len(groups) + 0.3, left=label_room(titles) - 0.3, gap=0.3, share_y=True)
+    for panel, column in zip(axes, WIDE, strict=True):
+        # A barrier of exactly 0, and an interval's end at or below 0, have no place on a logarithmic axis: its left end.
+        least = float(table.loc[table[column] > 0, column].min()) / 3 if (table[column] > 0).any() else 1e-9
+        for y, ((problem, matching), rows) in enumerate(groups.items()):
+            colour = COLOURS["sgd"] if problem == CONVEX else COLOUR[matching]
+            draw_pairs(panel, rows, column, y, least, colour)
+        highest = np.nanmax(
+            [least * 10, table[column].max(), *(over_pairs(rows, column).high for rows in groups.values())]
+        )
+        panel.set_xlim(least / 1.5, float(highest) * 1.5)
+        use_log_scale(panel, "x")
+        panel.set_xlabel(words(WIDE[column]))
+        panel.set_yticks(range(len(groups)), labels=titles)
+        panel.set_ylim(len(groups) - 0.4, -0.6)
+        panel.grid(axis="y", visible=False)
+    axes[0].axvline(MATCHED_APART, color="#888888", linewidth=0.9)
+    zeros = int((table["barrier"] == 0).sum())
+    caption = words(
+        "Networks trained on one fixed split from other initial weights and batch orders, in pairs. Left: L2 distance of all "
+        "weights over the mean of the two norms; left of the line at {apart:g} two solutions count as one, unrelated ones have "
+        "about 1.4. Right: the most by which the training loss on the straight line between two solutions exceeds the line "
+        "between its ends; 0 in a convex problem. Matched: the second's hidden units in the order nearest the first's, which "
+        "changes nothing that it computes. Points are all pairs; marks the means over n = {n} pairs that share no seed, with "
+        "95 % t intervals, cut off at the left end of the axis",
+        apart=MATCHED_APART, n=max(over_pairs(rows, "barrier").n for rows in groups.values()),
+    )  # fmt: skip
+    caption = (
+        words("{text}, where {zeros} barriers of exactly 0 are drawn.", text=caption, zeros=zeros) if zeros
+        else f"{caption}."
+    )  # fmt: skip
+    takeaway = minima_words(groups)
+    return Figure(
+        "minima-pairs", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "minima-pairs"), caption, table
+    )
+
+
+def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float, colour: str) -> None:
+    """One row: every pair a point, above them the mean of the disjoint pairs with its interval."""
+    values = rows[column].clip(lower=least)
+    shifts = 0.16 + (np.arange(len(values)) % 5) * 0.05
+    axes.scatter(values, y + shifts, s=10, color=colour, alpha=0.5, linewidths=0)
+    found = over_pairs(rows, column)
+    if np.isfinite(found.low):
+        ends = np.clip([found.low, found.high], least, None)
+        axes.plot(ends, [y - 0.08] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
+    axes.plot([max(found.mean, least)], [y - 0.08], marker="o", markersize=6, color=colour, linestyle="none")
+
+
+def minima_words(groups: Groups) -> str:
+    """What becomes of the two halves of the claim: who ends in one place, who elsewhere each time, and the barrier."""
+    parts = [place_words(problem, rows) for (problem, matching), rows in groups.items() if matching == TRAINED]
+    for (problem, matching), rows in groups.items():
+        if matching == MATCHED:
+            distance = value_words(over_pairs(rows, "relative_distance"))
+            barrier = barrier_words(groups[problem, TRAINED], rows)
+            parts.append(
+                words(
+                    "matching hidden units leaves a distance of {distance}, and {barrier}",
+                    distance=distance,
+                    barrier=barrier,
+                )
+            )
+    return words("On one fixed split, {parts}", parts="; ".join(parts))
+
+
+def place_words(problem: str, rows: pd.DataFrame) -> str:
+    """``mlp ends in one place from every seed (distance 0.0004 …, barriers within rounding)`` or elsewhere."""
+    distance, barrier = over_pairs(rows, "relative_distance"), over_pairs(rows, "barrier")
+    if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
+        largest = number(float(rows["barrier"].max()))
+        between = words("no barrier beyond float32's rounding, at most {largest} in {pairs} pairs", largest=largest,
+                        pairs=len(rows))  # fmt: skip
+    else:
+        between = words("barrier {value}", value=value_words(barrier))
+    values = {"problem": problem, "distance": value_words(distance), "between": between}
+    if distance.high < MATCHED_APART:
+        return words("{problem} ends in one place from every seed (distance {distance}; {between})", **values)
+    if distance.low > MATCHED_APART:
+        return words("{problem} ends elsewhere each time (distance {distance}; {between})", **values)
+    return words(
+        "{problem} ends in places that can't be told from one or several (distance {distance}; {between})", **values
+    )
+
+
+def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
+    """``lowers the barrier: 0.1 … before, 0.005 … after``: judged by the paired difference over disjoint pairs."""
+    keys = ["first_seed", "second_seed"]
+    both = disjoint_pairs(trained).merge(disjoint_pairs(matched), on=keys, suffixes=("", "_matched"))
+    fall = t_interval((both["barrier"] - both["barrier_matched"]).to_numpy())
+    values = {
+        "before": value_words(over_pairs(trained, "barrier")),
+        "after": value_words(over_pairs(matched, "barrier")),
+    }
+    if fall.low > 0:
+        return words("lowers the barrier: {before} before, {after} after", **values)
+    if fall.high < 0:
+        return words("raises the barrier: {before} before, {after} after", **values)
+    return words("does not clearly change the barrier: {before} before, {after} after", **values)
+
+
+def value_words(found: Interval) -> str:
+    """An interval as text."""
+    return interval(found.mean, found.low, found.high, found.n)
+
+
+def range_words(values: pd.Series | np.ndarray) -> str:
+    """``0.9 to 1.4``: the least and the most."""
+    return words("{least} to {most}", least=number(float(values.min())), most=number(float(values.max())))
+
+
+def pair_table(table: pd.DataFrame) -> Table:
+    """Distances, barriers and losses in figures; every pair to download."""
+    rows = []
+    for group, pairs in groups_of(table).items():
+        losses = pairs[["loss_first", "loss_second"]].to_numpy()
+        rows.append([group_title(group), str(len(pairs)), value_words(over_pairs(pairs, "relative_distance")),
+                     range_words(pairs["relative_distance"]), value_words(over_pairs(pairs, "barrier")),
+                     range_words(pairs["barrier"]), range_words(losses)])  # fmt: skip
+    headers = [words("solutions of"), words("pairs"), words("distance / norm [95 %]"), words("all pairs"),
+               words("barrier [95 %]"), words("all pairs"), words("training loss")]  # fmt: skip
+    caption = words(
+        "Means and 95 % t intervals over the n pairs that share no seed; ranges over all pairs, which aren't independent. The "
+        "barrier is the largest of {points} points on the line; losses hold the penalty.",
+        points=table["n_points"].max(),
+    )
+    return Table("minima-table", words("Distances and barriers in figures"), headers, rows, caption, table, frozenset({1}),
+                 folded=True)  # fmt: skip

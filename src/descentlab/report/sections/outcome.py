@@ -1,0 +1,254 @@
+"""How it ended: paired differences to the reference, and every final test metric."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.report.blocks import (
+    ARM_WORDS,
+    Evidence,
+    Figure,
+    Section,
+    Table,
+    interval,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.report.drawing import draw_points, draw_rows, label_rows
+from descentlab.report.plotting import figure_svg, label_room, new_figure
+
+MARGINS_SHOWN = 30.0
+# Cells of the tables of figures, here and in the other sections.
+ARM_CELLS = (
+    message("default"), message("tuned"), message("extended"), message("tuned for speed"), message("logged"),
+)  # fmt: skip
+DECLARED_CELLS = (message("primary"), message("exploratory"))
+
+
+def paired_differences(evidence: Evidence) -> Section | None:
+    """Every optimizer against the reference, seed by seed."""
+    contrasts = evidence.comparison.contrasts
+    mine = contrasts[contrasts["second"] == evidence.reference]
+    if mine.empty:
+        return None
+    figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, mine, arm))]
+    table = contrast_table(evidence)
+    title = words("Every optimizer against {reference}", reference=optimizer_title(evidence.reference))
+    return Section("differences", title, [*figures, table])
+
+
+def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> Figure | None:
+    """Differences in units of each problem's margin, a panel a problem."""
+    rows = contrasts[contrasts["arm"] == arm].rename(columns={"first": "optimizer"})
+    if rows.empty:
+        return None
+    order = [name for name in evidence.optimizers if name in set(rows["optimizer"])]
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    scaled = rows.copy()
+    for column in ("difference_mean", "low_holm", "high_holm"):
+        scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
+    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        panel.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
+        panel.axvline(0, color="#888888", linewidth=0.9)
+        drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
+        draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
+        asked = set(rows.loc[rows["problem"] == problem, "optimizer"])
+        for name in [name for name in order if name not in set(drawn["optimizer"])]:
+            why = words("no pair finished") if name in asked else words("not run")
+            panel.text(0, order.index(name), why, ha="center", va="center", fontsize=7.5)
+        panel.set_xscale("symlog", linthresh=1, linscale=0.8)
+        panel.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
+        panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
+        panel.tick_params(axis="x", labelsize=7)
+        panel.set_title(problem)
+        panel.set_xlabel(words("difference / margin"))
+    reference = optimizer_title(evidence.reference)
+    counts = rows["verdict"].value_counts()
+    takeaway = words(
+        "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
+        "{inconclusive} inconclusive",
+        arm=words(ARM_WORDS[arm]).capitalize(), n=len(rows), reference=reference, better=counts.get("better", 0),
+        worse=counts.get("worse", 0), negligible=counts.get("negligible", 0), inconclusive=counts.get("inconclusive", 0),
+    )  # fmt: skip
+    margins = []
+    for problem in problems:
+        margin, metric = (evidence.plan["problems"][problem][name] for name in ("margin", "metric"))
+        margins.append(
+            words("{margin} {metric} on {problem}", margin=number(margin), metric=words(metric), problem=problem)
+        )
+    caption = words(
+        "Paired difference of the final test metric to {reference}, divided by the problem's margin ({margins}); right of 0 "
+        "is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of seeds, "
+        "each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside the "
+        "grey band), hollow circle inconclusive, diamond identical. Where a run of one side alone diverged, the verdict is "
+        "the sign test's, in which it lost. What lies beyond {most:g} margins is drawn at {most:g}.",
+        reference=reference, margins=joined(margins), seeds=int(rows["n"].max()), most=MARGINS_SHOWN,
+    )  # fmt: skip
+    identity = f"differences-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def contrast_table(evidence: Evidence) -> Table:
+    """All contrasts in figures."""
+    rows = evidence.comparison.contrasts
+    shown = [
+        [
+            row["problem"], words(row["arm"]), f"{row['first']} − {row['second']}", words(row["declared"]),
+            words(row["verdict"]),
+            interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
+            number(row["p_holm"]), number(row["effect_size"], signed=True), row["note"],
+        ]
+        for row in rows.to_dict("records")
+    ]  # fmt: skip
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("contrast"),
+        words("declared"),
+        words("verdict"),
+        words("difference [interval]"),
+        words("p (Holm)"),
+        words("d / sd"),
+        words("note"),
+    ]
+    title = words("All contrasts in figures")
+    caption = words(
+        "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
+        "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
+    )
+    return Table("contrasts", title, headers, shown, caption, rows, frozenset({6, 7}), folded=True)
+
+
+def final_metric(evidence: Evidence) -> Section | None:
+    """Final test metric by optimizer and arm, each seed a point."""
+    if evidence.comparison.scores.empty:
+        return None
+    problems = present(evidence.comparison.scores["problem"], list(evidence.plan["problems"]))
+    figures = [metric_figure(evidence, problem) for problem in problems]
+    return Section("test-metric", words("Final test metric"), [*figures, summary_table(evidence)])
+
+
+def metric_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem: a panel an arm, a row an optimizer."""
+    scores = evidence.comparison.scores[evidence.comparison.scores["problem"] == problem]
+    summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
+    order = present(summary["optimizer"], evidence.optimizers)
+    arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
+    figure, axes = new_figure(
+        len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=1.0, gap=1.0, share_y=True
+    )
+    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
+    for panel, arm in zip(axes, arms, strict=True):
+        points = finished[finished["arm"] == arm].copy()
+        limits = shown_range(points["test_metric"].to_numpy(), higher)
+        points["test_metric"] = points["test_metric"].clip(*limits)
+        means = summary[(summary["arm"] == arm) & summary["test_metric_mean"].notna()].copy()
+        for column in ("test_metric_mean", "test_metric_low", "test_metric_high"):
+            means[column] = means[column].clip(*limits)
+        draw_points(panel, points, order, "test_metric")
+        draw_rows(panel, means, order, "test_metric_mean", "test_metric_low", "test_metric_high")
+        label_rows(panel, order)
+        for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
+            text = words("{n}/{planned} diverged", n=row["n_diverged"], planned=row["n_planned"])
+            panel.text(1.01, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="left",
+                       va="center", fontsize=7.5)  # fmt: skip
+        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_xlabel(words("test {metric}", metric=evidence.metric(problem)))
+        panel.locator_params(axis="x", nbins=5)
+        room = (limits[1] - limits[0]) * 0.04
+        panel.set_xlim(limits[0] - room, limits[1] + room)
+    takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
+    title = evidence.plan["problems"][problem]["title"]
+    told = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
+    if "imported" in evidence.plan:
+        caption = words(
+            "{title}. Test {metric} as it was logged; small points are seeds, large ones means with 95 % t intervals over seeds "
+            "alone, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
+            **told,
+        )
+    else:
+        caption = words(
+            "{title}. Test {metric} after the last update; small points are seeds, large ones means with 95 % t intervals over "
+            "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
+            **told,
+        )
+    identity = f"test-metric-{problem}"
+    svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
+    return Figure(identity, takeaway, svg, caption, scores)
+
+
+def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, float]:
+    """Limits that show the better end in full and at least three quarters of the values; never empty."""
+    if len(values) == 0:
+        return 0.0, 1.0
+    goodness = values if higher_is_better else -values
+    low, middle, high = np.quantile(goodness, [0.12, 0.5, 1.0])
+    low = max(low, high - 6 * (high - middle))
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    return (float(low), float(high)) if higher_is_better else (float(-high), float(-low))
+
+
+def leader(summary: pd.DataFrame, arm: str) -> str:
+    """Who has the best mean in an arm, and by how much over the next."""
+    named = {"arm": words(ARM_WORDS[arm])}
+    ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
+    if ranked.empty:
+        return words("no run finished with {arm}", **named)
+    best = ranked.iloc[0]
+    first = ranked[ranked["rank"] == 1]
+    behind = ranked[(ranked["rank"] > 1) & (ranked["n_finished"] == ranked["n_planned"])]
+    text = counted(
+        len(first),
+        "{names} has the best mean with {arm}, {mean}",
+        "{names} share the best mean with {arm}, {mean}",
+        names=joined([optimizer_title(name) for name in first["optimizer"]]),
+        mean=interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"]),
+        **named,
+    )
+    if behind.empty:
+        return text
+    following = optimizer_title(behind.iloc[0]["optimizer"])
+    gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
+    if gap > 1e-9:  # means of the same scores, summed otherwise
+        return words("{best} ({next} is next, {gap} behind)", best=text, next=following, gap=number(gap))
+    return words("{best} ({next} is next, level with it)", best=text, next=following)
+
+
+def summary_table(evidence: Evidence) -> Table:
+    """All means in figures."""
+    summary = evidence.comparison.summary
+    shown = [
+        [
+            row["problem"], words(row["arm"]), row["optimizer"], number(row["learning_rate"]), number(row["rank"]),
+            interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
+            words("{n} of {total}", n=row["n_diverged"], total=row["n_planned"]),
+            number(row["train_loss_mean"]), number(row["test_loss_mean"]),
+            number(row["microseconds_per_update"]), number(row["state_bytes_per_parameter"]),
+        ]
+        for row in summary.to_dict("records")
+    ]  # fmt: skip
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("optimizer"),
+        words("learning rate"),
+        words("rank"),
+        words("test metric [95 % interval]"),
+        words("diverged"),
+        words("train loss"),
+        words("test loss"),
+        words("µs / update"),
+        words("state bytes / parameter"),
+    ]
+    caption = words(
+        "Means over final seeds. µs / update is the median wall time of an update while other jobs ran beside it: it "
+        "compares roughly."
+    )
+    title = words("All means in figures")
+    return Table("summary", title, headers, shown, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)

@@ -1,0 +1,306 @@
+"""What flips it: how much the ranking depends on choices that papers differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.rank_stability import summarise_flips
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.report.blocks import (
+    Evidence,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    interval,
+    number,
+    optimizer_title,
+    present,
+)
+from descentlab.report.drawing import in_front, label_ends
+from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour
+from descentlab.report.sections.tuning import value_range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+QUESTIONS = {
+    "selection": message("learning rate chosen by {choice} instead of {first}"),
+    "tuning": message("{choice} instead of {first}"),
+    "epoch": message("epoch reported: {choice} instead of {first}"),
+    "axis": message("race cut at equal {choice} instead of {first}"),
+}
+CHOICES = (
+    message("validation"), message("train loss"), message("test"), message("default rates"), message("tuned rates"),
+    message("everything tuned"), message("last"), message("best validation"), message("updates"), message("examples"),
+    message("seconds"),
+)  # fmt: skip
+ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
+CHOICE = ["question", "first_choice", "choice"]
+PAIRS = {"sgd": "adam_sgd_flips", "momentum": "adam_momentum_flips"}
+Ranked = dict[tuple[str, str, str], pd.DataFrame]
+
+
+def flips(evidence: Evidence) -> Section | None:
+    """Rankings under other choices, and the best validation metric by the number of rates tried."""
+    table, budgets = evidence.comparison.flips, evidence.comparison.best_of_k
+    summary = summarise_flips(table)
+    blocks: list[Figure | Table | Paragraph] = []
+    if len(summary):
+        ranked = {(str(p), str(q), str(c)): rows.set_index("optimizer")
+                  for (p, q, c), rows in table.groupby(["problem", "question", "choice"])}  # fmt: skip
+        blocks += [choice_table(evidence, summary, ranked), Paragraph(adam_words(summary, ranked))]
+    if len(budgets):
+        blocks.append(budget_figure(evidence))
+    if len(summary):
+        blocks.append(ranking_table(summary, ranked, table))
+    return Section("flips", words("What flips it?"), [*blocks]) if blocks else None
+
+
+def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
+    """A row a choice: on how many problems it changes the winner, and the order of Adam and SGD."""
+    judged = summary.assign(
+        changed=[winner_changes(row) for row in summary.to_dict("records")],
+        clear=[winner_changes(row) and clearly(row, ranked) for row in summary.to_dict("records")],
+    )
+    rows: list[list[str]] = []
+    most, whom = 0, list[str]()
+    for _, group in judged.groupby(CHOICE, sort=False):
+        choice = choice_words(group.iloc[0].to_dict())
+        changed, of = int(group["changed"].sum()), len(group)
+        if changed and changed >= most:
+            problems = counted(of, "{n} problem", "{n} problems")
+            where = words("{choice}, on {changed} of {problems}", choice=choice, changed=changed, problems=problems)
+            whom = [*(whom if changed == most else []), where]
+            most = changed
+        taus = group["tau"].dropna()
+        spread = words("unknown") if taus.empty else number(taus.min()) if of == 1 else (
+            words("{least} to {most}", least=number(taus.min()), most=number(taus.max()))
+        )  # fmt: skip
+        rows.append(
+            [choice, words("{n} of {of}", n=changed, of=of), words("{n} of {of}", n=int(group["clear"].sum()), of=of), spread,
+             *(flip_count(group[column]) for column in PAIRS.values())]
+        )  # fmt: skip
+    comparisons = counted(len(judged), "{n} comparison", "{n} comparisons")
+    changed = int(judged["changed"].sum())
+    title = words(
+        "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
+        changed=changed, comparisons=comparisons, clear=int(judged["clear"].sum()), choices=joined(whom),
+    ) if changed else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)  # fmt: skip
+    headers = [words("choice"), words("problems with another winner"), words("clearly"), words("Kendall's tau"),
+               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+    caption = words(
+        "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to {n} final "
+        "seeds an optimizer. Winners are the best means of the test metric, in the race those of the validation loss. A change "
+        "of means may be noise: clearly is one where the 95 % t intervals of the two winners don't overlap under either "
+        "choice. tau is 1 where the rankings are the same, 0 where they have nothing to do with each other, −1 where one is "
+        "the other's reverse. The choice of the rate is among the tuned one and its neighbours on the grid. A race is cut at "
+        "the smallest budget of any optimizer: where one has few updates, as full-batch descent, all the others are read "
+        "early. What is called a mistake is shown because papers make it: a test split that has chosen is no test.",
+        n=int(evidence.comparison.flips["n"].max()),
+    )
+    return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
+
+
+def choice_words(row: Mapping[str, object]) -> str:
+    """``a mistake: learning rate chosen by test instead of validation``."""
+    question, first, choice = (str(row[name]) for name in CHOICE)
+    told = words(QUESTIONS[question], choice=words(choice), first=words(first))
+    return words("a mistake: {choice}", choice=told) if row["marked"] else told
+
+
+def flip_count(states: pd.Series) -> str:
+    """``change places on 1 of 4``, over the problems that have both."""
+    there = states[states != ""]
+    if there.empty:
+        return words("not compared")
+    return words("change places on {n} of {of}", n=int((there == "flips").sum()), of=len(there))
+
+
+def winner_changes(row: Mapping[str, object]) -> bool:
+    """Whether no optimizer is best under both choices."""
+    return not set(str(row["best_first"]).split(" = ")) & set(str(row["best"]).split(" = "))
+
+
+def clearly(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
+    """Whether the intervals of the two winners (or of a pair) are apart under both choices, with all seeds finished."""
+    firsts, others = ([pair[0]], [pair[1]]) if pair else (
+        str(row["best_first"]).split(" = "), str(row["best"]).split(" = ")
+    )  # fmt: skip
+    for choice in ("first_choice", "choice"):
+        rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
+        for one in firsts:
+            for other in others:
+                a, b = rows.loc[one], rows.loc[other]
+                apart = a["low"] > b["high"] or b["low"] > a["high"]
+                if not apart or a["n"] < a["n_planned"] or b["n"] < b["n_planned"]:
+                    return False
+    return True
+
+
+def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
+    """How often Adam changes places with plain SGD and with momentum, and under which choices."""
+    sentences = []
+    for other, column in PAIRS.items():
+        named = optimizer_title(other)
+        there = summary[summary[column] != ""]
+        if there.empty:
+            sentences.append(words("Adam and {other} are not both in these rankings.", other=named))
+            continue
+        flipped = there[there[column] == "flips"]
+        sure = sum(clearly(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
+        text = words(
+            "Adam and {other} change places in {flipped} of {comparisons}",
+            other=named, flipped=len(flipped),
+            comparisons=counted(len(there), "{n} comparison", "{n} comparisons"),
+        )  # fmt: skip
+        if len(flipped):
+            choices = [f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
+                       for _, group in flipped.groupby(CHOICE, sort=False)]  # fmt: skip
+            text = words(
+                "{text}, with intervals apart in {sure}: {choices}", text=text, sure=sure, choices=joined(choices)
+            )
+        sentences.append(f"{text}.")
+    return " ".join(sentences)
+
+
+def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) -> Table:
+    """Every comparison of two choices; all means and ranks to download."""
+
+    def winner(row: Mapping[str, object], choice: str, best: str) -> str:
+        axis = str(row[choice])
+        rows = ranked[str(row["problem"]), str(row["question"]), axis]
+        found = rows.loc[str(row[best]).split(" = ")[0]]
+        text = f"{row[best]}, {interval(found['mean'], found['low'], found['high'], int(found['n']))}"
+        if np.isfinite(found["cut"]):
+            return words("{winner} at {cut} {axis}", winner=text, cut=number(found["cut"]), axis=words(axis))
+        return text
+
+    shown = []
+    for row in summary.to_dict("records"):
+        orders = [ORDERS[row[column]] for column in PAIRS.values()]
+        tau = f"{number(row['tau'])} (n = {row['n']})"
+        shown.append([str(row["problem"]), choice_words(row), winner(row, "first_choice", "best_first"),
+                      winner(row, "choice", "best"), tau, *(words(order) for order in orders)])  # fmt: skip
+    headers = [words("problem"), words("choice"), words("best instead of which"), words("best now"), words("tau (optimizers)"),
+               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+    caption = words(
+        "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
+        "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
+    )
+    return Table("flip-rankings", words("All pairs of rankings"), headers, shown, caption, table, folded=True)
+
+
+def budget_figure(evidence: Evidence) -> Figure:
+    """Expected validation metric against the number of grid points tried, a panel a problem."""
+    table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
+    problems = present(table["problem"], list(plan))
+    front = in_front(present(table["optimizer"], evidence.optimizers))
+    figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
+    for panel, problem in zip(axes, problems, strict=True):
+        lines = table[table["problem"] == problem]
+        order = present(lines["optimizer"], evidence.optimizers)
+        ends = draw_budgets(panel, lines, order, front, bool(plan[problem]["higher_is_better"]))
+        metric = str(plan[problem]["metric"])
+        panel.set_title(problem)
+        panel.set_xlabel(words("rates tried"))
+        panel.set_ylabel(words("validation {metric}", metric=words(metric)))
+        if panel is axes[-1]:
+            corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
+            label_ends(panel, {name: ends.get(name, corner) for name in front})
+    takeaway = budget_words(evidence, table, problems)
+    caption = budget_caption(evidence, table, problems, others=table["optimizer"].nunique() > len(front))
+    identity = "best-of-k"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str], *, others: bool) -> str:
+    """What the figure shows and counts; ``others``: it has lines without a name."""
+    directions = []
+    for problem in problems:
+        higher = evidence.plan["problems"][problem]["higher_is_better"]
+        directions.append(
+            words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
+        )
+    seeds = int(table["n_seeds"].max())
+    bands = words(
+        "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
+        "pointer)",
+        n=seeds,
+    ) if others else words("95 % t interval over n = {n} tuning seeds", n=seeds)  # fmt: skip
+    points = table.drop_duplicates(["problem", "optimizer"])
+    lost = counted(
+        int(points["n_out"].sum()),
+        "{n} of {points} of the grids had a seed that didn't finish and counts as the worst complete point of the problem.",
+        "{n} of {points} of the grids had a seed that didn't finish and count as the worst complete point of the problem.",
+        points=counted(int(points["n_points"].sum()), "{n} point", "{n} points"),
+    )
+    return words(
+        "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
+        "tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: {bands}; the names on the "
+        "right hold for every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so "
+        "this is validation alone.",
+        directions=joined(directions), bands=bands, lost=lost,
+    )  # fmt: skip
+
+
+def draw_budgets(
+    axes: Axes, lines: pd.DataFrame, order: list[str], front: list[str], higher_is_better: bool
+) -> dict[str, tuple[float, float]]:
+    """A line an optimizer, those in front with their interval.
+
+    Returns:
+        The last point of each line in front.
+    """
+    bottom, top = value_range(lines["val_metric"], higher_is_better)
+    ends = {}
+    for name in [*[n for n in order if n not in front], *[n for n in order if n in front]]:
+        line = lines[lines["optimizer"] == name].sort_values("k")
+        leading, colour = name in front, optimizer_colour(name)
+        mean = line["val_metric"].clip(bottom, top)
+        axes.plot(
+            line["k"], mean, color=colour, linewidth=1.8 if leading else 0.9, alpha=1.0 if leading else 0.55,
+            zorder=3 if leading else 2, linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
+        )  # fmt: skip
+        if leading:
+            low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
+            axes.fill_between(line["k"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
+            ends[name] = (float(line["k"].iloc[-1]), float(mean.iloc[-1]))
+    room = (top - bottom) * 0.05 or 0.01
+    axes.set_ylim(bottom - room, top + room)
+    axes.set_xticks(range(1, int(lines["k"].max()) + 1))
+    return ends
+
+
+def budget_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -> str:
+    """Where the best optimizer depends on how many rates were tried, and how Adam stands to plain SGD."""
+    moves, ahead = [], []
+    for problem in problems:
+        sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1
+        mine = table[table["problem"] == problem].sort_values("k", kind="stable")
+        goodness = mine.assign(goodness=(sign * mine["val_metric"]).round(12)).groupby("optimizer")["goodness"]
+        sides = [goodness.first(), goodness.last()]
+        best = [
+            [name for name in present(side.index, evidence.optimizers) if side[name] == side.max()] for side in sides
+        ]
+        if not set(best[0]) & set(best[1]):
+            first, last = (joined([optimizer_title(name) for name in names]) for names in best)
+            moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
+        if {"adam", "sgd"} <= set(sides[0].index):
+            ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
+    text = words(
+        "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
+        moves=len(moves), problems=counted(len(problems), "{n} problem", "{n} problems"),
+    )  # fmt: skip
+    text += f": {joined(moves)}" if moves else ""
+    if ahead:
+        one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
+        text = words(
+            "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
+            text=text, one=one, of=len(ahead), whole=whole,
+        )  # fmt: skip
+    return text

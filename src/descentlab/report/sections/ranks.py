@@ -1,0 +1,86 @@
+"""Ranks over problems, where there are enough problems: a critical-difference diagram an arm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.ranks import alike
+from descentlab.i18n.wording import counted, joined, words
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number, optimizer_title
+from descentlab.report.drawing import draw_rows, label_rows
+from descentlab.report.plotting import INK, figure_svg, label_room, new_figure
+
+LEVEL = 0.05
+BAR = 0.022  # between two bars, in widths of the panel
+
+
+def ranks(evidence: Evidence) -> Section | None:
+    """Mean ranks of the optimizers that all problems have; none below ten problems."""
+    table = evidence.comparison.ranks
+    arms = [arm for arm in evidence.arms if (table["arm"] == arm).any()]
+    if not arms:
+        return None
+    figures = [rank_figure(evidence, table[table["arm"] == arm].reset_index(drop=True), arm) for arm in arms]
+    return Section("ranks", words("Ranks over problems"), [*figures])
+
+
+def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
+    """One arm: a row an optimizer, best on top; bars beside it join those that aren't told apart."""
+    order, least = list(table["optimizer"]), float(table["critical_difference"].iloc[0])
+    groups = alike(list(table["mean_rank"]), least)
+    figure, (axes,) = new_figure(
+        1, 4.2, 0.22 * (len(order) + 2), left=label_room(order), right=0.3 + 4.2 * BAR * len(groups)
+    )
+    draw_rows(axes, table.assign(low=np.nan, high=np.nan), order, "mean_rank", "low", "high")
+    label_rows(axes, order)
+    axes.set_ylim(len(order) - 0.4, -2.2)
+    axes.set_xlim(0.7, len(order) + 0.3)
+    axes.plot([1, 1 + least], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
+    axes.text(1, -1.25, words("critical difference {least}", least=number(least)), va="bottom", fontsize=8)
+    for place, (first, last) in enumerate(groups):
+        x = 1 + BAR * (place + 1)
+        axes.plot([x, x], [first - 0.25, last + 0.25], color=INK, linewidth=2.2, solid_capstyle="butt", clip_on=False,
+                  transform=axes.get_yaxis_transform(), scalex=False, scaley=False)  # fmt: skip
+    axes.set_title(words(ARM_WORDS[arm]))
+    axes.set_xlabel(words("mean rank (1 is best)"))
+    takeaway = rank_words(table, arm, groups)
+    caption = words(
+        "Mean over n = {n} problems of the rank of each optimizer's mean test metric; ties share, and one with a diverged seed "
+        "ranks behind those without. Bars join optimizers whose mean ranks are nearer than Nemenyi's critical difference "
+        "(level {level:g} over all pairs; Demšar 2006). A rank says neither by how much an optimizer is better nor how surely "
+        "it is on any one problem, and these problems are no random sample of all: on these problems.",
+        n=int(table["n"].iloc[0]),
+        level=LEVEL,
+    )
+    if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
+        caption += " " + words("Not ranked, as not all problems have it: {names}.", names=joined(absent))
+    identity = f"ranks-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:
+    """Whether the optimizers' mean ranks differ, and whom the best is told apart from."""
+    first = table.iloc[0]
+    about = {
+        "arm": words(ARM_WORDS[arm]),
+        "ranked": int(first["n_optimizers"]),
+        "test": words("Friedman's test, p = {p}, n = {n} problems", p=number(first["p"]), n=int(first["n"])),
+    }
+    if first["p"] > LEVEL:
+        return words("With {arm}, the mean ranks of {ranked} optimizers can't be told apart ({test})", **about)
+    last = groups[0][1] if groups and groups[0][0] == 0 else 0
+    leaders = table.loc[table["mean_rank"] == first["mean_rank"], "optimizer"]
+    return counted(
+        len(leaders),
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} has the best, {rank}, told apart from "
+        "{beaten} of the other {others} by a critical difference of {least}",
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} share the best, {rank}, told apart from "
+        "{beaten} of the other {others} by a critical difference of {least}",
+        names=joined([optimizer_title(name) for name in leaders]),
+        rank=number(first["mean_rank"]),
+        beaten=len(table) - 1 - last,
+        others=len(table) - len(leaders),
+        least=number(first["critical_difference"]),
+        **about,
+    )

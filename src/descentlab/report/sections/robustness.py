@@ -1,0 +1,88 @@
+"""How far a learning rate may be off before the score leaves the margin, or the run diverges."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from descentlab.i18n.wording import joined, words
+from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title, present
+from descentlab.report.drawing import draw_rows, label_rows
+from descentlab.report.plotting import figure_svg, label_room, new_figure
+
+
+def robustness_blocks(evidence: Evidence) -> list[Figure | Table]:
+    """The figure of what was swept, and the table of everything."""
+    widths = evidence.comparison.widths
+    figure = width_figure(evidence, widths[(widths["phase"] == "sweep") & widths["width"].notna()])
+    return [*([figure] if figure else []), width_table(evidence)]
+
+
+def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
+    """Widths of the range of good rates from the robustness sweep, a panel a problem."""
+    if swept.empty:
+        return None
+    problems = present(swept["problem"], list(evidence.plan["problems"]))
+    order = present(swept["optimizer"], evidence.optimizers)
+    figure, axes = new_figure(len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True,
+                              share_x=True)  # fmt: skip
+    for panel, problem in zip(axes, problems, strict=True):
+        mine = swept[swept["problem"] == problem]
+        draw_rows(panel, mine[~mine["censored"]], order, "width", "low", "high")
+        draw_rows(panel, mine[mine["censored"]], order, "width", "low", "high", filled=False)
+        label_rows(panel, order)
+        panel.set_title(problem)
+        panel.set_xlabel(words("decades (wider is better)"))
+    axes[0].set_xlim(left=0)  # of all, once all is drawn: it ends their growing with what is drawn
+    takeaway = words(
+        "Most forgiving of a wrong learning rate, in decades within the margin: {list}",
+        list=joined([widest_words(swept, problem) for problem in problems]),
+    )
+    caption = words(
+        "Decades of learning rate whose validation metric lies within the problem's margin of the seed's best, interpolated "
+        "between half-decades; mean and 95 % t interval over n = {n} seeds. The sweep goes outwards from the chosen rate until "
+        "the score leaves the margin or the run diverges, and halves the last step, so an end is known to a quarter of a "
+        "decade; hollow where an end was not reached within 4 decades, so that the range is at least as wide.",
+        n=int(swept["n"].max()),
+    )
+    return Figure("robustness", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "robustness"), caption, swept)
+
+
+def widest_words(swept: pd.DataFrame, problem: str) -> str:
+    """Who has the widest range on a problem, and how wide."""
+    mine = swept[swept["problem"] == problem]
+    row = mine.loc[mine["width"].idxmax()]
+    about = {
+        "optimizer": optimizer_title(row["optimizer"]),
+        "problem": problem,
+        "width": interval(row["width"], row["low"], row["high"], row["n"]),
+    }
+    if row["censored"]:
+        return words("{optimizer} on {problem} (at least {width})", **about)
+    return words("{optimizer} on {problem} ({width})", **about)
+
+
+def width_table(evidence: Evidence) -> Table:
+    """Widths and distances to divergence in figures."""
+    widths = evidence.comparison.widths
+    rows = []
+    for row in widths.to_dict("records"):
+        width = interval(row["width"], row["low"], row["high"], row["n"])
+        distance = interval(row["divergence"], row["divergence_low"], row["divergence_high"], row["n"])
+        rows.append([row["problem"], row["optimizer"],
+                     words("sweep") if row["phase"] == "sweep" else words("tuning grid"),
+                     ("≥ " if row["censored"] else "") + width,
+                     ("> " if row["divergence_censored"] else "") + distance])  # fmt: skip
+    title = words("Width of the range of good learning rates")
+    caption = words(
+        "Width: decades of learning rate within the margin of each seed's best (wider is more forgiving); divergence: decades "
+        "from the best rate to the first above it that diverges (more is safer). ≥ and > where some seed's end lies outside "
+        "the rates that were tried. On the tuning grid alone the tuning seeds count, and its ends cut wide ranges off."
+    )
+    headers = [
+        words("problem"),
+        words("optimizer"),
+        words("measured in"),
+        words("width, decades [95 %]"),
+        words("to divergence, decades [95 %]"),
+    ]
+    return Table("widths", title, headers, rows, caption, widths, frozenset({3, 4}), folded=True)

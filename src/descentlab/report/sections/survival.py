@@ -1,0 +1,225 @@
+"""Time to target as curves: which share of the seeds has not reached it yet, and performance profiles over problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from descentlab.analysis.statistics.survival import kaplan_meier
+from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title, present
+from descentlab.report.drawing import NAMED, in_front, label_ends
+from descentlab.report.plotting import SLIDES, figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TARGET = message("medium")
+LEAST_PROBLEMS = 2  # for a share of problems
+MOST_NAMED = 3  # that are level; more are counted
+HAIR = 0.006  # of a share: how far curves are moved up, one from the next, so that none hides another
+PROFILE_HEADS = {
+    1.0: message("fastest to the {target} target most often: {names}, on {found} of {problems} problems"),
+    2.0: message("within twice the fastest most often: {names}, on {found} of {problems} problems"),
+}
+
+
+def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
+    """Kaplan–Meier curves of the updates until the medium target, a panel a problem."""
+    reached = evidence.comparison.reached
+    rows = reached[(reached["arm"] == arm) & (reached["target"] == TARGET)]
+    if rows.empty:
+        return None
+    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    drawn = drawn_names(present(rows["optimizer"], evidence.optimizers))
+    figure, axes = new_figure(len(problems), 2.0, 2.4, right=label_room(drawn), gap=0.25, share_y=True)
+    for panel, problem in zip(axes, problems, strict=True):
+        mine = rows[rows["problem"] == problem]
+        for place, name in enumerate(drawn):
+            draw_survival(panel, mine[mine["optimizer"] == name], name, place * HAIR)
+        positive = mine.loc[mine["updates"] > 0, "updates"]
+        panel.set_xlim(
+            max(float(positive.min()) if len(positive) else 1.0, 1.0) / 2, float(mine["budget_updates"].max()) * 1.6
+        )
+        use_log_scale(panel, "x")
+        panel.set_ylim(-0.04, 1.06)
+        panel.set_title(problem)
+        panel.set_xlabel(words("updates"))
+    axes[0].set_ylabel(words("share of seeds not there yet"))
+    # Curves end at 0 or at the share that missed, on top of each other: names hold for every panel.
+    label_ends(axes[-1], {name: (1.0, 1 - i / max(1, len(drawn) - 1)) for i, name in enumerate(drawn)})
+    takeaway = survival_words(evidence, rows, problems, arm)
+    caption = words(
+        "Share of the seeds whose validation loss has not reached the {target} target yet (Kaplan & Meier 1958), n = up to {n} "
+        "seeds a curve; lower and further left is better. A cross marks runs that missed within their budget or diverged: "
+        "whether they would ever have reached it is not known. Curves are moved up by a hair, one from the next.",
+        target=words(TARGET),
+        n=int(rows.groupby(["problem", "optimizer"]).size().max()),
+    )
+    if others := rows["optimizer"].nunique() - len(drawn):
+        caption += " " + counted(
+            others,
+            "The optimizer not drawn is in the data and counts in the title.",
+            "The {n} optimizers not drawn are in the data and count in the title.",
+        )
+    identity = f"survival-{arm}"
+    svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
+    return Figure(identity, takeaway, svg, caption, rows.drop(columns="run_id"))  # long, and told by the other columns
+
+
+def drawn_names(names: list[str]) -> list[str]:
+    """The slides' optimizers, as many as are there, else the first few: more curves of ten seeds would hide each other."""
+    return [name for name in names if name in SLIDES] or names[:NAMED]
+
+
+def draw_survival(axes: Axes, runs: pd.DataFrame, name: str, shift: float) -> None:
+    """One optimizer's steps up to its budget, with a cross there where runs were cut off.
+
+    Args:
+        runs: of one problem, arm and target; may be empty.
+        shift: moves the curve up, so that curves that fall together stay apart.
+    """
+    if runs.empty:
+        return
+    times, shares = kaplan_meier(runs["updates"].to_numpy(), runs["reached"].to_numpy())
+    budget = float(runs["budget_updates"].max())
+    # The time 0 has no place on a logarithmic axis: the curve comes in from the left.
+    x, y = np.r_[np.maximum(times, 1e-3), budget], np.r_[shares, shares[-1]] + shift
+    colour = optimizer_colour(name)
+    axes.plot(x, y, drawstyle="steps-post", color=colour, linewidth=1.6, gid=f"linename-{name}--")
+    if not runs["reached"].all():
+        axes.plot([budget], [y[-1]], marker="x", markersize=6, color=colour, linestyle="none")
+
+
+def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], arm: str) -> str:
+    """On each problem: how many optimizers reach the target with every seed, and whose median is the least.
+
+    Full batch with its few, large updates has a budget of its own, and no part in whose median is the least.
+    """
+    parts = []
+    for problem in problems:
+        mine = rows[rows["problem"] == problem]
+        groups = {name: mine[mine["optimizer"] == name] for name in present(mine["optimizer"], evidence.optimizers)}
+        parts.append(
+            counted(
+                len(groups),
+                "by {reached} of {n} optimizer on {problem} ({first})",
+                "by {reached} of {n} optimizers on {problem} ({first})",
+                reached=sum(bool(runs["reached"].all()) for runs in groups.values()),
+                problem=problem,
+                first=first_words(groups),
+            )
+        )
+    return words(
+        "{arm}: the {target} target is reached with every seed {found}",
+        arm=words(ARM_WORDS[arm]).capitalize(),
+        target=words(TARGET),
+        found=joined(parts),
+    )
+
+
+def first_words(groups: dict[str, pd.DataFrame]) -> str:
+    """Whose median is the least, of the optimizers with the largest budget; without any median, who reaches it most often.
+
+    Args:
+        groups: each optimizer's runs on one problem.
+    """
+    budget = max(runs["budget_updates"].max() for runs in groups.values())
+    alike = {name: runs for name, runs in groups.items() if runs["budget_updates"].max() == budget}
+    medians = {name: median_words(runs) for name, runs in alike.items()}
+    first = min(alike, key=lambda name: medians[name][0])
+    median, text = medians[first]
+    if np.isinf(median):
+        most = max(alike, key=lambda name: float(alike[name]["reached"].mean()))
+        return words(
+            "none with half of its seeds; most: {optimizer}, {n} of {total}",
+            optimizer=optimizer_title(most),
+            n=int(alike[most]["reached"].sum()),
+            total=len(alike[most]),
+        )
+    named = {"optimizer": optimizer_title(first), "median": text}
+    if level := sum(other == median for other, _ in medians.values()) - 1:
+        return counted(
+            level,
+            "first: {optimizer}, median {median}, level with {n} other",
+            "first: {optimizer}, median {median}, level with {n} others",
+            **named,
+        )
+    return words("first: {optimizer}, median {median}", **named)
+
+
+def median_words(runs: pd.DataFrame) -> tuple[float, str]:
+    """Updates by which half of the seeds have reached the target, inf where fewer do, and as text with the interval.
+
+    The interval holds the median with at least 95 %, from order statistics, whatever the distribution (scipy's quantile
+    test); an end that lies among the runs that missed is never.
+    """
+    times = np.where(runs["reached"], runs["updates"], np.inf)
+    median = float(np.sort(times)[(len(times) - 1) // 2])
+    found = stats.quantile_test(times, p=0.5).confidence_interval(0.95)
+    known = not np.isnan(found.low) and not np.isnan(found.high)
+    ends = f"[{number(found.low)}, {number(found.high)}]" if known else words("(no interval)")
+    return median, words("{median} updates {interval}, n = {n}", median=number(median), interval=ends, n=len(times))
+
+
+def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
+    """Performance profiles over problems; from two problems on."""
+    profiles = evidence.comparison.profiles
+    rows = profiles[(profiles["arm"] == arm) & (profiles["target"] == TARGET)]
+    if rows.empty or int(rows["n"].max()) < LEAST_PROBLEMS:
+        return None
+    order = present(rows["optimizer"], evidence.optimizers)
+    front = in_front(order)
+    figure, (axes,) = new_figure(1, 4.2, 2.8, right=label_room(front))
+    ends = {}
+    for name in [*[n for n in order if n not in front], *front]:
+        line = rows[rows["optimizer"] == name].sort_values("ratio")
+        leading, colour = name in front, optimizer_colour(name)
+        shares = line["share"] + (front.index(name) * HAIR if leading else 0)
+        axes.plot(
+            line["ratio"], shares, drawstyle="steps-post", color=colour, linewidth=1.8 if leading else 0.9,
+            alpha=1.0 if leading else 0.55, linestyle="-" if leading else (0, (4, 1.5)), zorder=3 if leading else 2,
+            gid=f"linename-{name}--",
+        )  # fmt: skip
+        if leading:
+            ends[name] = (float(line["ratio"].iloc[-1]), float(shares.iloc[-1]))
+    axes.set_xlim(1, float(rows["ratio"].max()))
+    use_log_scale(axes, "x")
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlabel(words("times the updates of the fastest"))
+    axes.set_ylabel(words("share of problems"))
+    label_ends(axes, ends)
+    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {profile_words(rows, order)}"
+    caption = words(
+        "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
+        "fastest's (Dolan & Moré 2002); higher and further left is better. An optimizer that missed with any seed does not "
+        "reach it on that problem; full batch, whose budget has other updates, isn't compared. {n} problems are few: these "
+        "shares describe them and no others. Lines are moved up by a hair, one from the next.",
+        n=int(rows["n"].max()),
+        target=words(TARGET),
+    )
+    if len(front) < len(order):
+        caption += " " + words("Dashed: the others, whose names appear under the pointer.")
+    identity = f"profiles-{arm}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+
+
+def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
+    """Who is fastest most often, and who is within twice the fastest most often."""
+    n = int(rows["n"].max())
+    texts = []
+    for factor, head in PROFILE_HEADS.items():
+        at = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
+        best = [name for name in order if name in at.index and at[name] == at.max() > 0]
+        if not best:
+            names = words("nobody")
+        elif len(best) <= MOST_NAMED:
+            names = joined([optimizer_title(name) for name in best])
+        else:
+            names = words("{n} optimizers", n=len(best))
+        found = round(float(at.max()) * n) if len(at) else 0
+        texts.append(words(head, target=words(TARGET), names=names, found=found, problems=n))
+    return "; ".join(texts)

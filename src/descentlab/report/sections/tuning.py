@@ -1,0 +1,191 @@
+"""What the learning rate does, and what a reader must be wary of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.sensitivity import good_range
+from descentlab.i18n.wording import joined, message, words
+from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title, present
+from descentlab.report.drawing import in_front, label_ends, label_rows
+from descentlab.report.plotting import (
+    INK,
+    figure_svg,
+    label_room,
+    new_figure,
+    optimizer_colour,
+    optimizer_marker,
+    use_log_scale,
+)
+from descentlab.report.sections.robustness import robustness_blocks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GOOD_MARGINS = 5
+ALARM_KINDS = (
+    message("diverged"),
+    message("failed"),
+    message("missing"),
+    message("edge"),
+    message("few seeds"),
+    message("unknown"),
+    message("same seeds"),
+)
+
+
+def sensitivity(evidence: Evidence) -> Section | None:
+    """Validation metric against learning rate."""
+    table = evidence.comparison.sensitivity
+    if table.empty:
+        return None
+    problems = present(table["problem"], list(evidence.plan["problems"]))
+    figures = [sensitivity_figure(evidence, problem) for problem in problems]
+    title = words("Sensitivity to the learning rate")
+    return Section("sensitivity", title, [*figures, *robustness_blocks(evidence)])
+
+
+def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
+    """One problem: curves of a few optimizers over their grids, and beside them everyone's range of good rates."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    order = present(table["optimizer"], evidence.optimizers)
+    front = in_front(order)
+    room = label_room(order)
+    figure, axes = new_figure(2, 3.1, max(2.6, 0.19 * len(order)), right=0.2, gap=label_room(front) + room + 0.1)
+    draw_rates(axes[0], evidence, problem, front)
+    draw_ranges(axes[1], evidence, problem, order)
+    takeaway = f"{problem}: {width_words(evidence, problem)}"
+    caption = words(
+        "Validation metric of the tuning runs by learning rate, n = {n} seeds a point. Left: means with 95 % t intervals; a "
+        "cross marks a rate at which a seed diverged (at the worst end of the axis); values beyond the axis are drawn at its "
+        "end. Right: bars span the rates whose mean lies within the margin, {delta}, of the optimizer's own best, whatever that "
+        "is; an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares the "
+        "optimizers whose best rate comes within {margins} margins of the best of all.",
+        n=int((table["n"] + table["n_diverged"]).max()), delta=number(evidence.plan["problems"][problem]["margin"]),
+        margins=GOOD_MARGINS,
+    )  # fmt: skip
+    identity = f"sensitivity-{problem}"
+    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+
+
+def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) -> None:
+    """A line an optimizer over its grid."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    bottom, top = value_range(table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna(), higher)
+    ends: dict[str, tuple[float, float]] = {}
+    for name in names:
+        line = table[table["optimizer"] == name].sort_values("learning_rate")
+        colour, rates = optimizer_colour(name), line["learning_rate"]
+        mean = line["val_metric_mean"].clip(bottom, top)
+        panel.plot(rates, mean, color=colour, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
+        low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
+        panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
+        chosen = line[line["chosen"]]
+        panel.plot(chosen["learning_rate"], chosen["val_metric_mean"].clip(bottom, top), "o", markersize=9,
+                   markerfacecolor="none", color=colour)  # fmt: skip
+        diverged = line[line["n_diverged"] > 0]
+        worst = bottom if higher else top
+        panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)
+        good = mean[np.isfinite(mean)]
+        if len(good):
+            ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
+    shown = table.loc[table["optimizer"].isin(names), "learning_rate"]
+    panel.set_xlim(shown.min() / 2, shown.max() * 2)
+    use_log_scale(panel, "x")
+    margin = (top - bottom) * 0.05
+    panel.set_ylim(bottom - margin, top + margin)
+    panel.set_xlabel(words("learning rate"))
+    panel.set_ylabel(words("validation {metric}", metric=evidence.metric(problem)))
+    label_ends(panel, ends, marked=True)
+
+
+def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str]) -> None:
+    """A row an optimizer: the grid as a thin line, the good rates as a bar, rates at which a seed diverged as dots."""
+    table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
+    about = evidence.plan["problems"][problem]
+    sign = 1 if about["higher_is_better"] else -1
+    for place, name in enumerate(order):
+        line = table[table["optimizer"] == name].sort_values("learning_rate")
+        rates, colour = line["learning_rate"].to_numpy(), optimizer_colour(name)
+        goodness = (sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
+        low, high, _ = good_range(rates, goodness, about["margin"])
+        panel.plot([rates[0], rates[-1]], [place, place], color=colour, linewidth=0.7, alpha=0.6)
+        panel.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.75)
+        for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
+            if np.isclose(end, edge):  # through logarithms and back
+                panel.plot([end], [place], marker=arrow, markersize=5, color=colour, linestyle="none")
+        gone = rates[line["n_diverged"].to_numpy() > 0]
+        panel.plot(gone, np.full(len(gone), place), ".", markersize=4, color=INK)
+        chosen = line.loc[line["chosen"], "learning_rate"]
+        panel.plot(chosen, np.full(len(chosen), place), "o", markersize=7, markerfacecolor="none", color=INK)
+    panel.set_xlim(table["learning_rate"].min() / 2, table["learning_rate"].max() * 2)
+    use_log_scale(panel, "x")
+    label_rows(panel, order)
+    panel.set_title(words("within the margin of its best"))
+    panel.set_xlabel(words("learning rate"))
+
+
+def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:
+    """Limits that show the better end in full, and the worse one as far as it is bounded."""
+    if means.empty:
+        return 0.0, 1.0
+    if higher_is_better:
+        return float(means.min()), float(means.max())
+    best = float(means.min())
+    return best, float(min(means.max(), max(3 * abs(best), means.median() * 2)))
+
+
+def width_words(evidence: Evidence, problem: str) -> str:
+    """Who is least and who most sensitive, by the width of the range within the margin, of those that are good at all."""
+    widths = evidence.comparison.widths
+    mine = widths[(widths["problem"] == problem) & widths["width"].notna()]
+    if mine.empty:
+        return words("no learning rate finished with every seed")
+    about = evidence.plan["problems"][problem]
+    means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
+    goodness = means["val_metric_mean"] if about["higher_is_better"] else -means["val_metric_mean"]
+    best = goodness.groupby(means["optimizer"]).max()
+    # Who is bad at every rate is not thereby robust.
+    good = best.index[best >= best.max() - GOOD_MARGINS * about["margin"]]
+    mine = mine[mine["optimizer"].isin(good)]
+    widest, narrowest = mine.loc[mine["width"].idxmax()], mine.loc[mine["width"].idxmin()]
+    if len(mine) == 1:
+        return words("range of good learning rates: {widest}", widest=range_words(widest))
+    return words(
+        "widest range of good learning rates: {widest}; narrowest: {narrowest}",
+        widest=range_words(widest),
+        narrowest=range_words(narrowest),
+    )
+
+
+def range_words(row: pd.Series) -> str:
+    """An optimizer and the width of its range of good learning rates."""
+    about = {"optimizer": optimizer_title(row["optimizer"]), "width": number(row["width"])}
+    if row["censored"]:
+        return words("{optimizer} (at least {width} decades)", **about)
+    return words("{optimizer} ({width} decades)", **about)
+
+
+def alarms(evidence: Evidence) -> Section:
+    """Divergences, missing runs, optima on an edge, too few seeds."""
+    table = evidence.comparison.alarms
+    if table.empty:
+        text = words("No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid.")
+        return Section("alarms", words("Alarms"), [Paragraph(text)])
+    kinds = table["kind"].value_counts(sort=False)
+    rows = [
+        [words(row["kind"]), row["problem"], words(row["arm"]), row["optimizer"], row["text"]]
+        for row in table.to_dict("records")
+    ]
+    counts = joined([f"{count} × {words(str(kind))}" for kind, count in kinds.items()])
+    title = words("What to be wary of: {counts}", counts=counts)
+    caption = words(
+        "diverged: a loss that is not finite or above its bound counts as the worst possible result; edge: a better learning "
+        "rate may lie outside the grid, so the optimizer may be undertuned."
+    )
+    headers = [words("kind"), words("problem"), words("arm"), words("optimizer"), words("what")]
+    return Section("alarms", words("Alarms"), [Table("alarm-table", title, headers, rows, caption, table)])

@@ -1,0 +1,1 @@
+"""Files and tables on disk: written whole or not at all, checked when they are read."""

@@ -1,0 +1,1 @@
+"""Runs, models and reports in MLflow."""

@@ -1,0 +1,165 @@
+"""The parent run of a problem and optimizer: what its seeds say together, as metrics, curves, a picture and a note."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import average_by, t_interval
+from descentlab.experiment.records import SPLITS
+from descentlab.report.plotting import optimizer_colour
+from descentlab.tracking.curve_picture import write_curve_picture
+from descentlab.tracking.entry import TRAINING, DataSet, Entry
+from descentlab.tracking.links import link_runs, picture_address
+
+KIND = "descentlab.kind"  # run, parent or report
+SOURCE = {"mlflow.source.name": "descentlab", "mlflow.source.type": "LOCAL"}
+PICTURE = "curve.png"
+MEASURES = ("train_loss", "val_loss", "val_metric")
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as MLflow takes it."""
+    return name.replace(" ", "_")
+
+
+def main_arm(finals: pd.DataFrame) -> str:
+    """The arm that curves and models are of: tuned where there is one."""
+    return "tuned" if (finals["arm"] == "tuned").any() else str(finals["arm"].iloc[0])
+
+
+def data_set(plan: dict[str, Any], problem: str, splits: Iterable[str] = SPLITS) -> DataSet:
+    """The data of a problem, and which splits of them a run sees."""
+    about = plan["problems"][problem]
+    examples = {f"{split}_examples": about[f"{split}_examples"] for split in SPLITS}
+    return DataSet(problem, about["data_hash"], ", ".join(splits), examples)
+
+
+def mean_curves(finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Means over seeds with the ends of their 95 % intervals at each evaluation, by optimizer; of its main arm.
+
+    Args:
+        finals: the final runs of one problem.
+        history: of at least these runs.
+    """
+    arms = finals.groupby("optimizer", sort=False).apply(main_arm, include_groups=False)
+    mine = finals.loc[finals["arm"] == finals["optimizer"].map(arms), ["run_id", "optimizer"]]
+    joined = history[["run_id", "updates", *MEASURES]].merge(mine, on="run_id")
+    finite = joined.assign(**{name: joined[name].where(np.isfinite(joined[name])) for name in MEASURES})
+    averaged = average_by(finite, ["optimizer", "updates"], list(MEASURES)).sort_values("updates")
+    return {str(optimizer): curve for optimizer, curve in averaged.groupby("optimizer", sort=False)}
+
+
+def parent_entries(
+    plan: dict[str, Any], problem: str, runs: pd.DataFrame, history: pd.DataFrame, experiment: str
+) -> list[Entry]:
+    """The parents of a problem's runs, one for each optimizer.
+
+    Args:
+        runs: all runs of the problem that have ended.
+        history: of at least the final ones.
+        experiment: MLflow's id, for the links in the notes.
+    """
+    curves = mean_curves(runs[runs["phase"] == "final"], history) if (runs["phase"] == "final").any() else {}
+    return [
+        parent_entry(plan, problem, str(optimizer), group, runs, curves, experiment)
+        for optimizer, group in runs.groupby("optimizer", sort=False)
+    ]
+
+
+def parent_entry(
+    plan: dict[str, Any],
+    problem: str,
+    optimizer: str,
+    mine: pd.DataFrame,
+    runs: pd.DataFrame,
+    curves: dict[str, pd.DataFrame],
+    experiment: str,
+) -> Entry:
+    """The parent of an optimizer's runs ``mine`` among all runs of the problem."""
+    about = plan["problems"][problem]
+    reference = plan["config"]["report"]["reference"]
+    ended = mine["started_at"] + mine["train_seconds"] + mine["evaluation_seconds"]
+    draw = None
+    if optimizer in curves:
+        drawn = {optimizer: curves[optimizer]}
+        if reference != optimizer and reference in curves:
+            drawn[f"{reference} (the reference)"] = curves[reference]
+        draw = functools.partial(write_artifacts, f"{problem} / {optimizer}: means over seeds, 95 % intervals", drawn)
+    return Entry(
+        key=f"{problem}.{optimizer}",
+        name=f"{problem} / {optimizer}",
+        began=int(min(mine["started_at"]) * 1000),
+        ended=int(max(ended) * 1000),
+        finished=True,
+        tags={
+            **SOURCE, KIND: "parent", "problem": problem, "optimizer": optimizer,
+            "mlflow.runColor": optimizer_colour(optimizer), TRAINING: join_digests(mine),
+        },
+        params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
+        metrics=aggregate(mine, metric_name(about["metric"])),
+        curve=curve_columns(curves[optimizer], about["metric"], int(max(ended) * 1000)) if optimizer in curves else None,
+        dataset=data_set(plan, problem),
+        note=describe(plan, problem, optimizer, experiment, pictured=draw is not None),
+        write_artifacts=draw,
+        drawn_from=join_digests(runs[runs["optimizer"] == reference]),
+    )  # fmt: skip
+
+
+def join_digests(runs: pd.DataFrame) -> str:
+    """Sha256 of the trainings' digests."""
+    return hashlib.sha256("".join(runs["digest"]).encode()).hexdigest()
+
+
+def aggregate(runs: pd.DataFrame, metric: str) -> dict[str, float]:
+    """Means over the final seeds of each arm with the ends of their 95 % intervals, and how many seeds they are of."""
+    values: dict[str, float] = {}
+    for arm, group in runs[runs["phase"] == "final"].groupby("arm", sort=False):
+        finished = group[group["status"] == "finished"]
+        for column, label in (("test_metric", f"test_{metric}"), ("val_metric", f"val_{metric}"), ("test_loss",) * 2):
+            mean = t_interval(finished[column].to_numpy())
+            values |= {f"{arm}/{label}_{part}": getattr(mean, part) for part in ("mean", "low", "high")}
+        values |= {f"{arm}/n": len(finished), f"{arm}/n_diverged": int((group["status"] == "diverged").sum())}
+        values[f"{arm}/learning_rate"] = float(group["learning_rate"].iloc[0])
+    return values
+
+
+def curve_columns(curve: pd.DataFrame, metric: str, stamp: int) -> dict[str, np.ndarray]:
+    """The mean curves under the names of the single runs' curves, and the ends of the validation loss's interval."""
+    named = {"train_loss": "train_loss", "val_loss": "val_loss", "val_metric": f"val_{metric_name(metric)}"}
+    columns = {label: curve[f"{name}_mean"].to_numpy() for name, label in named.items()}
+    ends = {f"val_loss_{end}": curve[f"val_loss_{end}"].to_numpy() for end in ("low", "high")}
+    steps = curve["updates"].to_numpy()
+    return {"step": steps, "timestamp": np.full(len(steps), stamp), **columns, **ends}
+
+
+def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -> None:
+    """The picture of the optimizer's curve beside the reference's."""
+    colours = {label: optimizer_colour(label.split(" ")[0]) for label in curves}
+    write_curve_picture(folder / PICTURE, title, curves, colours)
+
+
+def describe(plan: dict[str, Any], problem: str, optimizer: str, experiment: str, pictured: bool) -> str:
+    """What the parent's page opens with."""
+    about = plan["problems"][problem]
+    mine = f"tags.problem = '{problem}' and tags.optimizer = '{optimizer}'"
+    best = f"metrics.`val_{metric_name(about['metric'])}`"
+    links = {
+        "its final runs": link_runs(experiment, f"{mine} and tags.phase = 'final'", "attributes.start_time", True),
+        "its tuning runs, best first": link_runs(
+            experiment, f"{mine} and tags.phase = 'tuning'", best, not about["higher_is_better"]
+        ),
+    }
+    layers = pd.DataFrame(about["layers"]).to_string(index=False)
+    picture = f"![The mean curve of {optimizer}]({picture_address('{run}', PICTURE)})\n\n" if pictured else ""
+    return (
+        f"{about['title']} with {optimizer} ({plan['optimizers'][optimizer]['paper']}): means over final seeds. Open "
+        f"{' or '.join(f'[{text}]({link})' for text, link in links.items())}.\n\n{picture}"
+        f"```\n{layers}\n```\n\n{about['parameters']:,} parameters\n"
+    )

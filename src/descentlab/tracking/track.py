@@ -1,0 +1,276 @@
+"""Histories into MLflow: one MLflow run for each run, exactly once, however often it is called.
+
+The files are the record, MLflow is a view of them. Here stands what is logged; :mod:`descentlab.tracking.store` logs it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.statistics.intervals import updates_to_target
+from descentlab.analysis.time_to_target import find_targets
+from descentlab.experiment.records import HISTORY, RUNS, SEALED_PHASES, SPLITS
+from descentlab.storage.tables import read_table
+from descentlab.tracking.entry import NOTE, RUN_ID, TRAINING, Entry
+from descentlab.tracking.experiment_page import experiment_tags
+from descentlab.tracking.links import link_artifact
+from descentlab.tracking.logged_models import BestModel, best_final_run, put_models
+from descentlab.tracking.parent_runs import KIND, SOURCE, data_set, metric_name, parent_entries
+from descentlab.tracking.saved_views import OWNED, VIEW_TAG
+from descentlab.tracking.sqlite_runs import put_runs
+from descentlab.tracking.store import (
+    MlflowClient,
+    TrackError,
+    clear_artifacts,
+    create_store,
+    database_file,
+    find_experiment,
+    find_runs,
+    open_store,
+    set_experiment_tags,
+    store_uri,
+)
+
+__all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
+
+FOLLOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class TrackSummary:
+    """What one call did with a problem's runs; their parents are not counted."""
+
+    problem: str
+    known: int
+    logged: int
+    removed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.problem}: {self.logged} runs logged, {self.known} known before, {self.removed} outdated or double "
+            "ones removed"
+        )
+
+
+def read_plan(results: Path) -> dict[str, Any]:
+    """The contents of plan.json."""
+    return json.loads((results / "plan.json").read_text(encoding="utf-8"))
+
+
+def finished_jobs(results: Path, plan: dict[str, Any], problem: str) -> list[Path]:
+    """The histories of a problem's jobs that have ended (a job writes its history last)."""
+    folder = results / "train" / problem
+    paths = [folder / f"{job}.history.parquet" for job in range(len(plan["jobs"][problem]))]
+    return [path for path in paths if path.exists()]
+
+
+def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: bool = False) -> TrackSummary:
+    """Make the store hold the runs of a problem, as the files of its finished jobs have them, and no others.
+
+    Args:
+        results: ``results/<experiment>``, with its plan.json and the problem's tables.
+        problem: name in the config.
+        uri: store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
+        tuning_curves: log the curves of tuning runs too, not only their final values.
+
+    Raises:
+        TrackError: the store is away.
+    """
+    plan = read_plan(results)
+    histories = finished_jobs(results, plan, problem)
+    if not histories:
+        return TrackSummary(problem, 0, 0, 0)
+    whole = len(histories) == len(plan["jobs"][problem])
+    jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
+    runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
+    history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
+    curves = curves_by_run(history, runs["run_id"])
+    # Of some jobs alone the targets could still change.
+    reference = plan["config"]["report"]["reference"]
+    targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
+    done: Counter[str] = Counter()
+    models: list[BestModel] = []
+    ours, doubled = f"tags.problem = '{problem}'", 0
+    with open_store(uri) as client:
+        experiment = find_experiment(client, uri, plan["config"]["experiment"])
+        existing, removed = find_runs(client, experiment, ours)
+        parents = parent_entries(plan, problem, runs, history, experiment)
+        logged = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in parents])
+        curved = {"final", "tuning"} if tuning_curves else {"final"}
+        for parent, (parent_id, _) in zip(parents, logged, strict=True):
+            group = runs[runs["optimizer"] == parent.tags["optimizer"]]
+            entries = [
+                run_entry(plan, row, curves[row["run_id"]], targets, with_curve=row["phase"] in curved)
+                for row in group.to_dict("records")
+            ]
+            put = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent_id)
+            done += Counter(outcome for _, outcome in put)
+            ids = {one.key: (one, mlflow_id) for one, (mlflow_id, _) in zip(entries, put, strict=True)}
+            best = best_final_run(group)
+            file = results / "models" / problem / f"{parent.tags['optimizer']}.keras"
+            if best is not None and file.exists():
+                models.append(BestModel(file, *ids[best], parent_id))
+        put_models(client, experiment, problem, models, whole)
+        if whole:  # what is left in the store belongs to no run of the plan any more
+            for run in existing.values():
+                client.delete_run(run.info.run_id)
+                removed += run.data.tags.get(KIND) == "run"
+        refresh_experiment(client, experiment, plan)
+        if database_file(store_uri(uri)) is None:
+            # MLflow's client sends a request again that failed or took too long; a server may have done both.
+            _, doubled = find_runs(client, experiment, ours)
+    if doubled:  # the one that was kept may be the one that was not completed
+        track_problem(results, problem, uri, tuning_curves)
+    removed += done["replaced"] + doubled
+    return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed)
+
+
+def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:
+    """Make the experiment's description and views say of the runs that the store holds now."""
+    found, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
+    ids = {key: str(run.info.run_id) for key, run in found.items()}
+    set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
+
+
+def curves_by_run(history: pd.DataFrame, runs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The columns of each run's evaluations, shape (evaluations,) each; a table a run would cost more than its rows.
+
+    A run that failed has no evaluations.
+    """
+    columns = {name: history[name].to_numpy() for name in history.columns.drop("run_id")}
+    rows, none = history.groupby("run_id", sort=False).indices, np.empty(0, dtype=np.intp)
+    return {run: {name: column[rows.get(run, none)] for name, column in columns.items()} for run in runs}
+
+
+def curve_columns(row: dict[str, Any], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Losses, metric and rate at every evaluation; ``step`` is updates, the time stamp is training time.
+
+    Epochs and examples are multiples of updates, and seconds are the charts' time axis: as curves of their own they
+    would only be a third more points to store. A rate that stays the same is a parameter.
+    """
+    named = {f"{split}_metric": f"{split}_{metric_name(row['metric'])}" for split in SPLITS}
+    left = {"updates", "epoch", "examples", "train_seconds"}
+    left |= {name for name in ("penalty", "learning_rate") if len(np.unique(curve[name])) == 1}
+    stamps = (row["started_at"] * 1000 + curve["train_seconds"] * 1000).astype(np.int64)
+    values = {named.get(name, name): column for name, column in curve.items() if name not in left}
+    return {"step": curve["updates"], "timestamp": stamps, **values}
+
+
+def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: dict[str, float]) -> dict[str, float]:
+    """What the list of runs shows: the end, the best validation epoch, the time to each target."""
+    metric = metric_name(row["metric"])
+    values: dict[str, float] = {}
+    for prefix in ("", "best_"):
+        for split in SPLITS:
+            values[f"{prefix}{split}_loss"] = row[f"{prefix}{split}_loss"]
+            values[f"{prefix}{split}_{metric}"] = row[f"{prefix}{split}_metric"]
+    values["generalization_gap"] = row["test_loss"] - row["train_loss"]
+    values["optimum_gap"] = row["train_loss"] + row["penalty"] - row["optimum"]
+    for name in ("best_epoch", "updates", "examples", "train_seconds", "evaluation_seconds", "compile_seconds"):
+        values[name] = row[name]
+    if row["status"] == "finished":
+        for name, target in targets.items():
+            values[f"updates_to_target_{name}"] = updates_to_target(curve["updates"], curve["val_loss"], target)
+    return values
+
+
+def run_entry(
+    plan: dict[str, Any],
+    row: dict[str, Any],
+    curve: dict[str, np.ndarray],
+    targets: dict[str, float],
+    with_curve: bool,
+) -> Entry:
+    """One training, from its row of the table of runs and its rows of the history."""
+    began = row["started_at"] * 1000
+    rate = f"{row['learning_rate']:g}" if math.isfinite(row["learning_rate"]) else "none"
+    extended = json.loads(row["hyperparameters"] or "{}")
+    named = {name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "seed")}
+    hyperparameters = {**plan["optimizers"][row["optimizer"]]["hyperparameters"].get(row["arm"], {}), **extended}
+    return Entry(
+        key=row["run_id"],
+        name=f"{row['problem']} / {row['optimizer']} / {row['arm']} {row['phase']} lr={rate} seed={row['seed']}",
+        began=int(began),
+        ended=int(began + (row["train_seconds"] + row["evaluation_seconds"]) * 1000),
+        finished=row["status"] == "finished",
+        tags={
+            **SOURCE, **named, KIND: "run", "status": row["status"], "learning_rate": rate, "mode": row["mode"],
+            "device": row["device"], "init_hash": row["init_hash"], "split_hash": row["split_hash"],
+            "message": row["message"], TRAINING: row["digest"],
+        },
+        params={
+            **named, "schedule": row["schedule"], "batch_size": str(row["batch_size"]), "learning_rate": rate,
+            **{f"hyperparameter.{name}": str(value) for name, value in hyperparameters.items()},
+        },
+        metrics=summary_metrics(row, curve, targets),
+        step=int(row["updates"]),
+        curve=curve_columns(row, curve) if with_curve else None,
+        dataset=data_set(plan, row["problem"], SPLITS[:2] if row["phase"] in SEALED_PHASES else SPLITS),
+    )  # fmt: skip
+
+
+def track_report(results: Path, report: Path, uri: str | None) -> None:
+    """The report, its figures and its tables as artifacts of the experiment's one report run, in place of older ones.
+
+    Args:
+        results: ``results/<experiment>``, with comparison/ and figures/.
+        report: the HTML file.
+
+    Raises:
+        TrackError: the store is away.
+    """
+    plan = read_plan(results)
+    with open_store(uri) as client:
+        experiment = find_experiment(client, uri, plan["config"]["experiment"])
+        found, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
+        if "report" in found:
+            mlflow_id = found["report"].info.run_id
+            clear_artifacts(client, uri, mlflow_id)
+        else:
+            tags = {**SOURCE, KIND: "report", RUN_ID: "report"}
+            mlflow_id = client.create_run(experiment, None, tags, "report").info.run_id
+        page = link_artifact(experiment, mlflow_id, report.name)
+        client.set_tag(
+            mlflow_id, NOTE, f"[Open the report]({page}). Under *Artifacts* are also its figures and tables."
+        )
+        # Of the report, not of the runs: a run from the cache may be older than the commit that planned it.
+        client.set_tag(mlflow_id, "mlflow.source.git.commit", plan["versions"]["git_commit"])
+        client.log_artifact(mlflow_id, str(report))
+        if (results / "figures").is_dir():
+            client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
+        with tempfile.TemporaryDirectory() as folder:
+            for path in sorted((results / "comparison").glob("[!.]*.parquet")):  # half a file has a dot
+                pd.read_parquet(path).to_csv(Path(folder, f"{path.stem}.csv"), index=False)
+            client.log_artifacts(mlflow_id, folder, "tables")
+        client.set_terminated(mlflow_id, "FINISHED")
+        refresh_experiment(client, experiment, plan)
+
+
+def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
+    """Track again whenever a job has ended, until all have.
+
+    Raises:
+        TrackError: the store is away.
+    """
+    seen: dict[str, int] = {}
+    while True:
+        plan = read_plan(results)
+        for problem in plan["problems"]:
+            done = len(finished_jobs(results, plan, problem))
+            if done > seen.get(problem, 0):
+                print(track_problem(results, problem, uri, tuning_curves), flush=True)
+                seen[problem] = done
+        if all(seen.get(problem, 0) == len(jobs) for problem, jobs in plan["jobs"].items()):
+            return
+        time.sleep(FOLLOW_SECONDS)

@@ -1,0 +1,102 @@
+"""The run cache: a finished run under the digest of everything that decided it.
+
+Deleting it is always safe; a damaged file counts as absent and is trained anew. A file is an ``.npz`` archive and, after it,
+the sha256 of the digest and the archive: the archive's own sums leave out its table of contents, where one bit can drop a
+member unnoticed (``tests/test_cache.py`` flips one in every byte).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.records import HISTORY
+from descentlab.storage.atomic import written_aside
+
+RECORD, SCORES, WEIGHTS = "record", "scores", "weights"
+CHECKSUM_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one training left.
+
+    Attributes:
+        record: a row of the table of runs, without the names that it has in one experiment only.
+        history: rows of the table of histories, without ``run_id``.
+        scores: the metric of each test example at the end, shape (test examples,); empty for tuning runs.
+        weights: values of the model's variables at the end; empty for tuning runs.
+    """
+
+    record: dict[str, Any]
+    history: pd.DataFrame
+    scores: np.ndarray
+    weights: list[np.ndarray]
+
+
+def run_digest(decisive: dict[str, Any]) -> str:
+    """sha256 of the canonical JSON of all that decides a result."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """sha256 of the source of imported modules, whatever their order."""
+    sources = {inspect.getsource(sys.modules[name]) for name in modules}
+    return hashlib.sha256("\0".join(sorted(sources)).encode()).hexdigest()
+
+
+def cache_path(cache: Path, digest: str) -> Path:
+    """Where the cache keeps a run."""
+    return cache / digest[:2] / f"{digest}.npz"
+
+
+def store_result(cache: Path, digest: str, result: RunResult) -> None:
+    """Keep a finished run, whole or not at all.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    arrays: dict[str, Any] = {f"history.{name}": result.history[name].to_numpy() for name in result.history}
+    arrays |= {f"{WEIGHTS}.{i:04d}": value for i, value in enumerate(result.weights)}
+    arrays |= {RECORD: np.array(json.dumps(result.record)), SCORES: result.scores}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    archive = buffer.getvalue()
+    with written_aside(cache_path(cache, digest)) as aside:
+        aside.write_bytes(archive + _checksum(digest, archive))
+
+
+def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
+    """The run kept under ``digest``, or None; a file that can't be read is named through ``say`` and passed over."""
+    path = cache_path(cache, digest)
+    if not path.exists():
+        return None
+    try:
+        content = path.read_bytes()
+        archive = content[:-CHECKSUM_BYTES]
+        if content[-CHECKSUM_BYTES:] != _checksum(digest, archive):
+            raise ValueError("its content is not that of its sha256")
+        with np.load(io.BytesIO(archive), allow_pickle=False) as stored:
+            record = json.loads(str(stored[RECORD]))
+            columns = [name for name in HISTORY if name != "run_id"]
+            history = pd.DataFrame({name: stored[f"history.{name}"] for name in columns})
+            weights = [stored[name] for name in sorted(stored) if name.startswith(f"{WEIGHTS}.")]
+            return RunResult(record, history, stored[SCORES], weights)
+    except (OSError, KeyError, ValueError) as error:
+        say(f"cache: {path} is damaged and will be trained anew ({type(error).__name__}: {error})")
+        return None
+
+
+def _checksum(digest: str, archive: bytes) -> bytes:
+    """sha256 of an archive under a digest: a file under another's name is as wrong as a damaged one."""
+    return hashlib.sha256(digest.encode() + archive).digest()

@@ -1,0 +1,111 @@
+"""Every job's tables into one table each; what was planned and is not there becomes a row that says so.
+
+A job is there when its history is, which it writes last.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.runs import planned_runs
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import Column, empty_table, read_table, write_table
+from descentlab.training.execution.progress import say
+
+
+class CollectError(ValueError):
+    """A job's file is damaged; the message says which."""
+
+
+def collect_runs(results: Path) -> None:
+    """Merge ``train/<problem>/<job>.*`` into runs, history, examples and selections of the experiment.
+
+    Args:
+        results: ``results/<experiment>``, with its plan.json.
+
+    Raises:
+        CollectError, TableError: a job's file is damaged.
+    """
+    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
+    jobs, selections = [], []
+    for problem, cut in plan["jobs"].items():
+        for job, optimizers in enumerate(cut):
+            path = results / "train" / problem / str(job)
+            selections += read_selections(path.with_name(f"{job}.selections.json"))
+            if path.with_name(f"{job}.history.parquet").exists():
+                jobs.append(path)
+            else:
+                say(f"{problem}, job {job} ({', '.join(optimizers)}): no tables at {path}.*, so its runs are missing")
+    runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections)
+    say_unfinished(runs)
+    write_text(results / "selections.json", json.dumps(selections, indent=1))
+    write_table(read_all(jobs, "examples", EXAMPLES), EXAMPLES, results / "examples.parquet")
+    write_table(read_all(jobs, "history", HISTORY), HISTORY, results / "history.parquet")
+    write_table(runs, RUNS, results / "runs.parquet")
+
+
+def read_selections(path: Path) -> list[dict[str, Any]]:
+    """The selections that a job made; none where it made none.
+
+    Raises:
+        CollectError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise CollectError(
+            f"{path}: must be the JSON list that the job wrote; {error}. Delete it and run the same command again, finished "
+            "runs are taken from the cache"
+        ) from error
+
+
+def say_unfinished(runs: pd.DataFrame) -> None:
+    """How many runs of each problem and optimizer failed or are missing, and why the first of them."""
+    lost = runs[runs["status"].isin(["failed", "missing"])]
+    for (problem, optimizer, status), group in lost.groupby(["problem", "optimizer", "status"], sort=False):
+        say(
+            f"{optimizer} on {problem}: {len(group)} runs {status}; {group['run_id'].iloc[0]}: {group['message'].iloc[0]}"
+        )
+
+
+def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.DataFrame:
+    """The tables ``name`` of jobs, one after the other.
+
+    Raises:
+        TableError: one is damaged.
+    """
+    paths = [job.with_name(f"{job.name}.{name}.parquet") for job in jobs]
+    tables = [table for path in paths if len(table := read_table(path, columns))]
+    return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
+
+
+def with_missing(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+    """``runs`` and a row of status ``missing`` for each planned run that is not among them."""
+    present = set(runs["run_id"])
+    rows = []
+    for spec in planned_runs(plan, selections):
+        if spec.run_id in present:
+            continue
+        about = plan["problems"][spec.problem]
+        known = {
+            **spec.as_dict(),
+            "run_id": spec.run_id,
+            "batch_size": spec.batch_size or about["train_examples"],
+            "status": "missing",
+            "message": "planned, and not among the results",
+            "metric": about["metric"],
+            "higher_is_better": about["higher_is_better"],
+            "parameters": about["parameters"],
+        }
+        blank = {"str": "", "int64": 0, "float64": float("nan"), "bool": False}
+        rows.append({name: known.get(name, blank[column.dtype]) for name, column in RUNS.items()})
+    if not rows:
+        return runs
+    return pd.concat([runs, pd.DataFrame(rows)], ignore_index=True) if len(runs) else pd.DataFrame(rows)

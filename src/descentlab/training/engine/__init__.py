@@ -1,0 +1,1 @@
+"""The engine: a whole epoch compiled, many runs side by side."""

@@ -1,0 +1,34 @@
+"""The device that trains: its threads and memory, and how epochs are compiled on it."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from descentlab.problems.base import ProblemError
+
+
+def configure_device() -> str:
+    """Set threads and memory before TensorFlow starts; return the device's name.
+
+    Without a GPU every process computes on one thread: two jobs of one thread beat one job of two, and the bits of a
+    result can't depend on how work was cut between threads. With a GPU, memory grows as it is needed, so that several
+    jobs share a device.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+    import keras
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        raise ProblemError(f"Keras must run on TensorFlow; received KERAS_BACKEND={keras.backend.backend()}")
+    gc.freeze()  # a million objects of the imports, which the collector would look through at every compilation
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return "CPU"

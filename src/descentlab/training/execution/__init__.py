@@ -1,0 +1,1 @@
+"""How a job runs on its machine: GPUs, time limits, locks, progress."""

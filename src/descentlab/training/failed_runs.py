@@ -1,0 +1,73 @@
+"""A run that raised or took too long: what becomes of it, and the row that says so."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from descentlab.experiment.records import HISTORY, SPLITS
+from descentlab.storage.tables import empty_table
+from descentlab.training.cache import RunResult
+
+MEASURES = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
+UNKNOWN = ("state_bytes_per_parameter", "optimum", "penalty", "best_epoch", *MEASURES, *(f"best_{m}" for m in MEASURES))
+MOST_LETTERS = 200  # of an error's text that a row keeps
+SECONDS = ("train_seconds", "evaluation_seconds", "compile_seconds")
+
+
+@dataclass(frozen=True)
+class FaultPolicy:
+    """What becomes of a run that raises or takes too long.
+
+    Attributes:
+        keep_going: it becomes a result of status ``failed`` that is never cached, and the next run is trained; otherwise the
+            job ends.
+        run_minutes: the most that a training may take, compilation and the runs beside it included; None: any time.
+    """
+
+    keep_going: bool = False
+    run_minutes: float | None = None
+
+    @property
+    def run_seconds(self) -> float | None:
+        """The limit in seconds."""
+        return None if self.run_minutes is None else 60 * self.run_minutes
+
+    @property
+    def overrun(self) -> str:
+        """What is said of a run that took too long."""
+        return f"took longer than execution.run_minutes ({self.run_minutes})"
+
+
+END_THE_JOB = FaultPolicy()
+
+
+def reason_of(error: Exception) -> str:
+    """The kind of an error and the line of its text that says why; the log has the rest.
+
+    TensorFlow's text of an error in the reader's code begins with "in user code:" and a stack, and ends with the error.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = lines[-1] if lines[0] == "in user code:" else lines[0]
+    return f"{type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
+
+
+def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:
+    """The result of a run of which nothing is known but why it failed: no history, no values.
+
+    Args:
+        message: why it failed, one line.
+        batch_size: examples an update.
+        updates_planned: its budget.
+        parameters: trainable ones of its model.
+    """
+    record: dict[str, Any] = {
+        "status": "failed", "message": message, "batch_size": batch_size, "init_hash": "",
+        "split_hash": "", "updates": 0, "updates_planned": updates_planned, "examples": 0, "started_at": time.time(),
+        "members": 1, "parameters": parameters, **dict.fromkeys(SECONDS, 0.0), **dict.fromkeys(UNKNOWN, math.nan),
+    }  # fmt: skip
+    return RunResult(record, empty_table(HISTORY).drop(columns="run_id"), np.empty(0, np.float32), [])

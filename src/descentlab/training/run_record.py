@@ -1,0 +1,73 @@
+"""A run's evaluations as rows: means by split, divergence, the end and the best validation epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.records import SPLITS
+from descentlab.training.engine.trainer import Evaluation
+
+
+def spread_evenly(indices: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the indices, spread evenly."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
+
+
+def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """sha256 of arrays, their types and shapes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def history_row(
+    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, rates: np.ndarray
+) -> dict[str, Any]:
+    """An evaluation as a row of the history, means taken in double precision."""
+    examples = evaluation.updates * batch_size
+    row: dict[str, Any] = {
+        "updates": evaluation.updates,
+        "epoch": examples / train_examples,
+        "examples": examples,
+        "train_seconds": evaluation.train_seconds,
+        "learning_rate": float(rates[min(evaluation.updates, len(rates) - 1)]),
+        "penalty": evaluation.penalty,
+    }
+    begin = 0
+    for split, size in zip(SPLITS, [*sizes, 0][: len(SPLITS)], strict=True):
+        part = slice(begin, begin + size)
+        row[f"{split}_loss"] = evaluation.loss[part].mean(dtype=np.float64) if size else math.nan
+        row[f"{split}_metric"] = evaluation.score[part].mean(dtype=np.float64) if size else math.nan
+        begin += size
+    return row
+
+
+def divergence(row: dict[str, Any], bound: float) -> str:
+    """Why a run counts as diverged after this evaluation; empty while it doesn't."""
+    if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
+        return f"loss not finite after {row['updates']} updates"
+    if row["train_loss"] > bound:
+        return f"training loss {row['train_loss']:.3g} above {bound:g} after {row['updates']} updates"
+    return ""
+
+
+def moments(history: pd.DataFrame, higher_is_better: bool) -> dict[str, Any]:
+    """The end of a run and its best validation epoch, as columns of the table of runs."""
+    last = history.iloc[-1]
+    measures = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
+    record: dict[str, Any] = {name: last[name] for name in ("train_seconds", "penalty", *measures)}
+    record |= {name: int(last[name]) for name in ("updates", "examples")}
+    trained = history[(history["updates"] > 0) & history["val_loss"].notna()]
+    if trained.empty:
+        return {**record, "best_epoch": math.nan, **{f"best_{name}": math.nan for name in measures}}
+    goodness = trained["val_metric"] if higher_is_better else -trained["val_metric"]
+    order = pd.DataFrame({"goodness": -goodness, "loss": trained["val_loss"]}).sort_values(["goodness", "loss"])
+    best = trained.loc[order.index[0]]
+    return {**record, "best_epoch": float(best["epoch"]), **{f"best_{name}": float(best[name]) for name in measures}}

@@ -1,0 +1,104 @@
+"""The choice of a learning rate from tuning runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.records import RunSpec
+from descentlab.optimizers.table import OptimizerEntry
+
+
+def select_trial(records: list[list[dict[str, Any]]], higher_is_better: bool) -> int:
+    """Index of the trial with the best mean validation metric over its seeds, the lower loss breaking ties.
+
+    A trial of which any seed diverged is out; where all are, the first is taken.
+
+    Args:
+        records: of each trial, its seeds' records.
+    """
+    sign = -1 if higher_is_better else 1
+    worth = [
+        (sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
+        for i, trial in enumerate(records)
+        if all(r["status"] == "finished" for r in trial)
+    ]
+    return min(worth)[2] if worth else 0
+
+
+def select_learning_rate(
+    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
+) -> dict[str, Any]:
+    """Choose the rate with the best mean validation metric over the tuning seeds (protocol, section 3).
+
+    A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
+    of the grid is taken, and its final runs show what it does.
+
+    Returns:
+        The optimizer's entry of ``selections.json``.
+    """
+    runs = pd.DataFrame(
+        {
+            "rate": [spec.learning_rate for spec in specs],
+            "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
+            "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
+        }
+    )
+    # min_count: one diverged seed takes its rate out of the choice.
+    seeds = len(runs) // runs["rate"].nunique(dropna=False)
+    by_rate = runs.groupby("rate", dropna=False, sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
+    grid = [None if rate != rate else float(rate) for rate in by_rate.index]
+    goodness = by_rate["metric"].to_numpy() * (1 if higher_is_better else -1)
+    order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
+    chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
+    edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
+    plain = by_rate.astype(object).where(by_rate.notna(), None)
+    return {
+        "problem": problem,
+        "optimizer": entry.name,
+        "learning_rate": grid[chosen],
+        "grid": grid,
+        "val_metric": plain["metric"].tolist(),
+        "val_loss": plain["loss"].tolist(),
+        "edge": edge,
+        "neighbours": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
+        "tuning_seeds": sorted({spec.seed for spec in specs}),
+    }
+
+
+MOST_STEPS = 8  # half-decades from the chosen rate, each way
+
+
+def next_step(goodness: Mapping[float, np.ndarray], chosen: int, margin: float) -> float | None:
+    """The half-decade to try next, or None where both ends were reached (or lie 4 decades away) and halved.
+
+    An end is reached where every seed's score has left the margin of that seed's own best so far, or has diverged. The best
+    can only rise, so an end that was reached stays so.
+
+    Args:
+        goodness: scores by step (half-decades from the grid's centre), higher is better, NaN where a seed diverged; each
+            of shape (seeds,). Whole steps are contiguous.
+        chosen: the step of the chosen rate.
+        margin: in the score's unit.
+    """
+    if not goodness:
+        return chosen
+    tried = np.stack(list(goodness.values()))
+    best = np.where(np.isnan(tried), -math.inf, tried).max(axis=0)
+    for direction in (-1, 1):
+        end = (min if direction < 0 else max)(goodness)
+        if abs(end - chosen) >= MOST_STEPS:
+            continue
+        # From an end at the chosen rate itself, at least one step either way.
+        if end == chosen or (goodness[end] >= best - margin).any():
+            return end + direction
+    within = [step for step, scores in goodness.items() if step == int(step) and (scores >= best - margin).any()]
+    for direction in (-1, 1) if within else ():
+        last = (min if direction < 0 else max)(within)
+        if last + direction in goodness and last + direction / 2 not in goodness:
+            return last + direction / 2
+    return None

@@ -1,0 +1,138 @@
+"""The ledger on a generated experiment whose truth is known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.analysis.claims.verdicts import read_claims
+from descentlab.analysis.compare import compare_runs
+from support.comparison_fixture import (
+    NO_EXAMPLES,
+    SEEDS,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+)
+
+
+def ledger(
+    runs: pd.DataFrame | None = None, measured: dict[str, pd.DataFrame] | None = None
+) -> dict[str, dict[str, Any]]:
+    runs = generated_runs(0) if runs is None else runs
+    history = generated_history(runs)
+    # Odd seeds are evaluated one update later, so that times differ between seeds.
+    odd = history["run_id"].map(runs.set_index("run_id")["seed"]) % 2 == 1
+    history["updates"] += (odd & (history["updates"] > 0)).astype(int)
+    found = compare_runs(generated_plan(), runs, history, generated_selections(), NO_EXAMPLES, measured or {})
+    return {entry["id"]: entry for entry in found.claims}
+
+
+def verdicts(entry: dict[str, Any]) -> dict[str, str]:
+    return {shown["where"]: shown["verdict"] for shown in entry["pieces"]}
+
+
+@pytest.fixture(scope="module")
+def entries() -> dict[str, dict[str, Any]]:
+    return ledger()
+
+
+def test_every_claim_is_judged_or_says_why_not(entries: dict[str, dict[str, Any]]) -> None:
+    assert list(entries) == [claim.id for claim in read_claims()]
+    for entry in entries.values():
+        assert bool(entry["reason"]) == (entry["verdict"] == "not tested")
+
+
+def test_verdicts_follow_the_truth(entries: dict[str, dict[str, Any]]) -> None:
+    # The fixture's truth: adam's goodness is 0.1 above sgd's, far more than the margin; its losses fall faster.
+    assert verdicts(entries["slightly-worse"]) == {"up": "contradicted", "down": "contradicted"}
+    assert entries["fewer-steps"]["verdict"] == "supported"
+    estimate = entries["fewer-steps"]["pieces"][0]["estimate"]
+    assert estimate == pytest.approx(14 / 4, rel=1) and estimate > 1
+
+
+def test_the_runs_behind_a_verdict_are_named(entries: dict[str, dict[str, Any]]) -> None:
+    runs = entries["slightly-worse"]["pieces"][0]["runs"]
+    assert len(runs) == 2 * SEEDS
+    assert all(re.fullmatch(r"up\.(sgd|adam)\.tuned\.final\..*", run) for run in runs)
+
+
+def test_a_worse_adam_turns_the_verdict() -> None:
+    runs = generated_runs(0)
+    mine = (runs["optimizer"] == "adam") & (runs["phase"] == "final")
+    runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.14, -0.14)
+    found = ledger(runs)["slightly-worse"]
+    assert found["verdict"] == "supported"
+    runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.5, -0.5)
+    assert ledger(runs)["slightly-worse"]["verdict"] == "supported, and not slightly"
+
+
+def test_censored_times_are_bounds() -> None:
+    runs = generated_runs(0)
+    sgd = (runs["optimizer"] == "sgd") & (runs["phase"] == "final") & (runs["seed"] == 0)
+    runs.loc[sgd, "status"] = "diverged"
+    for shown in ledger(runs)["fewer-steps"]["pieces"]:
+        assert (shown["bound"], shown["verdict"]) == ("at least", "supported")
+
+
+def test_without_an_optimizer_nothing_is_claimed() -> None:
+    runs = generated_runs(0)
+    found = ledger(runs[runs["optimizer"] != "adam"])
+    assert found["slightly-worse"]["reason"] == "the experiment lacks Adam or plain SGD"
+
+
+def test_step_costs_are_paired_by_round() -> None:
+    rows = [
+        {
+            "model": "mlp",
+            "parameters": 4810,
+            "round": number,
+            "optimizer": name,
+            "step_microseconds": value * (1 + number),
+            "batch_size": 32,
+            "state_bytes_per_parameter": 0.0,
+        }
+        for number in range(5)
+        for name, value in (("sgd", 100.0), ("adam", 150.0))
+    ]
+    (shown,) = ledger(measured={"step_cost": pd.DataFrame(rows)})["costlier-steps"]["pieces"]
+    assert (shown["verdict"], shown["estimate"]) == ("supported", pytest.approx(1.5))
+    assert shown["where"] == "mlp (4,810 parameters)"
+    # A problem of the experiment that is timed always too, with batches of its own, is a piece of its own.
+    own = [{**row, "batch_size": 128, "step_microseconds": 300.0 + row["round"]} for row in rows]
+    pieces = ledger(measured={"step_cost": pd.DataFrame(rows + own)})["costlier-steps"]["pieces"]
+    assert [piece["where"] for piece in pieces] == [f"mlp (4,810 parameters, batches of {size})" for size in (32, 128)]
+    assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
+
+
+def test_shares_of_starts_are_paired_by_start() -> None:
+    ends = {"sgd": [0] * 150 + [1] * 50, "momentum": [0] * 50 + [1] * 150}
+    rows = [
+        {"landscape": "well", "spurious": True, "optimizer": name, "start": start, "global_basin": bool(end)}
+        for name, values in ends.items()
+        for start, end in enumerate(values)
+    ]
+    (shown,) = ledger(measured={"landscapes": pd.DataFrame(rows).assign(value=0.0)})["escapes-minima"]["pieces"]
+    assert (shown["verdict"], shown["estimate"], shown["n"]) == ("supported", pytest.approx(0.5), 200)
+
+
+def test_only_disjoint_pairs_of_solutions_count() -> None:
+    rows = [
+        {"problem": "mlp", "first_seed": a, "second_seed": b, "matching": "matched",
+         "relative_distance": 0.8 + 0.01 * a, "barrier": 0.3}
+        for a in range(10) for b in range(a + 1, 10)
+    ]  # fmt: skip
+    (shown,) = ledger(measured={"minima": pd.DataFrame(rows)})["several-minima"]["pieces"]
+    assert (shown["verdict"], shown["n"]) == ("supported", 5)
+
+
+def test_the_ledger_is_in_the_package() -> None:
+    import descentlab.analysis.claims
+
+    assert (Path(descentlab.analysis.claims.__file__).parent / "claims.yaml").exists()

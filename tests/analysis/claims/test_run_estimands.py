@@ -1,0 +1,189 @@
+"""Estimands of the experiment's own runs: a divergence is the worst result and never dropped, a bound speaks for its side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.analysis.claims import run_estimands
+from descentlab.analysis.claims.evidence import ClaimEvidence, missing
+from descentlab.analysis.claims.run_estimands import runs_after
+from descentlab.analysis.claims.verdicts import Claim, Piece, judge_piece
+from descentlab.analysis.time_to_target import measure_reached
+from descentlab.i18n import wording
+from descentlab.i18n.wording import spoken
+from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
+
+CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
+
+
+def evidence_of(runs: pd.DataFrame, history: pd.DataFrame | None = None, **plan: Any) -> ClaimEvidence:
+    planned = {**generated_plan(), **plan}
+    finals = runs[runs["phase"] == "final"]
+    curves = (generated_history(runs) if history is None else history).merge(
+        finals[["run_id", "problem", "arm", "optimizer", "seed"]], on="run_id"
+    )
+    return ClaimEvidence(planned, runs, curves, {}, measure_reached(planned, finals, curves))
+
+
+def pieces_of(name: str, evidence: ClaimEvidence, claim: Claim = CLAIM) -> dict[str, Piece]:
+    pieces, _ = getattr(run_estimands, name)(evidence, claim)
+    return {piece.where: piece for piece in pieces}
+
+
+def of(runs: pd.DataFrame, optimizer: str, arm: str, seeds: int = SEEDS, phase: str = "final") -> pd.Series:
+    """Which rows are the first seeds' of an optimizer."""
+    mine = (runs["optimizer"] == optimizer) & (runs["arm"] == arm) & (runs["phase"] == phase)
+    return mine & (runs["seed"] % 1000 < seeds)
+
+
+def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
+    runs = generated_runs(0)
+    gone = of(runs, "adam", "default", seeds=4)
+    runs.loc[gone, "status"] = "diverged"
+    runs.loc[gone, "updates"] = 4  # of 16: after the tenth, before the whole
+    found = pieces_of("default_anytime", evidence_of(runs))
+    early, late = found["up at 10% of the budget"], found["up at 30% of the budget"]
+    assert early.wins is None and early.estimate.n == SEEDS
+    assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
+    assert late.note == "adam diverged on 4 of 6 seeds; judged by wins, 2 of 6"
+
+
+def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
+    runs = generated_runs(0)
+    gone = of(runs, "adam", "default")
+    runs.loc[gone, "status"] = "diverged"
+    runs.loc[gone, "updates"] = 1
+    history = generated_history(runs)
+    at_the_end = history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] == 1)
+    history.loc[at_the_end, "val_metric"] = np.nan  # what follows was never evaluated
+    history = history[~(history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] > 1))]
+    for piece in pieces_of("default_anytime", evidence_of(runs, history)).values():
+        assert judge_piece(CLAIM, piece, 0.05) == "contradicted"
+        assert piece.wins == (0, SEEDS)
+
+
+def test_a_metric_that_is_not_finite_is_a_divergence_and_a_run_without_history_is_missing() -> None:
+    runs = generated_runs(0)
+    finals = runs[of(runs, "adam", "default") & (runs["problem"] == "up")].set_index("seed")
+    history = generated_history(finals.reset_index()).merge(finals.reset_index()[["run_id", "seed"]], on="run_id")
+    history = history[history["seed"] != 0]
+    history.loc[(history["seed"] == 1) & (history["updates"] == 16), "val_metric"] = np.inf
+    finals.loc[2, "status"] = "failed"
+    after = runs_after(finals, history.sample(frac=1, random_state=0), 1.0)
+    assert after["status"].tolist() == ["missing", "diverged", "failed", "finished", "finished", "finished"]
+    assert runs_after(finals, history, 0.5).loc[1, "status"] == "finished"
+
+
+def test_where_both_sides_missed_the_target_the_pairs_that_are_decided_judge() -> None:
+    runs = generated_runs(0)
+    evidence = evidence_of(runs)
+    reached = evidence.reached
+    medium = (reached["problem"] == "up") & (reached["target"] == "medium") & (reached["arm"] == "tuned")
+    for optimizer, missed in (("adam", [0]), ("sgd", [0, 1, 2, 3, 4, 5])):
+        cut = medium & (reached["optimizer"] == optimizer) & reached["seed"].isin(missed)
+        reached.loc[cut, ["reached", "updates"]] = [False, 16.0]
+    piece = pieces_of("updates_to_target", evidence)["up"]
+    assert (piece.bound, piece.wins) == ("unknown", (5, 5))
+    assert piece.note == "Adam reached the target in 5, plain SGD in 0 runs; judged by wins, 5 of 5"
+    assert judge_piece(CLAIM, piece, 0.05) == "inconclusive"  # five wins of five have p = 0.0625
+    assert judge_piece(CLAIM, piece, 0.07) == "supported"
+
+
+def test_a_run_that_diverged_missed_the_optimum() -> None:
+    runs = generated_runs(0)
+    sgd = of(runs, "sgd", "tuned")
+    runs.loc[sgd, "train_loss"] = 0.1001  # the optimum is 0.1
+    near = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))
+    assert near["up"].wins is None and near["up"].estimate.mean == pytest.approx(0.01 - 0.0001)
+    runs.loc[of(runs, "sgd", "tuned", seeds=5), "status"] = "diverged"
+    lost = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
+    assert (lost.wins, lost.estimate.n) == ((1, 6), 1)
+    assert lost.note.endswith("5 of 6 runs diverged; judged by wins, 1 of 6")
+
+
+@pytest.mark.parametrize(
+    ("names", "english", "spanish"),
+    [
+        (["Adam"], "the experiment lacks Adam", "falta Adam"),
+        (["Adam", "plain SGD"], "the experiment lacks Adam or plain SGD", "falta Adam o plain SGD"),
+        (["a", "b", "c"], "the experiment lacks a or b or c", "falta a o b o c"),
+    ],
+)
+def test_any_of_what_is_lacking_may_be_missing(
+    names: list[str], english: str, spanish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"{first} or {last}": "{first} o {last}", "the experiment lacks {names}": "falta {names}"}
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: said)
+    assert missing(*names) == english
+    with spoken("es"):
+        assert missing(*names) == spanish
+
+
+def test_a_missing_run_takes_no_other_run_with_it() -> None:
+    runs = generated_runs(0)
+    runs["state_bytes_per_parameter"] = np.where(runs["optimizer"] == "adam", 8.0, 0.0)
+    gone = of(runs, "adam", "tuned", seeds=1)
+    runs.loc[gone, ["status", "state_bytes_per_parameter"]] = ["missing", np.nan]
+    piece = pieces_of("state_bytes", evidence_of(runs))["up"]
+    assert (piece.estimate.mean, piece.estimate.n) == (8.0, SEEDS - 1)
+
+
+def swept(scores: dict[str, list[list[float]]], phase: str = "sweep") -> pd.DataFrame:
+    """Runs at rates 0.01, 0.1 and 1 on the problem "up", by optimizer and seed; NaN where one diverged, inf where it failed."""
+    status = {True: "diverged", False: "finished"}
+    return pd.DataFrame(
+        [
+            {"problem": "up", "optimizer": name, "arm": "tuned", "phase": phase, "seed": seed, "learning_rate": rate,
+             "run_id": f"{name}.{seed}.{rate}", "val_metric": value,
+             "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))]}
+            for name, seeds in scores.items() for seed, values in enumerate(seeds)
+            for rate, value in zip((0.01, 0.1, 1.0), values, strict=True)
+        ]
+    )  # fmt: skip
+
+
+# Falls by 1 a decade either way: 0.02 of a decade is within 0.02, so the width is 0.04.
+NARROW, NEVER, FAILED = [0.0, 1.0, 0.0], [np.nan] * 3, [np.inf] * 3
+
+
+def widths(runs: pd.DataFrame) -> Piece:
+    (piece,) = pieces_of("adam_width", ClaimEvidence(generated_plan(), runs, runs, {}, runs)).values()
+    return piece
+
+
+def test_a_seed_that_diverged_at_every_rate_has_no_width_and_is_not_dropped() -> None:
+    piece = widths(swept({"adam": [NARROW, NEVER, NARROW], "sgd": [NARROW] * 3}))
+    assert piece.estimate.n == 3
+    assert piece.estimate.mean == pytest.approx(-0.04 / 3)
+    failed = widths(swept({"adam": [NARROW, FAILED, NARROW], "sgd": [NARROW] * 3}))
+    assert (failed.estimate.n, failed.estimate.mean) == (2, 0.0)
+
+
+def test_widths_of_the_sweep_are_not_paired_with_those_of_the_grid() -> None:
+    tuning = swept({"adam": [NARROW] * 2, "sgd": [NARROW] * 2}, phase="tuning")
+    both = swept({"adam": [[1.0, 1.0, 1.0]] * 2})
+    piece = widths(pd.concat([tuning, both]))
+    assert (piece.estimate.n, piece.estimate.mean, piece.bound) == (2, 0.0, "")
+    assert widths(pd.concat([tuning, both, swept({"sgd": [NARROW] * 2})])).bound == "at least"
+
+
+def test_a_wide_range_that_was_cut_off_is_a_bound_and_two_are_judged_by_wins() -> None:
+    wide = [1.0, 1.0, 1.0]  # both ends outside the rates
+    assert widths(swept({"adam": [wide, NARROW], "sgd": [NARROW] * 2})).bound == "at least"
+    piece = widths(swept({"adam": [wide, wide, wide, NARROW], "sgd": [NARROW, NARROW, wide, wide]}))
+    assert (piece.bound, piece.wins) == ("unknown", (2, 3))
+
+
+def test_a_divergence_of_one_of_two_that_should_be_the_same_contradicts() -> None:
+    runs = generated_runs(0)
+    plan = generated_plan()
+    plan["optimizers"]["rmsprop"] |= {"factory": "RMSprop", "hyperparameters": {"tuned": {"momentum": 0.9}}}
+    runs.loc[of(runs, "rmsprop", "tuned"), "status"] = "diverged"
+    found = pieces_of("adam_composition", evidence_of(runs, optimizers=plan["optimizers"]))
+    for piece in found.values():
+        assert (piece.equivalence, piece.wins) == (True, (SEEDS, SEEDS))
+        assert judge_piece(CLAIM, piece, 0.05) == "contradicted"  # not "supported", though Adam won

@@ -1,0 +1,184 @@
+"""Declared contrasts: pairs, both sources of variance, divergences as the worst result, and what changes no verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from descentlab.analysis.contrasts import contrast, declared_pairs
+from descentlab.analysis.pairing import PairedRuns, PairingError
+from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
+from descentlab.experiment.records import RUNS
+from descentlab.i18n import wording
+from descentlab.i18n.wording import spoken
+from descentlab.storage.tables import check_table
+from support.comparison_fixture import PROBLEMS, generated_plan
+
+SEEDS = 10
+EXAMPLES = 40
+
+
+def scored_runs(
+    seed: int, names: tuple[str, ...] = ("sgd", "momentum", "adam")
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Final runs whose test metric is the mean of their scores; adam better by 0.05, sgd by nothing."""
+    generator = np.random.default_rng(seed)
+    rows, scores = [], {}
+    for problem, higher in PROBLEMS.items():
+        shared = generator.normal(0, 0.3, (SEEDS, EXAMPLES))
+        for number, name in enumerate(names):
+            values = 0.5 + 0.05 * (number == 2) + shared + generator.normal(0, 0.02, (SEEDS, EXAMPLES))
+            for run_seed in range(SEEDS):
+                run_id = f"{problem}.{name}.{run_seed}"
+                scores[run_id] = values[run_seed] * (1 if higher else -1)
+                rows.append(
+                    {**{column: 0 if about.dtype != "str" else "" for column, about in RUNS.items()},
+                     "run_id": run_id, "problem": problem, "optimizer": name, "arm": "tuned", "phase": "final",
+                     "seed": run_seed, "status": "finished", "init_hash": f"i{run_seed}", "split_hash": f"s{run_seed}",
+                     "higher_is_better": higher, "test_metric": scores[run_id].mean()}
+                )  # fmt: skip
+    return check_table(pd.DataFrame(rows), RUNS, "scored"), scores
+
+
+def plan_of(*names: str) -> dict[str, object]:
+    plan = generated_plan(arms=["tuned"])
+    return {**plan, "optimizers": {name: plan["optimizers"]["sgd"] for name in names}}
+
+
+PLAN = plan_of("sgd", "momentum", "adam")
+
+
+def judged(table: pd.DataFrame) -> list[str]:
+    return table.sort_values(["problem", "first", "second"])["verdict"].tolist()
+
+
+def test_pairs_are_declared_by_name_alone() -> None:
+    assert declared_pairs(["adam", "sgd", "momentum", "lion"], "momentum") == {
+        ("adam", "sgd"): "primary", ("adam", "momentum"): "primary", ("sgd", "momentum"): "exploratory",
+        ("lion", "momentum"): "exploratory",
+    }  # fmt: skip
+    assert declared_pairs(["sgd"], "momentum") == {}
+
+
+def test_examples_and_seeds_both_widen_the_interval() -> None:
+    finals, scores = scored_runs(0)
+    row = contrast(PLAN, finals, scores).iloc[0]
+    d = np.stack([scores[f"up.adam.{s}"] - scores[f"up.sgd.{s}"] for s in range(SEEDS)])
+    expected = estimate_crossed(d)
+    assert (row["first"], row["second"], row["problem"]) == ("adam", "sgd", "up")
+    assert (row["low"], row["high"]) == pytest.approx(expected.interval())
+    assert row["example_share"] == pytest.approx(expected.example_variance / expected.variance)
+    alone = contrast(PLAN, finals, {}).iloc[0]
+    assert (alone["low"], alone["high"]) == pytest.approx(estimate_difference(d.mean(axis=1)).interval())
+
+
+def test_runs_that_diverged_lost() -> None:
+    finals, scores = scored_runs(0)
+    finals.loc[(finals["optimizer"] == "adam") & (finals["problem"] == "up"), "status"] = "diverged"
+    table = contrast(PLAN, finals, scores)
+    row = table[(table["first"] == "adam") & (table["second"] == "sgd") & (table["problem"] == "up")].iloc[0]
+    assert (row["verdict"], row["n"]) == ("worse", 0)
+    assert row["p"] == pytest.approx(binomtest(0, SEEDS).pvalue)
+    assert row["note"] == "adam diverged on 10 of 10 seeds; judged by wins, 0 of 10"
+
+
+def test_both_diverged_is_no_evidence() -> None:
+    finals, scores = scored_runs(0)
+    finals.loc[finals["problem"] == "up", "status"] = "diverged"
+    table = contrast(PLAN, finals, scores)
+    assert set(table.loc[table["problem"] == "up", "verdict"]) == {"not tested"}
+
+
+def pair_of(first: list[float], second: list[float], margin: float = 0.02, **status: list[str]) -> PairedRuns:
+    sides = [
+        pd.DataFrame({"optimizer": name, "run_id": [f"{name}.{i}" for i in range(len(values))], "higher_is_better": True,
+                      "status": status.get(name, ["finished"] * len(values)), "init_hash": "i", "split_hash": "s",
+                      "test_metric": values})
+        for name, values in (("adam", first), ("sgd", second))
+    ]  # fmt: skip
+    return PairedRuns(sides[0], sides[1], {}, "somewhere", margin)
+
+
+def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_against_the_first() -> None:
+    adam, sgd = [0.9] * 10, [0.9001] * 10
+    assert pair_of(adam, sgd).described(1.0, 0.05)["verdict"] == "negligible"
+    pair = pair_of(adam, sgd, sgd=["diverged"] + ["finished"] * 9)
+    assert pair.described(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
+    assert pair.note == "sgd diverged on 1 of 10 seeds; judged by wins, 1 of 1 (9 within the margin)"
+    assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).wins == (1, 10)
+
+
+def test_a_note_is_told_in_the_readers_language_and_a_verdict_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    spanish = {
+        "{name} diverged on {n} of {seeds} seeds": "{name} divergió en {n} de {seeds}",
+        "judged by wins, {won} of {decided} ({level} within the margin)": "ganó {won} de {decided} ({level} a la par)",
+        "inconclusive": "no concluyente",
+    }
+    monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
+    pair = pair_of([0.9] * 3, [0.9001] * 3, sgd=["diverged"] + ["finished"] * 2)
+    with spoken("es"):
+        row = pair.described(1.0, 0.05)
+    assert (row["note"], row["verdict"]) == ("sgd divergió en 1 de 3; ganó 1 de 1 (2 a la par)", "inconclusive")
+
+
+def test_a_divergence_loses_to_what_finished_not_to_what_is_missing() -> None:
+    pair = pair_of(
+        [0.9] * 4, [0.8] * 4, adam=["diverged"] * 3 + ["finished"], sgd=["missing", "failed", "diverged", "finished"]
+    )
+    assert (pair.one_sided, pair.wins, pair.dropped, pair.note) == (False, (1, 1), 3, "")
+
+
+def test_a_diverged_run_must_be_a_pair_too() -> None:
+    finals, scores = scored_runs(0)
+    mine = (finals["optimizer"] == "adam") & (finals["problem"] == "up") & (finals["seed"] == 4)
+    finals.loc[mine, ["status", "split_hash"]] = ["diverged", "other"]
+    with pytest.raises(PairingError, match="they differ for seeds 4"):
+        contrast(PLAN, finals, scores)
+
+
+def test_an_inconclusive_row_says_what_would_settle_it() -> None:
+    finals, scores = scored_runs(0)
+    noise = np.random.default_rng(1).normal(0, 0.1, len(finals))
+    finals["test_metric"] += noise
+    table = contrast(PLAN, finals, {})
+    inconclusive = table["verdict"] == "inconclusive"
+    assert inconclusive.any()
+    assert (table.loc[inconclusive, "seeds_needed"] > SEEDS).all()
+    assert table.loc[~inconclusive, "seeds_needed"].isna().all()
+
+
+def test_permuting_rows_changes_nothing() -> None:
+    finals, scores = scored_runs(3)
+    shuffled = finals.sample(frac=1, random_state=0)
+    assert judged(contrast(PLAN, finals, scores)) == judged(contrast(PLAN, shuffled, scores))
+
+
+def test_scaling_a_metric_with_its_margin_changes_no_verdict() -> None:
+    finals, scores = scored_runs(3)
+    larger = finals.assign(test_metric=finals["test_metric"] * 1000)
+    plan = {**PLAN, "problems": {k: {**v, "margin": v["margin"] * 1000} for k, v in PLAN["problems"].items()}}
+    before = contrast(PLAN, finals, scores)
+    after = contrast(plan, larger, {run: values * 1000 for run, values in scores.items()})
+    assert judged(before) == judged(after)
+    np.testing.assert_allclose(after["low_holm"], before["low_holm"] * 1000)
+
+
+def test_renaming_changes_no_verdict() -> None:
+    finals, scores = scored_runs(3)
+    names = {"sgd": "momentum", "momentum": "sgd"}
+    renamed = finals.assign(optimizer=finals["optimizer"].replace(names))
+    found, other = contrast(PLAN, finals, scores), contrast(PLAN, renamed, scores)
+    for second, renamed_second in names.items():
+        one = found[(found["first"] == "adam") & (found["second"] == second)]
+        two = other[(other["first"] == "adam") & (other["second"] == renamed_second)]
+        assert judged(one) == judged(two)
+
+
+def test_the_same_optimizer_under_two_names_is_identical() -> None:
+    finals, scores = scored_runs(3)
+    mine = finals["optimizer"] == "adam"
+    twin = finals[finals["optimizer"] == "sgd"].assign(optimizer="adam")
+    table = contrast(PLAN, pd.concat([finals[~mine], twin]), scores)
+    assert set(table.loc[(table["first"] == "adam") & (table["second"] == "sgd"), "verdict"]) == {"identical"}

@@ -1,0 +1,192 @@
+"""What a config may say and what it then means; anything at all is taken, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
+from descentlab.experiment.entries import snake_case, table_entry
+from descentlab.optimizers.table import OPTIMIZERS
+from support.config_cases import BASE, optimizer, parsed, problem
+
+SLIDES_ADAGRAD = "descentlab.optimizers.slides_adagrad:SlidesAdaGrad"
+
+
+def test_all_is_the_whole_table() -> None:
+    assert [o.name for o in parsed(optimizers="all").optimizers] == list(OPTIMIZERS)
+    more = parsed(optimizers=["all", {"optimizer": "adam", "name": "mine"}])
+    assert [o.name for o in more.optimizers] == [*OPTIMIZERS, "mine"]
+
+
+def test_defaults() -> None:
+    config = parsed()
+    assert config.arms == ("default", "tuned")
+    assert config.seeds.final_seeds == list(range(10))
+    assert config.seeds.tuning_seeds == [1000, 1001, 1002]
+    assert (config.tuning.points, config.tuning.neighbours) == (7, True)
+    assert (config.execution.optimizers_per_job, config.report.reference) == ("auto", "momentum")
+    assert (config.problems[0].problem, config.problems[0].name, config.problems[0].mode) == ("mlp", "mlp", "auto")
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "factory"),
+    [
+        ("sgd", "sgd", "SGD"),
+        ("rmsprop", "rmsprop", "RMSprop"),
+        ("adam", "adam", "Adam"),
+        ("SGD", "sgd", "SGD"),
+        ("Adam", "adam", "Adam"),
+        ("AdamW", "adamw", "AdamW"),
+        ("ScheduleFreeAdamW", "schedule_free_adamw", "ScheduleFreeAdamW"),
+        ("gd", "gd", "SGD"),
+        ("nesterov", "nesterov", "SGD"),
+        (SLIDES_ADAGRAD, "slides_ada_grad", SLIDES_ADAGRAD),
+    ],
+)
+def test_names_keras_strings_and_import_paths(written: str, name: str, factory: str) -> None:
+    """Keras' own strings mean the class as Keras makes it: "sgd" has no momentum, "adam" no amsgrad."""
+    entry = parsed(optimizers=[written]).optimizers[0].entry()
+    assert (entry.name, entry.factory) == (name, factory)
+    if name in OPTIMIZERS:
+        assert entry.hyperparameters == OPTIMIZERS[name].hyperparameters
+
+
+def test_keras_names_never_pick_a_variant() -> None:
+    assert [table_entry(word) for word in ("sgd", "SGD")] == [OPTIMIZERS["sgd"]] * 2
+    assert table_entry("ADAM") is OPTIMIZERS["adam"]
+    assert table_entry("MultiOptimizer") is None
+
+
+def test_a_mapping_changes_an_entry() -> None:
+    heavy = {
+        "optimizer": "sgd", "name": "heavy", "momentum": 0.99, "learning_rate": 0.5, "centre_learning_rate": 0.2,
+        "full_batch": True, "tuned_weight_decay": 0.1,
+    }  # fmt: skip
+    entry = parsed(optimizers=[heavy]).optimizers[0].entry()
+    assert (entry.name, entry.factory, dict(entry.hyperparameters)) == ("heavy", "SGD", {"momentum": 0.99})
+    assert (entry.default_learning_rate, entry.centre_learning_rate) == (0.5, 0.2)
+    assert (entry.full_batch, entry.tuned_weight_decay) == (True, 0.1)
+    slides = parsed(optimizers=optimizer(learning_rate=0.001)).optimizers[0].entry()
+    assert (slides.default_learning_rate, slides.centre_learning_rate) == (0.001, 0.001)
+
+
+def test_a_hyperparameter_of_a_variant_is_kept_unless_changed() -> None:
+    momentum = {"optimizer": "nesterov", "momentum": 0.5}
+    assert parsed(optimizers=[momentum]).optimizers[0].entry().hyperparameters == {"momentum": 0.5, "nesterov": True}
+
+
+def test_numbers_that_yaml_reads_as_text() -> None:
+    """YAML 1.1 wants a dot in 1.0e-7; without it the value is a text."""
+    chosen = parsed(optimizers=[{"optimizer": "adam", "learning_rate": "1e-3", "epsilon": "1e-8"}]).optimizers[0]
+    assert chosen.learning_rate == 1e-3
+    assert chosen.hyperparameters == {"epsilon": 1e-8}
+
+
+def test_learning_rate_null_on_an_import_path_means_none() -> None:
+    """And stays so through plan.json; absent, it is the factory's own."""
+    config = parsed(optimizers=[{"optimizer": SLIDES_ADAGRAD, "learning_rate": None}, "my.module:Mine"])
+    for again in (config, parse_config(json.loads(config.as_json()), "plan")):
+        without, own = (o.entry() for o in again.optimizers)
+        assert (without.centre_learning_rate, without.default_learning_rate) == (None, None)
+        assert math.isnan(without.grid(7)[0])
+        assert (own.centre_learning_rate, own.default_learning_rate) == (0.01, None)
+
+
+def test_dumped_and_parsed_again_is_the_same_config() -> None:
+    config = parsed(
+        optimizers=["gd", *optimizer(name="b", momentum=0.5), SLIDES_ADAGRAD], seeds={"final": 2},
+        problems=[*problem(epochs=3), "my.module:PROBLEM"],
+    )  # fmt: skip
+    again = parse_config(json.loads(config.as_json()), "plan")
+    assert again.as_json() == config.as_json()
+    assert [o.entry() for o in again.optimizers] == [o.entry() for o in config.optimizers]
+
+
+def test_full_batch_has_a_second_row_with_as_many_updates() -> None:
+    config = parsed(optimizers=["gd", "sgd"], problems=["mlp", {"problem": "slides_mlp", "gd_equal_updates": False}])
+    both, one = config.problems
+    assert [e.name for e in config.entries(both)] == ["gd", "gd_equal_updates", "sgd"]
+    assert [e.name for e in config.entries(one)] == ["gd", "sgd"]
+    first, second, _ = config.entries(both)
+    assert (first.full_batch, first.equal_updates) == (True, False)
+    assert (second.full_batch, second.equal_updates) == (True, True)
+    assert second.grid(7) == first.grid(7)
+    assert config.problem("slides_mlp") is one
+
+
+def test_a_problem_by_import_path_is_called_as_its_object() -> None:
+    assert parsed(problems=["my.module:SPIRALS"]).problems[0].name == "spirals"
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b", "0", "x" * 64])
+def test_plain_names_are_taken(name: str) -> None:
+    assert parsed(experiment=name).experiment == name
+
+
+def test_snake_case() -> None:
+    assert [snake_case(name) for name in ("SlidesAdaGrad", "make", "SGD2")] == ["slides_ada_grad", "make", "sgd2"]
+
+
+def test_load_config(tmp_path: Path) -> None:
+    path = tmp_path / "good.yaml"
+    path.write_text("experiment: tiny\nproblems: [mlp]\noptimizers: [sgd, {optimizer: adam, epsilon: 1e-8}]\n")
+    assert load_config(path).optimizers[1].hyperparameters == {"epsilon": 1e-8}
+
+
+def test_load_config_refuses_what_is_no_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    for content, expected in (
+        (b"a: [1\nb: 2", "the config is no valid YAML; while parsing a flow sequence in "),
+        (b"\xff", "the config can't be read; 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b"", "a config must be a mapping of keys to values; received NoneType"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert str(caught.value).startswith(f"{path}: {expected}")
+        assert len(str(caught.value).splitlines()) == 1
+    missing = tmp_path / "missing.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_config(missing)
+    assert str(caught.value) == f"{missing}: the config can't be read; [Errno 2] No such file or directory: '{missing}'"
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 40) | st.floats() | st.text(max_size=6)
+WORDS = st.sampled_from([*OPTIMIZERS, "mlp", "all", "tuned", "default", "a.b:C", "adm", "lr", "learning_rate", "name"])
+KEYS = st.sampled_from(["problem", "optimizer", "name", "epochs", "learning_rate", "momentum", "final", "points", "lr"])
+VALUES = st.recursive(
+    SCALARS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+CHANGES = st.dictionaries(st.sampled_from([*Config.model_fields, "experimnt"]) | SCALARS, VALUES, max_size=4)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(CHANGES)
+def test_anything_is_taken_or_refused_in_one_line(changes: dict[Any, Any]) -> None:
+    try:
+        config = parse_config({**BASE, **changes}, "here")
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1
+        assert str(error).startswith("here: ")
+        return
+    assert parse_config(json.loads(config.as_json()), "here").as_json() == config.as_json()
+    assert all(config.entries(problem) for problem in config.problems)
+
+
+def test_what_differs_from_the_defaults_is_the_same_experiment() -> None:
+    path = "descentlab.optimizers.slides_adagrad:SlidesAdaGrad"
+    optimizers = ["adam", path, {"optimizer": path, "name": "none", "learning_rate": None}]
+    config = parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": optimizers}, "test")
+    plain = config.model_dump(mode="json", exclude_defaults=True)
+    assert plain["optimizers"][2] == {"optimizer": path, "name": "none", "learning_rate": None}
+    assert "learning_rate" not in plain["optimizers"][1]
+    assert parse_config(plain, "test") == config

@@ -1,0 +1,148 @@
+"""What the workflow's digests depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from descentlab.experiment.config import Config, parse_config
+from descentlab.experiment.provenance import PACKAGE, STAGES, job_digest, module_digest
+
+# Tracking imports what it logs from several stages, so nearly every edit touches it.
+DECIDED = {"plan", "train", "measure", "collect", "compare", "report"}
+
+
+def config(**changes: object) -> Config:
+    plain = {"experiment": "e", "problems": ["mlp", "digits_cnn"], "optimizers": ["gd", "adam"]}
+    return parse_config({**plain, **changes}, "test")
+
+
+DIGESTS = """
+import json
+from descentlab.experiment.provenance import STAGES, code_digest
+print(json.dumps({stage: code_digest(stage) for stage in STAGES}))
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package that can be edited."""
+    copy = tmp_path_factory.mktemp("edited") / "descentlab"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def digests_of(package: Path) -> dict[str, str]:
+    """The digest of each stage by the code of a copy of the package."""
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-c", DIGESTS], env=environment, capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(finished.stdout))
+
+
+@pytest.fixture(scope="module")
+def before(package: Path) -> dict[str, str]:
+    return digests_of(package)
+
+
+def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
+    """The stages whose digest differs once files have those texts; the files are put back."""
+    paths = {package / name: text for name, text in texts.items()}
+    originals = {path: path.read_bytes() if path.exists() else None for path in paths}
+    try:
+        for path, text in paths.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        after = digests_of(package)
+    finally:
+        for path, original in originals.items():
+            path.unlink() if original is None else path.write_bytes(original)
+    return {stage for stage in STAGES if after[stage] != before[stage]}
+
+
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [
+        # What is compared and shown imports the measurements' columns, and they import what measures.
+        ("training/engine/trainer.py", DECIDED - {"collect"}),
+        ("problems/mlp.py", DECIDED - {"collect"}),
+        ("report/sections/outcome.py", {"report"}),
+        ("analysis/ranks.py", {"compare", "report"}),
+        ("__main__.py", set()),
+        ("imported/logged.py", set()),
+    ],
+)
+def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], edited: str, touched: set[str]) -> None:
+    text = (package / edited).read_text() + "edited = 1\n"
+    assert touched_by(package, before, **{edited: text}) & DECIDED == touched
+
+
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [
+        ("report/templates/report.css", {"report"}),
+        ("i18n/catalogues/es.po", {"compare", "report", "track"}),
+        ("analysis/claims/claims.yaml", {"compare"}),
+    ],
+)
+def test_a_data_file_touches_the_stages_that_read_it(
+    package: Path, before: dict[str, str], edited: str, touched: set[str]
+) -> None:
+    assert touched <= touched_by(package, before, **{edited: (package / edited).read_text() + "\n"})
+
+
+def test_comments_and_docstrings_touch_nothing(package: Path, before: dict[str, str]) -> None:
+    text = (package / "training/engine/packing.py").read_text()
+    quotes = '"""'
+    docstring, _, rest = text.removeprefix(quotes).partition(quotes)
+    edited = f"{quotes}{docstring} Edited.{quotes}{rest}\n# edited\n"
+    assert touched_by(package, before, **{"training/engine/packing.py": edited}) == set()
+
+
+def test_a_new_module_counts_as_soon_as_it_is_imported(package: Path, before: dict[str, str]) -> None:
+    """No list names it: the stages that import it are found by the imports."""
+    alone = {"analysis/added.py": "VALUE = 1\n"}
+    assert touched_by(package, before, **alone) == set()
+    ranks = (package / "analysis/ranks.py").read_text() + "from descentlab.analysis.added import VALUE as VALUE\n"
+    assert touched_by(package, before, **alone, **{"analysis/ranks.py": ranks}) & DECIDED == {"compare", "report"}
+    first = touched_by(package, before, **{"problems/added.py": "VALUE = 1\n"})
+    assert first == {"plan", "train", "measure"}, "a problem is imported by its name"
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"experiment": "f"}, False),
+        ({"report": {"title": "T"}}, False),
+        ({"tracking": {"tuning_curves": True}}, False),
+        ({"optimizers": ["gd", {"optimizer": "adam", "beta_1": 0.8}]}, False),
+        ({"problems": ["mlp", {"problem": "digits_cnn", "epochs": 3}]}, False),
+        ({"optimizers": [{"optimizer": "gd", "learning_rate": 0.5}, "adam"]}, True),
+        ({"problems": [{"problem": "mlp", "epochs": 3}, "digits_cnn"]}, True),
+        ({"seeds": {"final": 3}}, True),
+        ({"tuning": {"points": 3}}, True),
+        ({"arms": ["tuned"]}, True),
+    ],
+)
+def test_a_job_depends_on_its_own_part_of_the_config(changes: dict[str, object], differs: bool) -> None:
+    names = ["gd", "gd_equal_updates"]
+    changed = job_digest(config(**changes), "mlp", names) != job_digest(config(), "mlp", names)
+    assert changed is differs
+
+
+def test_a_job_depends_on_the_readers_own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "own_rule_of_the_test.py"
+    module.write_text("Rule = 1\n")
+    own = config(optimizers=["own_rule_of_the_test:Rule"])
+    before = job_digest(own, "mlp", ["rule"])
+    module.write_text("Rule = 2\n")
+    assert job_digest(own, "mlp", ["rule"]) != before
+    assert module_digest("no_such_module:Rule") == ""

@@ -1,0 +1,312 @@
+"""A report of runs that other code logged: every number is theirs, and what they don't tell is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from scipy import stats
+
+from descentlab.__main__ import main
+from descentlab.analysis.formatting import number
+from descentlab.analysis.statistics.verdicts import verdict
+from support.logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
+
+pytestmark = pytest.mark.usefixtures("device")
+LOSSES = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, 0.6, 0.5], "val_accuracy": [0.5, 0.7, 0.75]}
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
+    """A folder with a store in which ``model.fit`` was autologged, and the report of it."""
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
+        fit_all("two moons")
+        assert main(["report", "--mlflow-experiment", "two moons"]) == 0
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store of an experiment that the test logs, in the folder that it runs in."""
+    uri = new_store(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / f"{name}.parquet")
+
+
+def imported(mapping: str = "", experiment: str = "e") -> Path:
+    """The results of the report of an experiment in this folder."""
+    arguments = ["report", "--mlflow-experiment", experiment]
+    if mapping:
+        Path("mapping.yaml").write_text(mapping)
+        arguments += ["--mapping", "mapping.yaml"]
+    assert main(arguments) == 0
+    return Path("results", experiment)
+
+
+def told(results: Path) -> list[str]:
+    """The alarms' sentences."""
+    return list(table(results / "comparison", "alarms")["text"])
+
+
+def logged_runs(folder: Path) -> dict[str, Run]:
+    client = MlflowClient(f"sqlite:///{folder}/store.db")
+    experiment = client.get_experiment_by_name("two moons")
+    assert experiment is not None
+    return {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_every_number_of_the_tables_is_the_logged_one(fitted: Path) -> None:
+    logged = logged_runs(fitted)
+    runs = table(fitted / "results/two_moons", "runs").set_index("run_id")
+    history = table(fitted / "results/two_moons", "history")
+    client = MlflowClient(f"sqlite:///{fitted}/store.db")
+    assert set(runs.index) == set(logged)
+    names = {"train_loss": "loss", "val_loss": "val_loss", "train_metric": "accuracy", "val_metric": "val_accuracy"}
+    for run_id, row in runs.iterrows():
+        run = logged[str(run_id)]
+        if row["status"] == "failed":
+            assert (row["optimizer"], row["seed"], row["updates"]) == ("adam", 14, 0)
+            continue
+        momentum = run.data.params.get("optimizer_momentum")
+        assert row["optimizer"] == {"0.0": "sgd", "0.9": "momentum", None: "adam"}[momentum]
+        assert (row["seed"], row["learning_rate"], row["batch_size"]) == (int(run.data.params["seed"]), RATE, BATCH)
+        assert row["test_metric"] == run.data.metrics["test_accuracy"]
+        assert row["val_metric"] == run.data.metrics["val_accuracy"]
+        curve = history[history["run_id"] == run_id]
+        for column, name in names.items():
+            points = {point.step + 1: point.value for point in client.get_metric_history(str(run_id), name)}
+            assert len(points) == EPOCHS
+            expected = [points[updates] for updates in curve["updates"]]
+            np.testing.assert_array_equal(curve[column], expected)
+        assert list(curve["updates"]) == ([1] if row["status"] == "diverged" else [1, 2, 3, 4])
+    assert dict(runs["status"].value_counts()) == {"finished": 8, "diverged": 1, "failed": 1}
+    diverged = runs[runs["status"] == "diverged"].iloc[0]
+    assert (diverged["optimizer"], diverged["seed"]) == ("sgd", SEEDS[-1])
+    assert diverged["message"] == "loss not finite after 1 updates"
+
+
+def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
+    runs = table(fitted / "results/two_moons", "runs")
+    finished = runs[runs["status"] == "finished"].pivot(index="seed", columns="optimizer", values="test_metric")
+    contrasts = table(fitted / "results/two_moons/comparison", "contrasts")
+    assert set(zip(contrasts["first"], contrasts["second"], strict=True)) == {
+        ("adam", "sgd"), ("adam", "momentum"), ("sgd", "momentum"),
+    }  # fmt: skip
+    assert set(contrasts["declared"]) == {"exploratory"}  # nobody declared anything before these runs
+    row = contrasts.set_index(["first", "second"]).loc[("adam", "momentum")]
+    d = (finished["adam"] - finished["momentum"]).dropna().to_numpy()
+    half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / math.sqrt(len(d))
+    assert row["n"] == len(d) == 3
+    assert row["n_dropped"] == 1  # the run that failed
+    np.testing.assert_allclose(
+        [row["difference_mean"], row["low"], row["high"]], [d.mean(), d.mean() - half, d.mean() + half]
+    )
+    assert row["verdict"] == verdict(row["low_holm"], row["high_holm"], d.mean(), 3, 0.01)
+    one_sided = contrasts.set_index(["first", "second"]).loc[("sgd", "momentum")]
+    assert one_sided["n"] == 2
+    assert one_sided["note"].startswith("sgd diverged on 1 of 3 seeds; judged by wins, ")
+
+
+def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
+    page = (fitted / "reports/two_moons/index.html").read_text()
+    summary = table(fitted / "results/two_moons/comparison", "summary").set_index("optimizer")
+    for name in ("sgd", "momentum", "adam"):
+        row = summary.loc[name]
+        shown = (
+            f"{number(row['test_metric_mean'])} [{number(row['test_metric_low'])}, {number(row['test_metric_high'])}]"
+        )
+        assert f"{shown}, n = {row['n_finished']}" in page
+    alarms = table(fitted / "results/two_moons/comparison", "alarms")
+    assert list(alarms["kind"]) == ["diverged", "failed", "few seeds", *["unknown"] * 8]
+    assert list(alarms["text"]) == [
+        "sgd on two_moons, as logged: 1 of 3 final runs diverged",
+        "adam on two_moons, as logged: 1 of 4 final runs failed (MLflow has it as FAILED)",
+        "3 final seeds are too few for intervals to be trusted; 5 are the least",
+        "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
+        "compared as pairs",
+        "how these learning rates were tuned is unknown: one optimizer may have been tuned more than another",
+        "the test score of each example is unknown: intervals are over seeds alone, so they hold for these test examples, not "
+        "for others",
+        "optimizers have different numbers of runs, 3 to 4: where the page gives one, it is the least",
+        "no margin was declared: 0.01 is taken, the usual one of an accuracy; smaller differences of accuracy count as "
+        "negligible",
+        "no loss before the first update was logged: the targets of time to target are shares of the way from the first loss "
+        "that was",
+        "what an update costs is unknown: nothing on this page is in seconds",
+        "how many updates an epoch has is unknown: one is counted as the other",
+    ]
+    escaped = page.replace("&#39;", "'")
+    assert all(text in escaped for text in alarms["text"])
+    assert "and 8 things that the logged runs don't tell." in escaped
+    assert "python -m descentlab report --mlflow-experiment 'two moons'" in escaped
+    assert 'id="time-to-target"' in page  # of curves alone there is enough for it
+    for claim in json.loads((fitted / "results/two_moons/claims.json").read_text()):
+        tested = claim["id"] in {"fewer-steps", "slightly-worse"}
+        assert (claim["verdict"] != "not tested") == tested, claim["id"]
+
+
+def test_the_store_is_only_read_and_the_same_runs_give_the_same_page(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(fitted)
+    page, digest = Path("reports/two_moons/index.html").read_bytes(), hashlib.sha256(Path("store.db").read_bytes())
+    uri = f"sqlite:///{fitted}/store.db"
+    assert main(["report", "--mlflow-experiment", "two moons", "--tracking-uri", uri, "--output", "again.html"]) == 0
+    assert capsys.readouterr().out == "again.html\n"
+    assert Path("again.html").read_bytes() == page
+    assert hashlib.sha256(Path("store.db").read_bytes()).digest() == digest.digest()
+    assert main(["report", "results/two_moons"]) == 0  # as that of any other results
+
+
+def log_pair(store: str, **params: Any) -> None:
+    """A run of plain SGD and one of Adam, the same but for the optimizer."""
+    for name, test in (("sgd", 0.7), ("adam", 0.8)):
+        log_run(store, "e", {"optimizer": name, "seed": 0, "lr": 0.1, **params}, LOSSES, {"test_accuracy": test})
+
+
+def test_a_mapping_says_what_is_what(store: str) -> None:
+    for seed in range(5):
+        for algo, error in (("A", 0.30), ("B", 0.20 + 0.001 * seed)):
+            curves = {"nll": [1.0, 0.5], "valid_nll": [1.1, 0.6], "valid_err": [0.5, 0.25]}
+            params = {"algo": algo, "run_seed": seed, "alpha": 0.01, "data": "moons & more", "bs": 8, "host": "x"}
+            log_run(store, "e", params, curves, {"final_err": error}, first_step=1)
+    results = imported(
+        "params: {optimizer: algo, seed: run_seed, learning_rate: alpha, problem: data, batch_size: bs}\n"
+        "metrics: {name: error, higher_is_better: false, margin: 0.05, validation: valid_err, test: final_err, "
+        "train_loss: nll, validation_loss: valid_nll}\n"
+        "optimizers: {A: first, B: second}\nupdates_per_epoch: 10\nreport: {reference: first, title: Theirs}\n"
+    )
+    runs = table(results, "runs")
+    assert set(runs["problem"]) == {"moons_more"}
+    assert set(runs["learning_rate"]) == {0.01}
+    assert list(table(results, "history").groupby("run_id")["updates"].agg(list))[0] == [10, 20]
+    assert list(table(results, "history").groupby("run_id")["examples"].agg(list))[0] == [80, 160]
+    row = table(results / "comparison", "contrasts").iloc[0]
+    assert (row["first"], row["second"], row["verdict"], row["margin"]) == ("second", "first", "better", 0.05)
+    assert row["difference_mean"] == pytest.approx(0.098)
+    assert not any(
+        "margin" in text or "batch" in text or "an epoch" in text or "settings" in text for text in told(results)
+    )
+    page = Path("reports/e/index.html").read_text()
+    assert "<title>Theirs</title>" in page
+    assert "margin: 0.05" in page  # the mapping itself, to do it again
+
+
+def test_a_learning_rate_is_chosen_by_validation_and_said_to_be(store: str) -> None:
+    for rate, validation, test in ((0.1, 0.9, 0.5), (0.2, 0.8, 0.99), (0.3, 0.7, 0.98)):
+        for seed in range(2):
+            curves = {**LOSSES, "val_accuracy": [0.1, 0.2, validation]}
+            log_run(store, "e", {"optimizer": "adam", "lr": rate, "seed": seed}, curves, {"test_accuracy": test})
+    for seed in range(2):  # with a better mean, but one of its runs is lost
+        log_run(
+            store,
+            "e",
+            {"optimizer": "sgd", "lr": 1.0, "seed": seed},
+            {**LOSSES, "val_loss": [math.nan, 1.0][: seed + 1]},
+        )
+        log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": seed}, LOSSES, {"test_accuracy": 0.6})
+    results = imported()
+    runs = table(results, "runs")
+    assert dict(zip(runs["learning_rate"], runs["phase"], strict=True))[0.2] == "neighbour"
+    finals = runs[runs["phase"] == "final"].groupby("optimizer")["learning_rate"].unique()
+    assert {name: list(rates) for name, rates in finals.items()} == {"adam": [0.1], "sgd": [0.1]}
+    assert table(results / "comparison", "summary").set_index("optimizer")["test_metric_mean"]["adam"] == 0.5
+    alarms = table(results / "comparison", "alarms")
+    assert list(alarms.loc[alarms["kind"] == "same seeds", "text"]) == [
+        f"{name} on e: its learning rate 0.1 was chosen among {rates} by the validation metric of the seeds that are compared, "
+        "which favours it a little"
+        for name, rates in (("adam", 3), ("sgd", 2))
+    ]
+    assert "2 learning rates chosen by the seeds that are compared" in Path("reports/e/index.html").read_text()
+
+
+def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
+    log_pair(store)
+    log_pair(store, dropout=0.5)  # the same again with another setting: the newer counts
+    for name in ("adam", "sgd"):
+        log_run(store, "e", {"optimizer": name, "lr": 0.1}, LOSSES, {"test_accuracy": 0.9})
+    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 0}, LOSSES, status="FAILED")
+    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 5}, LOSSES)  # never tested
+    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 6}, LOSSES, {"test_accuracy": 0.9}, "RUNNING")
+    log_run(store, "e", {"seed": 7}, LOSSES, {"test_accuracy": 0.9})
+    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 8}, {"other": [1.0]})
+    results = imported()
+    runs = table(results, "runs").sort_values(["optimizer", "seed"])
+    found = runs[["optimizer", "seed", "status", "test_metric"]].to_numpy().tolist()
+    assert found[:4] == [["adam", 0, "finished", 0.8], ["adam", 1, "finished", 0.9], ["sgd", 0, "finished", 0.7],
+                         ["sgd", 1, "finished", 0.9]]  # fmt: skip
+    assert found[4][:3] == ["sgd", 5, "missing"]
+    assert runs["message"].iloc[4] == "no test metric was logged, which other runs of the problem have"
+    texts = told(results)
+    for expected in (
+        "3 runs repeat another's problem, optimizer, learning rate and seed, but differ in dropout: the newest that ended is "
+        "compared",
+        "settings other than optimizer, learning rate and seed differ between the compared runs of e: dropout; a difference may "
+        "be theirs",
+        "2 of 5 compared runs have no seed: they are numbered in the order in which they began, and what their pairs share is "
+        "unknown",
+        "optimizers have different numbers of runs, 2 to 3: where the page gives one, it is the least",
+        "batch sizes are unknown: an update is counted as one example",
+        "1 run names no optimizer (optimizer or optimizer_name or opt_name): it is left out",
+        "1 run logged none of the losses and metrics that are looked for: it is left out",
+        "1 run had not ended when the experiment was read: it is left out",
+    ):
+        assert expected in texts
+
+
+def test_without_a_test_metric_nothing_is_judged_and_curves_are_shown(store: str) -> None:
+    for seed in range(3):
+        for name in ("sgd", "adam"):
+            log_run(store, "e", {"optimizer": name, "seed": seed, "lr": 0.1}, LOSSES)
+    results = imported()
+    contrasts = table(results / "comparison", "contrasts")
+    assert (set(contrasts["verdict"]), set(contrasts["n"])) == ({"not tested"}, {0})
+    assert "no run of e has a test metric (test_accuracy): its final results are not compared" in told(results)
+    page = Path("reports/e/index.html").read_text()
+    assert "no final run has a test metric." in page
+    assert "convergence-e" in page
+    assert "the mapping takes val_accuracy for validation and for test: what chose is also what judges" in told(
+        imported("metrics: {name: accuracy, test: val_accuracy}\n")
+    )
+
+
+def test_steps_may_be_updates_and_problems_several(store: str) -> None:
+    for problem in ("p/1", "p_1"):  # plain names of both are the same
+        for name, scale in (("sgd", 1.0), ("adam", 2.0)):
+            curves = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.0, 1.0]}
+            params = {"optimizer": name, "seed": 1, "problem": problem, "batch_size": 4, "steps_per_epoch": 2}
+            log_run(store, "e", params, curves, {"test_loss": 5.0 * scale})
+    results = imported("step: update\n")
+    history = table(results, "history")
+    assert [list(history.iloc[i][["updates", "epoch", "examples"]]) for i in range(3)] == [
+        [0, 0, 0],
+        [1, 0.5, 4],
+        [2, 1, 8],
+    ]
+    assert set(table(results, "runs")["metric"]) == {"loss"}  # the only one that was logged
+    texts = told(results)
+    assert "the learning rate of 4 of 4 compared runs is unknown" in texts
+    assert not any("first update" in text for text in texts)  # step 0 is before it
+    margins = [text for text in texts if "margin" in text]
+    assert margins == [
+        f"no margin was declared: 0.075 is taken on {problem}, 1 % of the median; smaller differences of loss count as negligible"
+        for problem in ("p_1", "p_1_2")
+    ]
+    contrast = table(results / "comparison", "contrasts").iloc[0]
+    assert (contrast["difference_mean"], contrast["verdict"]) == (-5.0, "inconclusive")  # of one seed nothing follows

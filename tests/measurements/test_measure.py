@@ -1,0 +1,110 @@
+"""What is measured beside the runs: the table of measurements, the cache, and what a changed plan measures again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from descentlab.experiment.config import ConfigError, parse_config
+from descentlab.experiment.measurements import MEASUREMENTS, Measurement, measured_tables, read_measured
+from descentlab.measurements import measure as module
+from descentlab.measurements.measure import MeasurementError, measure, measurement_digest
+from descentlab.optimizers.import_path import import_object
+from descentlab.training.plan import make_plan
+
+
+@pytest.fixture(scope="module")
+def plan(device: str) -> dict[str, Any]:
+    del device
+    return make_plan(parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd"]}, "test"))
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_every_measurement_can_be_called_as_the_table_says(name: str) -> None:
+    measurement = MEASUREMENTS[name]
+    function = import_object(measurement.function, name)
+    given = [{}] if measurement.planned else []
+    inspect.signature(function).bind(*given, **measurement.arguments)
+
+
+def test_no_table_has_two_sources_and_every_measurement_is_in_one_of_the_groups() -> None:
+    tables = [table for measurement in MEASUREMENTS.values() for table in measurement.tables]
+    assert len(set(tables)) == len(tables)
+    groups = [measured_tables(list(MEASUREMENTS), alone) for alone in (True, False)]
+    assert sorted(groups[0] + groups[1]) == sorted(tables)
+    assert "step_cost" in groups[0]
+
+
+def test_what_was_measured_is_not_measured_again(
+    plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def double(number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        calls.append(number)
+        return pd.DataFrame({"x": [number]}), pd.DataFrame({"x": [2 * number]})
+
+    monkeypatch.setattr(module, "import_object", lambda path, where: double)
+    fake = Measurement("descentlab.measurements.minima:double", ("one", "two"), {"number": 3})
+    monkeypatch.setattr(module, "MEASUREMENTS", {"minima": fake})
+    said: list[str] = []
+    for experiment in ("a", "b"):
+        measure(plan, ["minima"], tmp_path / experiment, tmp_path / "cache", said.append)
+        assert pd.read_parquet(tmp_path / experiment / "two.parquet")["x"].tolist() == [6]
+    assert calls == [3]
+    assert said[1] == "minima: known"
+    # Half of what was measured is not taken for the whole.
+    next((tmp_path / "cache").rglob("two.parquet")).unlink()
+    measure(plan, ["minima"], tmp_path / "c", tmp_path / "cache", said.append)
+    assert calls == [3, 3]
+    # Other arguments are another measurement.
+    monkeypatch.setattr(module, "MEASUREMENTS", {"minima": replace(fake, arguments={"number": 4})})
+    measure(plan, ["minima"], tmp_path / "d", tmp_path / "cache", said.append)
+    assert calls == [3, 3, 4]
+
+
+def changed(plan: dict[str, Any], part: str, name: str, **values: Any) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(plan))
+    copy[part][name] |= values
+    return copy
+
+
+def test_only_what_depends_on_the_plan_is_measured_again(plan: dict[str, Any]) -> None:
+    for other in (
+        changed(plan, "problems", "mlp", batch_size=16),
+        changed(plan, "optimizers", "sgd", hyperparameters={"default": {}, "tuned": {"momentum": 0.5}}),
+    ):
+        assert measurement_digest(other, "step_cost", "CPU") != measurement_digest(plan, "step_cost", "CPU")
+        assert measurement_digest(other, "minima", "CPU") == measurement_digest(plan, "minima", "CPU")
+    longer = changed(plan, "problems", "mlp", epochs=99)
+    assert measurement_digest(longer, "step_cost", "CPU") == measurement_digest(plan, "step_cost", "CPU")
+    assert measurement_digest(plan, "minima", "GPU") != measurement_digest(plan, "minima", "CPU")
+    assert measurement_digest(plan, "memory", "CPU") != measurement_digest(plan, "minima", "CPU")
+
+
+def test_tables_of_another_config_are_left(tmp_path: Path) -> None:
+    for table in ("minima", "landscapes", "trajectories"):
+        pd.DataFrame({"x": [1]}).to_parquet(tmp_path / f"{table}.parquet")
+    assert set(read_measured(tmp_path, ["landscapes", "step_cost"])) == {"landscapes", "trajectories"}
+
+
+def test_unknown_measurements_are_refused(plan: dict[str, Any], tmp_path: Path) -> None:
+    valid = ", ".join(MEASUREMENTS)
+    with pytest.raises(MeasurementError) as raised:
+        measure(plan, ["landscape"], tmp_path, tmp_path, print)
+    assert str(raised.value) == f"a measurement must be one of {valid}; received 'landscape'"
+    raw = {"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd"], "measurements": ["landscape"]}
+    with pytest.raises(ConfigError) as refused:
+        parse_config(raw, "here")
+    assert str(refused.value) == (
+        f"here: measurements: unknown measurement 'landscape', did you mean 'landscapes'? Valid: {valid}; "
+        "received ['landscape']"
+    )
+    with pytest.raises(ConfigError, match="measurements: names must differ; more than once: minima"):
+        parse_config({**raw, "measurements": ["minima", "minima"]}, "here")

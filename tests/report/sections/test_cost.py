@@ -1,0 +1,175 @@
+"""What a step costs and whether it pays: every sentence follows hand-made tables."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from types import SimpleNamespace
+from typing import Any, cast
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
+from descentlab.analysis.tables import Comparison
+from descentlab.analysis.time_to_target import TARGETS
+from descentlab.experiment.records import ARMS
+from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.report.plotting import new_figure
+from descentlab.report.sections import Evidence
+from descentlab.report.sections.cost import ARMS as SHOWN_ARMS
+from descentlab.report.sections.cost import TARGETS as SHOWN_TARGETS
+from descentlab.report.sections.cost import cost, draw_ratio
+from descentlab.storage.tables import check_table, empty_table
+from support.comparison_fixture import generated_plan
+from support.report_evidence import table_named, titles
+
+WOBBLE = np.array([0.99, 1.0, 1.01])
+
+
+def cost_rows(model: str = "mlp", parameters: int = 4810, peak: float = np.nan, **steps: float) -> pd.DataFrame:
+    """Three rounds, plain SGD's step always 10 µs and its update 1; an update of the others takes twice their step."""
+    rows = [
+        {"model": model, "parameters": parameters, "batch_size": 32, "optimizer": name, "round": number, "steps": 9 + number,
+         "update_microseconds": 1.0 if name == "sgd" else 2 * step * wobble, "step_microseconds": step * wobble,
+         "state_bytes_per_parameter": 8.0 * (name == "adam"), "device": "CPU", "device_peak_bytes": peak}
+        for name, step in {"sgd": 10.0, **steps}.items()
+        for number, wobble in enumerate(WOBBLE if name != "sgd" else np.ones(3))
+    ]  # fmt: skip
+    return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "hand-made")
+
+
+def pay_row(
+    ratio: float, bound: str = "", problem: str = "up", optimizer: str = "adam", arm: str = "tuned"
+) -> dict[str, Any]:
+    """A row of the break-even table: the ratio of seconds ± 10 %, that of updates half of it."""
+    values = {name: 1.0 for name, column in BREAK_EVEN_COLUMNS.items() if column.dtype == "float64"}
+    return {
+        **values, "problem": problem, "arm": arm, "target": "medium", "optimizer": optimizer, "n_seeds": 6, "n_reached": 6,
+        "n_reached_sgd": 6, "n_rounds": 3, "bound": bound, "updates_ratio": ratio / 2, "updates_low": ratio * 0.45,
+        "updates_high": ratio * 0.55, "step_ratio": 2.0, "seconds_ratio": ratio, "seconds_low": ratio * 0.9,
+        "seconds_high": ratio * 1.1, "break_even": 2 / ratio, "break_even_low": 1.8 / ratio, "break_even_high": 2.2 / ratio,
+        "seconds_saved": -0.002, "saved_low": -0.003, "saved_high": -0.001, "extra_state_bytes": 38480.0,
+    }  # fmt: skip
+
+
+def evidence(costs: pd.DataFrame | None = None, pays: list[dict[str, Any]] | None = None) -> Evidence:
+    table = (
+        check_table(pd.DataFrame(pays), BREAK_EVEN_COLUMNS, "hand-made") if pays else empty_table(BREAK_EVEN_COLUMNS)
+    )
+    measured = {} if costs is None else {"step_cost": costs}
+    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(break_even=table)), [], measured)
+
+
+def test_nothing_measured_no_section() -> None:
+    assert cost(evidence()) is None
+    assert cost(evidence(empty_table(STEP_COST_COLUMNS))) is None
+
+
+def test_a_dearer_step_is_called_dearer_and_a_cheaper_one_not() -> None:
+    dear, cheap = (titles(cost(evidence(cost_rows(adam=step, momentum=10.0))))[0] for step in (20.0, 5.0))
+    assert dear == (
+        "A whole step of Adam takes 2 [1.95, 2.05], n = 3 on mlp times as long as plain SGD's; optimizers that are clearly "
+        "dearer than plain SGD: 1 of 2 on mlp"
+    )
+    assert "takes 0.5 [0.488, 0.513], n = 3 on mlp" in cheap and cheap.endswith("0 of 2 on mlp")
+
+
+def test_the_update_alone_has_a_title_of_its_own() -> None:
+    title = titles(cost(evidence(cost_rows(adam=20.0, momentum=10.0))))[1]
+    assert title.startswith("The update alone of Adam takes 40 [39, 41], n = 3 on mlp")
+    assert title.endswith("2 of 2 on mlp")
+
+
+def test_without_adam_the_dearest_is_named() -> None:
+    title = titles(cost(evidence(cost_rows(momentum=12.0, rmsprop=30.0))))[0]
+    assert title.startswith("A whole step of rmsprop takes 3 [")
+
+
+def test_models_stand_by_size_and_those_beyond_four_are_in_the_table_alone() -> None:
+    models = {"slides_cnn": 319_370, "slides_mlp": 53, "mlp": 4_810, "up": 60, "down": 70}
+    costs = pd.concat([cost_rows(name, parameters, adam=20.0) for name, parameters in models.items()])
+    section = cost(evidence(costs))
+    assert "1 of 1 on slides_mlp, 1 of 1 on mlp and 1 of 1 on slides_cnn" in titles(section)[0]
+    rows = table_named(section, "step-costs").rows
+    assert [row[0] for row in rows if row[3] == "adam"] == ["slides_mlp", "up", "down", "mlp", "slides_cnn"]
+
+
+def test_a_model_that_the_plan_does_not_name_gets_a_panel_where_models_are_few() -> None:
+    section = cost(evidence(pd.concat([cost_rows("up", 60, adam=20.0), cost_rows("mlp", adam=10.0)])))
+    assert titles(section)[0].endswith("1 of 1 on up and 0 of 1 on mlp")
+
+
+def test_all_costs_in_figures() -> None:
+    table = table_named(cost(evidence(cost_rows(adam=20.0))), "step-costs")
+    assert table.rows == [
+        ["mlp", "4,810", "32", "sgd", "1", "1 [1, 1], n = 3", "10", "1 [1, 1], n = 3", "0"],
+        ["mlp", "4,810", "32", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
+    ]
+    assert "the median of 9 to 11 synchronised calls" in table.caption and "On CPU" in table.caption
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
+    assert list(data) == list(STEP_COST_COLUMNS) and len(data) == 6
+
+
+def test_a_model_timed_with_two_batch_sizes_has_a_row_for_each_and_one_panel() -> None:
+    both = [cost_rows(adam=20.0, peak=1e6), cost_rows(adam=50.0, peak=7e6).assign(batch_size=128)]
+    section = cost(evidence(pd.concat(both)))
+    rows = table_named(section, "step-costs").rows
+    adam = [(row[2], row[6], row[-1]) for row in rows if row[3] == "adam"]
+    assert adam == [("32", "20", "1"), ("128", "50", "7")]
+    assert "Adam takes 2 [1.95, 2.05], n = 3 on mlp times" in titles(section)[0]
+
+
+def test_a_devices_peak_is_shown_where_there_is_one() -> None:
+    table = table_named(cost(evidence(cost_rows(adam=20.0, peak=5e6))), "step-costs")
+    assert table.headers[-1] == "device's peak, MB"
+    assert {row[-1] for row in table.rows} == {"5"}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bound", "words", "value"),
+    [
+        (0.5, "", "in 1 of 1 comparison with plain SGD, don't in 0, 0 undecided; Adam's time is won on up", "0.5 [0.45, 0.55]"),
+        (2.0, "", "in 0 of 1 comparison with plain SGD, don't in 1, 0 undecided; Adam's time is lost on up", "2 [1.8, 2.2]"),
+        (1.0, "", "in 0 of 1 comparison with plain SGD, don't in 0, 1 undecided; Adam's time is undecided on up", "1 [0.9, 1.1]"),
+        (0.5, "at most", "don't in 0, 0 undecided; Adam's time is won on up", "≤ 0.5 [0.45, 0.55]"),
+        (0.5, "at least", "don't in 0, 1 undecided; Adam's time is undecided on up", "≥ 0.5 [0.45, 0.55]"),
+    ],
+)  # fmt: skip
+def test_whether_it_pays_follows_the_ratio_and_its_bound(ratio: float, bound: str, words: str, value: str) -> None:
+    title = titles(cost(evidence(cost_rows(adam=20.0), [pay_row(ratio, bound)])))[2]
+    assert title.startswith("Tuned rates: fewer steps to the medium target pay for dearer ones")
+    assert f"{words} ({value}, n = 6)" in title
+
+
+def test_arms_and_problems_are_kept_apart() -> None:
+    pays = [pay_row(0.5), pay_row(2.0, problem="down"), pay_row(2.0, optimizer="rmsprop"), pay_row(3.0, arm="default")]
+    tuned, default = titles(cost(evidence(cost_rows(adam=20.0), pays)))[2:]
+    assert "pay for dearer ones in 1 of 3 comparisons with plain SGD, don't in 2" in tuned
+    assert "Adam's time is won on up (0.5" in tuned and "and lost on down (2" in tuned
+    assert default.startswith("Default rates") and "in 0 of 1 comparison" in default
+
+
+def test_what_falls_as_the_ratio_grows_is_bounded_the_other_way() -> None:
+    section = cost(evidence(cost_rows(adam=20.0), [pay_row(0.5, "at most")]))
+    assert table_named(section, "break-even").rows == [
+        ["up", "tuned", "medium", "adam", "6 / 6 of 6", "≤ 0.25 [0.225, 0.275], n = 6", "2 [1, 1], n = 3",
+         "≤ 0.5 [0.45, 0.55], n = 6", "won", "≥ 4 [3.6, 4.4], n = 6", "≥ −2 [−3, −1], n = 6", "38,480"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bound", "marker"), [("", "o"), ("at most", "<"), ("at least", ">"), ("unknown", "o")])
+def test_a_bound_is_hollow_and_points_to_where_the_truth_lies(bound: str, marker: str) -> None:
+    figure, (axes,) = new_figure(1, 1, 1)
+    draw_ratio(axes, pay_row(0.5, bound), 0)
+    mark = axes.lines[-1]
+    assert (mark.get_marker(), mark.get_xdata()) == (marker, [0.5])
+    assert (mark.get_markerfacecolor() == "none") is bool(bound)
+    plt.close(figure)
+
+
+def test_every_arm_and_target_can_be_translated() -> None:
+    assert (set(SHOWN_ARMS), set(SHOWN_TARGETS)) == (set(ARMS), set(TARGETS))

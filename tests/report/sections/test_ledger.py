@@ -1,0 +1,47 @@
+"""The ledger as the report shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from descentlab.i18n.wording import spoken
+from descentlab.report.blocks import Paragraph, Table
+from descentlab.report.sections.ledger import claims
+from support.report_evidence import evidence_of, table_named
+
+
+@pytest.fixture(scope="module")
+def evidence():  # type: ignore[no-untyped-def]
+    return evidence_of()
+
+
+def test_every_claim_has_a_place_to_link_to(evidence) -> None:  # type: ignore[no-untyped-def]
+    blocks = [block for block in claims(evidence).blocks if isinstance(block, Table | Paragraph)]
+    identities = [block.identity for block in blocks if block.identity]
+    assert identities == [f"claim-{entry['id']}" for entry in evidence.comparison.claims]
+
+
+def test_pieces_stand_with_interval_n_and_margin(evidence) -> None:  # type: ignore[no-untyped-def]
+    table = table_named(claims(evidence), "claim-slightly-worse")
+    assert table.title.startswith("Contradicted: ")
+    where, verdict, difference, unit, n, margin, _, settle, _ = table.rows[0]
+    assert (where, verdict, unit, n, margin, settle) == ("up", "contradicted", "accuracy", "6", "0.02", "")
+    assert difference.count("\N{MINUS SIGN}") == 3 and difference.endswith("]")
+    assert table.data is not None and table.data["runs"].str.contains("up.adam.tuned.final").any()
+
+
+def test_what_is_not_tested_says_why(evidence) -> None:  # type: ignore[no-untyped-def]
+    texts = [block.text for block in claims(evidence).blocks if isinstance(block, Paragraph)]
+    assert any("a statement about people" in text for text in texts)
+    assert any("the cost of a step was not measured" in text for text in texts)
+
+
+def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("descentlab.i18n.wording.read_catalogue", lambda language: {"contradicted": "refutada"})
+    with spoken("es"):
+        section = claims(evidence)
+    table = table_named(section, "claim-slightly-worse")
+    assert table.title == "Refutada: Los modelos entrenados son ligeramente peores que con SGD"
+    assert "Los modelos" not in table.caption and table.rows[0][1] == "refutada"
+    (untested,) = [b.text for b in section.blocks if isinstance(b, Paragraph) and b.identity == "claim-most-used"]
+    assert untested.count("Más usados") == 1 and "The most used" not in untested

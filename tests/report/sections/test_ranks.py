@@ -1,0 +1,87 @@
+"""The critical-difference diagram: every sentence follows hand-made tables."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from types import SimpleNamespace
+from typing import cast
+
+import pandas as pd
+
+from descentlab.analysis.ranks import RANK_COLUMNS
+from descentlab.analysis.tables import Comparison
+from descentlab.report.blocks import Figure
+from descentlab.report.sections import Evidence
+from descentlab.report.sections.ranks import ranks
+from descentlab.storage.tables import check_table, empty_table
+from support.comparison_fixture import generated_plan
+from support.report_evidence import found
+
+CLEAR = {"adam": 1.2, "momentum": 2.1, "rmsprop": 2.9, "sgd": 3.8}
+
+
+def rank_rows(means: dict[str, float], p: float, least: float, arm: str = "tuned") -> pd.DataFrame:
+    """Rows of RANK_COLUMNS, best first."""
+    table = pd.DataFrame({"optimizer": list(means), "mean_rank": list(means.values())})
+    about = {"arm": arm, "n": 12, "n_optimizers": len(means), "friedman": 20.0, "p": p, "critical_difference": least}
+    return check_table(table.assign(**about), RANK_COLUMNS, "hand-made")
+
+
+def evidence(table: pd.DataFrame) -> Evidence:
+    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(ranks=table)), [])
+
+
+def figures(table: pd.DataFrame) -> list[Figure]:
+    blocks = found(ranks(evidence(table))).blocks
+    assert all(isinstance(block, Figure) for block in blocks)
+    return cast(list[Figure], blocks)
+
+
+def test_without_ranks_there_is_no_section() -> None:
+    assert ranks(evidence(empty_table(RANK_COLUMNS))) is None
+
+
+def test_the_best_is_said_to_be_told_apart_from_those_beyond_the_critical_difference() -> None:
+    head = "With tuned rates, the mean ranks of 4 optimizers differ (Friedman's test, p = 0.001, n = 12 problems): Adam has "
+    for least, beaten in ((0.5, 3), (1.0, 2), (2.0, 1), (3.0, 0)):
+        (figure,) = figures(rank_rows(CLEAR, 0.001, least))
+        assert figure.takeaway == (
+            f"{head}the best, 1.2, told apart from {beaten} of the other 3 by a critical difference of {least:g}"
+        )
+
+
+def test_a_shared_best_is_shared() -> None:
+    (figure,) = figures(rank_rows({"adam": 1.5, "sgd": 1.5, "momentum": 3.0}, 0.001, 1.0))
+    assert "Adam and plain SGD share the best, 1.5, told apart from 1 of the other 1" in figure.takeaway
+
+
+def test_where_friedman_finds_nothing_nobody_is_named() -> None:
+    (figure,) = figures(rank_rows(CLEAR, 0.2, 0.5))
+    assert figure.takeaway == (
+        "With tuned rates, the mean ranks of 4 optimizers can't be told apart (Friedman's test, p = 0.2, n = 12 problems)"
+    )
+
+
+def test_an_arm_a_figure_the_tuned_one_first() -> None:
+    both = pd.concat([rank_rows(CLEAR, 0.001, 1.0, "default"), rank_rows(CLEAR, 0.001, 1.0)])
+    assert [figure.identity for figure in figures(both)] == ["ranks-tuned", "ranks-default"]
+
+
+def test_the_figure_says_who_is_left_out_and_what_ranks_do_not_say() -> None:
+    (figure,) = figures(rank_rows(CLEAR, 0.001, 1.0))
+    assert figure.caption.endswith("on these problems. Not ranked, as not all problems have it: gd.")
+    assert "n = 12 problems" in figure.caption
+    assert f'aria-label="{figure.takeaway}'.replace("'", "&#x27;") in figure.svg
+    assert all(figure.svg.count(f">{name}</text>") == 1 for name in CLEAR)
+    assert "critical difference 1<" in figure.svg
+    data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(figure.csv))))
+    assert list(data) == list(RANK_COLUMNS)
+
+
+def test_a_bar_for_each_group() -> None:
+    # Bars are the only lines of their width: 0.9 apart, so within 1 three pairs, within 2 two groups of three.
+    for least, bars in ((0.5, 0), (1.0, 3), (2.0, 2), (3.0, 1)):
+        (figure,) = figures(rank_rows(CLEAR, 0.001, least))
+        assert figure.svg.count("stroke-width: 2.2") == bars

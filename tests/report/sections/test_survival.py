@@ -1,0 +1,172 @@
+"""Time to target as curves: every sentence follows hand-made times, censored ones too."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.analysis.tables import TABLES, Comparison
+from descentlab.report.blocks import Figure
+from descentlab.report.plotting import new_figure
+from descentlab.report.sections import Evidence
+from descentlab.report.sections.survival import (
+    draw_survival,
+    drawn_names,
+    median_words,
+    profile_figure,
+    survival_figure,
+)
+from descentlab.storage.tables import check_table, empty_table
+from support.comparison_fixture import generated_plan
+
+MISS = 1000
+SEEDS = 10
+
+
+def times(
+    updates: dict[str, list[int]], problem: str = "up", budget: int = MISS, target: str = "medium"
+) -> pd.DataFrame:
+    """A row a run; an update at the budget is a miss."""
+    rows = [
+        {"problem": problem, "arm": "tuned", "optimizer": name, "seed": seed, "run_id": f"{name}-{seed}", "target": target,
+         "target_val_loss": 0.5, "reached": value < budget, "updates": value, "budget_updates": budget, "batch_size": 8}
+        for name, values in updates.items() for seed, value in enumerate(values)
+    ]  # fmt: skip
+    return check_table(pd.DataFrame(rows), TABLES["reached"], "hand-made")
+
+
+def profiles(shares: dict[str, list[float]], n: int) -> pd.DataFrame:
+    """Shares at factors 1, 2 and 4."""
+    rows = [
+        {"arm": "tuned", "target": "medium", "optimizer": name, "ratio": ratio, "share": share, "n": n}
+        for name, values in shares.items() for ratio, share in zip((1.0, 2.0, 4.0), values, strict=True)
+    ]  # fmt: skip
+    return check_table(pd.DataFrame(rows), TABLES["profiles"], "hand-made")
+
+
+def evidence(reached: pd.DataFrame | None = None, table: pd.DataFrame | None = None) -> Evidence:
+    tables = {
+        "reached": empty_table(TABLES["reached"]) if reached is None else reached,
+        "profiles": empty_table(TABLES["profiles"]) if table is None else table,
+    }
+    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
+
+
+def drawn(reached: pd.DataFrame) -> Figure:
+    figure = survival_figure(evidence(reached), "tuned")
+    assert figure is not None
+    return figure
+
+
+FAST, SLOW = [*range(10, 20)], [*range(100, 110)]
+
+
+def test_nothing_reached_or_another_arm_no_figure() -> None:
+    assert survival_figure(evidence(), "tuned") is None
+    assert survival_figure(evidence(times({"adam": FAST})), "default") is None
+    assert survival_figure(evidence(times({"adam": FAST}, target="easy")), "tuned") is None
+    assert profile_figure(evidence(), "tuned") is None
+
+
+def test_who_is_first_follows_the_times() -> None:
+    # The interval of the median of 10 runs from the second to the ninth: 1 - 22 / 1024 of cover.
+    first = "first: {}, median 14 updates [11, 18], n = 10)"
+    assert drawn(times({"adam": FAST, "sgd": SLOW})).takeaway == (
+        f"Tuned rates: the medium target is reached with every seed by 2 of 2 optimizers on up ({first.format('Adam')}"
+    )
+    assert first.format("plain SGD") in drawn(times({"adam": SLOW, "sgd": FAST})).takeaway
+
+
+def test_a_median_that_others_share_is_said_to_be_shared() -> None:
+    assert (
+        "level with 2 others" in drawn(times({"adam": FAST, "sgd": FAST, "momentum": FAST, "rmsprop": SLOW})).takeaway
+    )
+
+
+def test_runs_that_missed_count_against_their_optimizer() -> None:
+    half = [*FAST[:5], *[MISS] * 5]
+    takeaway = drawn(times({"adam": half, "sgd": SLOW})).takeaway
+    assert "by 1 of 2 optimizers on up (first: Adam, median 14 updates [11, never], n = 10)" in takeaway
+    few = [*FAST[:4], *[MISS] * 6]
+    takeaway = drawn(times({"adam": few, "sgd": [MISS] * 10})).takeaway
+    assert "by 0 of 2 optimizers on up (none with half of its seeds; most: Adam, 4 of 10)" in takeaway
+
+
+def test_problems_are_kept_apart() -> None:
+    reached = pd.concat([times({"adam": FAST, "sgd": SLOW}), times({"adam": SLOW, "sgd": FAST}, problem="down")])
+    takeaway = drawn(reached).takeaway
+    assert "on up (first: Adam," in takeaway and "and by 2 of 2 optimizers on down (first: plain SGD," in takeaway
+
+
+def test_full_batch_is_drawn_with_its_own_budget_and_never_first() -> None:
+    figure = drawn(pd.concat([times({"gd": [*range(1, 11)]}, budget=40), times({"adam": FAST})]))
+    assert "by 2 of 2 optimizers on up (first: Adam" in figure.takeaway
+    assert "<title>gd</title>" in figure.svg and "<title>adam</title>" in figure.svg
+
+
+def test_the_slides_optimizers_are_drawn_else_the_first_few() -> None:
+    assert drawn_names(["sgd", "lion", "adam", "muon"]) == ["sgd", "adam"]
+    assert drawn_names([f"own_{i}" for i in range(20)]) == [f"own_{i}" for i in range(8)]
+    whole = drawn(times({"adam": FAST, "rmsprop": SLOW}))
+    assert whole.caption.endswith("one from the next.")
+    rest = {f"own_{i}": SLOW for i in range(2)}
+    one, two = (drawn(times({"adam": FAST, **dict(list(rest.items())[:n])})) for n in (1, 2))
+    assert one.caption == f"{whole.caption} The optimizer not drawn is in the data and counts in the title."
+    assert two.caption == f"{whole.caption} The 2 optimizers not drawn are in the data and count in the title."
+
+
+def test_a_curve_is_kaplan_meiers_with_a_cross_where_runs_were_cut_off() -> None:
+    figure, (axes,) = new_figure(1, 1, 1)
+    draw_survival(axes, times({"adam": [10, 20, 20, MISS]}), "adam", 0.0)
+    curve, cross = axes.lines
+    np.testing.assert_allclose(np.asarray(curve.get_xdata())[1:], [10, 20, MISS])
+    np.testing.assert_allclose(np.asarray(curve.get_ydata()), [1, 0.75, 0.25, 0.25])
+    assert (cross.get_marker(), cross.get_xdata(), cross.get_ydata()) == ("x", [MISS], [0.25])
+    draw_survival(axes, times({"sgd": [10, 20, 20, 30]}), "sgd", 0.0)
+    assert len(axes.lines) == 3  # every seed is there: nothing was cut off
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("updates", "median", "text"),
+    [
+        ([5, 1, 3], 3, "3 updates (no interval), n = 3"),  # three runs can't hold a median with 95 %
+        ([1, 2, 3, 4, 5, 6], 3, "3 updates [1, 6], n = 6"),  # 1 - 2 / 2 ** 6 of cover
+        ([1, MISS, MISS], np.inf, "never updates (no interval), n = 3"),
+    ],
+)
+def test_medians_by_hand(updates: list[int], median: float, text: str) -> None:
+    assert median_words(times({"adam": updates})) == (median, text)
+
+
+def test_profiles_name_who_is_fastest_and_who_is_never_far_behind() -> None:
+    table = profiles({"adam": [0.5, 0.5, 0.5], "sgd": [0.25, 1.0, 1.0], "momentum": [0.25, 0.5, 1.0]}, n=4)
+    figure = profile_figure(evidence(table=table), "tuned")
+    assert figure is not None
+    assert figure.takeaway == (
+        "Tuned rates: fastest to the medium target most often: Adam, on 2 of 4 problems; within twice the fastest most "
+        "often: plain SGD, on 4 of 4 problems"
+    )
+    assert profile_figure(evidence(table=table), "default") is None
+
+
+def test_a_share_of_one_problem_is_no_share() -> None:
+    assert profile_figure(evidence(table=profiles({"adam": [1.0, 1.0, 1.0]}, n=1)), "tuned") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "share", "words"),
+    [
+        (("adam", "sgd"), 0.5, "most often: plain SGD and Adam, on 1 of 2 problems"),
+        (("adam", "sgd", "momentum", "rmsprop"), 0.5, "most often: 4 optimizers, on 1 of 2 problems"),
+        (("adam", "sgd"), 0.0, "most often: nobody, on 0 of 2 problems"),
+    ],
+)
+def test_who_is_level_is_named_or_counted(names: tuple[str, ...], share: float, words: str) -> None:
+    figure = profile_figure(evidence(table=profiles({name: [share] * 3 for name in names}, n=2)), "tuned")
+    assert figure is not None and words in figure.takeaway

@@ -1,0 +1,87 @@
+"""Sensitivity to the learning rate, and alarms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.analysis.answers import ALARMS
+from descentlab.analysis.tables import TABLES
+from descentlab.report.sections import Evidence
+from descentlab.report.sections.tuning import ALARM_KINDS, alarms, sensitivity, value_range, width_words
+from descentlab.storage.tables import empty_table
+from support.comparison_fixture import generated_runs
+from support.report_evidence import changed, evidence_of, table_named
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return evidence_of()
+
+
+def widths_table(*rows: tuple[str, float, bool]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"problem": "up", "optimizer": o, "width": w, "censored": c, "n": 2} for o, w, c in rows]
+    )  # fmt: skip
+
+
+def sensitivity_table(**best: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"problem": "up", "optimizer": o, "learning_rate": 0.1, "n": 2, "n_diverged": 0, "val_metric_mean": v,
+          "val_metric_low": v, "val_metric_high": v, "chosen": True, "edge": ""} for o, v in best.items()]
+    )  # fmt: skip
+
+
+def test_the_widest_and_the_narrowest_range_of_good_rates(evidence: Evidence) -> None:
+    tables = changed(
+        evidence,
+        widths=widths_table(("adam", 2.5, True), ("sgd", 0.5, False), ("rmsprop", 1.0, False)),
+        sensitivity=sensitivity_table(adam=0.9, sgd=0.9, rmsprop=0.9),
+    )
+    expected = "widest range of good learning rates: Adam (at least 2.5 decades); narrowest: plain SGD (0.5 decades)"
+    assert width_words(tables, "up") == expected
+
+
+def test_who_is_bad_at_every_rate_is_not_called_robust(evidence: Evidence) -> None:
+    tables = changed(
+        evidence,
+        widths=widths_table(("adam", 1.0, False), ("gd", 6.0, True)),
+        sensitivity=sensitivity_table(adam=0.9, gd=0.1),  # the margin is 0.02
+    )
+    assert width_words(tables, "up") == "range of good learning rates: Adam (1 decades)"
+
+
+def test_no_rate_finished(evidence: Evidence) -> None:
+    tables = changed(evidence, widths=widths_table(("adam", np.nan, False)))
+    assert width_words(tables, "up") == "no learning rate finished with every seed"
+
+
+@pytest.mark.parametrize(
+    ("means", "higher", "limits"),
+    [([], True, (0.0, 1.0)), ([0.2, 0.9], True, (0.2, 0.9)), ([0.5, 0.6, 0.7, 1e6], False, (0.5, 1.5))],
+)
+def test_the_axis_of_sensitivity_shows_the_better_end(
+    means: list[float], higher: bool, limits: tuple[float, float]
+) -> None:
+    assert value_range(pd.Series(means, dtype=float), higher) == pytest.approx(limits)
+
+
+def test_no_tuning_no_sensitivity() -> None:
+    runs = generated_runs(0)
+    assert sensitivity(evidence_of(runs[runs["phase"] == "final"])) is None
+
+
+def test_alarms_are_counted_and_listed(evidence: Evidence) -> None:
+    table = table_named(alarms(evidence), "alarm-table")
+    assert table.title == "What to be wary of: 2 × edge"
+    assert [row[3] for row in table.rows] == ["rmsprop", "rmsprop"]
+
+
+def test_every_kind_of_alarm_has_a_name_to_be_translated() -> None:
+    assert set(ALARM_KINDS) == set(ALARMS)
+
+
+def test_no_alarm_is_said(evidence: Evidence) -> None:
+    (block,) = alarms(changed(evidence, alarms=empty_table(TABLES["alarms"]))).blocks
+    assert getattr(block, "text", "").startswith("No run diverged, failed or is missing")

@@ -1,0 +1,223 @@
+"""The report built from a generated comparison: whole, self-contained, escaped, the same every time."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import io
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from descentlab.analysis.compare import compare_runs
+from descentlab.analysis.tables import TABLES
+from descentlab.report.page import render, write_report
+from descentlab.report.sections import SECTIONS, Evidence
+from support.comparison_fixture import (
+    NO_EXAMPLES,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+)
+from support.report_evidence import evidence_of
+from support.written_report import built, written_results
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return built(tmp_path_factory.mktemp("report"))
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and every href and id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [str(attrs[attribute]) for _, attrs in self.tags if attribute in attrs]
+
+
+def unpacked(part: str) -> pd.DataFrame:
+    """The data of the first download in a part of a page."""
+    data = re.search(r'data-as="csv" data-gzip="([^"]+)"', part)
+    assert data is not None
+    return pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(data.group(1)))))
+
+
+def test_the_same_results_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    results = written_results(tmp_path / "results")
+    pages = []
+    for seed in ("1", "2"):
+        output = tmp_path / f"{seed}.html"
+        paths = f"Path({str(results)!r}), Path({str(output)!r})"
+        code = f"from pathlib import Path; from descentlab.report.page import write_report; write_report({paths})"
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        pages.append(output.read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_nothing_is_fetched_from_anywhere(page: str) -> None:
+    elements = Elements(page)
+    assert {tag for tag, _ in elements.tags} & {"link", "img", "iframe", "object", "embed"} == set()
+    assert elements.values("src") == []
+    links = elements.values("href") + elements.values("xlink:href")
+    assert all(link.startswith("#") for link in links)
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page: str) -> None:
+    elements = Elements(page)
+    ids = elements.values("id")
+    assert len(ids) == len(set(ids))
+    targets = [link[1:] for link in elements.values("href") + elements.values("xlink:href") if link.startswith("#")]
+    assert set(targets) <= set(ids)
+    for section in ("answer", "differences", "test-metric", "convergence", "sensitivity", "models", "provenance"):
+        assert section in ids
+
+
+def test_every_figure_has_takeaway_alt_text_caption_and_data(page: str) -> None:
+    figures = re.findall(r"<figure.*?</figure>", page, flags=re.S)
+    assert len(figures) >= 10
+    for figure in figures:
+        assert re.search(r"<h3>[^<]{20,}</h3>", figure)
+        assert re.search(r"<figcaption>\s*[^<]{40,}", figure)
+        assert " n = " in re.search(r"<figcaption>(.*?)<span", figure, flags=re.S).group(1)  # type: ignore[union-attr]
+        drawings = re.findall(r'<svg class="plot" role="img" aria-label="([^"]*)"', figure)
+        assert drawings and all(len(alt) > 20 for alt in drawings)
+        assert len(unpacked(figure)) > 0
+
+
+def test_downloads_hold_the_numbers(page: str) -> None:
+    table = unpacked(page[page.index('<div id="contrasts">') :])
+    runs = generated_runs(0)
+    expected = compare_runs(
+        generated_plan(), runs, generated_history(runs), generated_selections(), NO_EXAMPLES
+    ).contrasts
+    pd.testing.assert_series_equal(table["difference_mean"], expected["difference_mean"], rtol=1e-4)
+
+
+def test_the_answer_comes_first_and_from_the_data(page: str) -> None:
+    assert page.index("Adam ends better on 2.") < page.index("<section")
+    assert '<span class="verdict better">better</span>' in page
+
+
+def test_takeaways_follow_the_data(page: str, tmp_path: Path) -> None:
+    runs = generated_runs(0)
+    finals = runs["phase"] == "final"
+    sign = runs["higher_is_better"].map({True: 1, False: -1})
+    worse = finals & (runs["optimizer"] == "adam")
+    runs.loc[worse, "test_metric"] -= 0.4 * sign[worse]
+    other = built(tmp_path, runs=runs)
+    assert "Adam ends worse on 2." in other
+    assert "Adam ends worse on 2." not in page
+    headings = [set(re.findall(r"<h3>([^<]*)</h3>", text)) for text in (page, other)]
+    assert headings[0] != headings[1]
+
+
+def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    page = built(tmp_path, about={"title": hostile, "count": hostile, "metric": hostile}, config={
+        "report": {"title": hostile, "reference": "momentum"}})  # fmt: skip
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_the_slides_count_is_on_the_page(page: str) -> None:
+    assert "12 + 20 + 10 + 4 + 5 + 2 = 53" in page
+
+
+def test_divergences_and_edges_are_alarms(tmp_path: Path) -> None:
+    runs = generated_runs(0)
+    runs.loc[(runs["optimizer"] == "sgd") & (runs["phase"] == "final"), "status"] = "diverged"
+    page = built(tmp_path, runs=runs)
+    assert "sgd on up, tuned arm: 6 of 6 final runs diverged" in page
+    assert "rmsprop on down: the chosen learning rate 0.1 is the highest of its grid" in page
+
+
+def test_partial_experiments_still_have_a_report(tmp_path: Path) -> None:
+    runs = generated_runs(0)
+    one_arm = built(tmp_path / "arm", runs=runs[(runs["arm"] == "default")], selections=[],
+                    config={"arms": ["default"]})  # fmt: skip
+    assert 'id="sensitivity"' not in one_arm
+    nothing = built(tmp_path / "nothing", runs=runs.assign(status="missing"))
+    assert "missing" in nothing
+    assert 'id="provenance"' in built(tmp_path / "alone", runs=runs[runs["optimizer"] == "adam"])
+
+
+def test_figures_are_files_too_and_old_ones_go(tmp_path: Path) -> None:
+    results = written_results(tmp_path / "results")
+    old = results / "figures/old.svg"
+    old.parent.mkdir()
+    old.write_text("old")
+    write_report(results, tmp_path / "index.html")
+    names = {path.name for path in (results / "figures").iterdir()}
+    assert "differences-tuned.svg" in names
+    assert {"convergence-up.svg", "answer-tuned.svg"} <= names
+    assert "old.svg" not in names
+
+
+def renamed(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    columns = [c for c in ("problem", "optimizer", "first", "second") if c in table]
+    return table.assign(**{column: table[column].replace(names) for column in columns})
+
+
+def test_hostile_names_are_escaped_everywhere() -> None:
+    """A config's names are plain; should that ever change, the page still holds no tag that it did not write."""
+    names = {"adam": '<script>x("1")</script>', "up": "</svg><img src=x onerror=y>'", "sgd": "$\\frac{1$ & ]]> -->"}
+    good = evidence_of()
+    comparison = dataclasses.replace(
+        good.comparison, **{name: renamed(getattr(good.comparison, name), names) for name in TABLES}
+    )
+    plan = {
+        **good.plan,
+        "problems": {names.get(k, k): v for k, v in good.plan["problems"].items()},
+        "optimizers": {names.get(k, k): v for k, v in good.plan["optimizers"].items()},
+    }
+    hostile = Evidence(plan, comparison, [])
+    page = render(hostile, [section for make in SECTIONS if (section := make(hostile)) is not None])
+    assert "<script>x" not in page and "<img" not in page
+    assert "&lt;script&gt;" in page and "&lt;img" in page
+
+
+def test_every_drawing_is_well_formed(page: str) -> None:
+    drawings = re.findall(r"<svg class=.plot.*?</svg>", page, flags=re.S)
+    assert len(drawings) >= 15
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+
+
+def test_answers_link_to_what_they_were_computed_from(page: str) -> None:
+    answers = dict(re.findall(r'<div id="answer-([^"]+)".*?<p class="more"><a href="#([^"]+)">', page, flags=re.S))
+    assert answers["tuned-adam-momentum"] == "differences"
+    assert answers["tuned-best"] == "test-metric"
+    assert answers["alarms"] == "alarms"
+
+
+def test_contents_list_every_section_in_its_order(page: str) -> None:
+    contents = re.search(r"<nav.*?</nav>", page, flags=re.S)
+    assert contents is not None
+    listed = re.findall(r'href="#([^"]+)"', contents.group())
+    first = ["answer", "take", "ledger", "sgd-adam"]
+    assert listed == [*first, *re.findall(r'<section id="([^"]+)"', page)]
+
+
+def test_the_title_is_the_configs_or_says_the_experiment(page: str, tmp_path: Path) -> None:
+    assert "<title>SGD or Adam? Experiment “generated”</title>" in page
+    other = built(tmp_path, config={"report": {"title": "Mine & yours", "reference": "momentum"}})
+    assert "<title>Mine &amp; yours</title>" in other and "<h1>Mine &amp; yours</h1>" in other

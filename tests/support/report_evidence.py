@@ -1,0 +1,43 @@
+"""The generated experiment as the report sees it, and what to look for in a section."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+
+from descentlab.analysis.compare import compare_runs
+from descentlab.report.blocks import Figure, Section, Table
+from descentlab.report.sections import Evidence
+from support.comparison_fixture import (
+    NO_EXAMPLES,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+)
+
+
+def evidence_of(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
+    plan, selections = generated_plan(**config), generated_selections()
+    runs = generated_runs(0) if runs is None else runs
+    return Evidence(plan, compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), selections)
+
+
+def changed(evidence: Evidence, **tables: pd.DataFrame) -> Evidence:
+    return dataclasses.replace(evidence, comparison=dataclasses.replace(evidence.comparison, **tables))
+
+
+def found(section: Section | None) -> Section:
+    assert section is not None
+    return section
+
+
+def titles(section: Section | None) -> list[str]:
+    return [block.takeaway for block in found(section).blocks if isinstance(block, Figure)]
+
+
+def table_named(section: Section | None, identity: str) -> Table:
+    (table,) = [b for b in found(section).blocks if isinstance(b, Table) and b.identity == identity]
+    return table

@@ -1,0 +1,96 @@
+"""Three comparisons that between them say all that a comparison can say; no training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.analysis.compare import compare_runs
+from descentlab.analysis.tables import Comparison
+from support.comparison_fixture import (
+    NO_EXAMPLES,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+)
+
+
+def compared(
+    runs: pd.DataFrame,
+    plan: dict[str, Any],
+    selections: list[dict[str, Any]],
+    measured: Mapping[str, pd.DataFrame] | None = None,
+) -> Comparison:
+    return compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES, measured or {})
+
+
+def rows(columns: Mapping[str, Any], **others: Any) -> pd.DataFrame:
+    """A row for every combination of ``columns``, with the others beside it."""
+    return pd.DataFrame(
+        [dict(zip(columns, values, strict=True)) for values in itertools.product(*columns.values())]
+    ).assign(**others)
+
+
+def generated_measurements() -> dict[str, pd.DataFrame]:
+    """As little of each as its estimand reads."""
+    three = {"optimizer": ["sgd", "momentum", "adagrad"]}
+    starts = {"landscape": ["well", "quadratic", "rotated_quadratic"], **three, "start": range(3)}
+    landscapes = rows(starts, global_basin=True, value=1.0)
+    scaled = {"optimizer": ["sgd", "adagrad", "adagrad (accumulator 0)"], "seed": range(5)}
+    return {
+        "step_cost": rows({"optimizer": ["sgd", "adam"], "round": range(5)}, model="mlp", parameters=4810, batch_size=32,
+                          step_microseconds=100.0, state_bytes_per_parameter=0.0),
+        "batch_size": rows({"batch_size": [16, 1024], "seed": range(5)}, reached=True, gap_at_target=0.1),
+        "landscapes": landscapes.assign(spurious=landscapes["landscape"] == "well"),
+        "minima": rows({"first_seed": [0, 2]}, problem="mlp", matching="matched", relative_distance=0.8,
+                       barrier=0.3).eval("second_seed = first_seed + 1"),
+        "memory": rows({"batch_size": [64, 4096], "repeat": range(3)}, peak_bytes=2.0**20),
+        "loss_scale": rows(scaled, scale=1e-3, relative_distance=0.5),
+        "imbalance": rows({**three, "seed": range(5)}, group="rare", updates=1, loss=1.0),
+    }  # fmt: skip
+
+
+def everything_went_well() -> Comparison:
+    """Every run finished, and everything was measured."""
+    return compared(generated_runs(0), generated_plan(), generated_selections(), generated_measurements())
+
+
+def much_went_wrong() -> Comparison:
+    """Divergences on both sides, failed and missing runs, few seeds, edges, bounds, an optimizer of the reader's own."""
+    runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "tuning": 2})
+    plan["optimizers"]["rmsprop"] |= {"factory": "RMSprop", "hyperparameters": {"tuned": {"momentum": 0.9}}}
+    plan["optimizers"]["gd"] |= {"source_lines": 9}
+    final = runs["phase"] == "final"
+    for optimizer, seeds, status in (("adam", [0], "diverged"), ("sgd", [1, 2], "diverged"), ("gd", [3], "failed"),
+                                     ("rmsprop", [4], "missing")):  # fmt: skip
+        runs.loc[final & (runs["optimizer"] == optimizer) & runs["seed"].isin(seeds), "status"] = status
+    runs.loc[final & (runs["optimizer"] == "sgd") & (runs["problem"] == "down"), "status"] = "diverged"
+    runs.loc[(runs["phase"] == "tuning") & (runs["optimizer"] == "adam"), "val_metric"] = 0.5  # as wide as the grid
+    lowest = [
+        {**made, "edge": "low" if made["optimizer"] == "adam" else made["edge"]} for made in generated_selections()
+    ]
+    never = {"batch_size": rows({"batch_size": [16, 1024], "seed": [0]}, reached=False, gap_at_target=np.nan)}
+    return compared(runs, plan, lowest, {**generated_measurements(), **never})
+
+
+def much_is_absent() -> Comparison:
+    """Neither Adam nor momentum, nothing tuned, no optimum known, nothing measured."""
+    runs, plan = generated_runs(0).assign(optimum=np.nan), generated_plan(arms=["default"])
+    for name in ("adam", "momentum", "rmsprop"):
+        del plan["optimizers"][name]
+    plan["config"]["report"]["reference"] = "sgd"
+    return compared(runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan["optimizers"]))], plan, [])
+
+
+def told(comparison: Comparison) -> list[str]:
+    """Every text of a comparison that the report shows as it stands."""
+    answers = [text for answer in comparison.answers for text in (
+        answer["head"], *(detail[part] for detail in answer["details"] for part in ("problem", "text")))]  # fmt: skip
+    claims = [text for entry in comparison.claims for text in (
+        entry["reason"], *(piece[part] for piece in entry["pieces"] for part in ("where", "note")))]  # fmt: skip
+    return [*answers, *claims, *comparison.alarms["text"], *comparison.contrasts["note"]]

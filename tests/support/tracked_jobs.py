@@ -1,0 +1,53 @@
+"""Finished jobs of two optimizers, as files to track."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.records import HISTORY, RUNS
+from descentlab.storage.tables import write_table
+from support.comparison_fixture import generated_history, generated_plan, generated_runs
+
+RESULTS = Path("results/generated")
+PROBLEM = "up"
+
+
+def some_runs(optimizers: Sequence[str] = ("momentum", "adam")) -> pd.DataFrame:
+    """Two optimizers on one problem, all phases, one final run of adam diverged."""
+    runs = generated_runs(0)
+    runs = runs[(runs["problem"] == PROBLEM) & runs["optimizer"].isin(optimizers)]
+    runs = runs[runs["seed"].isin([0, 1, 1000])].reset_index(drop=True)
+    runs["started_at"] = 1_700_000_000.0 + np.arange(len(runs))
+    runs.loc[(runs["arm"] == "default") & (runs["seed"] == 1), "phase"] = "neighbour"
+    diverged = runs.index[(runs["phase"] == "final") & (runs["optimizer"] == "adam")][0]
+    runs.loc[diverged, ["status", "message"]] = ["diverged", "loss not finite after 16 updates"]
+    runs.loc[diverged, ["train_loss", "val_loss", "test_loss"]] = [math.inf, math.nan, math.inf]
+    return runs
+
+
+def write_models(optimizers: Sequence[str] = ("momentum", "adam")) -> None:
+    """The files of the best models; nothing here reads what is in them."""
+    folder = RESULTS / "models" / PROBLEM
+    folder.mkdir(parents=True, exist_ok=True)
+    for optimizer in optimizers:
+        (folder / f"{optimizer}.keras").write_text(f"the model of {optimizer}")
+
+
+def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
+    """plan.json and the tables of ``jobs`` jobs, an optimizer each where there are two."""
+    names = list(dict.fromkeys(runs["optimizer"]))
+    cut = [names] if jobs == 1 else [[name] for name in names]
+    plan = {**generated_plan(), "jobs": {PROBLEM: cut}}
+    plan["problems"] = {PROBLEM: plan["problems"][PROBLEM]}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "plan.json").write_text(json.dumps(plan))
+    for job, optimizers in enumerate(cut):
+        mine = runs[runs["optimizer"].isin(optimizers)]
+        write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
+        write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")

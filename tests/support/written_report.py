@@ -1,0 +1,37 @@
+"""The report of the generated experiment, written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from descentlab.analysis.compare import compare_runs
+from descentlab.analysis.tables import write_comparison
+from descentlab.report.page import write_report
+from support.comparison_fixture import (
+    NO_EXAMPLES,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+)
+
+
+def written_results(folder: Path, **changes: Any) -> Path:
+    """plan.json, selections.json and comparison/ of the generated experiment."""
+    plan = generated_plan(**changes.get("config", {}))
+    for about in plan["problems"].values():
+        about.update(changes.get("about", {}))
+    runs = changes.get("runs", generated_runs(0))
+    selections = changes.get("selections", generated_selections())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "selections.json").write_text(json.dumps(selections))
+    write_comparison(compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), folder / "comparison")
+    return folder
+
+
+def built(folder: Path, **changes: Any) -> str:
+    write_report(written_results(folder / "results", **changes), folder / "index.html")
+    return (folder / "index.html").read_text()

@@ -1,0 +1,91 @@
+"""What a parent run says of its children."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from descentlab.tracking.entry import Entry
+from descentlab.tracking.parent_runs import PICTURE, main_arm, mean_curves, parent_entries
+from support.comparison_fixture import generated_history, generated_plan
+from support.tracked_jobs import PROBLEM, some_runs
+
+
+def parents(runs: pd.DataFrame) -> dict[str, Entry]:
+    entries = parent_entries(generated_plan(), PROBLEM, runs, generated_history(runs), "7")
+    return {entry.tags["optimizer"]: entry for entry in entries}
+
+
+def test_the_main_arm_is_tuned_where_there_is_one() -> None:
+    assert main_arm(pd.DataFrame({"arm": ["default", "tuned"]})) == "tuned"
+    assert main_arm(pd.DataFrame({"arm": ["default", "default"]})) == "default"
+
+
+def test_curves_are_means_over_the_main_arms_seeds_with_their_intervals() -> None:
+    finals = pd.DataFrame({"run_id": ["a", "b", "c"], "optimizer": "adam", "arm": ["tuned", "tuned", "default"]})
+    history = pd.DataFrame(
+        {"run_id": [*"aabbc"], "updates": [0, 4, 0, 4, 0], "train_loss": 1.0, "val_loss": [1.0, 0.25, 3.0, math.inf, 9.0],
+         "val_metric": 0.5}
+    )  # fmt: skip
+    curves = mean_curves(finals, history)
+    assert list(curves) == ["adam"]
+    first, last = curves["adam"].to_dict("records")
+    half = 12.706205 * math.sqrt(2) / math.sqrt(2)  # t(0.975, 1) times the standard error of 1 and 3
+    assert (first["updates"], first["val_loss_mean"]) == (0, 2.0)
+    assert [first["val_loss_low"], first["val_loss_high"]] == pytest.approx([2 - half, 2 + half], rel=1e-6)
+    assert (last["updates"], last["val_loss_mean"]) == (4, 0.25)  # of the seed that has not diverged
+    assert math.isnan(last["val_loss_low"])
+
+
+def test_a_parents_curve_has_the_names_of_its_childrens() -> None:
+    curve = parents(some_runs())["momentum"].curve
+    assert curve is not None
+    assert set(curve) == {
+        "step", "timestamp", "train_loss", "val_loss", "val_accuracy", "val_loss_low", "val_loss_high",
+    }  # fmt: skip
+    assert curve["step"].tolist() == [0, 1, 2, 4, 8, 16]
+    np.testing.assert_allclose(curve["val_loss"], 0.8 ** curve["step"])
+    np.testing.assert_allclose(curve["val_loss_low"], curve["val_loss"])  # both seeds have the same curve
+
+
+def test_without_a_final_run_there_is_neither_curve_nor_picture() -> None:
+    runs = some_runs()
+    parent = parents(runs[runs["phase"] != "final"])["adam"]
+    assert parent.curve is None
+    assert parent.write_artifacts is None
+    assert "![" not in parent.note
+
+
+def test_the_picture_is_among_the_files_and_in_the_note(tmp_path: Path) -> None:
+    parent = parents(some_runs())["adam"]
+    assert parent.write_artifacts is not None
+    parent.write_artifacts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [PICTURE]
+    note = parent.late_tags("ab12", None)["mlflow.note.content"]
+    assert f"![The mean curve of adam](get-artifact?path={PICTURE}&run_uuid=ab12)" in note
+    assert "[its tuning runs, best first](#/experiments/7/runs?" in note
+    assert "53 parameters" in note
+
+
+def test_new_trainings_of_the_reference_are_drawn_anew_and_change_nothing_else() -> None:
+    runs = some_runs()
+    before = parents(runs)
+    runs.loc[runs["optimizer"] == "momentum", "digest"] = "f" * 64  # the reference's
+    after = parents(runs)
+    assert after["adam"].digest() != before["adam"].digest()
+    assert after["adam"].tags == before["adam"].tags
+    assert after["momentum"].tags != before["momentum"].tags
+
+
+def test_the_data_of_a_parent_are_the_problems() -> None:
+    dataset = parents(some_runs())["adam"].dataset
+    assert dataset is not None
+    assert dataset.described() == (
+        "up", "d" * 36, "code", '{"problem": "up"}',
+        '{"train_examples": 32, "val_examples": 8, "test_examples": 8}',
+    )  # fmt: skip
+    assert dataset.splits == "train, val, test"

@@ -1,0 +1,66 @@
+"""The README's searches of MLflow, run as a reader runs them, find what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
+from support.workflow_fixture import ROOT
+
+SHOW = """
+import json
+print(json.dumps({
+    "means": means["tags.optimizer"].tolist(),
+    "rates": list(rates.items()),
+    "finals": finals["tags.descentlab.run_id"].tolist(),
+    "diverged": diverged["tags.descentlab.run_id"].tolist(),
+}))
+"""
+
+
+def searches() -> str:
+    """The Python block of the README's section on MLflow, of the fixture's experiment and problem instead."""
+    section = re.search(r"^## In MLflow\n(.*?)^## ", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    assert section is not None
+    (block,) = re.findall(r"^```python\n(.*?)^```", section[1], flags=re.M | re.S)
+    for written, here in (('"default"', '"generated"'), ("'mlp'", f"'{PROBLEM}'")):
+        assert written in block
+        block = block.replace(written, here)
+    return str(block)
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_each_search_finds_what_the_readme_says() -> None:
+    from descentlab.tracking.track import track_problem
+
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    done = subprocess.run(
+        [sys.executable, "-c", searches() + SHOW], capture_output=True, text=True, check=False,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+
+    finals = runs[(runs["phase"] == "final") & (runs["arm"] == "tuned")]
+    ended = finals[finals["status"] == "finished"]
+    means = ended.groupby("optimizer")["test_metric"].mean().sort_values(ascending=False)
+    assert found["means"] == list(means.index) == ["adam", "momentum"]  # adam's true mean is higher by 0.1
+
+    tuning = runs[(runs["optimizer"] == "adam") & (runs["phase"] == "tuning")]
+    rates = tuning.groupby("learning_rate")["val_metric"].mean().sort_values(ascending=False)
+    assert [float(rate) for rate, _ in found["rates"]] == list(rates.index)
+    assert found["rates"][0][0] == "0.01"  # the middle of the grid, where validation is best
+    assert [mean for _, mean in found["rates"]] == pytest.approx(list(rates))
+
+    assert sorted(found["finals"]) == sorted(finals["run_id"])
+    assert found["diverged"] == list(runs.loc[runs["status"] == "diverged", "run_id"])
+    assert len(found["diverged"]) == 1

@@ -1,0 +1,262 @@
+"""The store against the files: every value, each run exactly once, whatever happened before."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.entities import Metric, Run
+from mlflow.tracking import MlflowClient
+
+from descentlab.tracking.entry import DIGEST, PARENT, RUN_ID
+from descentlab.tracking.store import store_uri
+from descentlab.tracking.track import TrackError, create_store, follow, track_problem, track_report
+from support.comparison_fixture import generated_history
+from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def client() -> MlflowClient:
+    return MlflowClient(store_uri(None))
+
+
+def logged() -> dict[str, Run]:
+    """Every active run of the experiment by our id; a double fails."""
+    experiment = client().get_experiment_by_name("generated")
+    assert experiment is not None
+    runs = list(client().search_runs([experiment.experiment_id], max_results=5000))
+    by_key = {run.data.tags[RUN_ID]: run for run in runs}
+    assert len(by_key) == len(runs)
+    return by_key
+
+
+def rows_of(table: str) -> int:
+    with sqlite3.connect("results/mlflow.db") as database:
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def curves_of(run: Run) -> dict[str, dict[int, float]]:
+    names = [name for name in run.data.metrics if name.startswith("curve/")]
+    return {
+        name.removeprefix("curve/"): {m.step: m.value for m in client().get_metric_history(run.info.run_id, name)}
+        for name in names
+    }
+
+
+def test_the_store_holds_what_the_files_hold_and_nothing_else() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    summary = track_problem(RESULTS, PROBLEM, None)
+    assert (summary.logged, summary.known, summary.removed) == (len(runs), 0, 0)
+    found = logged()
+    assert set(found) == {*runs["run_id"], "up.adam", "up.momentum"}
+    history = generated_history(runs)
+    for row in runs.to_dict("records"):
+        run = found[row["run_id"]]
+        expected = {
+            name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "schedule", "batch_size", "seed")
+        }
+        assert run.data.params == {**expected, "learning_rate": f"{row['learning_rate']:g}"}
+        assert run.info.status == ("FINISHED" if row["status"] == "finished" else "FAILED")
+        assert run.data.tags["status"] == row["status"]
+        assert run.data.tags[PARENT] == found[f"up.{row['optimizer']}"].info.run_id
+        check_metrics(run, row, history[history["run_id"] == row["run_id"]])
+
+
+def check_metrics(run: Run, row: dict[str, Any], curve: pd.DataFrame) -> None:
+    """All of a run's metrics, both ways."""
+    ends = {name: value for name, value in run.data.metrics.items() if not name.startswith("curve/")}
+    for name, value in ends.items():
+        if name in row:
+            assert value == row[name], name
+    copied = {name: row[name] for name in row if name.endswith(("_loss", "_seconds")) or name == "best_epoch"}
+    assert {name for name, value in copied.items() if math.isfinite(value)} <= set(ends)
+    for prefix in ("", "best_"):
+        for split in ("train", "val", "test"):
+            value = row[f"{prefix}{split}_metric"]
+            assert ends.get(f"{prefix}{split}_accuracy", math.nan) == pytest.approx(value, nan_ok=True)
+    gap = row["test_loss"] - row["train_loss"]
+    assert ends.get("generalization_gap", math.nan) == pytest.approx(
+        gap if math.isfinite(gap) else math.nan, nan_ok=True
+    )
+    assert all(abs(value) < 1e300 for value in run.data.metrics.values())
+    curves = curves_of(run)
+    if row["phase"] != "final":
+        assert curves == {}
+        return
+    renamed = curve.rename(columns={f"{split}_metric": f"{split}_accuracy" for split in ("train", "val", "test")})
+    changing = [name for name in ("penalty", "learning_rate") if renamed[name].nunique() > 1]
+    names = [name for name in renamed.columns if name.endswith(("_loss", "_accuracy"))] + changing
+    assert names[:2] == ["train_loss", "train_accuracy"]
+    assert set(curves) == set(names)
+    for name in names:
+        expected = dict(zip(renamed["updates"], renamed[name], strict=True))
+        assert curves[name] == {step: value for step, value in expected.items() if math.isfinite(value)}
+
+
+def test_tracking_again_adds_nothing() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    before = [rows_of(table) for table in ("runs", "metrics", "params", "tags", "latest_metrics", "inputs")]
+    again = track_problem(RESULTS, PROBLEM, None)
+    assert (again.logged, again.known, again.removed) == (0, len(runs), 0)
+    assert [rows_of(table) for table in ("runs", "metrics", "params", "tags", "latest_metrics", "inputs")] == before
+
+
+def test_a_new_run_adds_only_itself() -> None:
+    runs = some_runs()
+    write_jobs(runs.iloc[:-1])
+    track_problem(RESULTS, PROBLEM, None)
+    before = {key: run.info.run_id for key, run in logged().items()}
+    write_jobs(runs)
+    assert track_problem(RESULTS, PROBLEM, None).logged == 1
+    after = {key: run.info.run_id for key, run in logged().items()}
+    assert set(after) - set(before) == {runs["run_id"].iloc[-1]}
+    assert {key: after[key] for key in runs["run_id"].iloc[:-1]} == {
+        key: before[key] for key in runs["run_id"].iloc[:-1]
+    }
+
+
+def test_another_training_replaces_the_run() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    changed = runs["run_id"].iloc[0]
+    old = logged()[changed].info.run_id
+    runs.loc[0, ["digest", "val_loss"]] = ["f" * 64, 0.125]
+    write_jobs(runs)
+    summary = track_problem(RESULTS, PROBLEM, None)
+    assert (summary.logged, summary.removed) == (1, 1)
+    found = logged()[changed]
+    assert found.info.run_id != old
+    assert found.data.metrics["val_loss"] == 0.125
+
+
+def test_a_run_that_left_the_plan_leaves_the_store() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    write_jobs(runs.iloc[1:])
+    assert track_problem(RESULTS, PROBLEM, None).removed == 1
+    assert runs["run_id"].iloc[0] not in logged()
+
+
+def test_doubles_are_healed() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    original = logged()[runs["run_id"].iloc[0]]
+    tags = {k: v for k, v in original.data.tags.items() if k != DIGEST}
+    later = original.info.start_time + 5
+    client().create_run(original.info.experiment_id, later, tags, original.info.run_name)
+    assert track_problem(RESULTS, PROBLEM, None).removed == 1
+    assert logged()[runs["run_id"].iloc[0]].info.run_id == original.info.run_id
+
+
+def test_a_run_that_was_cut_off_is_completed() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    key = runs[runs["phase"] == "final"]["run_id"].iloc[-1]
+    whole = logged()[key]
+    history = {name: client().get_metric_history(whole.info.run_id, name) for name in whole.data.metrics}
+    client().delete_run(whole.info.run_id)
+    tags = {k: v for k, v in whole.data.tags.items() if k not in (DIGEST, PARENT)}
+    begun = client().create_run(whole.info.experiment_id, whole.info.start_time, tags, whole.info.run_name).info.run_id
+    first = history["curve/val_loss"][0]
+    client().log_batch(begun, [Metric(first.key, first.value, first.timestamp, first.step)])
+    assert track_problem(RESULTS, PROBLEM, None).logged == 1
+    completed = logged()[key]
+    assert completed.info.run_id == begun
+    assert completed.data.metrics == whole.data.metrics
+    for name, values in history.items():
+        got = client().get_metric_history(begun, name)
+        assert [(m.value, m.timestamp, m.step) for m in got] == [(m.value, m.timestamp, m.step) for m in values]
+
+
+def test_parents_hold_the_means_of_final_seeds() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None)
+    parent = logged()["up.momentum"]
+    finals = runs[(runs["optimizer"] == "momentum") & (runs["phase"] == "final") & (runs["arm"] == "tuned")]
+    assert len(finals) == 2
+    assert parent.data.metrics["tuned/test_accuracy_mean"] == pytest.approx(finals["test_metric"].mean())
+    half = 12.706205 * finals["test_metric"].sem()  # t(0.975, 1), any table of Student's t
+    assert parent.data.metrics["tuned/test_accuracy_high"] == pytest.approx(
+        finals["test_metric"].mean() + half, rel=1e-6
+    )
+    assert parent.data.metrics["tuned/n"] == 2
+
+
+def test_curves_of_tuning_runs_are_logged_when_asked_for() -> None:
+    runs = some_runs()
+    write_jobs(runs)
+    track_problem(RESULTS, PROBLEM, None, tuning_curves=True)
+    found = logged()
+    phases = {key: run.data.tags["phase"] for key, run in found.items() if "phase" in run.data.tags}
+    with_curve = {key for key in phases if any(name.startswith("curve/") for name in found[key].data.metrics)}
+    assert {phases[key] for key in with_curve} == {"tuning", "final"}
+
+
+def test_jobs_are_followed_until_all_have_ended() -> None:
+    runs = some_runs()
+    write_jobs(runs, jobs=2)
+    follow(RESULTS, None)
+    assert set(runs["run_id"]) <= set(logged())
+
+
+def test_the_store_is_made_once_and_can_be_read_while_it_is_written() -> None:
+    create_store(None)
+    with sqlite3.connect("results/mlflow.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    before = Path("results/mlflow.db").stat().st_size
+    create_store(None)
+    assert Path("results/mlflow.db").stat().st_size == before
+
+
+def test_mlflows_empty_experiment_is_hidden_in_a_new_store_only() -> None:
+    create_store(None)
+    assert client().search_experiments() == []
+    theirs = f"sqlite:///{Path('theirs.db').resolve()}"
+    MlflowClient(theirs).search_experiments()  # makes the database
+    create_store(theirs)
+    assert [experiment.name for experiment in MlflowClient(theirs).search_experiments()] == ["Default"]
+
+
+def test_there_is_one_report_with_the_newest_files() -> None:
+    write_jobs(some_runs())
+    (RESULTS / "figures").mkdir()
+    (RESULTS / "figures/old.svg").write_text("<svg/>")
+    (RESULTS / "comparison").mkdir()
+    report = Path("index.html")
+    report.write_text("first")
+    track_report(RESULTS, report, None)
+    (RESULTS / "figures/old.svg").rename(RESULTS / "figures/new.svg")
+    report.write_text("second")
+    track_report(RESULTS, report, None)
+    run = logged()["report"]
+    page = client().download_artifacts(run.info.run_id, "index.html")
+    assert Path(page).read_text() == "second"
+    assert [a.path for a in client().list_artifacts(run.info.run_id, "figures")] == ["figures/new.svg"]
+
+
+def test_a_server_that_is_away_is_one_line_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jobs(some_runs())
+    begun = time.monotonic()
+    with pytest.raises(TrackError) as refused:
+        track_problem(RESULTS, PROBLEM, "http://127.0.0.1:9")
+    assert time.monotonic() - begun < 60
+    message = str(refused.value)
+    assert message.startswith("MLflow at http://127.0.0.1:9 must take what is logged; received ")
+    assert message.endswith(
+        "The results are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
+    )
+    assert "\n" not in message

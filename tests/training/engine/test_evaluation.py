@@ -1,0 +1,172 @@
+"""What a Trainer tells of a member: losses and scores by example, the evaluated model, its memory, its mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.problems import builtin_problem
+from descentlab.problems.base import ProblemError
+from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.compiled_model import CHUNK, CompiledModel, chunked
+from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.modes import choose_mode, choose_width
+from descentlab.training.engine.stateless_optimizer import state_variables
+from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainer import Trainer
+from support.tiny_training import (
+    ALL,
+    BATCH,
+    EPOCHS,
+    MODES,
+    TOLERANCE,
+    TRAIN,
+    UPDATES,
+    decayed_rates,
+    log_losses,
+    members,
+    optimizer_maker,
+    tiny_data,
+    tiny_model,
+    tiny_problem,
+    train_member,
+)
+
+pytestmark = pytest.mark.usefixtures("device")
+
+
+def test_losses_and_scores_are_those_of_evaluate() -> None:
+    trainer, (member, *_) = members("adam", "graph")
+    model = tiny_model()
+    model.set_weights(member.weights)
+    model.compile(loss=tiny_problem().loss, metrics=["accuracy"])
+    loss, accuracy = model.evaluate(tiny_data().x, tiny_data().y, verbose=0)
+    assert member.evaluations[-1].loss.mean() == pytest.approx(loss, abs=1e-6)
+    assert member.evaluations[-1].score.mean() == pytest.approx(accuracy, abs=1e-6)
+    assert set(np.unique(member.evaluations[-1].score)) <= {0.0, 1.0}
+    assert member.evaluations[-1].penalty == 0.0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_evaluates_any_number_of_examples_in_their_order(mode: str) -> None:
+    """More than a chunk, not a multiple of it, at the end another set than before, and other data by one trainer."""
+    data = tiny_data(1100)
+    initial = initial_variables(tiny_problem(), 0)
+    order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+    trainer = Trainer(CompiledModel(tiny_problem(), mode), optimizer_maker("sgd"))
+    during, last = np.array([3, 1, 1000, 7]), np.random.default_rng(1).permutation(1100)
+    first, second = trainer.train(data, initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during, last)
+    np.testing.assert_allclose(first.loss, log_losses(initial, data.x[during], data.y[during]), atol=TOLERANCE)
+    weights = trainer.variables()
+    np.testing.assert_allclose(second.loss, log_losses(weights, data.x[last], data.y[last]), atol=TOLERANCE)
+    few, during, last = tiny_data(), during % 60, last % 60
+    first, _ = trainer.train(few, initial, order, np.full(UPDATES, 0.1, np.float32), [0, 6], during, last)
+    np.testing.assert_allclose(first.loss, log_losses(initial, few.x[during], few.y[during]), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("examples", "shape"), [(1, (1, 1)), (128, (1, 128)), (129, (2, 128)), (1100, (9, 128))])
+def test_chunks_hold_every_index_and_pad_with_the_first(examples: int, shape: tuple[int, int]) -> None:
+    indices = np.arange(7, 7 + examples)
+    rows = chunked(indices)
+    assert (rows.shape, rows.dtype, CHUNK) == (shape, np.int32, 128)
+    np.testing.assert_array_equal(rows.ravel()[:examples], indices)
+    assert set(rows.ravel()[examples:]) <= {7}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_state_bytes_per_parameter(name: str) -> None:
+    """As the table says (4 bytes a slot); Adafactor and Muon by the shapes (4, 5), (5,), (5, 3), (3,)."""
+    trainer, _ = members(name, "graph")
+    assert trainer.parameters == 43
+    slots = OPTIMIZERS[name].state_slots if name in OPTIMIZERS else 1
+    shaped = {"adafactor": 4 * (43 + 4 + 5 + 5 + 3) / 43, "muon": 4 * (35 + 2 * 8) / 43}
+    assert trainer.state_bytes_per_parameter == (shaped[name] if slots is None else 4 * slots)
+
+
+def test_what_is_evaluated_of_schedule_free_holds_the_average() -> None:
+    trainer, _ = members("schedule_free_adamw", "graph")
+    member = train_member(trainer, 0, decayed_rates("schedule_free_adamw"))
+    names = [variable.path for variable in state_variables(trainer.optimizer)]
+    z = [value for name, value in zip(names, member.state, strict=True) if name.endswith("_momentum")]
+    averaged = trainer.evaluated_variables()
+    for y, x, momentum in zip(member.weights, averaged, z, strict=True):
+        np.testing.assert_allclose(y, 0.1 * momentum + 0.9 * x, atol=1e-6)
+        assert np.max(np.abs(x - y)) > 1e-4
+    np.testing.assert_allclose(
+        member.evaluations[-1].loss, log_losses(averaged, tiny_data().x, tiny_data().y), atol=TOLERANCE
+    )
+
+
+def test_what_is_evaluated_of_the_others_is_what_is_trained() -> None:
+    trainer, _ = members("adam", "graph")
+    member = train_member(trainer, 0, decayed_rates("adam"))
+    evaluated = [value.tobytes() for value in trainer.evaluated_variables()]
+    assert evaluated == [w.tobytes() for w in member.weights]
+
+
+def test_compilation_is_timed_and_kept_out_of_training() -> None:
+    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
+    member = train_member(trainer, 0, decayed_rates("sgd"))
+    assert trainer.compile_seconds > 0.1
+    assert 0 < member.evaluations[-1].train_seconds < trainer.compile_seconds / 2
+    compiled = trainer.compile_seconds
+    train_member(trainer, 1, decayed_rates("sgd"))
+    assert trainer.compile_seconds == compiled
+
+
+def test_other_examples_to_evaluate_are_no_reason_to_compile_the_training_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled, compile_one = [], CompiledModel.compile
+
+    def recorded(self: CompiledModel, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        compiled.append(function.__name__)
+        return compile_one(self, function, *arguments)
+
+    monkeypatch.setattr(CompiledModel, "compile", recorded)
+    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
+    order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+    for examples in (TRAIN, TRAIN[:40], TRAIN):
+        list(
+            trainer.train(tiny_data(), initial_variables(tiny_problem(), 0), order, decayed_rates("sgd"), [2], examples)
+        )
+    assert compiled == ["_advance", "evaluate", "evaluate"]
+
+
+def test_initial_variables_by_seed() -> None:
+    first, same, other = (initial_variables(tiny_problem(), seed) for seed in (4, 4, 5))
+    assert [v.tobytes() for v in first] == [v.tobytes() for v in same]
+    assert first[0].tobytes() != other[0].tobytes()
+
+
+def test_mode_by_model_and_device() -> None:
+    import keras
+
+    convolution = keras.Sequential([keras.Input((4, 1)), keras.Sequential([keras.layers.Conv1D(2, 3)])])
+    assert choose_mode(tiny_model(), "CPU", 32) == "xla"
+    assert choose_mode(convolution, "CPU", 32) == "graph"
+    assert choose_mode(convolution, "NVIDIA H200", 32) == "xla"
+    small, large = (builtin_problem(name) for name in ("digits_cnn", "slides_cnn"))
+    assert choose_mode(small.build_model(), "CPU", small.batch_size) == "patches"
+    assert choose_mode(large.build_model(), "CPU", large.batch_size) == "graph"
+    assert choose_mode(small.build_model(), "NVIDIA H200", small.batch_size) == "xla"
+
+
+def test_width_by_model_and_mode() -> None:
+    mlp, small, large = (builtin_problem(name) for name in ("mlp", "digits_cnn", "slides_cnn"))
+    assert choose_width(mlp.build_model(), "xla") == 8
+    assert choose_width(mlp.build_model(), "graph") == 1
+    assert choose_width(small.build_model(), "patches") == choose_width(large.build_model(), "xla") == 1
+
+
+def test_device_needs_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ProblemError) as caught:
+        configure_device()
+    assert str(caught.value) == "Keras must run on TensorFlow; received KERAS_BACKEND=jax"

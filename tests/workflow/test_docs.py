@@ -1,0 +1,146 @@
+"""The README's commands and examples do what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from descentlab.experiment.config import parse_config
+from support.workflow_fixture import ROOT, workflow_environment
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line]
+
+
+def as_here(command: str) -> list[str]:
+    """The command with this interpreter in place of the environment's."""
+    words = shlex.split(command)
+    return [sys.executable, *words[1:]] if words[0] == "python" else [sys.executable, "-m", *words]
+
+
+@pytest.fixture(scope="module")
+def checkout(finished_workflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout as a reader has it, with a finished test.yaml."""
+    folder = tmp_path_factory.mktemp("docs") / "checkout"
+    shutil.copytree(finished_workflow, folder)
+    for part in ("Snakefile", "workflow"):
+        (folder / part).symlink_to(ROOT / part)
+    return folder
+
+
+def test_the_readme_has_the_commands_that_are_tested() -> None:
+    assert {shlex.split(command)[0] for command in commands()} == {"make", "snakemake", "python"}
+    assert len(blocks("yaml")) >= 2
+    assert len(blocks("python")) >= 1
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
+def test_make_knows_its_targets(command: str) -> None:
+    # The installation would be planned too; --dry-run only says what would be done.
+    planned = subprocess.run(
+        [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(c for c in commands() if not c.startswith("make")))
+def test_commands_run(command: str, checkout: Path) -> None:
+    done = subprocess.run(
+        as_here(command),
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=workflow_environment(),
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_mlflow_ui_answers(checkout: Path) -> None:
+    planned = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "ui", "PORT=5917"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    line = planned.stdout.replace("\\\n", " ").strip().splitlines()[-1]
+    words = shlex.split(line)
+    variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+    assert variables == {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    assert command[0].endswith("/mlflow")
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *command[1:]], cwd=checkout, env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert answered("http://127.0.0.1:5917/").startswith("<!doctype html")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def answered(address: str) -> str:
+    """What a server says, waited for."""
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return str(answer.read(200).decode().lower())
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"{address} did not answer within two minutes")
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_configs_are_valid(text: str) -> None:
+    parse_config(yaml.safe_load(text), "README.md")
+
+
+def test_the_problem_of_the_readers_own_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    from descentlab.training.plan import make_plan
+
+    del device
+    (tmp_path / "my_problem.py").write_text(blocks("python")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    config: dict[str, Any] = {"experiment": "e", "problems": ["my_problem:PROBLEM"], "optimizers": ["adam"]}
+    plan = make_plan(parse_config(config, "README.md"))
+    assert plan["problems"]["problem"]["parameters"] == 5 * 8 + 8 + 8 + 1
+
+
+def test_every_file_that_is_named_exists() -> None:
+    named = set(re.findall(r"`((?:src|workflow|tests|reports)/[\w./-]+)`", README)) - {"src/descentlab/sections/"}
+    named |= set(re.findall(r"\]\((?!http)([^)]+)\)", README))
+    made = {name for name in named if name.startswith(("reports/default", "reports/EXPERIMENT"))}
+    assert {name for name in named - made if not (ROOT / name).exists()} == set()
+
+
+def test_the_example_optimizer_is_as_short_as_promised() -> None:
+    source = (ROOT / "src/descentlab/optimizers/slides_adagrad.py").read_text()
+    code = re.sub(r'""".*?"""', "", source, flags=re.S)
+    lines = [
+        line for line in code[code.index("class") :].splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
+    assert len(lines) <= 15
