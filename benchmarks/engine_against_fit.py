@@ -139,10 +139,16 @@ def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[f
         begun = time.perf_counter()
         # steps_per_epoch: the arrays hold all epochs, and each epoch goes on where the last one ended.
         history = model.fit(
-            x, y, batch_size=problem.batch_size, epochs=case.fit_epochs, shuffle=False, verbose=0,
-            steps_per_epoch=len(split.train) // problem.batch_size, validation_data=validation,
+            x,
+            y,
+            batch_size=problem.batch_size,
+            epochs=case.fit_epochs,
+            shuffle=False,
+            verbose=0,
+            steps_per_epoch=len(split.train) // problem.batch_size,
+            validation_data=validation,
             validation_batch_size=min(FIT_CHUNK, len(split.val)),
-        )  # fmt: skip
+        )
         return (time.perf_counter() - begun) / case.fit_epochs, history.history["val_loss"]
 
     train()

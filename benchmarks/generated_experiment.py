@@ -48,25 +48,44 @@ def make_config(runs: int) -> Config:
 def make_plan(config: Config) -> dict[str, Any]:
     """The contents of plan.json; no model is built."""
     about = {
-        "problem": "mlp", "title": "A generated problem", "metric": "accuracy", "higher_is_better": True,
+        "problem": "mlp",
+        "title": "A generated problem",
+        "metric": "accuracy",
+        "higher_is_better": True,
         "margin": 0.01,
-        "convex": False, "loss_bound": 1e4, "epochs": EPOCHS, "batch_size": BATCH, "train_examples": TRAIN_EXAMPLES,
-        "val_examples": 317, "test_examples": TEST_EXAMPLES, "parameters": 4810, "count": "4,810",
+        "convex": False,
+        "loss_bound": 1e4,
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "train_examples": TRAIN_EXAMPLES,
+        "val_examples": 317,
+        "test_examples": TEST_EXAMPLES,
+        "parameters": 4810,
+        "count": "4,810",
         "data_hash": "d" * 64,
         "layers": [{"name": "hidden", "type": "Dense", "output_shape": "(None, 64)", "parameters": 4810}],
-        "mode": "xla", "width": 1, "device": "CPU",
-    }  # fmt: skip
+        "mode": "xla",
+        "width": 1,
+        "device": "CPU",
+    }
     entries = {entry.name: entry for entry in config.entries(config.problems[0])}
     optimizers = {
         name: {
-            "factory": entry.factory, "centre_learning_rate": entry.centre_learning_rate, "paper": entry.paper,
-            "state_slots": entry.state_slots, "full_batch": False, "equal_updates": False,
-            "tuned_schedule": entry.tuned_schedule, "hyperparameters": {arm: {} for arm in config.arms},
-            "default_learning_rate": entry.rate_at(-2), "extended_trials": [], "source_lines": None,
+            "factory": entry.factory,
+            "centre_learning_rate": entry.centre_learning_rate,
+            "paper": entry.paper,
+            "state_slots": entry.state_slots,
+            "full_batch": False,
+            "equal_updates": False,
+            "tuned_schedule": entry.tuned_schedule,
+            "hyperparameters": {arm: {} for arm in config.arms},
+            "default_learning_rate": entry.rate_at(-2),
+            "extended_trials": [],
+            "source_lines": None,
             "grid": entry.grid(config.tuning.points),
         }
         for name, entry in entries.items()
-    }  # fmt: skip
+    }
     problems = [problem.name for problem in config.problems]
     return {
         "config": config.model_dump(mode="json"),
@@ -88,11 +107,16 @@ def make_selections(plan: dict[str, Any], runs: int) -> list[dict[str, Any]]:
         for name, about in plan["optimizers"].items():
             grid = about["grid"]
             selection = {
-                "problem": problem, "optimizer": name, "learning_rate": grid[3], "grid": grid, "edge": "",
+                "problem": problem,
+                "optimizer": name,
+                "learning_rate": grid[3],
+                "grid": grid,
+                "edge": "",
                 "val_metric": [0.9 - 0.05 * abs(k - 3) for k in range(7)],
-                "val_loss": [0.3 + 0.05 * abs(k - 3) for k in range(7)], "neighbours": [grid[2], grid[4]],
+                "val_loss": [0.3 + 0.05 * abs(k - 3) for k in range(7)],
+                "neighbours": [grid[2], grid[4]],
                 "tuning_seeds": config.seeds.tuning_seeds,
-            }  # fmt: skip
+            }
             if name in config.sweep.optimizers:
                 left = missing - sum(len(made.get("sweep", [])) for made in selections)
                 selection["sweep"] = grid[: min(left, len(grid))]
@@ -133,16 +157,35 @@ def make_tables(plan: dict[str, Any], specs: list[RunSpec], evaluations: int) ->
     at_end = {name: history[name].reshape(n, -1)[:, -1] for name in history if name.endswith(("_loss", "_metric"))}
     best = {f"best_{name}": values for name, values in at_end.items()}
     constant = {
-        "status": "finished", "message": "", "data_hash": "d" * 64, "updates": done, "updates_planned": done,
-        "examples": done * BATCH, "started_at": 1.7e9, "members": 8, "train_seconds": done * 1e-5,
-        "evaluation_seconds": 0.01, "compile_seconds": 1.0, "device": "CPU", "mode": "xla", "parameters": 4810,
-        "state_bytes_per_parameter": 4.0, "metric": "accuracy", "higher_is_better": True, "optimum": np.nan,
-        "best_epoch": float(EPOCHS), "penalty": 0.0,
-    }  # fmt: skip
+        "status": "finished",
+        "message": "",
+        "data_hash": "d" * 64,
+        "updates": done,
+        "updates_planned": done,
+        "examples": done * BATCH,
+        "started_at": 1.7e9,
+        "members": 8,
+        "train_seconds": done * 1e-5,
+        "evaluation_seconds": 0.01,
+        "compile_seconds": 1.0,
+        "device": "CPU",
+        "mode": "xla",
+        "parameters": 4810,
+        "state_bytes_per_parameter": 4.0,
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "optimum": np.nan,
+        "best_epoch": float(EPOCHS),
+        "penalty": 0.0,
+    }
     runs = named.assign(
-        **constant, **at_end, **best, digest=[f"{k:064x}" for k in range(n)],
-        init_hash="i" + named["seed"].astype(str), split_hash="s" + named["seed"].astype(str),
-    )  # fmt: skip
+        **constant,
+        **at_end,
+        **best,
+        digest=[f"{k:064x}" for k in range(n)],
+        init_hash="i" + named["seed"].astype(str),
+        split_hash="s" + named["seed"].astype(str),
+    )
     open_runs = named["run_id"].to_numpy()[~sealed]
     right = generator.random((len(open_runs), TEST_EXAMPLES)) < at_end["test_metric"][~sealed][:, None]
     examples = {
@@ -157,14 +200,22 @@ def make_step_cost(plan: dict[str, Any]) -> pd.DataFrame:
     """A step of every optimizer on every problem."""
     rows = [
         {
-            "model": problem, "parameters": 4810, "batch_size": BATCH, "optimizer": name, "round": k, "steps": 100,
-            "update_microseconds": np.nan, "step_microseconds": 50.0 + number + 0.1 * k, "device": "CPU",
-            "state_bytes_per_parameter": 4.0 * (about["state_slots"] or 0), "device_peak_bytes": np.nan,
+            "model": problem,
+            "parameters": 4810,
+            "batch_size": BATCH,
+            "optimizer": name,
+            "round": k,
+            "steps": 100,
+            "update_microseconds": np.nan,
+            "step_microseconds": 50.0 + number + 0.1 * k,
+            "device": "CPU",
+            "state_bytes_per_parameter": 4.0 * (about["state_slots"] or 0),
+            "device_peak_bytes": np.nan,
         }
         for problem in plan["problems"]
         for number, (name, about) in enumerate(plan["optimizers"].items())
         for k in range(COST_ROUNDS)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

@@ -117,19 +117,43 @@ def train_naively(run: dict[str, Any], about: dict[str, Any], tracking_uri: str,
     planned = epochs_planned(about, run["kind"])
     epochs = planned if planned <= MOST_EPOCHS else planned // SHORTENED
     words = [
-        sys.executable, "-m", "benchmarks.naive_run", "--config", CONFIG, "--problem", run["problem"],
-        "--optimizer", run["optimizer"], "--arm", run["arm"], "--learning-rate", run["learning_rate"],
-        "--schedule", run["schedule"], "--epochs", epochs, "--batch-size", about["batch_size"],
-        "--seed", run["seed"], "--tracking-uri", tracking_uri,
+        sys.executable,
+        "-m",
+        "benchmarks.naive_run",
+        "--config",
+        CONFIG,
+        "--problem",
+        run["problem"],
+        "--optimizer",
+        run["optimizer"],
+        "--arm",
+        run["arm"],
+        "--learning-rate",
+        run["learning_rate"],
+        "--schedule",
+        run["schedule"],
+        "--epochs",
+        epochs,
+        "--batch-size",
+        about["batch_size"],
+        "--seed",
+        run["seed"],
+        "--tracking-uri",
+        tracking_uri,
         *(["--full-batch"] if run["kind"].startswith("gd") else []),
         *(["--evaluate-test"] if run["phase"] in ("final", "neighbour") else []),
-    ]  # fmt: skip
+    ]
     environment = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
     begun = time.perf_counter()
     done = subprocess.run(
-        [str(word) for word in words], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
-        check=False, timeout=RUN_SECONDS,
-    )  # fmt: skip
+        [str(word) for word in words],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS,
+    )
     wall = time.perf_counter() - begun
     if done.returncode:
         raise NaiveError(f"a naive run must end well; {run['problem']} / {run['optimizer']}: {done.stderr[-500:]}")
@@ -138,11 +162,15 @@ def train_naively(run: dict[str, Any], about: dict[str, Any], tracking_uri: str,
     seconds = wall + (planned - epochs) * by_epoch
     measured = Measured(
         run={key: run[key] for key in ("problem", "kind", "optimizer", "arm", "phase", "seed")},
-        seconds=seconds, cpu_seconds=found["cpu_seconds"] * seconds / wall, epochs=epochs, epochs_planned=planned,
-        start_seconds=wall - found["fit_seconds"], logging_seconds=found["logging_seconds"],
+        seconds=seconds,
+        cpu_seconds=found["cpu_seconds"] * seconds / wall,
+        epochs=epochs,
+        epochs_planned=planned,
+        start_seconds=wall - found["fit_seconds"],
+        logging_seconds=found["logging_seconds"],
         naive_metric=found["val_metric"] if epochs == planned else math.nan,
         our_metric=run["val_metric"] if run["status"] == "finished" else math.nan,
-    )  # fmt: skip
+    )
     check_same_work(measured)
     return measured
 
@@ -178,10 +206,17 @@ def extrapolate(measured: Sequence[Measured], counts: dict[tuple[str, str], int]
         square = float(seconds.var(ddof=1)) if n > 1 else float(pooled) * mean**2
         total += counts[key] * mean
         variance += counts[key] ** 2 * square / n
-        strata.append({
-            "problem": key[0], "kind": key[1], "measured": n, "mean_seconds": mean, "planned_runs": counts[key],
-            "epochs": of[key][0].epochs_planned, "epochs_measured": of[key][0].epochs,
-        })  # fmt: skip
+        strata.append(
+            {
+                "problem": key[0],
+                "kind": key[1],
+                "measured": n,
+                "mean_seconds": mean,
+                "planned_runs": counts[key],
+                "epochs": of[key][0].epochs_planned,
+                "epochs_measured": of[key][0].epochs,
+            }
+        )
     return total, math.sqrt(variance), strata
 
 

@@ -111,9 +111,14 @@ def train(settings: argparse.Namespace) -> dict[str, float]:
         mlflow.log_params({**{key: getattr(settings, key) for key in kept}, "batch_size": batch_size})
         begun = time.perf_counter()
         history = model.fit(
-            x_train, y_train, epochs=settings.epochs, batch_size=batch_size, validation_data=(x_val, y_val),
-            callbacks=[LogToMLflow()], verbose=0,
-        )  # fmt: skip
+            x_train,
+            y_train,
+            epochs=settings.epochs,
+            batch_size=batch_size,
+            validation_data=(x_val, y_val),
+            callbacks=[LogToMLflow()],
+            verbose=0,
+        )
         ended = time.perf_counter()
         results = {name: float(history.history[name][-1]) for name in ("val_loss", "val_metric")}
         if settings.evaluate_test:

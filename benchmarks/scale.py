@@ -135,9 +135,11 @@ def dry_run_seconds(jobs: int) -> float:
     """Processor seconds of ``snakemake -n`` of so many trainings, ten to a problem, each a job of its own."""
     optimizers = [entry.name for entry in OPTIMIZERS.values() if not entry.full_batch][:10]
     config = {
-        "experiment": NAME, "optimizers": optimizers, "execution": {"optimizers_per_job": 1},
+        "experiment": NAME,
+        "optimizers": optimizers,
+        "execution": {"optimizers_per_job": 1},
         "problems": [{"problem": "mlp", "name": f"problem_{k}"} for k in range(jobs // len(optimizers))],
-    }  # fmt: skip
+    }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -150,8 +152,14 @@ def training_seconds() -> tuple[float, float]:
     taken = []
     for seeds in SEEDS:
         with tempfile.TemporaryDirectory() as folder:
-            config = {"experiment": NAME, "problems": ["mlp"], "optimizers": ["adam"], "arms": ["default"],
-                      "seeds": {"final": seeds}, "measurements": []}  # fmt: skip
+            config = {
+                "experiment": NAME,
+                "problems": ["mlp"],
+                "optimizers": ["adam"],
+                "arms": ["default"],
+                "seeds": {"final": seeds},
+                "measurements": [],
+            }
             Path(folder, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
             run_verb(Path(folder), "plan", "config.yaml")
             train = ("train", f"results/{NAME}/plan.json", "--problem", "mlp", "--job", "0")
@@ -183,9 +191,8 @@ def growths(measured: list[dict[str, float]], dry_runs: list[float], jobs: int) 
         line("MLflow: peak memory of tracking", "store track GiB", "GiB", MOST_GIB, 0),
         line("MLflow: CPU seconds to find a problem's runs", "store find", "s", MOST_WAIT_SECONDS, 0),
         line("MLflow: CPU seconds of the list's first page", "store list", "s", MOST_WAIT_SECONDS, 0),
-        Growth("`snakemake -n`: CPU seconds (of 10, 100, 1,000 jobs)", "s", JOBS, dry_runs,
-               DAY_SECONDS, jobs, 1),
-    ]  # fmt: skip
+        Growth("`snakemake -n`: CPU seconds (of 10, 100, 1,000 jobs)", "s", JOBS, dry_runs, DAY_SECONDS, jobs, 1),
+    ]
 
 
 TEXT = """# A million runs, on paper

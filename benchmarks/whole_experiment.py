@@ -40,8 +40,19 @@ class WholeExperiment:
 
 def run_experiment(folder: Path) -> WholeExperiment:
     """Run the default experiment in an empty folder."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all",
-               "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--quiet",
+        "all",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
     begun = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return WholeExperiment(folder, time.perf_counter() - begun, len(os.sched_getaffinity(0)))

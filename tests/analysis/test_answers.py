@@ -16,10 +16,14 @@ from support.comparison_fixture import generated_plan
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.01234, "0.0123"), (-0.5, "\N{MINUS SIGN}0.5"), (12345.0, "12,345"), (1e-9, "1e\N{MINUS SIGN}09"),
-        (math.nan, "unknown"), (math.inf, "never"),
+        (0.01234, "0.0123"),
+        (-0.5, "\N{MINUS SIGN}0.5"),
+        (12345.0, "12,345"),
+        (1e-9, "1e\N{MINUS SIGN}09"),
+        (math.nan, "unknown"),
+        (math.inf, "never"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
 
@@ -56,8 +60,10 @@ def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     assert answer["details"][0] == {"problem": "a", "verdict": "supported", "text": "≥ 2 [1.5, unknown], n = 10; so"}
     entry = {"id": "fewer-steps", "reason": "the experiment lacks Adam", "pieces": []}
     assert answer_claim([entry], "speed", "tuned") == {
-        "id": "speed", "head": "Speed, tuned rates is not tested: the experiment lacks Adam.", "details": [],
-    }  # fmt: skip
+        "id": "speed",
+        "head": "Speed, tuned rates is not tested: the experiment lacks Adam.",
+        "details": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,12 +83,30 @@ def test_of_one_problem_it_is_said_without_counting(verdict: str, said: str) -> 
 
 
 def test_one_contrast_and_one_ranking_are_not_counted() -> None:
-    row = {"problem": "up", "arm": "tuned", "first": "adam", "second": "sgd", "verdict": "negligible", "note": "",
-           "difference_mean": 0.001, "low_holm": -0.01, "high_holm": 0.012, "n": 6}  # fmt: skip
+    row = {
+        "problem": "up",
+        "arm": "tuned",
+        "first": "adam",
+        "second": "sgd",
+        "verdict": "negligible",
+        "note": "",
+        "difference_mean": 0.001,
+        "low_holm": -0.01,
+        "high_holm": 0.012,
+        "n": 6,
+    }
     said = answer_contrast(generated_plan(), pd.DataFrame([row]), "tuned", "sgd")
     assert said["head"] == "Learning rates tuned equally: Adam against plain SGD: Adam makes a negligible difference."
-    row = {"problem": "up", "arm": "tuned", "optimizer": "adam", "rank": 1, "n_finished": 6, "test_metric_mean": 0.9,
-           "test_metric_low": 0.8, "test_metric_high": 1.0}  # fmt: skip
+    row = {
+        "problem": "up",
+        "arm": "tuned",
+        "optimizer": "adam",
+        "rank": 1,
+        "n_finished": 6,
+        "test_metric_mean": 0.9,
+        "test_metric_low": 0.8,
+        "test_metric_high": 1.0,
+    }
     best = "The best mean is not always better than the next:"
     for names, found in ((["adam"], "one optimizer has"), (["adam", "sgd"], "2 optimizers share")):
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])

@@ -26,8 +26,20 @@ from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 
 PARAMETERS = 53  # of the generated plan's problems, with a batch size of 8
-RATIOS = ["updates_ratio", "updates_low", "updates_high", "step_ratio", "step_low", "step_high", "seconds_ratio",
-          "seconds_low", "seconds_high", "break_even", "break_even_low", "break_even_high"]  # fmt: skip
+RATIOS = [
+    "updates_ratio",
+    "updates_low",
+    "updates_high",
+    "step_ratio",
+    "step_low",
+    "step_high",
+    "seconds_ratio",
+    "seconds_low",
+    "seconds_high",
+    "break_even",
+    "break_even_low",
+    "break_even_high",
+]
 
 
 def reached_rows(
@@ -35,22 +47,46 @@ def reached_rows(
 ) -> pd.DataFrame:
     """Rows of the table of times; an update at the budget is a miss."""
     rows = [
-        {"problem": problem, "arm": "tuned", "optimizer": name, "seed": seed, "run_id": f"{name}-{seed}", "target": "medium",
-         "target_val_loss": 0.5, "reached": value < budget, "updates": value, "budget_updates": budget, "batch_size": 8,
-         **more}
-        for name, values in updates.items() for seed, value in enumerate(values)
-    ]  # fmt: skip
+        {
+            "problem": problem,
+            "arm": "tuned",
+            "optimizer": name,
+            "seed": seed,
+            "run_id": f"{name}-{seed}",
+            "target": "medium",
+            "target_val_loss": 0.5,
+            "reached": value < budget,
+            "updates": value,
+            "budget_updates": budget,
+            "batch_size": 8,
+            **more,
+        }
+        for name, values in updates.items()
+        for seed, value in enumerate(values)
+    ]
     return check_table(pd.DataFrame(rows), TABLES["reached"], "hand-made")
 
 
 def cost_rows(steps: dict[str, list[float]], model: str = "up", batch_size: int = 8, **more: Any) -> pd.DataFrame:
     """Rows of the table of step cost; Adam keeps 8 bytes a parameter."""
     rows = [
-        {"model": model, "parameters": PARAMETERS, "batch_size": batch_size, "optimizer": name, "round": number, "steps": 9,
-         "update_microseconds": value / 2, "step_microseconds": value, "state_bytes_per_parameter": 8.0 * (name == "adam"),
-         "device": "CPU", "device_peak_bytes": np.nan, **more}
-        for name, values in steps.items() for number, value in enumerate(values)
-    ]  # fmt: skip
+        {
+            "model": model,
+            "parameters": PARAMETERS,
+            "batch_size": batch_size,
+            "optimizer": name,
+            "round": number,
+            "steps": 9,
+            "update_microseconds": value / 2,
+            "step_microseconds": value,
+            "state_bytes_per_parameter": 8.0 * (name == "adam"),
+            "device": "CPU",
+            "device_peak_bytes": np.nan,
+            **more,
+        }
+        for name, values in steps.items()
+        for number, value in enumerate(values)
+    ]
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "hand-made")
 
 
@@ -118,10 +154,18 @@ def test_a_bound_speaks_for_its_own_side(adam: list[float], sgd: list[float], bo
 def test_a_far_ratio_that_is_bounded_on_the_wrong_side_decides_nothing() -> None:
     row = {"seconds_low": 0.1, "seconds_high": 0.2, "bound": "at least"}
     assert [judge({**row, "bound": bound}) for bound in ("", "at most", "at least", "unknown")] == [
-        "won", "won", "undecided", "undecided"]  # fmt: skip
+        "won",
+        "won",
+        "undecided",
+        "undecided",
+    ]
     row = {"seconds_low": 5.0, "seconds_high": 9.0}
     assert [judge({**row, "bound": bound}) for bound in ("", "at most", "at least", "unknown")] == [
-        "lost", "undecided", "lost", "undecided"]  # fmt: skip
+        "lost",
+        "undecided",
+        "lost",
+        "undecided",
+    ]
 
 
 @given(st.lists(st.floats(-2, 2), min_size=2, max_size=12), st.lists(st.floats(-2, 2), min_size=2, max_size=12))
@@ -179,8 +223,13 @@ def test_seconds_saved_vary_over_seeds_and_rounds() -> None:
 def test_what_has_no_pair_or_no_cost_is_left_out() -> None:
     costs = cost_rows({"sgd": [1, 1], "adam": [2, 2]})
     full = reached_rows({"gd": [10, 20]}, budget=40)
-    reached = pd.concat([reached_rows({"sgd": [100, 200], "adam": [50, 50], "rmsprop": [50, 50]}), full,
-                         reached_rows({"sgd": [9, 9], "adam": [5, 5]}, problem="down")])  # fmt: skip
+    reached = pd.concat(
+        [
+            reached_rows({"sgd": [100, 200], "adam": [50, 50], "rmsprop": [50, 50]}),
+            full,
+            reached_rows({"sgd": [9, 9], "adam": [5, 5]}, problem="down"),
+        ]
+    )
     table = measure_break_even(generated_plan(), reached, pd.concat([costs, cost_rows({"gd": [1, 1]})]))
     assert table[["problem", "optimizer"]].values.tolist() == [["up", "adam"]]  # rmsprop and "down" were not timed
     unpaired = reached_rows({"adam": [50, 50]})

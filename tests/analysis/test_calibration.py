@@ -40,10 +40,14 @@ def test_power_with_a_floor_is_a_lower_bound_of_what_is_found() -> None:
     generator = np.random.default_rng(2)
     deviation, of_example, n, m = 0.02, 0.2, 6, 200
     found = [
-        estimate_crossed(0.03 + generator.normal(0, deviation, (n, 1)) + generator.normal(0, of_example, (1, m))
-                         + generator.normal(0, 1e-3, (n, m)))
+        estimate_crossed(
+            0.03
+            + generator.normal(0, deviation, (n, 1))
+            + generator.normal(0, of_example, (1, m))
+            + generator.normal(0, 1e-3, (n, m))
+        )
         for _ in range(1000)
-    ]  # fmt: skip
+    ]
     seen = np.mean([one.p <= 0.05 for one in found])
     foreseen = power(n, 0.03, deviation, 0.05, of_example / np.sqrt(m))
     assert foreseen - 3 * 0.016 <= seen <= foreseen + 0.15  # 0.016: standard error of 1,000 trials at one half
@@ -75,14 +79,18 @@ def one_optimizer_under_two_names(
     arms = [f"comparison {number}" for number in range(comparisons)]
     levels = [np.array(arms), np.array(PROBLEMS), np.array(["first", "second"]), np.arange(SEEDS)]
     index = pd.MultiIndex.from_product(levels, names=["arm", "problem", "optimizer", "seed"])
-    finals = index.to_frame(index=False).assign(test_metric=right.mean(axis=-1).ravel(), higher_is_better=True,
-                                                split_hash="same", init_hash="same")  # fmt: skip
+    finals = index.to_frame(index=False).assign(
+        test_metric=right.mean(axis=-1).ravel(), higher_is_better=True, split_hash="same", init_hash="same"
+    )
     finals["run_id"] = np.arange(len(finals)).astype(str)
     finals["status"] = np.where(generator.random(len(finals)) < diverging, "diverged", "finished")
     scores = dict(zip(finals["run_id"], right.reshape(-1, EXAMPLES), strict=True))
     # No margin: "negligible" must not hide a verdict that says too much.
-    plan = {"config": {"arms": arms, "report": {"reference": "second"}}, "optimizers": {"first": {}, "second": {}},
-            "problems": {problem: {"margin": 1e-9} for problem in PROBLEMS}}  # fmt: skip
+    plan = {
+        "config": {"arms": arms, "report": {"reference": "second"}},
+        "optimizers": {"first": {}, "second": {}},
+        "problems": {problem: {"margin": 1e-9} for problem in PROBLEMS},
+    }
     return plan, finals, scores
 
 

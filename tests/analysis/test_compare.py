@@ -63,8 +63,9 @@ def test_planted_differences_are_found_with_their_sign(comparison: Comparison, p
 def test_primary_contrasts_are_adams(comparison: Comparison) -> None:
     primary = comparison.contrasts[comparison.contrasts["declared"] == "primary"]
     assert {(a, b) for a, b in zip(primary["first"], primary["second"], strict=True)} == {
-        ("adam", "sgd"), ("adam", "momentum"),
-    }  # fmt: skip
+        ("adam", "sgd"),
+        ("adam", "momentum"),
+    }
     assert len(primary) == 2 * len(PROBLEMS) * 2
 
 
@@ -72,9 +73,12 @@ def test_the_order_of_the_rows_does_not_matter(comparison: Comparison) -> None:
     runs = generated_runs(0)
     shuffled = runs.sample(frac=1, random_state=1)
     other = compare_runs(
-        generated_plan(), shuffled, generated_history(runs).sample(frac=1, random_state=2).sort_values("updates"),
-        generated_selections(), NO_EXAMPLES,
-    )  # fmt: skip
+        generated_plan(),
+        shuffled,
+        generated_history(runs).sample(frac=1, random_state=2).sort_values("updates"),
+        generated_selections(),
+        NO_EXAMPLES,
+    )
     for name in ("contrasts", "summary", "speed", "widths"):
         keys = [c for c in ("problem", "arm", "optimizer", "first", "second", "target") if c in TABLES[name]]
         ordered = [getattr(c, name).sort_values(keys).reset_index(drop=True) for c in (comparison, other)]
@@ -266,8 +270,12 @@ def test_results_are_compared_in_the_language_of_the_report(
     report: dict[str, str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     highest = "{optimizer} en {problem}: la mayor, {rate:g}, de {low:g} a {high:g}"
-    spanish = {compare.EDGE_ALARMS["high"]: highest, "a statement about people, which no training can test": "de gente",
-               "supported": "respaldada", "edge": "borde"}  # fmt: skip
+    spanish = {
+        compare.EDGE_ALARMS["high"]: highest,
+        "a statement about people, which no training can test": "de gente",
+        "supported": "respaldada",
+        "edge": "borde",
+    }
     monkeypatch.setattr(wording, "read_catalogue", lambda language: {"es": spanish}[language])
     monkeypatch.setattr(compare, "COVERAGE_TRIALS", 2)
     runs = generated_runs(0)

@@ -34,11 +34,21 @@ def scored_runs(
                 run_id = f"{problem}.{name}.{run_seed}"
                 scores[run_id] = values[run_seed] * (1 if higher else -1)
                 rows.append(
-                    {**{column: 0 if about.dtype != "str" else "" for column, about in RUNS.items()},
-                     "run_id": run_id, "problem": problem, "optimizer": name, "arm": "tuned", "phase": "final",
-                     "seed": run_seed, "status": "finished", "init_hash": f"i{run_seed}", "split_hash": f"s{run_seed}",
-                     "higher_is_better": higher, "test_metric": scores[run_id].mean()}
-                )  # fmt: skip
+                    {
+                        **{column: 0 if about.dtype != "str" else "" for column, about in RUNS.items()},
+                        "run_id": run_id,
+                        "problem": problem,
+                        "optimizer": name,
+                        "arm": "tuned",
+                        "phase": "final",
+                        "seed": run_seed,
+                        "status": "finished",
+                        "init_hash": f"i{run_seed}",
+                        "split_hash": f"s{run_seed}",
+                        "higher_is_better": higher,
+                        "test_metric": scores[run_id].mean(),
+                    }
+                )
     return check_table(pd.DataFrame(rows), RUNS, "scored"), scores
 
 
@@ -56,9 +66,11 @@ def judged(table: pd.DataFrame) -> list[str]:
 
 def test_pairs_are_declared_by_name_alone() -> None:
     assert declared_pairs(["adam", "sgd", "momentum", "lion"], "momentum") == {
-        ("adam", "sgd"): "primary", ("adam", "momentum"): "primary", ("sgd", "momentum"): "exploratory",
+        ("adam", "sgd"): "primary",
+        ("adam", "momentum"): "primary",
+        ("sgd", "momentum"): "exploratory",
         ("lion", "momentum"): "exploratory",
-    }  # fmt: skip
+    }
     assert declared_pairs(["sgd"], "momentum") == {}
 
 
@@ -93,11 +105,19 @@ def test_both_diverged_is_no_evidence() -> None:
 
 def pair_of(first: list[float], second: list[float], margin: float = 0.02, **status: list[str]) -> PairedRuns:
     sides = [
-        pd.DataFrame({"optimizer": name, "run_id": [f"{name}.{i}" for i in range(len(values))], "higher_is_better": True,
-                      "status": status.get(name, ["finished"] * len(values)), "init_hash": "i", "split_hash": "s",
-                      "test_metric": values})
+        pd.DataFrame(
+            {
+                "optimizer": name,
+                "run_id": [f"{name}.{i}" for i in range(len(values))],
+                "higher_is_better": True,
+                "status": status.get(name, ["finished"] * len(values)),
+                "init_hash": "i",
+                "split_hash": "s",
+                "test_metric": values,
+            }
+        )
         for name, values in (("adam", first), ("sgd", second))
-    ]  # fmt: skip
+    ]
     return PairedRuns(sides[0], sides[1], {}, "somewhere", margin)
 
 

@@ -58,12 +58,33 @@ def generated_experiment(seed: int) -> Experiment:
     finals = runs[runs["phase"] == "final"]
     noise = generator.normal(0, 0.05, (len(finals), TEST_EXAMPLES)) + generator.normal(0, 0.02, (1, TEST_EXAMPLES))
     scores = finals["test_metric"].to_numpy()[:, None] + noise - noise.mean(axis=1, keepdims=True)
-    examples = pd.DataFrame({"run_id": np.repeat(finals["run_id"].to_numpy(), TEST_EXAMPLES),
-                             "example": np.tile(np.arange(TEST_EXAMPLES), len(finals)), "score": scores.ravel()})  # fmt: skip
-    rare = [{"group": "rare", "updates": updates, "seed": s, "optimizer": name, "loss": 1 + level + 0.1 * generator.normal()}
-            for updates in (1, 2) for s in range(6) for name, level in (("sgd", 0.2 * updates), ("adagrad", 0.0))]  # fmt: skip
-    return Experiment(generated_plan(), runs, history, check_table(examples, EXAMPLES, "generated"), generated_selections(),
-                      {"imbalance": pd.DataFrame(rare)})  # fmt: skip
+    examples = pd.DataFrame(
+        {
+            "run_id": np.repeat(finals["run_id"].to_numpy(), TEST_EXAMPLES),
+            "example": np.tile(np.arange(TEST_EXAMPLES), len(finals)),
+            "score": scores.ravel(),
+        }
+    )
+    rare = [
+        {
+            "group": "rare",
+            "updates": updates,
+            "seed": s,
+            "optimizer": name,
+            "loss": 1 + level + 0.1 * generator.normal(),
+        }
+        for updates in (1, 2)
+        for s in range(6)
+        for name, level in (("sgd", 0.2 * updates), ("adagrad", 0.0))
+    ]
+    return Experiment(
+        generated_plan(),
+        runs,
+        history,
+        check_table(examples, EXAMPLES, "generated"),
+        generated_selections(),
+        {"imbalance": pd.DataFrame(rare)},
+    )
 
 
 def of_contrasts(found: Comparison) -> Verdicts:
@@ -106,8 +127,10 @@ def scaled(table: pd.DataFrame, ending: str, factor: float, others: tuple[str, .
 
 def with_problems(plan: dict[str, Any], **factors: float) -> dict[str, Any]:
     """``plan`` with what each problem is described by times a factor."""
-    problems = {name: {**about, **{key: about[key] * factor for key, factor in factors.items()}}
-                for name, about in plan["problems"].items()}  # fmt: skip
+    problems = {
+        name: {**about, **{key: about[key] * factor for key, factor in factors.items()}}
+        for name, about in plan["problems"].items()
+    }
     return {**plan, "problems": problems}
 
 
@@ -127,8 +150,14 @@ def test_the_order_of_rows_changes_no_verdict(experiment: Experiment, before: Co
         return table.sample(frac=1, random_state=5)
 
     selections = random.Random(5).sample(experiment.selections, len(experiment.selections))
-    moved = Experiment(experiment.plan, mixed(experiment.runs), mixed(experiment.history), mixed(experiment.examples),
-                       selections, {name: mixed(table) for name, table in experiment.measured.items()})  # fmt: skip
+    moved = Experiment(
+        experiment.plan,
+        mixed(experiment.runs),
+        mixed(experiment.history),
+        mixed(experiment.examples),
+        selections,
+        {name: mixed(table) for name, table in experiment.measured.items()},
+    )
     after = moved.compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)
@@ -186,9 +215,12 @@ def test_the_names_that_no_claim_asks_for_change_no_entry_of_the_ledger(
 @pytest.mark.parametrize("factor", [1000.0, 1e-3])
 def test_the_unit_of_the_metric_changes_no_verdict(experiment: Experiment, before: Comparison, factor: float) -> None:
     larger = dataclasses.replace(
-        experiment, plan=with_problems(experiment.plan, margin=factor), runs=scaled(experiment.runs, "_metric", factor),
-        history=scaled(experiment.history, "_metric", factor), examples=scaled(experiment.examples, "score", factor),
-    )  # fmt: skip
+        experiment,
+        plan=with_problems(experiment.plan, margin=factor),
+        runs=scaled(experiment.runs, "_metric", factor),
+        history=scaled(experiment.history, "_metric", factor),
+        examples=scaled(experiment.examples, "score", factor),
+    )
     after = larger.compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)
@@ -200,13 +232,16 @@ def test_the_unit_of_the_loss_changes_no_verdict(
     experiment: Experiment, before: Comparison, factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     larger = dataclasses.replace(
-        experiment, plan=with_problems(experiment.plan, loss_bound=factor),
+        experiment,
+        plan=with_problems(experiment.plan, loss_bound=factor),
         runs=scaled(experiment.runs, "_loss", factor, ("penalty", "optimum")),
         history=scaled(experiment.history, "_loss", factor, ("penalty",)),
-    )  # fmt: skip
+    )
     monkeypatch.setattr(run_estimands, "OPTIMUM_TOLERANCE", run_estimands.OPTIMUM_TOLERANCE * factor)
-    claims = [dataclasses.replace(claim, margin=float(claim.margin) * factor) if claim.unit == "loss" else claim
-              for claim in read_claims()]  # fmt: skip
+    claims = [
+        dataclasses.replace(claim, margin=float(claim.margin) * factor) if claim.unit == "loss" else claim
+        for claim in read_claims()
+    ]
     monkeypatch.setattr(ledger, "read_claims", lambda: claims)
     after = larger.compared()
     assert of_contrasts(before) == of_contrasts(after)
@@ -214,14 +249,18 @@ def test_the_unit_of_the_loss_changes_no_verdict(
 
 
 def test_the_direction_of_the_metric_changes_no_verdict(experiment: Experiment, before: Comparison) -> None:
-    problems = {name: {**about, "higher_is_better": not about["higher_is_better"]}
-                for name, about in experiment.plan["problems"].items()}  # fmt: skip
+    problems = {
+        name: {**about, "higher_is_better": not about["higher_is_better"]}
+        for name, about in experiment.plan["problems"].items()
+    }
     runs = scaled(experiment.runs, "_metric", -1.0)
     turned = dataclasses.replace(
-        experiment, plan={**experiment.plan, "problems": problems},
-        runs=runs.assign(higher_is_better=~runs["higher_is_better"]), history=scaled(experiment.history, "_metric", -1.0),
+        experiment,
+        plan={**experiment.plan, "problems": problems},
+        runs=runs.assign(higher_is_better=~runs["higher_is_better"]),
+        history=scaled(experiment.history, "_metric", -1.0),
         examples=scaled(experiment.examples, "score", -1.0),
-    )  # fmt: skip
+    )
     after = turned.compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)

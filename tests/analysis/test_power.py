@@ -65,5 +65,11 @@ def test_one_seed_sees_nothing() -> None:
 
 def test_rounding_promises_no_certainty() -> None:
     assert [percent(share) for share in (0.0, 0.004, 0.006, 0.614, 0.994, 0.996, 1.0)] == [
-        "under 1 %", "under 1 %", "1 %", "61 %", "99 %", "over 99 %", "over 99 %",
-    ]  # fmt: skip
+        "under 1 %",
+        "under 1 %",
+        "1 %",
+        "61 %",
+        "99 %",
+        "over 99 %",
+        "over 99 %",
+    ]

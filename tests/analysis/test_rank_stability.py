@@ -36,9 +36,10 @@ def with_neighbours(seed: int = 0) -> pd.DataFrame:
         noise = generator.normal(0, 0.05, (3, len(beside)))
         beside = beside.assign(
             run_id=beside["run_id"].str.replace("final.lr=0.01", f"neighbour.lr={rate:g}"),
-            val_metric=beside["val_metric"] + noise[0], test_metric=beside["test_metric"] + noise[1],
+            val_metric=beside["val_metric"] + noise[0],
+            test_metric=beside["test_metric"] + noise[1],
             train_loss=beside["train_loss"] + noise[2],
-        )  # fmt: skip
+        )
         parts.append(beside)
     both = pd.concat(parts, ignore_index=True)
     both["best_test_metric"] = both["test_metric"] + generator.normal(0, 0.05, len(both))
@@ -72,13 +73,26 @@ def hand_made(rows: list[tuple[str, float, float, float, float]], higher: bool =
         )
         for seed in (0, 1):
             made.append(
-                {**{c: 0.0 if column.dtype == "float64" else 0 for c, column in RUNS.items()},
-                 **dict.fromkeys((c for c, column in RUNS.items() if column.dtype == "str"), ""),
-                 "run_id": f"{name}.{rate}.{seed}", "problem": "up" if higher else "down", "optimizer": name, "arm": "tuned",
-                 "phase": phase, "learning_rate": rate, "seed": seed, "status": "finished", "updates_planned": 16,
-                 "batch_size": 8, "higher_is_better": higher, "val_metric": sign * (val + 0.01 * seed), "train_loss": train,
-                 "test_metric": sign * (test + 0.01 * seed), **changes}
-            )  # fmt: skip
+                {
+                    **{c: 0.0 if column.dtype == "float64" else 0 for c, column in RUNS.items()},
+                    **dict.fromkeys((c for c, column in RUNS.items() if column.dtype == "str"), ""),
+                    "run_id": f"{name}.{rate}.{seed}",
+                    "problem": "up" if higher else "down",
+                    "optimizer": name,
+                    "arm": "tuned",
+                    "phase": phase,
+                    "learning_rate": rate,
+                    "seed": seed,
+                    "status": "finished",
+                    "updates_planned": 16,
+                    "batch_size": 8,
+                    "higher_is_better": higher,
+                    "val_metric": sign * (val + 0.01 * seed),
+                    "train_loss": train,
+                    "test_metric": sign * (test + 0.01 * seed),
+                    **changes,
+                }
+            )
     return check_table(pd.DataFrame(made), RUNS, "hand-made")
 
 
@@ -90,9 +104,13 @@ def best(flips: pd.DataFrame, question: str, choice: str) -> str:
 
 # By validation adam takes 0.01 (test 0.9) and sgd 0.1 (test 0.8); by test sgd takes 1.0 (test 0.95).
 SWITCHED = [
-    ("adam", 0.01, 0.9, 0.3, 0.9), ("adam", 0.1, 0.8, 0.2, 0.7), ("adam", 0.001, 0.7, 0.4, 0.8),
-    ("sgd", 0.1, 0.9, 0.3, 0.8), ("sgd", 1.0, 0.8, 0.4, 0.95), ("sgd", 0.01, 0.7, 0.1, 0.6),
-]  # fmt: skip
+    ("adam", 0.01, 0.9, 0.3, 0.9),
+    ("adam", 0.1, 0.8, 0.2, 0.7),
+    ("adam", 0.001, 0.7, 0.4, 0.8),
+    ("sgd", 0.1, 0.9, 0.3, 0.8),
+    ("sgd", 1.0, 0.8, 0.4, 0.95),
+    ("sgd", 0.01, 0.7, 0.1, 0.6),
+]
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -101,9 +119,13 @@ def test_the_split_that_chooses_the_rate_can_flip_the_winner(higher: bool) -> No
     flips = measured(runs, history=empty_history())
     chosen = flips[flips["question"] == "selection"].set_index(["choice", "optimizer"])["learning_rate"]
     assert chosen.to_dict() == {
-        ("validation", "adam"): 0.01, ("validation", "sgd"): 0.1, ("train loss", "adam"): 0.1,
-        ("train loss", "sgd"): 0.01, ("test", "adam"): 0.01, ("test", "sgd"): 1.0,
-    }  # fmt: skip
+        ("validation", "adam"): 0.01,
+        ("validation", "sgd"): 0.1,
+        ("train loss", "adam"): 0.1,
+        ("train loss", "sgd"): 0.01,
+        ("test", "adam"): 0.01,
+        ("test", "sgd"): 1.0,
+    }
     assert [best(flips, "selection", choice) for choice in QUESTIONS["selection"]] == ["adam", "adam", "sgd"]
     summary = summarise_flips(flips[flips["question"] == "selection"]).set_index("choice")
     assert summary["adam_sgd_flips"].to_dict() == {"train loss": "stays", "test": "flips"}
@@ -154,8 +176,9 @@ def test_tables_have_the_declared_columns_and_every_choice() -> None:
     flips = measured(with_neighbours())
     assert list(flips) == list(FLIP_COLUMNS)
     assert flips.groupby("question", sort=False)["choice"].unique().map(tuple).to_dict() == {
-        **QUESTIONS, "tuning": QUESTIONS["tuning"][:2]  # the generated experiment has no extended arm
-    }  # fmt: skip
+        **QUESTIONS,
+        "tuning": QUESTIONS["tuning"][:2],  # the generated experiment has no extended arm
+    }
     assert set(flips.loc[flips["marked"], "choice"]) == {"test"}
     assert list(summarise_flips(flips)) == list(FLIP_SUMMARY_COLUMNS)
     assert len(summarise_flips(flips)) == 2 * (2 + 1 + 1 + 2)

@@ -17,13 +17,22 @@ from descentlab.storage.tables import check_table, empty_table
 NAMES = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
 AUC = np.array(
     [
-        [0.763, 0.768, 0.771, 0.798], [0.599, 0.591, 0.590, 0.569], [0.954, 0.971, 0.968, 0.967],
-        [0.628, 0.661, 0.654, 0.657], [0.882, 0.888, 0.886, 0.898], [0.936, 0.931, 0.916, 0.931],
-        [0.661, 0.668, 0.609, 0.685], [0.583, 0.583, 0.563, 0.625], [0.775, 0.838, 0.866, 0.875],
-        [1.000, 1.000, 1.000, 1.000], [0.940, 0.962, 0.965, 0.962], [0.619, 0.666, 0.614, 0.669],
-        [0.972, 0.981, 0.9751, 0.9750], [0.957, 0.978, 0.946, 0.970],
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.9750],
+        [0.957, 0.978, 0.946, 0.970],
     ]
-)  # fmt: skip
+)
 
 
 def summary_of(goodness: np.ndarray, names: tuple[str, ...], arm: str = "tuned") -> pd.DataFrame:
@@ -33,9 +42,12 @@ def summary_of(goodness: np.ndarray, names: tuple[str, ...], arm: str = "tuned")
         goodness: shape (problems, optimizers); NaN where no run finished.
     """
     table = pd.DataFrame(
-        [{"problem": f"p{i}", "arm": arm, "optimizer": name, "goodness": value, "n_diverged": 0}
-         for i, row in enumerate(goodness) for name, value in zip(names, row, strict=True)]
-    )  # fmt: skip
+        [
+            {"problem": f"p{i}", "arm": arm, "optimizer": name, "goodness": value, "n_diverged": 0}
+            for i, row in enumerate(goodness)
+            for name, value in zip(names, row, strict=True)
+        ]
+    )
     table["rank"] = table.groupby("problem")["goodness"].rank(ascending=False, method="min")
     return table
 

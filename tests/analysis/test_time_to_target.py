@@ -26,11 +26,12 @@ def with_neighbours() -> pd.DataFrame:
     tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
     beside = [
         tuned.assign(
-            phase="neighbour", learning_rate=rate,
+            phase="neighbour",
+            learning_rate=rate,
             run_id=tuned["run_id"].str.replace("final", "neighbour").str.replace("lr=0.01", f"lr={rate:g}"),
         )
         for rate in (0.001, FASTER)
-    ]  # fmt: skip
+    ]
     return pd.concat([runs, *beside], ignore_index=True)
 
 

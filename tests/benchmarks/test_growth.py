@@ -50,7 +50,17 @@ def test_jobs_stand_for_the_runs_that_they_train() -> None:
 
 
 def test_figures_have_two_or_three_digits() -> None:
-    assert [shown(6_020_704, "bytes"), shown(1e12, "bytes"), shown(86_400, "s"), shown(0.4617, "GiB"), shown(9_998, "")] == [
-        "6.02 MB", "1 TB", "24 h", "0.462 GiB", "9,998",
-    ]  # fmt: skip
+    assert [
+        shown(6_020_704, "bytes"),
+        shown(1e12, "bytes"),
+        shown(86_400, "s"),
+        shown(0.4617, "GiB"),
+        shown(9_998, ""),
+    ] == [
+        "6.02 MB",
+        "1 TB",
+        "24 h",
+        "0.462 GiB",
+        "9,998",
+    ]
     assert rounded(384_912) == "380,000"

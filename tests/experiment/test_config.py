@@ -66,9 +66,14 @@ def test_keras_names_never_pick_a_variant() -> None:
 
 def test_a_mapping_changes_an_entry() -> None:
     heavy = {
-        "optimizer": "sgd", "name": "heavy", "momentum": 0.99, "learning_rate": 0.5, "centre_learning_rate": 0.2,
-        "full_batch": True, "tuned_weight_decay": 0.1,
-    }  # fmt: skip
+        "optimizer": "sgd",
+        "name": "heavy",
+        "momentum": 0.99,
+        "learning_rate": 0.5,
+        "centre_learning_rate": 0.2,
+        "full_batch": True,
+        "tuned_weight_decay": 0.1,
+    }
     entry = parsed(optimizers=[heavy]).optimizers[0].entry()
     assert (entry.name, entry.factory, dict(entry.hyperparameters)) == ("heavy", "SGD", {"momentum": 0.99})
     assert (entry.default_learning_rate, entry.centre_learning_rate) == (0.5, 0.2)
@@ -101,9 +106,10 @@ def test_learning_rate_null_on_an_import_path_means_none() -> None:
 
 def test_dumped_and_parsed_again_is_the_same_config() -> None:
     config = parsed(
-        optimizers=["gd", *optimizer(name="b", momentum=0.5), SLIDES_ADAGRAD], seeds={"final": 2},
+        optimizers=["gd", *optimizer(name="b", momentum=0.5), SLIDES_ADAGRAD],
+        seeds={"final": 2},
         problems=[*problem(epochs=3), "my.module:PROBLEM"],
-    )  # fmt: skip
+    )
     again = parse_config(json.loads(config.as_json()), "plan")
     assert again.as_json() == config.as_json()
     assert [o.entry() for o in again.optimizers] == [o.entry() for o in config.optimizers]

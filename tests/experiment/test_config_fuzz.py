@@ -21,16 +21,64 @@ from support.workflow_fixture import ROOT
 
 CONFIGS = sorted((ROOT / "workflow/config").glob("*.yaml"))
 FUZZED = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None,
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 ODD_TEXTS = [
-    "", " ", "\0", "\x1b[31m", "\n", "\ud83d", "../../etc/passwd", "a/b", "$(reboot)", "`x`", "'; --", "{x}", "{0}", "%s", "<b>",
-    "ñ", "🙂", "a" * 300, "nan", "inf", "1e400", "null", "all", "auto", "adam", "mlp", "no.module:Thing", ":", "a:b:c",
+    "",
+    " ",
+    "\0",
+    "\x1b[31m",
+    "\n",
+    "\ud83d",
+    "../../etc/passwd",
+    "a/b",
+    "$(reboot)",
+    "`x`",
+    "'; --",
+    "{x}",
+    "{0}",
+    "%s",
+    "<b>",
+    "ñ",
+    "🙂",
+    "a" * 300,
+    "nan",
+    "inf",
+    "1e400",
+    "null",
+    "all",
+    "auto",
+    "adam",
+    "mlp",
+    "no.module:Thing",
+    ":",
+    "a:b:c",
     "os:system",
-]  # fmt: skip
-ODD_NUMBERS = [0, -1, 1, 2, 10**6, 10**12, 2**63, 2**64, 10**400, -(10**400), 0.0, -0.5, 1e-320, 1e308, 1.5,
-               float("nan"), float("inf"), -float("inf")]  # fmt: skip
+]
+ODD_NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    10**6,
+    10**12,
+    2**63,
+    2**64,
+    10**400,
+    -(10**400),
+    0.0,
+    -0.5,
+    1e-320,
+    1e308,
+    1.5,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+]
 ODD_VALUES: list[Any] = [
     None,
     True,
@@ -60,8 +108,32 @@ KEYS = [
     "x" * 300,
     "é\0",
 ]
-MANGLED = ["", ":", "-", "{", "[", "]", "\t", "&a ", "*a", "!!python/object:os.system ", "!!set ", "9" * 5000, "[" * 200, "\0",
-           "\ufeff", "? ", "2020-01-01", "0x", "<<: ", "%", "@", "'", '"', "|\n"]  # fmt: skip
+MANGLED = [
+    "",
+    ":",
+    "-",
+    "{",
+    "[",
+    "]",
+    "\t",
+    "&a ",
+    "*a",
+    "!!python/object:os.system ",
+    "!!set ",
+    "9" * 5000,
+    "[" * 200,
+    "\0",
+    "\ufeff",
+    "? ",
+    "2020-01-01",
+    "0x",
+    "<<: ",
+    "%",
+    "@",
+    "'",
+    '"',
+    "|\n",
+]
 
 
 def places(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -150,9 +222,13 @@ def test_a_mangled_file_is_taken_or_refused_in_one_line(path: Path, data: st.Dat
 
 
 CHEAP = {
-    "experiment": "e", "problems": [{"problem": "linear_regression", "epochs": 1}], "arms": ["default"],
-    "optimizers": ["sgd", {"optimizer": "adam", "beta_1": 0.8}], "seeds": {"final": 2, "tuning": 2}, "tuning": {"points": 3},
-}  # fmt: skip
+    "experiment": "e",
+    "problems": [{"problem": "linear_regression", "epochs": 1}],
+    "arms": ["default"],
+    "optimizers": ["sgd", {"optimizer": "adam", "beta_1": 0.8}],
+    "seeds": {"final": 2, "tuning": 2},
+    "tuning": {"points": 3},
+}
 
 
 @pytest.mark.usefixtures("device", "own_folder")

@@ -22,11 +22,23 @@ from support.workflow_fixture import run_snakemake
 ELEMENT = "<script>alert(1)</script><canary onload='alert(1)'>"
 # Each would do harm, or break something, were it taken for anything but text.
 HOSTILE = {
-    "parent": "../../outside", "absolute": "/outside", "hidden": ".outside", "option": "--output=outside",
-    "substitution": "$(touch CANARY)", "backticks": "`touch CANARY`", "command": "x;touch CANARY", "pipe": "x|touch CANARY",
-    "quotes": "x'\"; touch CANARY #", "percent": "100 %s %(x)s", "wildcard": "{problem}", "format": "{0} {x!r} {{x}}",
-    "jinja": "{{ 7 * 7 }} {% raw %}", "element": ELEMENT, "emoji": "\U0001f600", "long": "long" * 75,
-}  # fmt: skip
+    "parent": "../../outside",
+    "absolute": "/outside",
+    "hidden": ".outside",
+    "option": "--output=outside",
+    "substitution": "$(touch CANARY)",
+    "backticks": "`touch CANARY`",
+    "command": "x;touch CANARY",
+    "pipe": "x|touch CANARY",
+    "quotes": "x'\"; touch CANARY #",
+    "percent": "100 %s %(x)s",
+    "wildcard": "{problem}",
+    "format": "{0} {x!r} {{x}}",
+    "jinja": "{{ 7 * 7 }} {% raw %}",
+    "element": ELEMENT,
+    "emoji": "\U0001f600",
+    "long": "long" * 75,
+}
 UNPRINTABLE = {"nul": "a\0b", "newline": "a\nb", "escape": "a\x1b[31mb", "half a letter": "a\ud83db"}
 # One that is all of them, but for what only the beginning of a text can be.
 WORST = " ".join(HOSTILE.values())
@@ -51,14 +63,25 @@ CONFIG: dict[str, Any] = {
 }
 # Names become paths, commands' words, ids: only plain ones are taken.
 NAMES = [
-    ("experiment",), ("problems", 0, "problem"), ("problems", 0, "name"), ("optimizers", 0), ("optimizers", 1, "optimizer"),
-    ("optimizers", 1, "name"), ("arms", 0), ("sweep", "optimizers", 0), ("measurements",), ("report", "reference"),
+    ("experiment",),
+    ("problems", 0, "problem"),
+    ("problems", 0, "name"),
+    ("optimizers", 0),
+    ("optimizers", 1, "optimizer"),
+    ("optimizers", 1, "name"),
+    ("arms", 0),
+    ("sweep", "optimizers", 0),
+    ("measurements",),
+    ("report", "reference"),
     ("report", "language"),
-]  # fmt: skip
+]
 # Texts of the reader's own, and what of theirs may be refused.
 TEXTS = {
-    ("problems", 0, "data"): "", ("optimizers", 1, "note"): "", ("report", "title"): "", ("tracking", "uri"): "{",
-}  # fmt: skip
+    ("problems", 0, "data"): "",
+    ("optimizers", 1, "note"): "",
+    ("report", "title"): "",
+    ("tracking", "uri"): "{",
+}
 
 
 def with_text(place: tuple[Any, ...], text: str) -> dict[str, Any]:
@@ -231,9 +254,12 @@ def log_pair(store: str, experiment: str, **params: Any) -> None:
     for seed in (0, 1):
         for optimizer in ("sgd", "adam"):
             log_run(
-                store, experiment, {"optimizer": optimizer, "seed": seed, "lr": 0.1, **params}, curves,
+                store,
+                experiment,
+                {"optimizer": optimizer, "seed": seed, "lr": 0.1, **params},
+                curves,
                 {"test_accuracy": 0.7 + seed / 10},
-            )  # fmt: skip
+            )
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,20 @@ SPANISH = {
 }
 # Messages that are the same in both languages: names, symbols, and a few words.
 SAME = {
-    "es": {"A: {a}. B: {b}.", "AdaGrad + momentum", "B − A", "Beale", "Rastrigin", "Rosenbrock", "Styblinski–Tang", "momentum",
-           "n", "p (Holm)", "total"}
-}  # fmt: skip
+    "es": {
+        "A: {a}. B: {b}.",
+        "AdaGrad + momentum",
+        "B − A",
+        "Beale",
+        "Rastrigin",
+        "Rosenbrock",
+        "Styblinski–Tang",
+        "momentum",
+        "n",
+        "p (Holm)",
+        "total",
+    }
+}
 
 
 @pytest.fixture
@@ -246,8 +257,12 @@ def both() -> list[tuple[list[str], list[str]]]:
 
 def test_the_comparisons_have_every_note_to_lose(both: list[tuple[list[str], list[str]]]) -> None:
     text = "\n".join(line for _, other in both for line in other)
-    notes = {node.value for where, node in arguments() if isinstance(node, ast.Constant)
-             and Path(where.partition(":")[0]).stem in {"contrasts", "pairing", "evidence", "run_estimands"}}  # fmt: skip
+    notes = {
+        node.value
+        for where, node in arguments()
+        if isinstance(node, ast.Constant)
+        and Path(where.partition(":")[0]).stem in {"contrasts", "pairing", "evidence", "run_estimands"}
+    }
     assert {note for note in notes for part in re.findall("⟦[^⟧]*⟧", bracketed(note)) if part not in text} == set()
 
 
@@ -258,7 +273,11 @@ def test_another_language_changes_nothing_else(both: list[tuple[list[str], list[
 
 def test_all_that_a_comparison_says_is_from_the_catalogue(both: list[tuple[list[str], list[str]]]) -> None:
     names = {*OPTIMIZERS, *PROBLEMS, *BUILTIN_PROBLEMS, "Adam", "well", "n"}
-    left = {part: text for _, other in both for text in other
-            for part in re.findall(r"\w+", re.sub("⟦[^⟦⟧]*⟧", " ", text))
-            if re.search(r"[^\W\d_]", part) and part not in names}  # fmt: skip
+    left = {
+        part: text
+        for _, other in both
+        for text in other
+        for part in re.findall(r"\w+", re.sub("⟦[^⟦⟧]*⟧", " ", text))
+        if re.search(r"[^\W\d_]", part) and part not in names
+    }
     assert left == {}

@@ -106,8 +106,10 @@ def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
     finished = runs[runs["status"] == "finished"].pivot(index="seed", columns="optimizer", values="test_metric")
     contrasts = table(fitted / "results/two_moons/comparison", "contrasts")
     assert set(zip(contrasts["first"], contrasts["second"], strict=True)) == {
-        ("adam", "sgd"), ("adam", "momentum"), ("sgd", "momentum"),
-    }  # fmt: skip
+        ("adam", "sgd"),
+        ("adam", "momentum"),
+        ("sgd", "momentum"),
+    }
     assert set(contrasts["declared"]) == {"exploratory"}  # nobody declared anything before these runs
     row = contrasts.set_index(["first", "second"]).loc[("adam", "momentum")]
     d = (finished["adam"] - finished["momentum"]).dropna().to_numpy()
@@ -249,8 +251,12 @@ def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
     results = imported()
     runs = table(results, "runs").sort_values(["optimizer", "seed"])
     found = runs[["optimizer", "seed", "status", "test_metric"]].to_numpy().tolist()
-    assert found[:4] == [["adam", 0, "finished", 0.8], ["adam", 1, "finished", 0.9], ["sgd", 0, "finished", 0.7],
-                         ["sgd", 1, "finished", 0.9]]  # fmt: skip
+    assert found[:4] == [
+        ["adam", 0, "finished", 0.8],
+        ["adam", 1, "finished", 0.9],
+        ["sgd", 0, "finished", 0.7],
+        ["sgd", 1, "finished", 0.9],
+    ]
     assert found[4][:3] == ["sgd", 5, "missing"]
     assert runs["message"].iloc[4] == "no test metric was logged, which other runs of the problem have"
     texts = told(results)

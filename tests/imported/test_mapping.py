@@ -85,7 +85,7 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
             "report.langauge: unknown key 'langauge', did you mean 'language'? Valid: title, language, reference",
         ),
     ],
-)  # fmt: skip
+)
 def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
     said = refusal(tmp_path, text)
     assert said.startswith(expected) if expected.endswith("; ") else said == expected
@@ -163,8 +163,14 @@ def test_two_names_stay_two() -> None:
     texts = ["a/b", "a_b", "🙂", "🙃", "x" * 70, "x" * 69, "adam!"]
     names = plain_names(texts, taken={"adam"})
     assert [names[text] for text in texts] == [
-        "a_b", "a_b_2", "unnamed", "unnamed_2", "x" * 60 + "_2", "x" * 64, "adam_2",
-    ]  # fmt: skip
+        "a_b",
+        "a_b_2",
+        "unnamed",
+        "unnamed_2",
+        "x" * 60 + "_2",
+        "x" * 64,
+        "adam_2",
+    ]
     assert plain_names(reversed(texts), taken={"adam"}) == names
 
 

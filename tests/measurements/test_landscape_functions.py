@@ -32,8 +32,10 @@ def central_difference(landscape: Landscape, points: np.ndarray, step: float = 1
 
 def hessian(landscape: Landscape, point: np.ndarray) -> np.ndarray:
     step = 1e-4
-    rows = [(central_difference(landscape, (point + shift)[None]) - central_difference(landscape, (point - shift)[None]))[0]
-            for shift in step * np.eye(landscape.dimension)]  # fmt: skip
+    rows = [
+        (central_difference(landscape, (point + shift)[None]) - central_difference(landscape, (point - shift)[None]))[0]
+        for shift in step * np.eye(landscape.dimension)
+    ]
     return np.array(rows) / (2 * step)
 
 

@@ -62,8 +62,12 @@ def parabola() -> Problem:
         return keras.Sequential([keras.Input((1,)), layer])
 
     one = np.ones((1, 1), np.float32)
-    return replace(tiny_problem(), build_model=build_model, load_data=lambda path: Data(one, one),
-                   loss=keras.losses.MeanSquaredError())  # fmt: skip
+    return replace(
+        tiny_problem(),
+        build_model=build_model,
+        load_data=lambda path: Data(one, one),
+        loss=keras.losses.MeanSquaredError(),
+    )
 
 
 @functools.cache

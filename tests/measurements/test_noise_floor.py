@@ -65,10 +65,20 @@ def test_a_seed_is_the_same_beside_others_and_other_seeds_differ(monkeypatch: py
 
 def hand_made(ends: dict[str, dict[str, float]]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
-        {"way": way, "optimizer": name, "seed": seed, "learning_rate": 0.1, "updates": updates, "examples": updates,
-         "gap": gap * (1 + 0.1 * seed) * (100 if updates == 0 else 1)}
-        for way, gaps in ends.items() for name, gap in gaps.items() for seed in (0, 1, 2) for updates in (0, 10, 100)
-    ]  # fmt: skip
+        {
+            "way": way,
+            "optimizer": name,
+            "seed": seed,
+            "learning_rate": 0.1,
+            "updates": updates,
+            "examples": updates,
+            "gap": gap * (1 + 0.1 * seed) * (100 if updates == 0 else 1),
+        }
+        for way, gaps in ends.items()
+        for name, gap in gaps.items()
+        for seed in (0, 1, 2)
+        for updates in (0, 10, 100)
+    ]
     return check_table(pd.DataFrame(rows), NOISE_FLOOR_COLUMNS, "hand-made")
 
 

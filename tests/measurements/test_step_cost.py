@@ -61,12 +61,22 @@ def weights(name: str = "slides_mlp") -> list[np.ndarray]:
 def generated(updates: dict[str, list[float]], steps: dict[str, list[float]]) -> pd.DataFrame:
     """A table of one model with given microseconds by optimizer and round."""
     rows = [
-        {"model": "m", "parameters": 7, "batch_size": 32, "optimizer": name, "round": number, "steps": 9, "device": "CPU",
-         "update_microseconds": update, "step_microseconds": steps[name][number], "state_bytes_per_parameter": 8.0,
-         "device_peak_bytes": math.nan}
+        {
+            "model": "m",
+            "parameters": 7,
+            "batch_size": 32,
+            "optimizer": name,
+            "round": number,
+            "steps": 9,
+            "device": "CPU",
+            "update_microseconds": update,
+            "step_microseconds": steps[name][number],
+            "state_bytes_per_parameter": 8.0,
+            "device_peak_bytes": math.nan,
+        }
         for name, values in updates.items()
         for number, update in enumerate(values)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

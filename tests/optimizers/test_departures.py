@@ -44,8 +44,15 @@ def test_nesterov_holds_the_weights_at_the_look_ahead() -> None:
     ahead = rules.nesterov(VECTOR, VECTOR_GRADIENTS[:1], 0.1, 0.9)[0]
     plain = rules.momentum(VECTOR, VECTOR_GRADIENTS[:1], 0.1, 0.9)[0][0]
     np.testing.assert_allclose(ahead - VECTOR, 1.9 * (plain - VECTOR))
-    assert distance(keras_optimizer("SGD", learning_rate=0.1, momentum=0.9, nesterov=True), [ahead], VECTOR,
-                    VECTOR_GRADIENTS[:1]) < 1e-6  # fmt: skip
+    assert (
+        distance(
+            keras_optimizer("SGD", learning_rate=0.1, momentum=0.9, nesterov=True),
+            [ahead],
+            VECTOR,
+            VECTOR_GRADIENTS[:1],
+        )
+        < 1e-6
+    )
 
 
 def test_adagrad_differs_from_the_slides_by_accumulator_epsilon_and_rate() -> None:
@@ -97,10 +104,15 @@ def test_amsgrad_remembers_the_largest_second_moment() -> None:
     """After one large gradient and many small ones its steps stay smaller than Adam's (the paper's point)."""
     gradients = [np.array([10.0]), *[np.array([0.01])] * 50]
     paths = [
-        np.ravel(trained(keras_optimizer("Adam", learning_rate=0.01, beta_1=0.0, beta_2=0.9, amsgrad=amsgrad),
-                         np.zeros(1), gradients)[0])
+        np.ravel(
+            trained(
+                keras_optimizer("Adam", learning_rate=0.01, beta_1=0.0, beta_2=0.9, amsgrad=amsgrad),
+                np.zeros(1),
+                gradients,
+            )[0]
+        )
         for amsgrad in (False, True)
-    ]  # fmt: skip
+    ]
     adam_step, amsgrad_step = (abs(path[-1] - path[-2]) for path in paths)
     assert 0 < amsgrad_step < adam_step / 10
 
@@ -174,8 +186,13 @@ def test_ftrl_is_the_papers_from_an_accumulator_and_weights_of_zero() -> None:
     """Keras' λ₂ counts twice (l2 · w² against λ₂/2 · w²); its accumulator starts at 0.1 and its β at 0."""
     zeros = np.zeros(3)
     paper = rules.ftrl(zeros, VECTOR_GRADIENTS, 0.5, beta=1.0, l1=0.2, l2=0.6)
-    same = {"learning_rate": 0.5, "beta": 1.0, "l1_regularization_strength": 0.2, "l2_regularization_strength": 0.3,
-            "initial_accumulator_value": 0.0}  # fmt: skip
+    same = {
+        "learning_rate": 0.5,
+        "beta": 1.0,
+        "l1_regularization_strength": 0.2,
+        "l2_regularization_strength": 0.3,
+        "initial_accumulator_value": 0.0,
+    }
     assert distance(keras_optimizer("Ftrl", **same), paper, zeros, VECTOR_GRADIENTS) < 1e-5
     other = keras_optimizer("Ftrl", **(same | {"initial_accumulator_value": 0.1}))
     assert distance(other, paper, zeros, VECTOR_GRADIENTS) > 0.01

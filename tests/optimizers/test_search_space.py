@@ -105,10 +105,14 @@ def test_the_arm_needs_the_tuned_one() -> None:
 
 def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
     raw = {
-        "experiment": "e", "problems": [{"problem": "logistic_regression", "epochs": 2}], "optimizers": ["sgd", "adam"],
-        "arms": ["tuned", "extended"], "seeds": {"final": 2, "tuning": 2}, "sweep": {"optimizers": []},
+        "experiment": "e",
+        "problems": [{"problem": "logistic_regression", "epochs": 2}],
+        "optimizers": ["sgd", "adam"],
+        "arms": ["tuned", "extended"],
+        "seeds": {"final": 2, "tuning": 2},
+        "sweep": {"optimizers": []},
         "tuning": {"points": 3, "neighbours": False, "extended_trials": 4},
-    }  # fmt: skip
+    }
     config = parse_config(raw, "test")
     plan = make_plan(config)
     results = tmp_path / "e"

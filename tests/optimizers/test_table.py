@@ -80,8 +80,10 @@ def test_default_rate_is_that_of_keras(name: str) -> None:
 def test_default_rate_of_an_import_path() -> None:
     assert default_learning_rate(entry("keras.optimizers:Adam", centre=0.5)) == 0.001
     assert default_learning_rate(entry("collections:OrderedDict", centre=0.5)) == 0.5
-    assert default_learning_rate(OptimizerEntry("mine", "keras.optimizers:Adam", 0.5, None, "",
-                                                default_learning_rate=0.2)) == 0.2  # fmt: skip
+    assert (
+        default_learning_rate(OptimizerEntry("mine", "keras.optimizers:Adam", 0.5, None, "", default_learning_rate=0.2))
+        == 0.2
+    )
 
 
 def test_arms_differ_in_weight_decay_alone() -> None:

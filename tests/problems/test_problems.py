@@ -16,9 +16,13 @@ pytestmark = pytest.mark.usefixtures("device")
 
 BUNDLED = [name for name in BUILTIN_PROBLEMS if name != "slides_cnn"]
 PARAMETERS = {
-    "linear_regression": 11, "logistic_regression": 650, "slides_mlp": 53, "mlp": 4810, "digits_cnn": 1898,
+    "linear_regression": 11,
+    "logistic_regression": 650,
+    "slides_mlp": 53,
+    "mlp": 4810,
+    "digits_cnn": 1898,
     "slides_cnn": 319370,
-}  # fmt: skip
+}
 
 
 def problem_and_data(name: str) -> tuple[Problem, Data]:
@@ -191,10 +195,15 @@ def test_data_hash_knows_every_array() -> None:
     x, y, weight = np.zeros((4, 2), np.float32), np.zeros(4, np.int32), np.ones(4, np.float32)
     data = Data(x, y, np.array([3]), weight)
     others = [
-        replace(data, x=x + 1), replace(data, y=y + 1), replace(data, test=np.array([2])), replace(data, test=None),
-        replace(data, sample_weight=2 * weight), replace(data, sample_weight=None), replace(data, x=x.reshape(4, 2, 1)),
+        replace(data, x=x + 1),
+        replace(data, y=y + 1),
+        replace(data, test=np.array([2])),
+        replace(data, test=None),
+        replace(data, sample_weight=2 * weight),
+        replace(data, sample_weight=None),
+        replace(data, x=x.reshape(4, 2, 1)),
         replace(data, x=x.astype(np.float64)),
-    ]  # fmt: skip
+    ]
     assert replace(data, x=x.copy()).hash() == data.hash()
     assert len({data.hash(), *(other.hash() for other in others)}) == 9
 

@@ -23,11 +23,16 @@ from descentlab.report.plotting import SLIDES, new_figure, optimizer_colour
 
 def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:
     rows = [
-        {"optimizer": name, "updates": updates, "loss_mean": scale * (i + 2) / (updates + 1),
-         "loss_low": scale * (i + 1) / (updates + 1), "loss_high": scale * (i + 3) / (updates + 1)}
+        {
+            "optimizer": name,
+            "updates": updates,
+            "loss_mean": scale * (i + 2) / (updates + 1),
+            "loss_low": scale * (i + 1) / (updates + 1),
+            "loss_high": scale * (i + 3) / (updates + 1),
+        }
         for i, name in enumerate(names)
         for updates in (0, 1, 10, 100)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -114,9 +119,14 @@ def test_limits_show_all_of_calm_values() -> None:
 
 def rows_table() -> pd.DataFrame:
     return pd.DataFrame(
-        {"optimizer": ["adam", "sgd"], "mean": [1.0, 2.0], "low": [0.5, np.nan], "high": [1.5, np.nan],
-         "verdict": ["inconclusive", "better"]}
-    )  # fmt: skip
+        {
+            "optimizer": ["adam", "sgd"],
+            "mean": [1.0, 2.0],
+            "low": [0.5, np.nan],
+            "high": [1.5, np.nan],
+            "verdict": ["inconclusive", "better"],
+        }
+    )
 
 
 def test_rows_have_an_interval_where_there_is_one_and_the_mark_of_their_verdict() -> None:

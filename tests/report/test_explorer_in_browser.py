@@ -50,8 +50,10 @@ def opened(browser: Any, written: Path) -> Iterator[Opened]:
 
 
 def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
-    assert opened.said().startswith("Validation loss on up, tuned rates, against updates: means of 5 optimizers over up to "
-                                    f"n = {SEEDS} seeds, 95 % t intervals. Lowest mean at the end: Adam, ")  # fmt: skip
+    assert opened.said().startswith(
+        "Validation loss on up, tuned rates, against updates: means of 5 optimizers over up to "
+        f"n = {SEEDS} seeds, 95 % t intervals. Lowest mean at the end: Adam, "
+    )
     names = opened.page.locator(".chart:not(.difference) .mark-text text").all_text_contents()
     assert set(NAMES) <= set(names)
 
@@ -90,8 +92,11 @@ def test_two_optimizers_show_their_paired_difference(opened: Opened) -> None:
         opened.page.click(".below button[name=csv]")
     table = pd.read_csv(download.value.path())
     assert list(table)[2:] == ["first", "second", "updates", "val_loss_difference", "low", "high", "n"]
-    np.testing.assert_allclose(table.iloc[-1][["val_loss_difference", "low", "high"]].astype(float),
-                               [expected.mean, expected.low, expected.high], atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        table.iloc[-1][["val_loss_difference", "low", "high"]].astype(float),
+        [expected.mean, expected.low, expected.high],
+        atol=1e-5,
+    )
     opened.select("adam")
     assert not opened.page.is_visible(".chart.difference")
 
@@ -197,10 +202,17 @@ def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
     good = evidence_with_history()
     comparison = good.comparison
     names = {**HOSTILE, "up": HOSTILE["rmsprop"]}
-    tables = {name: getattr(comparison, name).replace({"optimizer": names, "problem": names})
-              for name in ("curves", "summary", "scores")}  # fmt: skip
-    plan = {**good.plan, **{kind: {names.get(name, name): about for name, about in good.plan[kind].items()}
-                            for kind in ("problems", "optimizers")}}  # fmt: skip
+    tables = {
+        name: getattr(comparison, name).replace({"optimizer": names, "problem": names})
+        for name in ("curves", "summary", "scores")
+    }
+    plan = {
+        **good.plan,
+        **{
+            kind: {names.get(name, name): about for name, about in good.plan[kind].items()}
+            for kind in ("problems", "optimizers")
+        },
+    }
     hostile = dataclasses.replace(changed(good, **tables), plan=plan)
     opened = Opened(browser, write_page(hostile, tmp_path / "index.html"), offline=True).stands()
     assert opened.page.evaluate("window.harmed") is None

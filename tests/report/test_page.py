@@ -132,8 +132,11 @@ def test_takeaways_follow_the_data(page: str, tmp_path: Path) -> None:
 
 def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
-    page = built(tmp_path, about={"title": hostile, "count": hostile, "metric": hostile}, config={
-        "report": {"title": hostile, "reference": "momentum"}})  # fmt: skip
+    page = built(
+        tmp_path,
+        about={"title": hostile, "count": hostile, "metric": hostile},
+        config={"report": {"title": hostile, "reference": "momentum"}},
+    )
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
@@ -152,8 +155,9 @@ def test_divergences_and_edges_are_alarms(tmp_path: Path) -> None:
 
 def test_partial_experiments_still_have_a_report(tmp_path: Path) -> None:
     runs = generated_runs(0)
-    one_arm = built(tmp_path / "arm", runs=runs[(runs["arm"] == "default")], selections=[],
-                    config={"arms": ["default"]})  # fmt: skip
+    one_arm = built(
+        tmp_path / "arm", runs=runs[(runs["arm"] == "default")], selections=[], config={"arms": ["default"]}
+    )
     assert 'id="sensitivity"' not in one_arm
     nothing = built(tmp_path / "nothing", runs=runs.assign(status="missing"))
     assert "missing" in nothing

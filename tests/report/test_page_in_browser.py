@@ -30,8 +30,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    built(folder, about={"title": HOSTILE, "count": HOSTILE, "metric": HOSTILE}, config={
-        "report": {"title": HOSTILE, "reference": "momentum"}})  # fmt: skip
+    built(
+        folder,
+        about={"title": HOSTILE, "count": HOSTILE, "metric": HOSTILE},
+        config={"report": {"title": HOSTILE, "reference": "momentum"}},
+    )
     return folder / "index.html"
 
 

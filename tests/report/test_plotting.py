@@ -98,9 +98,20 @@ def test_other_names_have_other_colours() -> None:
     assert len({optimizer_colour(f"mine_{i}") for i in range(50)}) >= 48
 
 
-@pytest.mark.parametrize(("text", "ground"), [("ink", "paper"), ("soft", "paper"), ("soft", "panel"), ("ink", "panel"),
-                                              ("link", "paper"), ("link", "panel"), ("better", "panel"),
-                                              ("worse", "panel"), ("other", "panel")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [
+        ("ink", "paper"),
+        ("soft", "paper"),
+        ("soft", "panel"),
+        ("ink", "panel"),
+        ("link", "paper"),
+        ("link", "panel"),
+        ("better", "panel"),
+        ("worse", "panel"),
+        ("other", "panel"),
+    ],
+)
 def test_text_is_readable_on_a_light_and_on_a_dark_page(text: str, ground: str) -> None:
     """WCAG 2.1, 1.4.3 (AA): 4.5."""
     ratios = [contrast(a, b) for a, b in zip(page_colours(text), page_colours(ground), strict=True)]
@@ -115,8 +126,13 @@ def test_labels_of_a_logarithmic_axis(value: float, label: str) -> None:
     assert decade_label(value) == label
 
 
-@pytest.mark.parametrize(("limits", "labels"), [((0.5, 40), ["0.5", "1", "2", "5", "10", "20"]),
-                                                ((1e-3, 1e3), ["0.001", "0.01", "0.1", "1", "10", "100", "1000"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("limits", "labels"),
+    [
+        ((0.5, 40), ["0.5", "1", "2", "5", "10", "20"]),
+        ((1e-3, 1e3), ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]),
+    ],
+)
 def test_ticks_of_a_logarithmic_axis(limits: tuple[float, float], labels: list[str]) -> None:
     figure, (axes,) = new_figure(1, 3, 2)
     axes.set_xlim(limits)

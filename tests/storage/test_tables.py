@@ -22,9 +22,18 @@ from descentlab.storage.tables import (
 )
 
 SPEC = RunSpec(
-    problem="mlp", optimizer="adam", arm="tuned", phase="final", learning_rate=0.00316, schedule="linear",
-    batch_size=32, epochs=20, reference_batch_size=32, equal_updates=False, seed=3,
-)  # fmt: skip
+    problem="mlp",
+    optimizer="adam",
+    arm="tuned",
+    phase="final",
+    learning_rate=0.00316,
+    schedule="linear",
+    batch_size=32,
+    epochs=20,
+    reference_batch_size=32,
+    equal_updates=False,
+    seed=3,
+)
 
 
 def table() -> pd.DataFrame:

@@ -23,12 +23,24 @@ ADVANTAGE = {"gd": -0.2, "sgd": 0.0, "momentum": 0.0, "adam": 0.1, "rmsprop": -0
 def generated_plan(**config: Any) -> dict[str, Any]:
     """The contents of plan.json."""
     about = {
-        "problem": "mlp", "title": "A generated problem", "metric": "accuracy", "margin": 0.02, "convex": True,
-        "loss_bound": 1e4, "epochs": 4, "batch_size": 8, "train_examples": 32, "val_examples": 8, "test_examples": 8,
-        "parameters": 53, "count": "12 + 20 + 10 + 4 + 5 + 2 = 53", "mode": "xla", "device": "CPU",
+        "problem": "mlp",
+        "title": "A generated problem",
+        "metric": "accuracy",
+        "margin": 0.02,
+        "convex": True,
+        "loss_bound": 1e4,
+        "epochs": 4,
+        "batch_size": 8,
+        "train_examples": 32,
+        "val_examples": 8,
+        "test_examples": 8,
+        "parameters": 53,
+        "count": "12 + 20 + 10 + 4 + 5 + 2 = 53",
+        "mode": "xla",
+        "device": "CPU",
         "data_hash": "d" * 64,
         "layers": [{"name": "dense", "type": "Dense", "output_shape": "(None, 2)", "parameters": 53}],
-    }  # fmt: skip
+    }
     return {
         "config": {
             "experiment": "generated",
@@ -43,16 +55,22 @@ def generated_plan(**config: Any) -> dict[str, Any]:
         "problems": {name: {**about, "higher_is_better": higher} for name, higher in PROBLEMS.items()},
         "optimizers": {
             name: {
-                "factory": "SGD", "paper": "a paper", "full_batch": name == "gd", "equal_updates": False,
-                "state_slots": 0, "hyperparameters": {"default": {}, "tuned": {}}, "default_learning_rate": 0.01,
-                "grid": [0.001, 0.01, 0.1], "tuned_schedule": "linear",
+                "factory": "SGD",
+                "paper": "a paper",
+                "full_batch": name == "gd",
+                "equal_updates": False,
+                "state_slots": 0,
+                "hyperparameters": {"default": {}, "tuned": {}},
+                "default_learning_rate": 0.01,
+                "grid": [0.001, 0.01, 0.1],
+                "tuned_schedule": "linear",
             }
             for name in OPTIMIZERS
         },
         "jobs": {name: [list(OPTIMIZERS)] for name in PROBLEMS},
         "runs": dict.fromkeys(PROBLEMS, 0),
         "versions": {"python": "3.11", "git_commit": "abc"},
-    }  # fmt: skip
+    }
 
 
 def generated_runs(seed: int, noise: float = 0.002) -> pd.DataFrame:
@@ -74,17 +92,36 @@ def generated_runs(seed: int, noise: float = 0.002) -> pd.DataFrame:
                     {
                         **{name: BLANK.get(column.dtype, 0) for name, column in RUNS.items()},
                         "run_id": f"{problem}.{optimizer}.{arm}.{phase}.lr={rate:g}.seed={run_seed}",
-                        "problem": problem, "optimizer": optimizer, "arm": arm, "phase": phase,
-                        "learning_rate": rate, "schedule": "linear", "batch_size": 32 if optimizer == "gd" else 8,
-                        "seed": run_seed, "status": "finished", "message": "", "digest": f"{len(rows):064d}",
-                        "init_hash": f"i{run_seed}", "split_hash": f"s{run_seed}", "data_hash": "d" * 64,
-                        "updates": updates, "updates_planned": updates, "examples": updates * 8,
-                        "train_seconds": 0.016, "device": "CPU", "mode": "xla", "metric": "accuracy",
-                        "higher_is_better": higher, "optimum": 0.1, "train_loss": 0.3, "val_loss": 0.3,
-                        "val_metric": metric, "test_loss": 0.3 if final else np.nan,
+                        "problem": problem,
+                        "optimizer": optimizer,
+                        "arm": arm,
+                        "phase": phase,
+                        "learning_rate": rate,
+                        "schedule": "linear",
+                        "batch_size": 32 if optimizer == "gd" else 8,
+                        "seed": run_seed,
+                        "status": "finished",
+                        "message": "",
+                        "digest": f"{len(rows):064d}",
+                        "init_hash": f"i{run_seed}",
+                        "split_hash": f"s{run_seed}",
+                        "data_hash": "d" * 64,
+                        "updates": updates,
+                        "updates_planned": updates,
+                        "examples": updates * 8,
+                        "train_seconds": 0.016,
+                        "device": "CPU",
+                        "mode": "xla",
+                        "metric": "accuracy",
+                        "higher_is_better": higher,
+                        "optimum": 0.1,
+                        "train_loss": 0.3,
+                        "val_loss": 0.3,
+                        "val_metric": metric,
+                        "test_loss": 0.3 if final else np.nan,
                         "test_metric": metric if final else np.nan,
                     }
-                )  # fmt: skip
+                )
     return check_table(pd.DataFrame(rows), RUNS, "generated")
 
 
@@ -97,10 +134,17 @@ def generated_history(runs: pd.DataFrame) -> pd.DataFrame:
             loss = speed[run["optimizer"]] ** updates
             values = {name: loss for name in HISTORY if name.endswith("_loss")}
             rows.append(
-                {**dict.fromkeys(HISTORY, 0.0), **values, "run_id": run["run_id"], "updates": updates,
-                 "epoch": updates / 4, "examples": updates * run["batch_size"], "train_seconds": updates / 1000,
-                 "val_metric": run["val_metric"]}
-            )  # fmt: skip
+                {
+                    **dict.fromkeys(HISTORY, 0.0),
+                    **values,
+                    "run_id": run["run_id"],
+                    "updates": updates,
+                    "epoch": updates / 4,
+                    "examples": updates * run["batch_size"],
+                    "train_seconds": updates / 1000,
+                    "val_metric": run["val_metric"],
+                }
+            )
     return check_table(pd.DataFrame(rows), HISTORY, "generated")
 
 
@@ -108,10 +152,16 @@ def generated_selections() -> list[dict[str, Any]]:
     """Every optimizer chose the middle of its grid, rmsprop the edge."""
     return [
         {
-            "problem": problem, "optimizer": optimizer, "learning_rate": 0.1 if optimizer == "rmsprop" else 0.01,
-            "grid": [0.001, 0.01, 0.1], "val_metric": [0.1, 0.5, 0.2], "val_loss": [1.0, 0.5, 0.9],
-            "edge": "high" if optimizer == "rmsprop" else "", "neighbours": [0.001, 0.1], "tuning_seeds": [1000, 1001],
+            "problem": problem,
+            "optimizer": optimizer,
+            "learning_rate": 0.1 if optimizer == "rmsprop" else 0.01,
+            "grid": [0.001, 0.01, 0.1],
+            "val_metric": [0.1, 0.5, 0.2],
+            "val_loss": [1.0, 0.5, 0.9],
+            "edge": "high" if optimizer == "rmsprop" else "",
+            "neighbours": [0.001, 0.1],
+            "tuning_seeds": [1000, 1001],
         }
         for problem in PROBLEMS
         for optimizer in OPTIMIZERS
-    ]  # fmt: skip
+    ]

@@ -18,9 +18,14 @@ def taken(x: Any, index: np.ndarray) -> Any:
 
 
 def train_eagerly(
-    model: Any, optimizer: Any, loss: Any, data: Data, initial: Sequence[np.ndarray], order: np.ndarray,
+    model: Any,
+    optimizer: Any,
+    loss: Any,
+    data: Data,
+    initial: Sequence[np.ndarray],
+    order: np.ndarray,
     rates: Sequence[float | None],
-) -> list[list[np.ndarray]]:  # fmt: skip
+) -> list[list[np.ndarray]]:
     """Values of ``model.variables`` before the first update and after each.
 
     ``loss`` is a keras.losses.Loss; a rate of None leaves the optimizer's alone.

@@ -16,8 +16,13 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Explorer</
 
 
 def write_page(evidence: Evidence, path: Path) -> Path:
-    environment = Environment(loader=PackageLoader("descentlab.report", "templates"), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("descentlab.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.globals.update(words=words, counted=counted)
     path.write_text(environment.from_string(PAGE).render(block=block_of(evidence)), encoding="utf-8")
     return path

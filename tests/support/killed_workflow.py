@@ -53,9 +53,13 @@ class KilledWorkflow:
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as out:
             started = subprocess.Popen(
-                [*self._command, *arguments], cwd=self.folder, env=self._environment, stdout=out, stderr=out,
+                [*self._command, *arguments],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=out,
+                stderr=out,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         self._sessions.append(started.pid)
         return started
 

@@ -38,9 +38,14 @@ def start_daemon(
     rights = [] if user is None else [f"--reuid={user}", f"--regid={user}", "--init-groups"]
     with log.open("wb") as out:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", *rights, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            env=dict(environment), cwd=log.parent, start_new_session=True,
-        )  # fmt: skip
+            ["setpriv", "--pdeathsig=KILL", *rights, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=dict(environment),
+            cwd=log.parent,
+            start_new_session=True,
+        )
 
 
 def wait_until(answers: Callable[[], bool], logs: Path) -> None:

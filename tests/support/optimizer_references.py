@@ -90,9 +90,15 @@ def rmsprop(w: np.ndarray, gradients: Gradients, alpha: float, rho: float, insid
 
 
 def adam(
-    w: np.ndarray, gradients: Gradients, alpha: float, beta1: float, beta2: float, eps: float, hat: bool,
+    w: np.ndarray,
+    gradients: Gradients,
+    alpha: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    hat: bool,
     decay: float = 0.0,
-) -> Weights:  # fmt: skip
+) -> Weights:
     """Kingma & Ba 2015, algorithm 1 (``hat`` False): θ −= α m̂ / (√v̂ + ε).
 
     ``hat``: the reordered form above their section 2.1, α_t = α √(1−β₂ᵗ)/(1−β₁ᵗ), θ −= α_t m / (√v + ε̂), as in Keras.
@@ -141,9 +147,16 @@ def adamax(w: np.ndarray, gradients: Gradients, alpha: float, beta1: float, beta
 
 
 def nadam(
-    w: np.ndarray, gradients: Gradients, alpha: float, beta1: float, beta2: float, eps: float, exponent: float,
-    scheduled_m: bool, done: int = 0,
-) -> Weights:  # fmt: skip
+    w: np.ndarray,
+    gradients: Gradients,
+    alpha: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    exponent: float,
+    scheduled_m: bool,
+    done: int = 0,
+) -> Weights:
     """Dozat 2016, algorithm 2: m = μ_t m + (1−μ_t) g, m̂ = μ_{t+1} m/(1−Πμ_{i≤t+1}) + (1−μ_t) g/(1−Πμ_{i≤t}).
 
     His schedule is μ_t = β₁ (1 − ½ 0.96^(t/250)): ``exponent`` 1/250. Keras has ``exponent`` 1, and m decays with β₁
@@ -201,9 +214,14 @@ def adafactor(w: np.ndarray, gradients: Gradients, most: float) -> Weights:
 
 
 def ftrl(
-    w: np.ndarray, gradients: Gradients, alpha: float, beta: float = 0.0, l1: float = 0.0, l2: float = 0.0,
+    w: np.ndarray,
+    gradients: Gradients,
+    alpha: float,
+    beta: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
     start: float = 0.0,
-) -> Weights:  # fmt: skip
+) -> Weights:
     """McMahan et al. 2013, algorithm 1, per coordinate.
 
     There n begins at 0 (``start``), and the first weights follow from z = 0, so they are 0; Keras meets whatever
@@ -251,9 +269,16 @@ def lamb(
 
 
 def schedule_free_adamw(
-    w: np.ndarray, gradients: Gradients, alphas: Sequence[float], beta1: float, beta2: float, eps: float,
-    decay: float = 0.0, equal_weights: bool = False, keras_recovery: bool = False,
-) -> tuple[Weights, Weights]:  # fmt: skip
+    w: np.ndarray,
+    gradients: Gradients,
+    alphas: Sequence[float],
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decay: float = 0.0,
+    equal_weights: bool = False,
+    keras_recovery: bool = False,
+) -> tuple[Weights, Weights]:
     """Defazio et al. 2024, algorithm 1 without warm-up. Returns y (what is trained) and x (what is evaluated).
 
     z −= γ_t (g/(√v̂ + ε) + λ y), x = (1−c) x + c z with c = γ_t²/Σγ², y = (1−β₁) z + β₁ x.

@@ -55,9 +55,14 @@ class Postgres:
         """What one of PostgreSQL's programs prints; one that fails fails the test."""
         command = [str(_programs() / program), *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=dict(self.environment), cwd=self.folder, user=_user(),
+            command,
+            capture_output=True,
+            text=True,
+            env=dict(self.environment),
+            cwd=self.folder,
+            user=_user(),
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, f"{program}: {done.stderr}"
         return done.stdout.strip()
 
@@ -158,11 +163,25 @@ def running_tracking_server(postgres: Postgres) -> Iterator[TrackingServer]:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(16),
         }
         command = [
-            sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth",
-            "--backend-store-uri", f"postgresql://mlflow@127.0.0.1:{postgres.port}/mlflow",
-            "--artifacts-destination", str(folder / "artifacts"),
-            "--host", "127.0.0.1", "--port", str(port), "--allowed-hosts", f"127.0.0.1:{port}", "--workers", "1",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--app-name",
+            "basic-auth",
+            "--backend-store-uri",
+            f"postgresql://mlflow@127.0.0.1:{postgres.port}/mlflow",
+            "--artifacts-destination",
+            str(folder / "artifacts"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--allowed-hosts",
+            f"127.0.0.1:{port}",
+            "--workers",
+            "1",
+        ]
         server = TrackingServer(f"http://127.0.0.1:{port}", password)
         with running_daemon(command, folder / "mlflow.log", environment):
             wait_until(lambda: server.status(password=password) == 200, folder)

@@ -43,16 +43,23 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
     landscapes = rows(starts, global_basin=True, value=1.0)
     scaled = {"optimizer": ["sgd", "adagrad", "adagrad (accumulator 0)"], "seed": range(5)}
     return {
-        "step_cost": rows({"optimizer": ["sgd", "adam"], "round": range(5)}, model="mlp", parameters=4810, batch_size=32,
-                          step_microseconds=100.0, state_bytes_per_parameter=0.0),
+        "step_cost": rows(
+            {"optimizer": ["sgd", "adam"], "round": range(5)},
+            model="mlp",
+            parameters=4810,
+            batch_size=32,
+            step_microseconds=100.0,
+            state_bytes_per_parameter=0.0,
+        ),
         "batch_size": rows({"batch_size": [16, 1024], "seed": range(5)}, reached=True, gap_at_target=0.1),
         "landscapes": landscapes.assign(spurious=landscapes["landscape"] == "well"),
-        "minima": rows({"first_seed": [0, 2]}, problem="mlp", matching="matched", relative_distance=0.8,
-                       barrier=0.3).eval("second_seed = first_seed + 1"),
+        "minima": rows(
+            {"first_seed": [0, 2]}, problem="mlp", matching="matched", relative_distance=0.8, barrier=0.3
+        ).eval("second_seed = first_seed + 1"),
         "memory": rows({"batch_size": [64, 4096], "repeat": range(3)}, peak_bytes=2.0**20),
         "loss_scale": rows(scaled, scale=1e-3, relative_distance=0.5),
         "imbalance": rows({**three, "seed": range(5)}, group="rare", updates=1, loss=1.0),
-    }  # fmt: skip
+    }
 
 
 def everything_went_well() -> Comparison:
@@ -66,8 +73,12 @@ def much_went_wrong() -> Comparison:
     plan["optimizers"]["rmsprop"] |= {"factory": "RMSprop", "hyperparameters": {"tuned": {"momentum": 0.9}}}
     plan["optimizers"]["gd"] |= {"source_lines": 9}
     final = runs["phase"] == "final"
-    for optimizer, seeds, status in (("adam", [0], "diverged"), ("sgd", [1, 2], "diverged"), ("gd", [3], "failed"),
-                                     ("rmsprop", [4], "missing")):  # fmt: skip
+    for optimizer, seeds, status in (
+        ("adam", [0], "diverged"),
+        ("sgd", [1, 2], "diverged"),
+        ("gd", [3], "failed"),
+        ("rmsprop", [4], "missing"),
+    ):
         runs.loc[final & (runs["optimizer"] == optimizer) & runs["seed"].isin(seeds), "status"] = status
     runs.loc[final & (runs["optimizer"] == "sgd") & (runs["problem"] == "down"), "status"] = "diverged"
     runs.loc[(runs["phase"] == "tuning") & (runs["optimizer"] == "adam"), "val_metric"] = 0.5  # as wide as the grid
@@ -89,8 +100,14 @@ def much_is_absent() -> Comparison:
 
 def told(comparison: Comparison) -> list[str]:
     """Every text of a comparison that the report shows as it stands."""
-    answers = [text for answer in comparison.answers for text in (
-        answer["head"], *(detail[part] for detail in answer["details"] for part in ("problem", "text")))]  # fmt: skip
-    claims = [text for entry in comparison.claims for text in (
-        entry["reason"], *(piece[part] for piece in entry["pieces"] for part in ("where", "note")))]  # fmt: skip
+    answers = [
+        text
+        for answer in comparison.answers
+        for text in (answer["head"], *(detail[part] for detail in answer["details"] for part in ("problem", "text")))
+    ]
+    claims = [
+        text
+        for entry in comparison.claims
+        for text in (entry["reason"], *(piece[part] for piece in entry["pieces"] for part in ("where", "note")))
+    ]
     return [*answers, *claims, *comparison.alarms["text"], *comparison.contrasts["note"]]

@@ -23,9 +23,14 @@ from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs, write_
 def finals(**columns: list[object]) -> pd.DataFrame:
     """Four finished final runs, seeds 0 to 3; the last is the best."""
     plain = {
-        "run_id": list("abcd"), "phase": "final", "arm": "tuned", "status": "finished", "seed": range(4),
-        "val_metric": [0.1, 0.2, 0.3, 0.4], "higher_is_better": True,
-    }  # fmt: skip
+        "run_id": list("abcd"),
+        "phase": "final",
+        "arm": "tuned",
+        "status": "finished",
+        "seed": range(4),
+        "val_metric": [0.1, 0.2, 0.3, 0.4],
+        "higher_is_better": True,
+    }
     return pd.DataFrame({**plain, **columns})
 
 

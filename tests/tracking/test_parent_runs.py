@@ -28,9 +28,14 @@ def test_the_main_arm_is_tuned_where_there_is_one() -> None:
 def test_curves_are_means_over_the_main_arms_seeds_with_their_intervals() -> None:
     finals = pd.DataFrame({"run_id": ["a", "b", "c"], "optimizer": "adam", "arm": ["tuned", "tuned", "default"]})
     history = pd.DataFrame(
-        {"run_id": [*"aabbc"], "updates": [0, 4, 0, 4, 0], "train_loss": 1.0, "val_loss": [1.0, 0.25, 3.0, math.inf, 9.0],
-         "val_metric": 0.5}
-    )  # fmt: skip
+        {
+            "run_id": [*"aabbc"],
+            "updates": [0, 4, 0, 4, 0],
+            "train_loss": 1.0,
+            "val_loss": [1.0, 0.25, 3.0, math.inf, 9.0],
+            "val_metric": 0.5,
+        }
+    )
     curves = mean_curves(finals, history)
     assert list(curves) == ["adam"]
     first, last = curves["adam"].to_dict("records")
@@ -45,8 +50,14 @@ def test_a_parents_curve_has_the_names_of_its_childrens() -> None:
     curve = parents(some_runs())["momentum"].curve
     assert curve is not None
     assert set(curve) == {
-        "step", "timestamp", "train_loss", "val_loss", "val_accuracy", "val_loss_low", "val_loss_high",
-    }  # fmt: skip
+        "step",
+        "timestamp",
+        "train_loss",
+        "val_loss",
+        "val_accuracy",
+        "val_loss_low",
+        "val_loss_high",
+    }
     assert curve["step"].tolist() == [0, 1, 2, 4, 8, 16]
     np.testing.assert_allclose(curve["val_loss"], 0.8 ** curve["step"])
     np.testing.assert_allclose(curve["val_loss_low"], curve["val_loss"])  # both seeds have the same curve
@@ -85,7 +96,10 @@ def test_the_data_of_a_parent_are_the_problems() -> None:
     dataset = parents(some_runs())["adam"].dataset
     assert dataset is not None
     assert dataset.described() == (
-        "up", "d" * 36, "code", '{"problem": "up"}',
+        "up",
+        "d" * 36,
+        "code",
+        '{"problem": "up"}',
         '{"train_examples": 32, "val_examples": 8, "test_examples": 8}',
-    )  # fmt: skip
+    )
     assert dataset.splits == "train, val, test"

@@ -44,9 +44,13 @@ def test_each_search_finds_what_the_readme_says() -> None:
     write_jobs(runs)
     track_problem(RESULTS, PROBLEM, None)
     done = subprocess.run(
-        [sys.executable, "-c", searches() + SHOW], capture_output=True, text=True, check=False,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", searches() + SHOW],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
 

@@ -15,9 +15,14 @@ TRAINING = "Training linear_regression"
 def written_config(folder: Path, uri: str) -> Path:
     """A config of one run."""
     config = {
-        "experiment": "away", "problems": [{"problem": "linear_regression", "epochs": 1}], "optimizers": ["sgd"],
-        "arms": ["default"], "seeds": {"final": 1}, "measurements": [], "tracking": {"uri": uri},
-    }  # fmt: skip
+        "experiment": "away",
+        "problems": [{"problem": "linear_regression", "epochs": 1}],
+        "optimizers": ["sgd"],
+        "arms": ["default"],
+        "seeds": {"final": 1},
+        "measurements": [],
+        "tracking": {"uri": uri},
+    }
     path = folder / f"{len(list(folder.glob('*.yaml')))}.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

@@ -63,9 +63,12 @@ LOST = replace(PROBLEM, name="lost", title="Lost", load_data=load_data, stratifi
 def plan(device: str) -> dict[str, Any]:
     del device
     config = {
-        "experiment": "e", "problems": [{"problem": PROBLEM, "epochs": 1}], "optimizers": ["sgd"],
-        "seeds": {"final": 3, "tuning": 2}, "arms": ["default"],
-    }  # fmt: skip
+        "experiment": "e",
+        "problems": [{"problem": PROBLEM, "epochs": 1}],
+        "optimizers": ["sgd"],
+        "seeds": {"final": 3, "tuning": 2},
+        "arms": ["default"],
+    }
     return make_plan(parse_config(config, "test"))
 
 
@@ -145,8 +148,9 @@ def test_a_rate_with_a_failed_seed_is_not_chosen() -> None:
     entry = parse_config(config, "test").optimizers[0].entry()
     specs = [
         RunSpec("mlp", "sgd", "tuned", "tuning", rate, "linear", 32, 1, 32, False, seed)
-        for rate in (0.1, 0.2) for seed in (1000, 1001)
-    ]  # fmt: skip
+        for rate in (0.1, 0.2)
+        for seed in (1000, 1001)
+    ]
     ends = [("finished", 0.8), ("finished", 0.8), ("finished", 0.9), ("failed", float("nan"))]
     records = [{"status": status, "val_metric": value, "val_loss": value} for status, value in ends]
     assert select_learning_rate(entry, "mlp", specs, records, True)["learning_rate"] == 0.1
@@ -173,10 +177,16 @@ def test_snakemake_fails_loudly_or_keeps_going(tmp_path: Path) -> None:
     (tmp_path / "targets.txt").write_text("1\n2\n4\n" * 40)
     config = tmp_path / "faulty.yaml"
     wanted = {
-        "experiment": "faulty", "optimizers": ["sgd", "own_rules:Raises", "own_rules:Hangs"], "arms": ["default"],
-        "problems": [{"problem": name, "epochs": 1, "mode": "graph"} for name in ("linear_regression", "own_data:LOST")],
-        "seeds": {"final": 1}, "measurements": [], "execution": {"run_minutes": 0.4},
-    }  # fmt: skip
+        "experiment": "faulty",
+        "optimizers": ["sgd", "own_rules:Raises", "own_rules:Hangs"],
+        "arms": ["default"],
+        "problems": [
+            {"problem": name, "epochs": 1, "mode": "graph"} for name in ("linear_regression", "own_data:LOST")
+        ],
+        "seeds": {"final": 1},
+        "measurements": [],
+        "execution": {"run_minutes": 0.4},
+    }
     config.write_text(yaml.safe_dump(wanted))
     run_id = "linear_regression.raises.default.final.lr=0.01.seed=0"
     log = Path("results/faulty/logs/train/linear_regression.0.log")

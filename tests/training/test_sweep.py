@@ -105,12 +105,19 @@ def test_distance_to_divergence_by_hand() -> None:
 
 def rows(phase: str, scores: dict[int, list[float]]) -> list[dict[str, object]]:
     return [
-        {"problem": "p", "optimizer": "sgd", "arm": "tuned", "phase": phase, "seed": seed,
-         "learning_rate": rate, "val_metric": score,
-         "status": "diverged" if np.isnan(score) else "finished"}
+        {
+            "problem": "p",
+            "optimizer": "sgd",
+            "arm": "tuned",
+            "phase": phase,
+            "seed": seed,
+            "learning_rate": rate,
+            "val_metric": score,
+            "status": "diverged" if np.isnan(score) else "finished",
+        }
         for seed, values in scores.items()
         for rate, score in zip((0.01, 0.1, 1.0), values, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -136,10 +143,13 @@ def test_widths_are_of_the_sweep_where_there_is_one(sign: int) -> None:
 @pytest.mark.usefixtures("device")
 def test_a_sweep_is_trained_recorded_and_sealed(tmp_path: Path) -> None:
     config = {
-        "experiment": "e", "problems": [{"problem": "logistic_regression", "epochs": 2}], "optimizers": ["sgd", "adam"],
-        "seeds": {"final": 1, "tuning": 2}, "tuning": {"points": 3, "neighbours": False},
+        "experiment": "e",
+        "problems": [{"problem": "logistic_regression", "epochs": 2}],
+        "optimizers": ["sgd", "adam"],
+        "seeds": {"final": 1, "tuning": 2},
+        "tuning": {"points": 3, "neighbours": False},
         "sweep": {"optimizers": ["sgd"], "seeds": 3},
-    }  # fmt: skip
+    }
     plan = make_plan(parse_config(config, "test"))
     results = tmp_path / "e"
     results.mkdir()

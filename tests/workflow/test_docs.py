@@ -81,8 +81,11 @@ def test_commands_run(command: str, checkout: Path) -> None:
 def test_the_mlflow_ui_answers(checkout: Path) -> None:
     planned = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "ui", "PORT=5917"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     line = planned.stdout.replace("\\\n", " ").strip().splitlines()[-1]
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
@@ -91,9 +94,13 @@ def test_the_mlflow_ui_answers(checkout: Path) -> None:
     assert command[0].endswith("/mlflow")
     assert command[command.index("--host") + 1] == "127.0.0.1"
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command[1:]], cwd=checkout, env={**os.environ, **variables},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "mlflow", *command[1:]],
+        cwd=checkout,
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         assert answered("http://127.0.0.1:5917/").startswith("<!doctype html")
     finally:

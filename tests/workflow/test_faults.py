@@ -64,9 +64,11 @@ def writes(tree: ast.AST) -> Iterator[str]:
     """Names of the calls that write a file, but for those inside a block that no reader sees until it has ended."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.With) and any(
-            isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part).endswith(("written_aside", "TemporaryDirectory"))
-            for item in node.items for part in ast.walk(item.context_expr)
-        ):  # fmt: skip
+            isinstance(part, ast.Name | ast.Attribute)
+            and ast.unparse(part).endswith(("written_aside", "TemporaryDirectory"))
+            for item in node.items
+            for part in ast.walk(item.context_expr)
+        ):
             continue
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
@@ -161,9 +163,12 @@ def undisturbed(device: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     del device
     folder = tmp_path_factory.mktemp("undisturbed")
     config = {
-        "experiment": "e", "problems": [{"problem": PROBLEM, "epochs": 1}], "optimizers": ["sgd"], "arms": ["default"],
+        "experiment": "e",
+        "problems": [{"problem": PROBLEM, "epochs": 1}],
+        "optimizers": ["sgd"],
+        "arms": ["default"],
         "seeds": {"final": 3},
-    }  # fmt: skip
+    }
     (folder / "results/e").mkdir(parents=True)
     (folder / "results/e/plan.json").write_text(json.dumps(make_plan(parse_config(config, "test"))))
     trained = run_verb(folder, *TRAIN)

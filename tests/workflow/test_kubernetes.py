@@ -33,9 +33,14 @@ def dry_run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = snakemake_command(folder, "-n", "--profile", str(PROFILE))
     known = {name: value for name, value in workflow_environment().items() if not name.startswith("MLFLOW_")}
     return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
         env={**known, **variables},
-    )  # fmt: skip
+    )
 
 
 def test_every_job_is_planned_through_the_volume_and_none_asks_for_a_gpu(tmp_path: Path) -> None:

@@ -16,14 +16,37 @@ from support.workflow_fixture import ROOT
 PACKAGE = ROOT / "src/descentlab"
 # Modules of the package that run other programs, unpickle, or speak to a network.
 MODULES = {
-    "pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "subprocess", "pty", "socket",
-    "socketserver", "http", "urllib.request", "requests", "httpx", "ctypes",
-}  # fmt: skip
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+    "subprocess",
+    "pty",
+    "socket",
+    "socketserver",
+    "http",
+    "urllib.request",
+    "requests",
+    "httpx",
+    "ctypes",
+}
 # Calls, by their last name, that run text as code or read files that can hold code.
 CALLS = {
-    "eval", "exec", "compile", "__import__", "import_module", "system", "popen", "read_pickle", "load_model",
-    "enable_unsafe_deserialization", "mktemp",
-}  # fmt: skip
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "import_module",
+    "system",
+    "popen",
+    "read_pickle",
+    "load_model",
+    "enable_unsafe_deserialization",
+    "mktemp",
+}
 UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", "unsafe_load_all"}
 # What is there all the same, and why.
 ELSEWHERE = {

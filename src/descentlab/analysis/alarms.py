@@ -46,16 +46,31 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
             told = words(text, optimizer=optimizer, problem=problem, arm=words(ARM_NAMES[arm]), n=len(group), of=of)
             why = str(group["message"].iloc[0]) if status == "failed" else ""
             told += f" ({why})" if why else ""
-            rows.append({"kind": status, "problem": problem, "arm": arm, "optimizer": optimizer, "count": len(group),
-                         "text": told})  # fmt: skip
+            rows.append(
+                {
+                    "kind": status,
+                    "problem": problem,
+                    "arm": arm,
+                    "optimizer": optimizer,
+                    "count": len(group),
+                    "text": told,
+                }
+            )
     for selection in selections:
         if selection["edge"]:
             problem, optimizer = selection["problem"], selection["optimizer"]
             grid = [rate for rate in selection["grid"] if rate is not None]
-            told = words(EDGE_ALARMS[selection["edge"]], optimizer=optimizer, problem=problem,
-                         rate=selection["learning_rate"], low=min(grid), high=max(grid))  # fmt: skip
-            rows.append({"kind": "edge", "problem": problem, "arm": "tuned", "optimizer": optimizer, "count": 1,
-                         "text": told})  # fmt: skip
+            told = words(
+                EDGE_ALARMS[selection["edge"]],
+                optimizer=optimizer,
+                problem=problem,
+                rate=selection["learning_rate"],
+                low=min(grid),
+                high=max(grid),
+            )
+            rows.append(
+                {"kind": "edge", "problem": problem, "arm": "tuned", "optimizer": optimizer, "count": 1, "text": told}
+            )
     seeds = plan["config"]["seeds"]["final"]
     if seeds < LEAST_SEEDS:
         told = counted(
@@ -74,28 +89,40 @@ UNKNOWN: dict[str, str | tuple[str, str]] = {
         "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
         "compared as pairs"
     ),
-    "tuning": message("how these learning rates were tuned is unknown: one optimizer may have been tuned more than another"),
+    "tuning": message(
+        "how these learning rates were tuned is unknown: one optimizer may have been tuned more than another"
+    ),
     "examples": message(
         "the test score of each example is unknown: intervals are over seeds alone, so they hold for these test examples, not "
         "for others"
     ),
     "no test metric": message("no run of {problem} has a test metric ({names}): its final results are not compared"),
-    "test is validation": message("the mapping takes {name} for validation and for test: what chose is also what judges"),
+    "test is validation": message(
+        "the mapping takes {name} for validation and for test: what chose is also what judges"
+    ),
     "settings": message(
         "settings other than optimizer, learning rate and seed differ between the compared runs of {problem}: {names}; a "
         "difference may be theirs"
     ),
     "seeds": (
-        message("{n} of {total} compared runs has no seed: it is numbered by when it began, and what its pairs share is unknown"),
+        message(
+            "{n} of {total} compared runs has no seed: it is numbered by when it began, and what its pairs share is unknown"
+        ),
         message(
             "{n} of {total} compared runs have no seed: they are numbered in the order in which they began, and what their pairs "
             "share is unknown"
         ),
     ),
-    "uneven": message("optimizers have different numbers of runs, {least} to {most}: where the page gives one, it is the least"),
+    "uneven": message(
+        "optimizers have different numbers of runs, {least} to {most}: where the page gives one, it is the least"
+    ),
     "repeated": (
-        message("{n} run repeats another's problem, optimizer, learning rate and seed: the newest that ended is compared"),
-        message("{n} runs repeat another's problem, optimizer, learning rate and seed: the newest that ended is compared"),
+        message(
+            "{n} run repeats another's problem, optimizer, learning rate and seed: the newest that ended is compared"
+        ),
+        message(
+            "{n} runs repeat another's problem, optimizer, learning rate and seed: the newest that ended is compared"
+        ),
     ),
     "repeated with": (
         message(
@@ -139,7 +166,7 @@ UNKNOWN: dict[str, str | tuple[str, str]] = {
         "{optimizer} on {problem}: its learning rate {rate} was chosen among {rates} by the validation metric of the seeds that "
         "are compared, which favours it a little"
     ),
-}  # fmt: skip
+}
 
 # Why the claim on memory is not tested, though its optimizers are there.
 NOT_COUNTED = message("how many bytes the optimizers keep was not counted")

@@ -75,10 +75,17 @@ PHRASES = {
     "not tested": message("is not tested"),
 }
 VERDICTS = (
-    message("supported"), message("contradicted"), message("mixed"), message("negligible"), message("inconclusive"),
-    message("not tested"), message("better"), message("worse"), message("identical"),
+    message("supported"),
+    message("contradicted"),
+    message("mixed"),
+    message("negligible"),
+    message("inconclusive"),
+    message("not tested"),
+    message("better"),
+    message("worse"),
+    message("identical"),
     message("supported, and not slightly"),
-)  # fmt: skip
+)
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
     "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
@@ -150,9 +157,12 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
         note = f"; {row['note']}" if row["note"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
     head = counted(
-        len(rows), "{arm}: Adam against {second}: Adam {found}.",
-        "{arm}: Adam against {second}: of {n} problems, Adam {found}.", found=found, **named,
-    )  # fmt: skip
+        len(rows),
+        "{arm}: Adam against {second}: Adam {found}.",
+        "{arm}: Adam against {second}: of {n} problems, Adam {found}.",
+        found=found,
+        **named,
+    )
     return _statement(identity, head, details)
 
 
@@ -206,14 +216,18 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
     of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
     if len(details) == 1:
         found = counted(
-            len(winners), "{arm}: one optimizer has the best mean test metric.",
-            "{arm}: {n} optimizers share the best mean test metric.", **of,
-        )  # fmt: skip
+            len(winners),
+            "{arm}: one optimizer has the best mean test metric.",
+            "{arm}: {n} optimizers share the best mean test metric.",
+            **of,
+        )
     else:
         found = counted(
-            len(set(winners)), "{arm}: one optimizer has the best mean test metric of {problems}.",
-            "{arm}: {n} optimizers share the best mean test metric of {problems}.", **of,
-        )  # fmt: skip
+            len(set(winners)),
+            "{arm}: one optimizer has the best mean test metric of {problems}.",
+            "{arm}: {n} optimizers share the best mean test metric of {problems}.",
+            **of,
+        )
     head = words("{found} The best mean is not always better than the next:", found=found)
     return _statement(f"{arm}-best", head, details)
 

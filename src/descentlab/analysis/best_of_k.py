@@ -38,8 +38,10 @@ def measure_best_of_k(plan: dict[str, Any], runs: pd.DataFrame, selections: list
     Args:
         selections: the grids; a point without runs is out.
     """
-    grids = {(made["problem"], made["optimizer"]): [np.nan if rate is None else rate for rate in made["grid"]]
-             for made in selections}  # fmt: skip
+    grids = {
+        (made["problem"], made["optimizer"]): [np.nan if rate is None else rate for rate in made["grid"]]
+        for made in selections
+    }
     rows: list[dict[str, Any]] = []
     tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")]
     tuning = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
@@ -61,9 +63,19 @@ def measure_best_of_k(plan: dict[str, Any], runs: pd.DataFrame, selections: list
             ascending = values[np.argsort(values.mean(axis=1) * (1 if higher else -1), kind="stable")]
             for k in range(1, len(ascending) + 1):
                 found = t_interval(best_of_k_weights(len(ascending), k) @ ascending)
-                rows.append({"problem": problem, "optimizer": name, "k": k, "val_metric": found.mean, "low": found.low,
-                             "high": found.high, "n_points": len(ascending), "n_out": int(out.sum()),
-                             "n_seeds": ascending.shape[1]})  # fmt: skip
+                rows.append(
+                    {
+                        "problem": problem,
+                        "optimizer": name,
+                        "k": k,
+                        "val_metric": found.mean,
+                        "low": found.low,
+                        "high": found.high,
+                        "n_points": len(ascending),
+                        "n_out": int(out.sum()),
+                        "n_seeds": ascending.shape[1],
+                    }
+                )
     return check_table(pd.DataFrame(rows), BEST_OF_K_COLUMNS, "best of k") if rows else empty_table(BEST_OF_K_COLUMNS)
 
 

@@ -33,11 +33,16 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
     "n_reached": Column("int64", "runs", "", "of them reached the target"),
     "n_reached_sgd": Column("int64", "runs", "", "of plain sgd's reached it"),
     "n_rounds": Column("int64", "rounds", "", "rounds behind the ratio of step costs"),
-    "updates_ratio": Column("float64", "ratio", "lower", "geometric mean of paired updates within the budget over sgd's"),
+    "updates_ratio": Column(
+        "float64", "ratio", "lower", "geometric mean of paired updates within the budget over sgd's"
+    ),
     "updates_low": Column("float64", "ratio", "lower", "95 % t interval over seeds"),
     "updates_high": Column("float64", "ratio", "lower", "likewise"),
     "bound": Column(
-        "str", "", "", "what the ratios of updates and seconds are of the true ones: empty (equal), at most, at least, unknown"
+        "str",
+        "",
+        "",
+        "what the ratios of updates and seconds are of the true ones: empty (equal), at most, at least, unknown",
     ),
     "step_ratio": Column("float64", "ratio", "lower", "geometric mean over rounds of a step's time over sgd's"),
     "step_low": Column("float64", "ratio", "lower", "95 % t interval over rounds"),
@@ -45,16 +50,22 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
     "seconds_ratio": Column("float64", "ratio", "lower", "product of the two: time to the target over sgd's"),
     "seconds_low": Column("float64", "ratio", "lower", "95 % interval over seeds and rounds (product_of_ratios)"),
     "seconds_high": Column("float64", "ratio", "lower", "likewise"),
-    "break_even": Column("float64", "ratio", "higher", "step ratio at which no time is won or lost; bounded the other way"),
+    "break_even": Column(
+        "float64", "ratio", "higher", "step ratio at which no time is won or lost; bounded the other way"
+    ),
     "break_even_low": Column("float64", "ratio", "higher", "95 % t interval over seeds"),
     "break_even_high": Column("float64", "ratio", "higher", "likewise"),
-    "seconds_sgd": Column("float64", "seconds", "lower", "sgd's mean updates within the budget times the mean cost of a step"),
+    "seconds_sgd": Column(
+        "float64", "seconds", "lower", "sgd's mean updates within the budget times the mean cost of a step"
+    ),
     "seconds": Column("float64", "seconds", "lower", "the same of the optimizer"),
     "seconds_saved": Column("float64", "seconds", "higher", "the first minus the second; bounded the other way"),
     "saved_low": Column("float64", "seconds", "higher", "95 % interval over seeds and rounds (saved_seconds)"),
     "saved_high": Column("float64", "seconds", "higher", "likewise"),
-    "extra_state_bytes": Column("float64", "bytes", "lower", "optimizer variables beyond sgd's, counted, on this model"),
-}  # fmt: skip
+    "extra_state_bytes": Column(
+        "float64", "bytes", "lower", "optimizer variables beyond sgd's, counted, on this model"
+    ),
+}
 
 
 def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -126,10 +137,15 @@ def measure_break_even(plan: dict[str, Any], reached: pd.DataFrame, step_cost: p
             if own["budget_updates"].max() != sgd["budget_updates"].max():
                 continue
             rows.append(
-                {"problem": problem, "arm": arm, "target": target, "optimizer": optimizer,
-                 **_row(own.loc[seeds], sgd.loc[seeds], microseconds[[optimizer, REFERENCE]]),
-                 "extra_state_bytes": float(state[optimizer] - state[REFERENCE])}
-            )  # fmt: skip
+                {
+                    "problem": problem,
+                    "arm": arm,
+                    "target": target,
+                    "optimizer": optimizer,
+                    **_row(own.loc[seeds], sgd.loc[seeds], microseconds[[optimizer, REFERENCE]]),
+                    "extra_state_bytes": float(state[optimizer] - state[REFERENCE]),
+                }
+            )
     return (
         check_table(pd.DataFrame(rows), BREAK_EVEN_COLUMNS, "break-even") if rows else empty_table(BREAK_EVEN_COLUMNS)
     )
@@ -144,18 +160,35 @@ def _row(own: pd.DataFrame, sgd: pd.DataFrame, microseconds: pd.DataFrame) -> di
     step = ratio_interval(*timed)
     seconds = product_of_ratios(updates.ratio, step)
     saved = saved_seconds(sgd["updates"].to_numpy(), own["updates"].to_numpy(), timed[1] * 1e-6, timed[0] * 1e-6)
-    means = [float(side["updates"].mean() * cost.mean() * 1e-6) if step.n else np.nan
-             for side, cost in zip((sgd, own), timed[::-1], strict=True)]  # fmt: skip
+    means = [
+        float(side["updates"].mean() * cost.mean() * 1e-6) if step.n else np.nan
+        for side, cost in zip((sgd, own), timed[::-1], strict=True)
+    ]
     ratio = updates.ratio
     return {
-        "n_seeds": ratio.n, "n_reached": int(own["reached"].sum()), "n_reached_sgd": int(sgd["reached"].sum()),
-        "n_rounds": step.n, "updates_ratio": ratio.mean, "updates_low": ratio.low, "updates_high": ratio.high,
-        "bound": updates.bound, "step_ratio": step.mean, "step_low": step.low, "step_high": step.high,
-        "seconds_ratio": seconds.mean, "seconds_low": seconds.low, "seconds_high": seconds.high,
-        "break_even": 1 / ratio.mean, "break_even_low": 1 / ratio.high, "break_even_high": 1 / ratio.low,
-        "seconds_sgd": means[0], "seconds": means[1], "seconds_saved": saved.mean, "saved_low": saved.low,
+        "n_seeds": ratio.n,
+        "n_reached": int(own["reached"].sum()),
+        "n_reached_sgd": int(sgd["reached"].sum()),
+        "n_rounds": step.n,
+        "updates_ratio": ratio.mean,
+        "updates_low": ratio.low,
+        "updates_high": ratio.high,
+        "bound": updates.bound,
+        "step_ratio": step.mean,
+        "step_low": step.low,
+        "step_high": step.high,
+        "seconds_ratio": seconds.mean,
+        "seconds_low": seconds.low,
+        "seconds_high": seconds.high,
+        "break_even": 1 / ratio.mean,
+        "break_even_low": 1 / ratio.high,
+        "break_even_high": 1 / ratio.low,
+        "seconds_sgd": means[0],
+        "seconds": means[1],
+        "seconds_saved": saved.mean,
+        "saved_low": saved.low,
         "saved_high": saved.high,
-    }  # fmt: skip
+    }
 
 
 def product_of_ratios(first: Interval, second: Interval) -> Interval:

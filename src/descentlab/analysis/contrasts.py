@@ -47,9 +47,16 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np
                 if a is not None and b is not None:
                     where = f"{problem}, {arm}: {first} and {second}"
                     pairs.append(PairedRuns(a, b, scores, where, about["margin"]))
-                    family.append({"problem": problem, "arm": arm, "first": first, "second": second,
-                                   "declared": "exploratory" if "imported" in plan else declared,
-                                   "margin": about["margin"]})  # fmt: skip
+                    family.append(
+                        {
+                            "problem": problem,
+                            "arm": arm,
+                            "first": first,
+                            "second": second,
+                            "declared": "exploratory" if "imported" in plan else declared,
+                            "margin": about["margin"],
+                        }
+                    )
             p = np.array([pair.p for pair in pairs])
             for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
                 rows.append({**row, **pair.described(adjusted, level)})

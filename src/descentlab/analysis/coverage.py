@@ -76,7 +76,14 @@ def simulate_coverage(n: int, examples: int, trials: int, seed: int) -> pd.DataF
             held += low <= 0 <= high
         share = held / trials
         rows.append(
-            {"differences": kind, "symmetric": kind not in SKEWED, "coverage": share,
-             "standard_error": np.sqrt(share * (1 - share) / trials), "n": n, "examples": examples, "trials": trials}
-        )  # fmt: skip
+            {
+                "differences": kind,
+                "symmetric": kind not in SKEWED,
+                "coverage": share,
+                "standard_error": np.sqrt(share * (1 - share) / trials),
+                "n": n,
+                "examples": examples,
+                "trials": trials,
+            }
+        )
     return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))

@@ -13,8 +13,12 @@ ARM_TITLES = {
     "extended": message("Momentum, epsilon and schedule tuned too"),
     "logged": message("Learning rates as they were logged"),
 }
-ARM_ADJECTIVES = {"default": message("default"), "tuned": message("tuned"), "extended": message("tuned (everything)"),
-                  "logged": message("logged")}  # fmt: skip
+ARM_ADJECTIVES = {
+    "default": message("default"),
+    "tuned": message("tuned"),
+    "extended": message("tuned (everything)"),
+    "logged": message("logged"),
+}
 BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
 
 

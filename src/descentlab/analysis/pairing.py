@@ -75,8 +75,9 @@ class PairedRuns:
         self.margin = margin
         self.sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
         self.seeds = len(seeds)
-        self.diverged = {str(side["optimizer"].iloc[0]): int(lost.sum())
-                         for side, lost in zip((first, second), gone, strict=True)}  # fmt: skip
+        self.diverged = {
+            str(side["optimizer"].iloc[0]): int(lost.sum()) for side, lost in zip((first, second), gone, strict=True)
+        }
         lost, won = gone[0] & ended[1], gone[1] & ended[0]
         self.one_sided = bool((lost | won).any())
         self.dropped = int((~both).sum())
@@ -102,8 +103,11 @@ class PairedRuns:
         """What a reader must know where a divergence is one-sided; empty otherwise."""
         if not self.one_sided:
             return ""
-        parts = [words("{name} diverged on {n} of {seeds} seeds", name=name, n=n, seeds=self.seeds)
-                 for name, n in self.diverged.items() if n]  # fmt: skip
+        parts = [
+            words("{name} diverged on {n} of {seeds} seeds", name=name, n=n, seeds=self.seeds)
+            for name, n in self.diverged.items()
+            if n
+        ]
         return "; ".join([*parts, wins_note(self.wins, self.level_pairs)])
 
     def described(self, adjusted: float, level: float) -> dict[str, Any]:
@@ -117,12 +121,23 @@ class PairedRuns:
         if self.one_sided:
             judged, needed = judge_wins(self.wins, level), np.nan
         return {
-            "n": len(d), "n_dropped": self.dropped, "difference_mean": found.mean, "low": plain[0], "high": plain[1],
-            "low_holm": low, "high_holm": high, "bca_low": boot[0], "bca_high": boot[1], "p": self.p, "p_holm": adjusted,
-            "effect_size": found.mean / deviation if deviation > 0 else np.nan, "verdict": judged, "note": self.note,
+            "n": len(d),
+            "n_dropped": self.dropped,
+            "difference_mean": found.mean,
+            "low": plain[0],
+            "high": plain[1],
+            "low_holm": low,
+            "high_holm": high,
+            "bca_low": boot[0],
+            "bca_high": boot[1],
+            "p": self.p,
+            "p_holm": adjusted,
+            "effect_size": found.mean / deviation if deviation > 0 else np.nan,
+            "verdict": judged,
+            "note": self.note,
             "example_share": found.example_variance / found.variance if found.variance > 0 else np.nan,
             "seeds_needed": needed,
-        }  # fmt: skip
+        }
 
 
 def wins_note(wins: tuple[int, int], level_pairs: int = 0) -> str:

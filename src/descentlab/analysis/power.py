@@ -54,8 +54,10 @@ def power_lines(plan: dict[str, Any]) -> list[str]:
         if n < 2:
             lines.append(f"{problem}: no power to see any difference, {pairs} has no interval")
             continue
-        chances = [f"{percent(power(n, 1.0, ratio, level))} where {delta * ratio:.3g} ({word})"
-                   for word, ratio in DEVIATIONS.items()]  # fmt: skip
+        chances = [
+            f"{percent(power(n, 1.0, ratio, level))} where {delta * ratio:.3g} ({word})"
+            for word, ratio in DEVIATIONS.items()
+        ]
         lines.append(
             f"{problem}: power to see a true difference of δ = {delta:.3g} ({metric}) with {pairs} at level {level:.3g}, by the "
             f"standard deviation of one seed's difference: {', '.join(chances)}; 80 % at δ takes {least} pairs"

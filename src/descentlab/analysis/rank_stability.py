@@ -93,17 +93,26 @@ def measure_flips(
             ("selection", choice, select_runs(searched, choice, higher, usual), "test_metric", higher, np.nan)
             for choice in QUESTIONS["selection"]
         ]
-        compared += [("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
-                     for arm, choice in zip(ARMS, QUESTIONS["tuning"], strict=True)]  # fmt: skip
-        compared += [("epoch", "last", tuned, "test_metric", higher, np.nan),
-                     ("epoch", "best validation", tuned, "best_test_metric", higher, np.nan)]  # fmt: skip
+        compared += [
+            ("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
+            for arm, choice in zip(ARMS, QUESTIONS["tuning"], strict=True)
+        ]
+        compared += [
+            ("epoch", "last", tuned, "test_metric", higher, np.nan),
+            ("epoch", "best validation", tuned, "best_test_metric", higher, np.nan),
+        ]
         costs = {name: cost for (where, name), cost in step_microseconds.items() if where == problem}
         for axis in QUESTIONS["axis"]:
             read, cut = losses_at_cut(tuned, curves, axis, costs)
             compared.append(("axis", axis, read, "loss_at_cut", False, cut))
         for question, choice, table, column, upwards, cut in compared:
-            about_choice = {"problem": problem, "question": question, "choice": choice,
-                            "marked": (question, choice) in MISTAKES, "cut": cut}  # fmt: skip
+            about_choice = {
+                "problem": problem,
+                "question": question,
+                "choice": choice,
+                "marked": (question, choice) in MISTAKES,
+                "cut": cut,
+            }
             rows += [{**about_choice, **row} for row in rank_optimizers(table, column, upwards).to_dict("records")]
     return check_table(pd.DataFrame(rows), FLIP_COLUMNS, "flips") if rows else empty_table(FLIP_COLUMNS)
 
@@ -121,10 +130,17 @@ def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> 
         values = group.loc[finished & np.isfinite(group[column]), column].to_numpy()
         found = t_interval(values)
         rows.append(
-            {"optimizer": optimizer, "learning_rate": group["learning_rate"].iloc[0], "mean": found.mean,
-             "low": found.low, "high": found.high, "n": found.n, "n_planned": len(group),
-             "diverged": bool((group["status"] == "diverged").any())}
-        )  # fmt: skip
+            {
+                "optimizer": optimizer,
+                "learning_rate": group["learning_rate"].iloc[0],
+                "mean": found.mean,
+                "low": found.low,
+                "high": found.high,
+                "n": found.n,
+                "n_planned": len(group),
+                "diverged": bool((group["status"] == "diverged").any()),
+            }
+        )
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)
@@ -176,8 +192,11 @@ def losses_at_cut(
         curves: evaluations, ascending in ``updates``.
         costs: microseconds of a step by optimizer.
     """
-    step = {"updates": pd.Series(1.0, index=runs.index), "examples": runs["batch_size"].astype(float),
-            "seconds": runs["optimizer"].map(costs).astype(float) / 1e6}[axis]  # fmt: skip
+    step = {
+        "updates": pd.Series(1.0, index=runs.index),
+        "examples": runs["batch_size"].astype(float),
+        "seconds": runs["optimizer"].map(costs).astype(float) / 1e6,
+    }[axis]
     runs = runs.assign(step=step)[step.notna()]
     budgets = (runs["updates_planned"] * runs["step"])[runs["updates_planned"] > 0]
     if budgets.empty:
@@ -206,11 +225,20 @@ def summarise_flips(flips: pd.DataFrame) -> pd.DataFrame:
             tau = float(kendalltau(both["first"], both["other"]).statistic) if len(both) > 1 else np.nan
             best = [" = ".join(both.index[both[side] == both[side].min()]) for side in ("first", "other")]
             rows.append(
-                {"problem": problem, "question": question, "first_choice": first, "choice": choice,
-                 "marked": bool({(question, first), (question, choice)} & MISTAKES), "tau": tau, "n": len(both),
-                 "best_first": best[0], "best": best[1], "adam_sgd_flips": order_flips(both, "adam", "sgd"),
-                 "adam_momentum_flips": order_flips(both, "adam", "momentum")}
-            )  # fmt: skip
+                {
+                    "problem": problem,
+                    "question": question,
+                    "first_choice": first,
+                    "choice": choice,
+                    "marked": bool({(question, first), (question, choice)} & MISTAKES),
+                    "tau": tau,
+                    "n": len(both),
+                    "best_first": best[0],
+                    "best": best[1],
+                    "adam_sgd_flips": order_flips(both, "adam", "sgd"),
+                    "adam_momentum_flips": order_flips(both, "adam", "momentum"),
+                }
+            )
     table = pd.DataFrame(rows)
     return check_table(table, FLIP_SUMMARY_COLUMNS, "flip summary") if rows else empty_table(FLIP_SUMMARY_COLUMNS)
 

@@ -60,9 +60,13 @@ def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
     statistic, p = (0.0, 1.0) if tied else stats.friedmanchisquare(*ranks.to_numpy().T)
     means = ranks.mean().rename("mean_rank").rename_axis("optimizer").reset_index()
     table = means.sort_values(["mean_rank", "optimizer"]).assign(
-        arm=arm, n=problems, n_optimizers=optimizers, friedman=float(statistic), p=float(p),
+        arm=arm,
+        n=problems,
+        n_optimizers=optimizers,
+        friedman=float(statistic),
+        p=float(p),
         critical_difference=critical_difference(optimizers, problems),
-    )  # fmt: skip
+    )
     return check_table(table.reset_index(drop=True), RANK_COLUMNS, "ranks")
 
 

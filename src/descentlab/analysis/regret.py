@@ -45,11 +45,20 @@ def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mappi
             pair = PairedRuns(runs, sides[leader], scores, f"{problem}, {arm}: {name} and {leader}", margin)
             low, high = pair.estimate.interval()
             rows.append(
-                {"problem": problem, "arm": arm, "optimizer": name, "leader": leader, "n": pair.estimate.n,
-                 "n_unfinished": int((runs["status"] != "finished").sum()),
-                 "val_shortfall": goodness[leader] - goodness[name], "difference_mean": pair.estimate.mean, "low": low,
-                 "high": high, "margin": margin}
-            )  # fmt: skip
+                {
+                    "problem": problem,
+                    "arm": arm,
+                    "optimizer": name,
+                    "leader": leader,
+                    "n": pair.estimate.n,
+                    "n_unfinished": int((runs["status"] != "finished").sum()),
+                    "val_shortfall": goodness[leader] - goodness[name],
+                    "difference_mean": pair.estimate.mean,
+                    "low": low,
+                    "high": high,
+                    "margin": margin,
+                }
+            )
     return fill_table(pd.DataFrame(rows), "shortfalls")
 
 

@@ -75,8 +75,13 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
         goodness = (sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
         width, width_cut = width_in_decades(rates, goodness, about["margin"])
         distance, distance_cut = divergence_in_decades(rates, goodness)
-        rows[seed] = {"width": 0.0 if np.isnan(width) else width, "width_censored": width_cut, "divergence": distance,
-                      "divergence_censored": distance_cut, "phase": phase}  # fmt: skip
+        rows[seed] = {
+            "width": 0.0 if np.isnan(width) else width,
+            "width_censored": width_cut,
+            "divergence": distance,
+            "divergence_censored": distance_cut,
+            "phase": phase,
+        }
     columns = ["width", "width_censored", "divergence", "divergence_censored", "phase"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -94,8 +99,14 @@ def measure_widths(plan: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
             for name, prefix in (("width", ""), ("divergence", "divergence_")):
                 found = t_interval(seeds[name].to_numpy(dtype=np.float64))
                 row |= {name: found.mean, f"{prefix}low": found.low, f"{prefix}high": found.high}
-            rows.append({**row, "n": int(seeds["width"].notna().sum()), "censored": bool(seeds["width_censored"].any()),
-                         "divergence_censored": bool(seeds["divergence_censored"].any())})  # fmt: skip
+            rows.append(
+                {
+                    **row,
+                    "n": int(seeds["width"].notna().sum()),
+                    "censored": bool(seeds["width_censored"].any()),
+                    "divergence_censored": bool(seeds["divergence_censored"].any()),
+                }
+            )
     return fill_table(pd.DataFrame(rows), "widths")
 
 

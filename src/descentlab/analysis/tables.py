@@ -33,9 +33,10 @@ def _numbers(unit: str, better: str, **meanings: str) -> dict[str, Column]:
 def _interval(name: str, unit: str, better: str, meaning: str) -> dict[str, Column]:
     """Mean and the ends of its 95 % t interval over seeds."""
     return _numbers(
-        unit, better,
+        unit,
+        better,
         **{f"{name}_mean": f"mean {meaning}", f"{name}_low": "95 % low end", f"{name}_high": "95 % high end"},
-    )  # fmt: skip
+    )
 
 
 _ROW = _text("problem", "arm", "optimizer")
@@ -44,19 +45,29 @@ TABLES: dict[str, dict[str, Column]] = {
     "summary": {
         **_ROW,
         **_counts(
-            n_planned="final runs planned", n_finished="of them finished", n_diverged="diverged", n_failed="raised",
+            n_planned="final runs planned",
+            n_finished="of them finished",
+            n_diverged="diverged",
+            n_failed="raised",
             n_missing="not there",
         ),
         **_numbers("", "", learning_rate="rate of the final runs; NaN without one"),
-        **_numbers("metric", "problem", test_metric_mean="mean test metric at the end, finished seeds",
-                   test_metric_low="95 % t interval over seeds and test examples", test_metric_high="likewise"),
+        **_numbers(
+            "metric",
+            "problem",
+            test_metric_mean="mean test metric at the end, finished seeds",
+            test_metric_low="95 % t interval over seeds and test examples",
+            test_metric_high="likewise",
+        ),
         **_numbers("metric", "problem", val_metric_mean="mean validation metric at the end"),
         **_numbers("loss", "lower", train_loss_mean="mean training loss", test_loss_mean="mean test loss"),
         **_numbers("updates", "", updates="budget"),
         **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
         **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
         **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state by parameter"),
-        **_numbers("", "lower", rank="1 = best mean test metric of problem and arm; diverged seeds after those without"),
+        **_numbers(
+            "", "lower", rank="1 = best mean test metric of problem and arm; diverged seeds after those without"
+        ),
     },
     "scores": {
         **_ROW,
@@ -70,14 +81,23 @@ TABLES: dict[str, dict[str, Column]] = {
         **_text("problem", "arm", "first", "second", "declared"),
         **_counts(n="pairs of seeds", n_dropped="pairs lost to a diverged, failed or missing run"),
         **_numbers(
-            "metric", "higher",
+            "metric",
+            "higher",
             difference_mean="mean paired difference of test goodness, first − second",
-            low="95 % t interval over seeds and test examples", high="likewise",
-            low_holm="interval at Holm's level in its family", high_holm="likewise",
-            bca_low="95 % BCa bootstrap over seeds, for description", bca_high="likewise",
+            low="95 % t interval over seeds and test examples",
+            high="likewise",
+            low_holm="interval at Holm's level in its family",
+            high_holm="likewise",
+            bca_low="95 % BCa bootstrap over seeds, for description",
+            bca_high="likewise",
         ),
-        **_numbers("", "", p="paired t; sign test where a divergence is one-sided", p_holm="adjusted in its family",
-                   effect_size="mean / sd of the seeds' differences"),
+        **_numbers(
+            "",
+            "",
+            p="paired t; sign test where a divergence is one-sided",
+            p_holm="adjusted in its family",
+            effect_size="mean / sd of the seeds' differences",
+        ),
         **_numbers("share", "lower", example_share="of the mean's variance that is the test examples'"),
         **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
@@ -88,8 +108,12 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("updates", "", updates="updates done"),
         **_numbers("epochs", "", epoch="passes done"),
         **_numbers("examples", "", examples="examples processed"),
-        **_numbers("seconds", "lower", seconds="updates times the serially measured cost of a step; NaN where not measured",
-                   train_seconds_mean="mean wall time of the updates, other jobs beside them"),
+        **_numbers(
+            "seconds",
+            "lower",
+            seconds="updates times the serially measured cost of a step; NaN where not measured",
+            train_seconds_mean="mean wall time of the updates, other jobs beside them",
+        ),
         **_counts(n="seeds with a finite value"),
         **_interval("train_loss", "loss", "lower", "training loss"),
         **_interval("val_loss", "loss", "lower", "validation loss"),
@@ -106,10 +130,16 @@ TABLES: dict[str, dict[str, Column]] = {
     "widths": {
         **_text("problem", "optimizer"),
         **_text("phase"),
-        **_numbers("decades", "higher", width="learning rates within the margin of the best, mean over seeds",
-                   low="95 % t interval", high="likewise",
-                   divergence="from the best learning rate to the first above it that diverges, mean over seeds",
-                   divergence_low="95 % t interval", divergence_high="likewise"),
+        **_numbers(
+            "decades",
+            "higher",
+            width="learning rates within the margin of the best, mean over seeds",
+            low="95 % t interval",
+            high="likewise",
+            divergence="from the best learning rate to the first above it that diverges, mean over seeds",
+            divergence_low="95 % t interval",
+            divergence_high="likewise",
+        ),
         "censored": Column("bool", "", "", "in some seed an end was not reached: the width is a lower bound"),
         "divergence_censored": Column("bool", "", "", "in some seed no rate diverged: the distance is a lower bound"),
         **_counts(n="seeds"),
@@ -119,18 +149,26 @@ TABLES: dict[str, dict[str, Column]] = {
         **_text("target"),
         **_numbers("loss", "", target_val_loss="validation loss to reach"),
         **_counts(n="final runs", n_reached="of them reached the target"),
-        **_numbers("share", "higher", share_reached="n_reached / n", share_low="95 % exact interval", share_high="likewise"),
+        **_numbers(
+            "share", "higher", share_reached="n_reached / n", share_low="95 % exact interval", share_high="likewise"
+        ),
         **_numbers("updates", "lower", updates_median="median; inf where under half reached"),
         **_numbers(
-            "updates", "lower",
+            "updates",
+            "lower",
             updates_restricted_mean="mean within the budget: a miss or a divergence counts as the budget",
-            low="95 % t interval", high="95 % t interval", budget_updates="budget",
+            low="95 % t interval",
+            high="95 % t interval",
+            budget_updates="budget",
         ),
         **_numbers("examples", "lower", examples_restricted_mean="the same in examples"),
         **_numbers("seconds", "lower", seconds_restricted_mean="the same times the serially measured cost of a step"),
         **_numbers(
-            "ratio", "lower", ratio_to_sgd="geometric mean of paired ratios of restricted updates to sgd's",
-            ratio_low="95 % t interval", ratio_high="95 % t interval",
+            "ratio",
+            "lower",
+            ratio_to_sgd="geometric mean of paired ratios of restricted updates to sgd's",
+            ratio_low="95 % t interval",
+            ratio_high="95 % t interval",
         ),
         **_text("ratio_bound"),
     },
@@ -140,7 +178,9 @@ TABLES: dict[str, dict[str, Column]] = {
         **_text("run_id", "target"),
         **_numbers("loss", "", target_val_loss="validation loss to reach"),
         "reached": Column("bool", "", "", "within the budget"),
-        **_numbers("updates", "lower", updates="until it was reached; the budget where it was not", budget_updates="budget"),
+        **_numbers(
+            "updates", "lower", updates="until it was reached; the budget where it was not", budget_updates="budget"
+        ),
         "batch_size": Column("int64", "examples", "", "examples of an update"),
     },
     "profiles": {
@@ -164,12 +204,16 @@ TABLES: dict[str, dict[str, Column]] = {
         "leader": Column("str", "", "", "whose mean validation metric is best of those of whom every seed finished"),
         **_counts(n="pairs of finished seeds", n_unfinished="final runs that diverged, failed or are missing"),
         **_numbers(
-            "metric", "lower",
+            "metric",
+            "lower",
             val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf: a run did not finish",
         ),
         **_numbers(
-            "metric", "higher", difference_mean="mean paired test goodness, optimizer minus leader",
-            low="95 % interval over seeds and test examples, not corrected", high="likewise",
+            "metric",
+            "higher",
+            difference_mean="mean paired test goodness, optimizer minus leader",
+            low="95 % interval over seeds and test examples, not corrected",
+            high="likewise",
         ),
         **_numbers("metric", "", margin="δ of the problem"),
     },
@@ -178,7 +222,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_counts(count="runs concerned"),
         **_text("text"),
     },
-}  # fmt: skip
+}
 
 DOCUMENTS = {"answers": "answers.json", "claims": "../claims.json"}  # the ledger lies beside the folder
 

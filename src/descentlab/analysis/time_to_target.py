@@ -43,8 +43,10 @@ def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) ->
 
 def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Updates and validation loss of each run's evaluations, two arrays of shape (evaluations,), by run id."""
-    return {str(run): (group["updates"].to_numpy(), group["val_loss"].to_numpy())
-            for run, group in history.groupby("run_id", sort=False)}  # fmt: skip
+    return {
+        str(run): (group["updates"].to_numpy(), group["val_loss"].to_numpy())
+        for run, group in history.groupby("run_id", sort=False)
+    }
 
 
 def choose_for_speed(
@@ -76,9 +78,10 @@ def choose_for_speed(
                 if rate in set(of_seeds["learning_rate"]):
                     times = [
                         min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
-                        if run["status"] == "finished" else run["updates_planned"]
+                        if run["status"] == "finished"
+                        else run["updates_planned"]
                         for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
-                    ]  # fmt: skip
+                    ]
                     means[rate] = (float(np.mean(times)), rate not in chosen)
             if means:
                 fastest = min(means, key=lambda rate: means[rate])
@@ -103,11 +106,20 @@ def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.Data
                 finished = run["status"] == "finished"
                 when = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
                 rows.append(
-                    {"problem": problem, "arm": run["arm"], "optimizer": run["optimizer"], "seed": run["seed"],
-                     "run_id": run["run_id"], "target": name, "target_val_loss": target, "reached": bool(np.isfinite(when)),
-                     "updates": min(when, run["updates_planned"]), "budget_updates": run["updates_planned"],
-                     "batch_size": run["batch_size"]}
-                )  # fmt: skip
+                    {
+                        "problem": problem,
+                        "arm": run["arm"],
+                        "optimizer": run["optimizer"],
+                        "seed": run["seed"],
+                        "run_id": run["run_id"],
+                        "target": name,
+                        "target_val_loss": target,
+                        "reached": bool(np.isfinite(when)),
+                        "updates": min(when, run["updates_planned"]),
+                        "budget_updates": run["updates_planned"],
+                        "batch_size": run["batch_size"],
+                    }
+                )
     return fill_table(pd.DataFrame(rows), "reached")
 
 
@@ -137,17 +149,30 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
             share = share_interval(int(group["reached"].sum()), len(group))
             seconds = step_microseconds.get((str(problem), str(optimizer)), np.nan) * 1e-6
             rows.append(
-                {"problem": problem, "arm": arm, "optimizer": optimizer, "target": target,
-                 "target_val_loss": group["target_val_loss"].iloc[0], "n": share.n, "n_reached": int(group["reached"].sum()),
-                 "share_reached": share.share, "share_low": share.low, "share_high": share.high,
-                 "updates_median": float(group["updates"].where(group["reached"], np.inf).median()),
-                 "updates_restricted_mean": mean.mean, "low": mean.low, "high": mean.high,
-                 "budget_updates": budget,
-                 "examples_restricted_mean": float((group["updates"] * group["batch_size"]).mean()),
-                 "seconds_restricted_mean": mean.mean * seconds, "ratio_to_sgd": ratio.ratio.mean,
-                 "ratio_low": ratio.ratio.low, "ratio_high": ratio.ratio.high,
-                 "ratio_bound": ratio.bound if ratio.ratio.n else ""}
-            )  # fmt: skip
+                {
+                    "problem": problem,
+                    "arm": arm,
+                    "optimizer": optimizer,
+                    "target": target,
+                    "target_val_loss": group["target_val_loss"].iloc[0],
+                    "n": share.n,
+                    "n_reached": int(group["reached"].sum()),
+                    "share_reached": share.share,
+                    "share_low": share.low,
+                    "share_high": share.high,
+                    "updates_median": float(group["updates"].where(group["reached"], np.inf).median()),
+                    "updates_restricted_mean": mean.mean,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "budget_updates": budget,
+                    "examples_restricted_mean": float((group["updates"] * group["batch_size"]).mean()),
+                    "seconds_restricted_mean": mean.mean * seconds,
+                    "ratio_to_sgd": ratio.ratio.mean,
+                    "ratio_low": ratio.ratio.low,
+                    "ratio_high": ratio.ratio.high,
+                    "ratio_bound": ratio.bound if ratio.ratio.n else "",
+                }
+            )
     return fill_table(pd.DataFrame(rows), "speed")
 
 
@@ -164,6 +189,16 @@ def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
         table = group.pivot(index="optimizer", columns="problem", values="mean")
         shares = performance_profile(table.to_numpy(), PROFILE_RATIOS)
         for name, share in zip(table.index, shares, strict=True):
-            rows.append(pd.DataFrame({"arm": arm, "target": target, "optimizer": name, "ratio": PROFILE_RATIOS,
-                                      "share": share, "n": table.shape[1]}))  # fmt: skip
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "arm": arm,
+                        "target": target,
+                        "optimizer": name,
+                        "ratio": PROFILE_RATIOS,
+                        "share": share,
+                        "n": table.shape[1],
+                    }
+                )
+            )
     return fill_table(pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(), "profiles")

@@ -188,9 +188,17 @@ class OptimizerConfig(StrictModel):
             no_rate = "learning_rate" in self.model_fields_set and self.learning_rate is None
             centre = None if no_rate else (self.centre_learning_rate or self.learning_rate or 0.01)
             return OptimizerEntry(
-                self.name, self.optimizer, centre, None, "given by import path", self.hyperparameters,
-                self.tuned_weight_decay, bool(self.full_batch), False, self.learning_rate,
-            )  # fmt: skip
+                self.name,
+                self.optimizer,
+                centre,
+                None,
+                "given by import path",
+                self.hyperparameters,
+                self.tuned_weight_decay,
+                bool(self.full_batch),
+                False,
+                self.learning_rate,
+            )
         return replace(
             known,
             name=self.name,

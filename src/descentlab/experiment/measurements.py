@@ -42,7 +42,9 @@ class Measurement:
 _MECHANISMS = "descentlab.mechanisms"
 
 MEASUREMENTS: Mapping[str, Measurement] = {
-    "step_cost": Measurement("descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True),
+    "step_cost": Measurement(
+        "descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True
+    ),
     "batch_size": Measurement(
         f"{_MECHANISMS}.batch_size:measure_batch_size", ("batch_size",), {"seeds": [*range(10)]}, alone=True
     ),
@@ -51,13 +53,15 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         f"{_MECHANISMS}.landscapes:measure_landscapes", ("landscapes", "trajectories"), {"starts": 2000, "seed": 0}
     ),
     "minima": Measurement(f"{_MECHANISMS}.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
-    "noise_floor": Measurement(f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}),
+    "noise_floor": Measurement(
+        f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}
+    ),
     "construction": Measurement(
         f"{_MECHANISMS}.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
     ),
     "imbalance": Measurement(f"{_MECHANISMS}.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}),
     "loss_scale": Measurement(f"{_MECHANISMS}.loss_scale:measure_loss_scale", ("loss_scale",), {"seeds": [*range(10)]}),
-}  # fmt: skip
+}
 
 
 def measured_tables(names: Sequence[str], alone: bool) -> list[str]:

@@ -80,8 +80,11 @@ def differing(params: Iterable[Mapping[str, str]]) -> set[str]:
 
 def mapped_names(mapping: RunMapping) -> set[str]:
     """Parameters in which compared runs may differ, under the mapping's names and the usual ones."""
-    return {name for params in (mapping.params, ParamsMapping())
-            for name in (*params.optimizer, *params.learning_rate, *params.seed, *params.problem)}  # fmt: skip
+    return {
+        name
+        for params in (mapping.params, ParamsMapping())
+        for name in (*params.optimizer, *params.learning_rate, *params.seed, *params.problem)
+    }
 
 
 def listed(names: Collection[str]) -> str:
@@ -119,9 +122,13 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
         finished = group["status"] == "finished"
         worse = group["val_metric"].where(finished) * (-1 if group["higher_is_better"].iloc[0] else 1)
         judged = pd.DataFrame(
-            {"unfinished": ~finished, "worse": worse, "loss": group["val_loss"].where(finished),
-             "rate": group["learning_rate"]}
-        )  # fmt: skip
+            {
+                "unfinished": ~finished,
+                "worse": worse,
+                "loss": group["val_loss"].where(finished),
+                "rate": group["learning_rate"],
+            }
+        )
         if finished.any() and judged[["worse", "loss"]].isna().all(axis=None):
             raise LoggedRunsError(
                 f"{optimizer} on {problem}: to choose one of {rates} learning rates, runs must have a validation metric or loss; "

@@ -147,16 +147,30 @@ def describe_run(
     counted = epochs is not None and (mapping.step == "epoch" or per_epoch is not None)
     return {
         **{name: BLANK[column.dtype] for name, column in RUNS.items()},
-        "run_id": run.run_id, "problem": problems[first_of(names.problem, values)], "arm": ARM, "phase": "final",
-        "optimizer": name_optimizer(logged, values, optimizers), "logged": logged, "learning_rate": number,
+        "run_id": run.run_id,
+        "problem": problems[first_of(names.problem, values)],
+        "arm": ARM,
+        "phase": "final",
+        "optimizer": name_optimizer(logged, values, optimizers),
+        "logged": logged,
+        "learning_rate": number,
         "schedule": "unknown",
-        "setting": f"{number:g}" if math.isfinite(number) else rate or UNKNOWN_SETTING, "seed": seed_of(run, names.seed),
-        "batch_size": batch or 1, "batch": batch or math.nan, "per_epoch": per_epoch or math.nan,
-        "epochs": epochs or math.nan, "updates_planned": (epochs or 0) * (per_epoch or 1) if counted else math.nan,
-        "started_at": run.began / 1000, "members": 1, "device": "unknown", "mode": "unknown",
-        "metric": experiment.metric.name, "higher_is_better": experiment.metric.higher_is_better, "params": run.params,
+        "setting": f"{number:g}" if math.isfinite(number) else rate or UNKNOWN_SETTING,
+        "seed": seed_of(run, names.seed),
+        "batch_size": batch or 1,
+        "batch": batch or math.nan,
+        "per_epoch": per_epoch or math.nan,
+        "epochs": epochs or math.nan,
+        "updates_planned": (epochs or 0) * (per_epoch or 1) if counted else math.nan,
+        "started_at": run.began / 1000,
+        "members": 1,
+        "device": "unknown",
+        "mode": "unknown",
+        "metric": experiment.metric.name,
+        "higher_is_better": experiment.metric.higher_is_better,
+        "params": run.params,
         "commit": run.commit,
-    }  # fmt: skip
+    }
 
 
 def as_count(text: str | None) -> int | None:
@@ -194,9 +208,15 @@ def evaluations_of(run: LoggedRun, about: Mapping[str, Any], mapping: RunMapping
         updates = step if mapping.step == "update" else (step - first + 1) * per_epoch
         found = {column: curve[step] for column, curve in run.curves.items() if step in curve}
         rows.append(
-            {**dict.fromkeys(HISTORY, math.nan), **found, "run_id": run.run_id, "updates": updates,
-             "epoch": updates / per_epoch, "examples": updates * about["batch_size"]}
-        )  # fmt: skip
+            {
+                **dict.fromkeys(HISTORY, math.nan),
+                **found,
+                "run_id": run.run_id,
+                "updates": updates,
+                "epoch": updates / per_epoch,
+                "examples": updates * about["batch_size"],
+            }
+        )
         if not all(math.isfinite(found[name]) for name in LOSSES if name in found):
             break
     return rows

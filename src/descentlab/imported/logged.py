@@ -185,9 +185,13 @@ def listed(names: set[str]) -> str:
 def names_by_column(metric: LoggedMetric, mapping: MetricsMapping) -> dict[str, tuple[str, ...]]:
     """Under which names each column of the table of runs may have been logged."""
     return {
-        "train_loss": mapping.train_loss, "val_loss": mapping.validation_loss, "test_loss": mapping.test_loss,
-        "train_metric": metric.train, "val_metric": metric.val, "test_metric": metric.test,
-    }  # fmt: skip
+        "train_loss": mapping.train_loss,
+        "val_loss": mapping.validation_loss,
+        "test_loss": mapping.test_loss,
+        "train_metric": metric.train,
+        "val_metric": metric.val,
+        "test_metric": metric.test,
+    }
 
 
 def logged_run(client: MlflowClient, run: Run, names: Mapping[str, tuple[str, ...]]) -> LoggedRun:

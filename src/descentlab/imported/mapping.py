@@ -22,10 +22,18 @@ from descentlab.optimizers.table import OPTIMIZERS
 
 # Metrics in the order in which they are looked for, and whether higher is better.
 USUAL_METRICS = {
-    "accuracy": True, "acc": True, "sparse_categorical_accuracy": True, "categorical_accuracy": True,
-    "binary_accuracy": True, "auc": True, "mae": False, "mean_absolute_error": False, "mse": False,
-    "mean_squared_error": False, "loss": False,
-}  # fmt: skip
+    "accuracy": True,
+    "acc": True,
+    "sparse_categorical_accuracy": True,
+    "categorical_accuracy": True,
+    "binary_accuracy": True,
+    "auc": True,
+    "mae": False,
+    "mean_absolute_error": False,
+    "mse": False,
+    "mean_squared_error": False,
+    "loss": False,
+}
 AUTOLOGGED = ("optimizer_", "opt_")  # what Keras' and TensorFlow's autologging put before an optimizer's own settings
 INSTANCE = re.compile(r"_\d+$")  # Keras numbers the optimizers that a process makes: adam, adam_1, adam_2
 ABSENT = ("", "None", "nan")  # how MLflow has a None

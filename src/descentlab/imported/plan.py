@@ -68,10 +68,14 @@ def plan_imported(
         "runs": {problem: int((runs["problem"] == problem).sum()) for problem in problems},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("descentlab", "mlflow")}},
         "unknown": [
-            *experiment.left_out, *unknowns, *margins, *unknown_of_runs(finals, counts), *unknown_of_curves(finals, history),
+            *experiment.left_out,
+            *unknowns,
+            *margins,
+            *unknown_of_runs(finals, counts),
+            *unknown_of_curves(finals, history),
             *unknown_of_test(finals, experiment),
         ],
-    }  # fmt: skip
+    }
 
 
 def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
@@ -86,12 +90,16 @@ def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
         rates = sorted({rate for rate in mine["learning_rate"] if math.isfinite(rate)})
         known = OPTIMIZERS.get(name)
         found[name] = {
-            "factory": entry.factory if entry else logged[0], "paper": entry.paper if entry else "",
-            "full_batch": bool(known and known.full_batch), "equal_updates": False,
+            "factory": entry.factory if entry else logged[0],
+            "paper": entry.paper if entry else "",
+            "full_batch": bool(known and known.full_batch),
+            "equal_updates": False,
             "state_slots": known.state_slots if known else None,
-            "hyperparameters": {ARM: dict(known.hyperparameters) if known else {}}, "default_learning_rate": None,
-            "grid": rates or [None], "logged": logged,
-        }  # fmt: skip
+            "hyperparameters": {ARM: dict(known.hyperparameters) if known else {}},
+            "default_learning_rate": None,
+            "grid": rates or [None],
+            "logged": logged,
+        }
     return found
 
 
@@ -122,11 +130,26 @@ def describe_problem(
     )
     batches, epochs = (sorted(set(finals[name].dropna().astype(int))) for name in ("batch", "epochs"))
     about = {
-        "problem": problem, "title": problem, "metric": metric.name, "higher_is_better": metric.higher_is_better,
-        "margin": margin, "margin_from": code, "convex": None, "loss_bound": None, "epochs": epochs, "batch_size": batches,
-        "train_examples": None, "val_examples": None, "test_examples": None, "parameters": None, "count": "", "layers": [],
-        "data_hash": "", "mode": None, "device": None,
-    }  # fmt: skip
+        "problem": problem,
+        "title": problem,
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "margin": margin,
+        "margin_from": code,
+        "convex": None,
+        "loss_bound": None,
+        "epochs": epochs,
+        "batch_size": batches,
+        "train_examples": None,
+        "val_examples": None,
+        "test_examples": None,
+        "parameters": None,
+        "count": "",
+        "layers": [],
+        "data_hash": "",
+        "mode": None,
+        "device": None,
+    }
     return about, [told] if code != "declared" else []
 
 
@@ -160,8 +183,11 @@ def unknown_of_curves(finals: pd.DataFrame, history: pd.DataFrame) -> list[dict[
     """What the axes of the curves lack."""
     first = history.loc[history["run_id"].isin(finals["run_id"]) & history["val_loss"].notna(), "updates"]
     ran = finals[finals["status"] != "failed"]  # what failed may not have come to log its settings
-    lacking = {"start": len(first) > 0 and first.min() > 0, "epochs": ran["per_epoch"].isna().any(),
-               "batches": ran["batch"].isna().any()}  # fmt: skip
+    lacking = {
+        "start": len(first) > 0 and first.min() > 0,
+        "epochs": ran["per_epoch"].isna().any(),
+        "batches": ran["batch"].isna().any(),
+    }
     return [unknown(code, len(finals)) for code, lacks in lacking.items() if lacks]
 
 

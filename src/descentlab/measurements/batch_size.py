@@ -117,9 +117,16 @@ def order_of(name: str, seed: int, train: np.ndarray, batch_size: int, budget: i
 
 
 def loss_curve(
-    trainer: Trainer, data: Data, seed: int, train: np.ndarray, other: np.ndarray, batch_size: int, rate: float,
-    budget: int, target: float,
-) -> LossCurve:  # fmt: skip
+    trainer: Trainer,
+    data: Data,
+    seed: int,
+    train: np.ndarray,
+    other: np.ndarray,
+    batch_size: int,
+    rate: float,
+    budget: int,
+    target: float,
+) -> LossCurve:
     """Train until the training loss is at ``target``, diverges, or ``budget`` updates are made.
 
     Args:
@@ -194,9 +201,17 @@ def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
             test_loss = other_loss_at_target(curve, TARGET)
             updates = int(curve.updates[-1]) if reached else budget
             rows.append(
-                {"batch_size": examples, "seed": seed, "learning_rate": rate, "updates": updates,
-                 "examples": updates * examples, "update_microseconds": microseconds,
-                 "train_loss": TARGET if reached else curve.train[-1], "test_loss_at_target": test_loss,
-                 "gap_at_target": test_loss - TARGET, "reached": reached}
-            )  # fmt: skip
+                {
+                    "batch_size": examples,
+                    "seed": seed,
+                    "learning_rate": rate,
+                    "updates": updates,
+                    "examples": updates * examples,
+                    "update_microseconds": microseconds,
+                    "train_loss": TARGET if reached else curve.train[-1],
+                    "test_loss_at_target": test_loss,
+                    "gap_at_target": test_loss - TARGET,
+                    "reached": reached,
+                }
+            )
     return check_table(pd.DataFrame(rows), BATCH_SIZE_COLUMNS, "batch size")

@@ -160,8 +160,14 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
         for seed, data in drawn.items():
             losses = example_losses(trainer, data, seed, rate, evaluate_at)
             for group, there in members.items():
-                about = {"optimizer": name, "seed": seed, "group": group, "classes": there.sum(),
-                         "n_examples": counts[there].sum(), "learning_rate": rate}  # fmt: skip
+                about = {
+                    "optimizer": name,
+                    "seed": seed,
+                    "group": group,
+                    "classes": there.sum(),
+                    "n_examples": counts[there].sum(),
+                    "learning_rate": rate,
+                }
                 means = losses[:, there[data.y]].mean(axis=1)
                 rows += [{**about, "updates": u, "loss": v} for u, v in zip(evaluate_at, means, strict=True)]
     return check_table(pd.DataFrame(rows), IMBALANCE_COLUMNS, "imbalance")

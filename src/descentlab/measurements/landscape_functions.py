@@ -148,21 +148,70 @@ def everywhere(points: np.ndarray) -> np.ndarray:
 
 
 _ENTRIES = (
-    Landscape("double_well", "double well", double_well, (-2.0,), (2.0,), (DOUBLE_WELL_MINIMISER,), (1.7,), True,
-              between(-math.inf, DOUBLE_WELL_TOP)),
-    Landscape("styblinski_tang", "Styblinski–Tang", styblinski_tang, (-5.0, -5.0), (5.0, 5.0),
-              (STYBLINSKI_TANG_MINIMISER,) * 2, (4.5, -0.5), True, between(-math.inf, STYBLINSKI_TANG_TOP)),
-    Landscape("rastrigin", "Rastrigin", rastrigin, (-5.12, -5.12), (5.12, 5.12), (0.0, 0.0), (3.3, -2.4), True,
-              between(-RASTRIGIN_TOP, RASTRIGIN_TOP)),
+    Landscape(
+        "double_well",
+        "double well",
+        double_well,
+        (-2.0,),
+        (2.0,),
+        (DOUBLE_WELL_MINIMISER,),
+        (1.7,),
+        True,
+        between(-math.inf, DOUBLE_WELL_TOP),
+    ),
+    Landscape(
+        "styblinski_tang",
+        "Styblinski–Tang",
+        styblinski_tang,
+        (-5.0, -5.0),
+        (5.0, 5.0),
+        (STYBLINSKI_TANG_MINIMISER,) * 2,
+        (4.5, -0.5),
+        True,
+        between(-math.inf, STYBLINSKI_TANG_TOP),
+    ),
+    Landscape(
+        "rastrigin",
+        "Rastrigin",
+        rastrigin,
+        (-5.12, -5.12),
+        (5.12, 5.12),
+        (0.0, 0.0),
+        (3.3, -2.4),
+        True,
+        between(-RASTRIGIN_TOP, RASTRIGIN_TOP),
+    ),
     # The starts of Rosenbrock's and Beale's functions are the usual ones (Moré, Garbow & Hillstrom 1981, problems 1 and
     # 5). From every start in these boxes gradient flow leads to the minimum; from all of [-4.5, 4.5]², the usual box of
     # Beale's function, it doesn't.
-    Landscape("rosenbrock", "Rosenbrock", rosenbrock, (-2.0, -1.0), (2.0, 3.0), (1.0, 1.0), (-1.2, 1.0), False, everywhere),
-    Landscape("beale", "Beale", beale, (0.5, -1.0), (4.0, 1.0), (3.0, 0.5), (1.0, 1.0), False,
-              lambda points: beale(points) < BEALE_AT_INFINITY),
-    Landscape("quadratic", "quadratic", quadratic, (-2.0, -2.0), (2.0, 2.0), (0.0, 0.0), (-1.8, 1.2), False, everywhere),
-    Landscape("rotated_quadratic", "rotated quadratic", rotated_quadratic, (-2.0, -2.0), (2.0, 2.0), (0.0, 0.0),
-              (-1.8, -0.4), False, everywhere),
-)  # fmt: skip
+    Landscape(
+        "rosenbrock", "Rosenbrock", rosenbrock, (-2.0, -1.0), (2.0, 3.0), (1.0, 1.0), (-1.2, 1.0), False, everywhere
+    ),
+    Landscape(
+        "beale",
+        "Beale",
+        beale,
+        (0.5, -1.0),
+        (4.0, 1.0),
+        (3.0, 0.5),
+        (1.0, 1.0),
+        False,
+        lambda points: beale(points) < BEALE_AT_INFINITY,
+    ),
+    Landscape(
+        "quadratic", "quadratic", quadratic, (-2.0, -2.0), (2.0, 2.0), (0.0, 0.0), (-1.8, 1.2), False, everywhere
+    ),
+    Landscape(
+        "rotated_quadratic",
+        "rotated quadratic",
+        rotated_quadratic,
+        (-2.0, -2.0),
+        (2.0, 2.0),
+        (0.0, 0.0),
+        (-1.8, -0.4),
+        False,
+        everywhere,
+    ),
+)
 
 LANDSCAPES: Mapping[str, Landscape] = {landscape.name: landscape for landscape in _ENTRIES}

@@ -204,20 +204,43 @@ def measure_landscapes(starts: int, seed: int) -> tuple[pd.DataFrame, pd.DataFra
                 for initial, schedule in ((rate, "linear"), (plain_rate, "linear"), (constant_rate, "constant"))
             )
             end_x, end_y = two_columns(found.points[:-1])
-            ends.append(pd.DataFrame(
-                {"landscape": landscape.name, "spurious": landscape.spurious, "optimizer": name,
-                 "start": np.arange(starts), "learning_rate": rate, "updates": UPDATES, "start_x": begin_x,
-                 "start_y": begin_y, "start_global": begin_global, "end_x": end_x, "end_y": end_y,
-                 "value": found.value[:-1], "global_basin": found.global_basin[:-1],
-                 "same_rate_basin": same.global_basin[:-1], "constant_learning_rate": constant_rate,
-                 "constant_rate_basin": constant.global_basin[:-1]}
-            ))  # fmt: skip
+            ends.append(
+                pd.DataFrame(
+                    {
+                        "landscape": landscape.name,
+                        "spurious": landscape.spurious,
+                        "optimizer": name,
+                        "start": np.arange(starts),
+                        "learning_rate": rate,
+                        "updates": UPDATES,
+                        "start_x": begin_x,
+                        "start_y": begin_y,
+                        "start_global": begin_global,
+                        "end_x": end_x,
+                        "end_y": end_y,
+                        "value": found.value[:-1],
+                        "global_basin": found.global_basin[:-1],
+                        "same_rate_basin": same.global_basin[:-1],
+                        "constant_learning_rate": constant_rate,
+                        "constant_rate_basin": constant.global_basin[:-1],
+                    }
+                )
+            )
             path = found.path[kept]
             x, y = two_columns(path)
-            paths.append(pd.DataFrame(
-                {"landscape": landscape.name, "optimizer": name, "start": DRAWN_START, "update": kept, "x": x, "y": y,
-                 "value": landscape.above_minimum(path)}
-            ))  # fmt: skip
+            paths.append(
+                pd.DataFrame(
+                    {
+                        "landscape": landscape.name,
+                        "optimizer": name,
+                        "start": DRAWN_START,
+                        "update": kept,
+                        "x": x,
+                        "y": y,
+                        "value": landscape.above_minimum(path),
+                    }
+                )
+            )
     return (
         check_table(pd.concat(ends, ignore_index=True), LANDSCAPE_COLUMNS, "landscapes"),
         check_table(pd.concat(paths, ignore_index=True), TRAJECTORY_COLUMNS, "trajectories"),

@@ -168,8 +168,17 @@ def measure_construction(seeds: Sequence[int]) -> pd.DataFrame:
             for seed, data in drawn.items():
                 loss, wrong = train_variant(trainers[key], data, seed, variant, rate)
                 rows.append(
-                    {"variant": variant, "optimizer": name, "seed": seed, "n_examples": EXAMPLES, "learning_rate": rate,
-                     "updates": UPDATES, "train_error": wrong[:EXAMPLES].mean(), "test_error": wrong[EXAMPLES:].mean(),
-                     "negative_share": (data.y[EXAMPLES:] < 0).mean(), "train_loss": loss[:EXAMPLES].mean()}
-                )  # fmt: skip
+                    {
+                        "variant": variant,
+                        "optimizer": name,
+                        "seed": seed,
+                        "n_examples": EXAMPLES,
+                        "learning_rate": rate,
+                        "updates": UPDATES,
+                        "train_error": wrong[:EXAMPLES].mean(),
+                        "test_error": wrong[EXAMPLES:].mean(),
+                        "negative_share": (data.y[EXAMPLES:] < 0).mean(),
+                        "train_loss": loss[:EXAMPLES].mean(),
+                    }
+                )
     return check_table(pd.DataFrame(rows), CONSTRUCTION_COLUMNS, "linear construction")

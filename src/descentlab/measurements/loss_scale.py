@@ -44,13 +44,15 @@ LOSS_SCALE_COLUMNS: dict[str, Column] = {
     "learning_rate": Column("float64", "", "", "constant, the same for every scale"),
     "updates": Column("int64", "updates", "", "budget"),
     "relative_distance": Column(
-        "float64", "share of both displacements", "lower",
+        "float64",
+        "share of both displacements",
+        "lower",
         "distance from the unscaled path at the same update, over the sum of both displacements from the initial weights; "
         "mean over the epochs' ends. 0 the same path, 1 as far apart as can be",
     ),
     "train_loss": Column("float64", "loss", "lower", "unscaled training loss at the end; at most the bound, 1e4"),
     "diverged": Column("bool", "", "", "a weight that is no finite number, or a training loss above the bound"),
-}  # fmt: skip
+}
 
 
 def scaled_entry(name: str) -> OptimizerEntry:
@@ -85,9 +87,14 @@ def relative_distance(path: np.ndarray, other: np.ndarray) -> float:
 
 
 def walk(
-    trainer: Trainer, data: Data, initial: list[np.ndarray], order: np.ndarray, rates: np.ndarray, records: list[int],
+    trainer: Trainer,
+    data: Data,
+    initial: list[np.ndarray],
+    order: np.ndarray,
+    rates: np.ndarray,
+    records: list[int],
     scale: float,
-) -> tuple[np.ndarray, float]:  # fmt: skip
+) -> tuple[np.ndarray, float]:
     """Train one member on the loss times ``scale``.
 
     The factor is every example's weight in the loss, so one compiled trainer serves all factors.
@@ -137,8 +144,15 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
                 path, loss = walk(trainer, data, start, order, rates, records, scale)
                 diverged = not (np.isfinite(path).all() and loss <= PROBLEM.loss_bound)
                 rows.append(
-                    {"scale": scale, "seed": seed, "optimizer": name, "learning_rate": rate, "updates": len(order),
-                     "relative_distance": relative_distance(unscaled, path),
-                     "train_loss": PROBLEM.loss_bound if diverged else loss, "diverged": diverged}
-                )  # fmt: skip
+                    {
+                        "scale": scale,
+                        "seed": seed,
+                        "optimizer": name,
+                        "learning_rate": rate,
+                        "updates": len(order),
+                        "relative_distance": relative_distance(unscaled, path),
+                        "train_loss": PROBLEM.loss_bound if diverged else loss,
+                        "diverged": diverged,
+                    }
+                )
     return check_table(pd.DataFrame(rows), LOSS_SCALE_COLUMNS, "loss scale")

@@ -106,10 +106,12 @@ def barrier_between(first: Weights, second: Weights, value: Callable[[Weights], 
         there; ``value`` of the first; of the second.
     """
     shares = np.linspace(0, 1, POINTS)
-    values = np.array([
-        value([((1 - share) * a + share * b).astype(a.dtype) for a, b in zip(first, second, strict=True)])
-        for share in shares
-    ])  # fmt: skip
+    values = np.array(
+        [
+            value([((1 - share) * a + share * b).astype(a.dtype) for a, b in zip(first, second, strict=True)])
+            for share in shares
+        ]
+    )
     excess = values - ((1 - shares) * values[0] + shares * values[-1])
     return float(max(0.0, excess.max())), float(values[0]), float(values[-1])
 
@@ -174,8 +176,16 @@ def measure_minima(seeds: Sequence[int]) -> pd.DataFrame:
             for matching, other in arranged.items():
                 barrier, loss_first, loss_second = barrier_between(first, other, value)
                 rows.append(
-                    {"problem": problem.name, "first_seed": first_seed, "second_seed": second_seed,
-                     "matching": matching, "relative_distance": relative_distance(first, other),
-                     "loss_first": loss_first, "loss_second": loss_second, "barrier": barrier, "n_points": POINTS}
-                )  # fmt: skip
+                    {
+                        "problem": problem.name,
+                        "first_seed": first_seed,
+                        "second_seed": second_seed,
+                        "matching": matching,
+                        "relative_distance": relative_distance(first, other),
+                        "loss_first": loss_first,
+                        "loss_second": loss_second,
+                        "barrier": barrier,
+                        "n_points": POINTS,
+                    }
+                )
     return check_table(pd.DataFrame(rows), MINIMA_COLUMNS, "minima")

@@ -83,7 +83,14 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
                 for found in trainer.train(data, initial, order, rates, evaluation_updates(updates), train):
                     gap = float(found.loss.astype(np.float64).mean()) + found.penalty - least
                     rows.append(
-                        {"way": way, "optimizer": name, "seed": seed, "learning_rate": rate, "updates": found.updates,
-                         "examples": found.updates * batch_size, "gap": gap}
-                    )  # fmt: skip
+                        {
+                            "way": way,
+                            "optimizer": name,
+                            "seed": seed,
+                            "learning_rate": rate,
+                            "updates": found.updates,
+                            "examples": found.updates * batch_size,
+                            "gap": gap,
+                        }
+                    )
     return check_table(pd.DataFrame(rows), NOISE_FLOOR_COLUMNS, "noise floor")

@@ -154,12 +154,20 @@ def measure_step_cost(
                     others = all_state_bytes - cell.state_bytes
                     peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] - others
                 rows.append(
-                    {"model": workload.name, "parameters": workload.parameters, "batch_size": workload.batch_size,
-                     "optimizer": cell.entry.name, "round": round_number,
-                     "steps": calls, "update_microseconds": update,
-                     "step_microseconds": step, "device": device, "device_peak_bytes": peak,
-                     "state_bytes_per_parameter": cell.state_bytes / workload.parameters}
-                )  # fmt: skip
+                    {
+                        "model": workload.name,
+                        "parameters": workload.parameters,
+                        "batch_size": workload.batch_size,
+                        "optimizer": cell.entry.name,
+                        "round": round_number,
+                        "steps": calls,
+                        "update_microseconds": update,
+                        "step_microseconds": step,
+                        "device": device,
+                        "device_peak_bytes": peak,
+                        "state_bytes_per_parameter": cell.state_bytes / workload.parameters,
+                    }
+                )
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
 
 

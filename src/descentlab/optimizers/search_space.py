@@ -77,6 +77,9 @@ def all_trials(entry: dict[str, Any], selection: dict[str, Any]) -> list[dict[st
         selection: its entry of ``selections.json``.
     """
     rate = selection["learning_rate"]
-    first = {"learning_rate": rate, "schedule": "constant" if rate is None else entry["tuned_schedule"],
-             "hyperparameters": {}}  # fmt: skip
+    first = {
+        "learning_rate": rate,
+        "schedule": "constant" if rate is None else entry["tuned_schedule"],
+        "hyperparameters": {},
+    }
     return [first, *(trial for trial in entry["extended_trials"] if trial != first)]

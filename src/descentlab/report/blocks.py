@@ -22,8 +22,19 @@ ARM_WORDS = {
     "tuned for speed": message("rates tuned for speed"),
 }
 
-__all__ = ["ARM_WORDS", "Evidence", "Explorer", "Figure", "Paragraph", "Section", "Table", "interval", "joined",
-           "number", "optimizer_title"]  # fmt: skip
+__all__ = [
+    "ARM_WORDS",
+    "Evidence",
+    "Explorer",
+    "Figure",
+    "Paragraph",
+    "Section",
+    "Table",
+    "interval",
+    "joined",
+    "number",
+    "optimizer_title",
+]
 
 
 @dataclass(frozen=True)

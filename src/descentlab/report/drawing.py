@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 NAMED = 8  # lines in one panel that names still fit beside
 VERDICT_MARKS = {
-    "better": "^", "worse": "v", "negligible": "s", "inconclusive": "o", "identical": "D", "not tested": ".",
-}  # fmt: skip
+    "better": "^",
+    "worse": "v",
+    "negligible": "s",
+    "inconclusive": "o",
+    "identical": "D",
+    "not tested": ".",
+}
 
 
 def in_front(names: Iterable[str]) -> list[str]:
@@ -47,10 +52,15 @@ def draw_curves(
         mean = line[f"{y}_mean"]
         leading = name in front
         axes.plot(
-            horizontal, mean, color=optimizer_colour(name), linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55, zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
-        )  # fmt: skip
+            horizontal,
+            mean,
+            color=optimizer_colour(name),
+            linewidth=1.8 if leading else 0.9,
+            alpha=1.0 if leading else 0.55,
+            zorder=3 if leading else 2,
+            linestyle="-" if leading else (0, (4, 1.5)),
+            gid=f"linename-{name}--",
+        )
         if leading:
             low, high = line[f"{y}_low"], line[f"{y}_high"]
             axes.fill_between(horizontal, low, high, color=optimizer_colour(name), alpha=0.15, linewidth=0, zorder=1)
@@ -95,10 +105,18 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool
     heights = [float(to_axes.transform(transform.transform(end))[1]) for end in ends.values()]
     for name, height in zip(ends, spread_labels(heights, 0.055), strict=True):
         axes.plot(
-            [1.015, 1.05, 1.085], [height] * 3, color=optimizer_colour(name), linewidth=1.8, markevery=[1],
-            marker=optimizer_marker(name) if marked else "", markersize=4.5, transform=axes.transAxes, clip_on=False,
-            scalex=False, scaley=False,
-        )  # fmt: skip
+            [1.015, 1.05, 1.085],
+            [height] * 3,
+            color=optimizer_colour(name),
+            linewidth=1.8,
+            markevery=[1],
+            marker=optimizer_marker(name) if marked else "",
+            markersize=4.5,
+            transform=axes.transAxes,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+        )
         axes.text(1.1, height, name, transform=axes.transAxes, va="center", fontsize=8.5, clip_on=False)
 
 
@@ -131,9 +149,14 @@ def draw_rows(
         if np.isfinite(row[low]) and np.isfinite(row[high]):
             axes.plot([row[low], row[high]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
         axes.plot(
-            [row[mean]], [y], marker=mark, markersize=5.5, color=colour, markerfacecolor="none" if hollow else colour,
+            [row[mean]],
+            [y],
+            marker=mark,
+            markersize=5.5,
+            color=colour,
+            markerfacecolor="none" if hollow else colour,
             linestyle="none",
-        )  # fmt: skip
+        )
     label_rows(axes, order)
 
 

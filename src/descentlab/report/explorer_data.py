@@ -50,9 +50,13 @@ class ExplorerData:
 
 
 def collect_curves(
-    comparison: Comparison, history: pd.DataFrame | None, problems: Sequence[str], arms: Sequence[str],
-    optimizers: Sequence[str], most_values: int = MOST_VALUES,
-) -> ExplorerData:  # fmt: skip
+    comparison: Comparison,
+    history: pd.DataFrame | None,
+    problems: Sequence[str],
+    arms: Sequence[str],
+    optimizers: Sequence[str],
+    most_values: int = MOST_VALUES,
+) -> ExplorerData:
     """The means of ``comparison.curves`` and the final runs' curves of ``history``, as far as it is there.
 
     Args:
@@ -87,9 +91,12 @@ def collect_curves(
         columns["means"][f"{measure}_half"] = significant((means[f"{measure}_high"] - means[f"{measure}_low"]) / 2)
     runs, values = final_curves(comparison.scores, history, means, most_values)
     columns["runs"] = {
-        "curve": runs["curve"].tolist(), "seed": runs["seed"].tolist(), "id": runs["run_id"].tolist(),
-        "status": runs["status"].tolist(), "evaluations": runs["evaluations"].tolist(),
-    }  # fmt: skip
+        "curve": runs["curve"].tolist(),
+        "seed": runs["seed"].tolist(),
+        "id": runs["run_id"].tolist(),
+        "status": runs["status"].tolist(),
+        "evaluations": runs["evaluations"].tolist(),
+    }
     columns["values"] = {"at": values["at"].tolist(), **{name: significant(values[name]) for name in MEASURES}}
     return ExplorerData(
         columns,

@@ -24,9 +24,13 @@ from descentlab.storage.tables import read_table
 
 # The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.
 SECTION_OF = {
-    "adam-momentum": "differences", "adam-sgd": "differences", "best": "test-metric", "speed": "time-to-target",
-    "sensitivity": "sensitivity", "alarms": "alarms",
-}  # fmt: skip
+    "adam-momentum": "differences",
+    "adam-sgd": "differences",
+    "best": "test-metric",
+    "speed": "time-to-target",
+    "sensitivity": "sensitivity",
+    "alarms": "alarms",
+}
 
 
 def write_report(results: Path, output: Path) -> None:
@@ -64,9 +68,12 @@ def collected_seldom() -> Iterator[None]:
 def render(evidence: Evidence, sections: list[Section]) -> str:
     """The page as text."""
     environment = Environment(
-        loader=PackageLoader("descentlab.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("descentlab.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.globals.update(words=words, counted=counted)
     config = evidence.plan["config"]
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config["experiment"])
@@ -95,11 +102,12 @@ def lead(evidence: Evidence) -> str:
         len(problems),
         "{optimizers} on {names}, {seeds} each, {runs}; {arms}. What follows holds on this problem.",
         "{optimizers} on {n} problems ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
-        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"), names=", ".join(problems),
+        optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
+        names=", ".join(problems),
         seeds=counted(evidence.plan["config"]["seeds"]["final"], "{n} seed", "{n} seeds"),
         runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
         arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),
-    )  # fmt: skip
+    )
 
 
 def write_figures(sections: list[Section], folder: Path) -> None:

@@ -19,11 +19,26 @@ if TYPE_CHECKING:
 # the others vary hue and lightness around them. Each stands out from the page by 3:1, light or dark (WCAG 1.4.11), which
 # leaves little room: lines are told apart by marker and label as well, and no text has these colours.
 COLOURS = {
-    "gd": "#767676", "sgd": "#0072b2", "momentum": "#00845f", "adagrad": "#b8860b", "rmsprop": "#c4649a",
-    "adam": "#d55e00", "gd_equal_updates": "#939393", "nesterov": "#35a581", "amsgrad": "#dc7b3e",
-    "adamw": "#a84b00", "adamax": "#8c6239", "nadam": "#e8604c", "adadelta": "#8f9700", "adafactor": "#7570b3",
-    "ftrl": "#5b8c2a", "lion": "#b8336a", "lamb": "#e0559f", "muon": "#6a51c9", "schedule_free_adamw": "#1a9bb0",
-}  # fmt: skip
+    "gd": "#767676",
+    "sgd": "#0072b2",
+    "momentum": "#00845f",
+    "adagrad": "#b8860b",
+    "rmsprop": "#c4649a",
+    "adam": "#d55e00",
+    "gd_equal_updates": "#939393",
+    "nesterov": "#35a581",
+    "amsgrad": "#dc7b3e",
+    "adamw": "#a84b00",
+    "adamax": "#8c6239",
+    "nadam": "#e8604c",
+    "adadelta": "#8f9700",
+    "adafactor": "#7570b3",
+    "ftrl": "#5b8c2a",
+    "lion": "#b8336a",
+    "lamb": "#e0559f",
+    "muon": "#6a51c9",
+    "schedule_free_adamw": "#1a9bb0",
+}
 MARKERS = "osD^vP*X<>hdp8"
 LUMINANCE = 0.2  # of a derived colour: midway between too faint on white and too faint on black
 SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
@@ -32,13 +47,31 @@ SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
 INK, RULE = "#010203", "#0a0b0c"
 # A title at a fixed height isn't measured against the labels below it, which takes a third of the time of drawing.
 STYLE = {
-    "axes.edgecolor": RULE, "axes.labelcolor": INK, "axes.titlecolor": INK, "text.color": INK, "xtick.color": INK,
-    "ytick.color": INK, "grid.color": RULE, "grid.linewidth": 0.6, "axes.grid": True, "axes.axisbelow": True,
-    "axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
-    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-    "font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "descentlab", "path.simplify": True,
-    "axes.formatter.useoffset": False, "axes.titley": 1.0, "text.parse_math": False,
-}  # fmt: skip
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "font.sans-serif": ["DejaVu Sans"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "descentlab",
+    "path.simplify": True,
+    "axes.formatter.useoffset": False,
+    "axes.titley": 1.0,
+    "text.parse_math": False,
+}
 
 
 def optimizer_colour(name: str) -> str:
@@ -98,9 +131,12 @@ def new_figure(
     whole = (left + panels * width + (panels - 1) * gap + right, top + height + bottom)
     figure, axes = plt.subplots(1, panels, figsize=whole, squeeze=False, sharey=share_y, sharex=share_x)
     figure.subplots_adjust(
-        left=left / whole[0], right=1 - right / whole[0], top=1 - top / whole[1], bottom=bottom / whole[1],
+        left=left / whole[0],
+        right=1 - right / whole[0],
+        top=1 - top / whole[1],
+        bottom=bottom / whole[1],
         wspace=gap / width,
-    )  # fmt: skip
+    )
     return figure, list(axes.ravel())
 
 

@@ -99,17 +99,23 @@ def parent_entry(
         ended=int(max(ended) * 1000),
         finished=True,
         tags={
-            **SOURCE, KIND: "parent", "problem": problem, "optimizer": optimizer,
-            "mlflow.runColor": optimizer_colour(optimizer), TRAINING: join_digests(mine),
+            **SOURCE,
+            KIND: "parent",
+            "problem": problem,
+            "optimizer": optimizer,
+            "mlflow.runColor": optimizer_colour(optimizer),
+            TRAINING: join_digests(mine),
         },
         params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
         metrics=aggregate(mine, metric_name(about["metric"])),
-        curve=curve_columns(curves[optimizer], about["metric"], int(max(ended) * 1000)) if optimizer in curves else None,
+        curve=curve_columns(curves[optimizer], about["metric"], int(max(ended) * 1000))
+        if optimizer in curves
+        else None,
         dataset=data_set(plan, problem),
         note=describe(plan, problem, optimizer, experiment, pictured=draw is not None),
         write_artifacts=draw,
         drawn_from=join_digests(runs[runs["optimizer"] == reference]),
-    )  # fmt: skip
+    )
 
 
 def join_digests(runs: pd.DataFrame) -> str:

@@ -54,22 +54,32 @@ def saved_views(plan: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, 
         mine = f"tags.problem = '{problem}'"
         means = [f"{arm}/test_{metric}_{end}" for end in ENDS]
         views[view_name("means", problem)] = saved_view(
-            f"{problem}: means over seeds, best first", f"tags.`{KIND}` = 'parent' and {mine}", f"metrics.`{means[0]}`",
-            ascending, means + settings,
-        )  # fmt: skip
+            f"{problem}: means over seeds, best first",
+            f"tags.`{KIND}` = 'parent' and {mine}",
+            f"metrics.`{means[0]}`",
+            ascending,
+            means + settings,
+        )
         ids = [found[key] for name in pair if (key := f"{problem}.{name}") in found]
         if len(ids) == 2:
             views[view_name("pair", problem)] = saved_view(
-                f"{problem}: curves of {' and '.join(pair)}", f"attributes.run_id IN ('{ids[0]}', '{ids[1]}')",
-                "attributes.start_time", False, means + settings, curve_chart("validation loss", "val_loss"),
-            )  # fmt: skip
+                f"{problem}: curves of {' and '.join(pair)}",
+                f"attributes.run_id IN ('{ids[0]}', '{ids[1]}')",
+                "attributes.start_time",
+                False,
+                means + settings,
+                curve_chart("validation loss", "val_loss"),
+            )
         grid = plan["optimizers"][pair[-1]]["grid"]
         if f"{problem}.{pair[-1]}" in found and grid:
             views[view_name("rates", problem)] = saved_view(
                 f"{problem}: learning rates of {pair[-1]}",
-                f"{mine} and tags.optimizer = '{pair[-1]}' and tags.phase = 'tuning'", f"metrics.`val_{metric}`", ascending,
-                [f"val_{metric}", "val_loss"], parameter_groups("learning_rate", (f"{rate:g}" for rate in grid)),
-            )  # fmt: skip
+                f"{mine} and tags.optimizer = '{pair[-1]}' and tags.phase = 'tuning'",
+                f"metrics.`val_{metric}`",
+                ascending,
+                [f"val_{metric}", "val_loss"],
+                parameter_groups("learning_rate", (f"{rate:g}" for rate in grid)),
+            )
     return views
 
 
@@ -95,9 +105,14 @@ def saved_view(
     if "groupBy" not in (more or {}):  # a group has neither
         widths |= dict.fromkeys(ATTRIBUTES, LEAST_WIDTH)
     state = {
-        "searchFilter": condition, "orderByKey": order, "orderByAsc": ascending, "selectedColumns": list(widths),
-        "columnOrder": list(widths), "columnWidths": widths, **(more or {}),
-    }  # fmt: skip
+        "searchFilter": condition,
+        "orderByKey": order,
+        "orderByAsc": ascending,
+        "selectedColumns": list(widths),
+        "columnOrder": list(widths),
+        "columnWidths": widths,
+        **(more or {}),
+    }
     # A view that is a function of the plan was made at no time.
     return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
@@ -114,13 +129,32 @@ def curve_chart(title: str, measure: str) -> dict[str, Any]:
     """One wide chart of a parent's mean curve and the ends of its interval, logarithmic."""
     curves = [f"{CURVE}{measure}{end}" for end in ("", "_low", "_high")]
     section = {
-        "uuid": "curves", "name": "Means with their 95 % intervals", "display": True,
-        "isReordered": True, "columns": 1, "cardHeight": 460,
-    }  # fmt: skip
+        "uuid": "curves",
+        "name": "Means with their 95 % intervals",
+        "display": True,
+        "isReordered": True,
+        "columns": 1,
+        "cardHeight": 460,
+    }
     chart = {
-        "type": "LINE", "uuid": "pair", "metricSectionId": section["uuid"], "displayName": title, "metricKey": curves[0],
-        "selectedMetricKeys": curves, "scaleType": "log", "displayPoints": False, "deleted": False, "isGenerated": False,
-        "runsCountToCompare": 10, "xAxisScaleType": "linear", "xAxisKey": "step", "lineSmoothness": 0, "range": {},
-        "yAxisKey": "metric", "yAxisExpressions": [], "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True,
-    }  # fmt: skip
+        "type": "LINE",
+        "uuid": "pair",
+        "metricSectionId": section["uuid"],
+        "displayName": title,
+        "metricKey": curves[0],
+        "selectedMetricKeys": curves,
+        "scaleType": "log",
+        "displayPoints": False,
+        "deleted": False,
+        "isGenerated": False,
+        "runsCountToCompare": 10,
+        "xAxisScaleType": "linear",
+        "xAxisKey": "step",
+        "lineSmoothness": 0,
+        "range": {},
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
     return {"compareRunSections": [section], "compareRunCharts": [chart], "isAccordionReordered": True}

@@ -69,8 +69,11 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
     """
     where = store_uri(uri)
     path = database_file(where)
-    for name, level in (("urllib3.connectionpool", logging.ERROR), ("alembic", logging.WARNING),
-                        ("mlflow.store.db.utils", logging.CRITICAL)):  # fmt: skip
+    for name, level in (
+        ("urllib3.connectionpool", logging.ERROR),
+        ("alembic", logging.WARNING),
+        ("mlflow.store.db.utils", logging.CRITICAL),
+    ):
         logging.getLogger(name).setLevel(level)  # each retry and each table of a new store would be a line
     try:
         with contextlib.ExitStack() as stack:

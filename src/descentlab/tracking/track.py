@@ -205,19 +205,30 @@ def run_entry(
         ended=int(began + (row["train_seconds"] + row["evaluation_seconds"]) * 1000),
         finished=row["status"] == "finished",
         tags={
-            **SOURCE, **named, KIND: "run", "status": row["status"], "learning_rate": rate, "mode": row["mode"],
-            "device": row["device"], "init_hash": row["init_hash"], "split_hash": row["split_hash"],
-            "message": row["message"], TRAINING: row["digest"],
+            **SOURCE,
+            **named,
+            KIND: "run",
+            "status": row["status"],
+            "learning_rate": rate,
+            "mode": row["mode"],
+            "device": row["device"],
+            "init_hash": row["init_hash"],
+            "split_hash": row["split_hash"],
+            "message": row["message"],
+            TRAINING: row["digest"],
         },
         params={
-            **named, "schedule": row["schedule"], "batch_size": str(row["batch_size"]), "learning_rate": rate,
+            **named,
+            "schedule": row["schedule"],
+            "batch_size": str(row["batch_size"]),
+            "learning_rate": rate,
             **{f"hyperparameter.{name}": str(value) for name, value in hyperparameters.items()},
         },
         metrics=summary_metrics(row, curve, targets),
         step=int(row["updates"]),
         curve=curve_columns(row, curve) if with_curve else None,
         dataset=data_set(plan, row["problem"], SPLITS[:2] if row["phase"] in SEALED_PHASES else SPLITS),
-    )  # fmt: skip
+    )
 
 
 def track_report(results: Path, report: Path, uri: str | None) -> None:

@@ -66,8 +66,18 @@ def failed_result(message: str, batch_size: int, updates_planned: int, parameter
         parameters: trainable ones of its model.
     """
     record: dict[str, Any] = {
-        "status": "failed", "message": message, "batch_size": batch_size, "init_hash": "",
-        "split_hash": "", "updates": 0, "updates_planned": updates_planned, "examples": 0, "started_at": time.time(),
-        "members": 1, "parameters": parameters, **dict.fromkeys(SECONDS, 0.0), **dict.fromkeys(UNKNOWN, math.nan),
-    }  # fmt: skip
+        "status": "failed",
+        "message": message,
+        "batch_size": batch_size,
+        "init_hash": "",
+        "split_hash": "",
+        "updates": 0,
+        "updates_planned": updates_planned,
+        "examples": 0,
+        "started_at": time.time(),
+        "members": 1,
+        "parameters": parameters,
+        **dict.fromkeys(SECONDS, 0.0),
+        **dict.fromkeys(UNKNOWN, math.nan),
+    }
     return RunResult(record, empty_table(HISTORY).drop(columns="run_id"), np.empty(0, np.float32), [])

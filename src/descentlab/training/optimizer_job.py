@@ -178,11 +178,19 @@ class OptimizerJob:
         return run_digest(
             {
                 **{name: value for name, value in spec.as_dict().items() if name not in NAMES_ONLY},
-                "problem": [self._problem.problem.name, self._problem.source, self._problem.config.train_examples,
-                            self._problem.config.evaluation_examples],
+                "problem": [
+                    self._problem.problem.name,
+                    self._problem.source,
+                    self._problem.config.train_examples,
+                    self._problem.config.evaluation_examples,
+                ],
                 "data": self._problem.about["data_hash"],
-                "optimizer": [self._entry.factory, json.loads(self._key(spec)), trainer_source,
-                              inspect.getsource(evaluation_weights)],
+                "optimizer": [
+                    self._entry.factory,
+                    json.loads(self._key(spec)),
+                    trainer_source,
+                    inspect.getsource(evaluation_weights),
+                ],
                 "sealed": spec.sealed,
                 "mode": self._problem.mode,
                 "width": self._problem.width,
@@ -190,7 +198,7 @@ class OptimizerJob:
                 "code": source_digest(DECISIVE_MODULES),
                 "versions": {name: self._versions[name] for name in ("tensorflow", "keras", "numpy")},
             }
-        )  # fmt: skip
+        )
 
     def _trainer(self, spec: RunSpec) -> Trainer:
         """One compiled trainer for each set of hyperparameters."""

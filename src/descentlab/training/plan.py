@@ -134,8 +134,12 @@ def source_lines(entry: OptimizerEntry) -> int | None:
     except (OSError, TypeError, SyntaxError):  # made at run time, or written in C
         return None
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr | ast.arg)]
-    lines = {line for node in nodes if not isinstance(node, ast.ClassDef | ast.FunctionDef)
-             for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}  # fmt: skip
+    lines = {
+        line
+        for node in nodes
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
     lines |= {node.lineno for node in nodes}
     documented = [
         node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)

@@ -124,10 +124,17 @@ def test_shares_of_starts_are_paired_by_start() -> None:
 
 def test_only_disjoint_pairs_of_solutions_count() -> None:
     rows = [
-        {"problem": "mlp", "first_seed": a, "second_seed": b, "matching": "matched",
-         "relative_distance": 0.8 + 0.01 * a, "barrier": 0.3}
-        for a in range(10) for b in range(a + 1, 10)
-    ]  # fmt: skip
+        {
+            "problem": "mlp",
+            "first_seed": a,
+            "second_seed": b,
+            "matching": "matched",
+            "relative_distance": 0.8 + 0.01 * a,
+            "barrier": 0.3,
+        }
+        for a in range(10)
+        for b in range(a + 1, 10)
+    ]
     (shown,) = ledger(measured={"minima": pd.DataFrame(rows)})["several-minima"]["pieces"]
     assert (shown["verdict"], shown["n"]) == ("supported", 5)
 

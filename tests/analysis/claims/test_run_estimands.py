@@ -137,13 +137,22 @@ def swept(scores: dict[str, list[list[float]]], phase: str = "sweep") -> pd.Data
     status = {True: "diverged", False: "finished"}
     return pd.DataFrame(
         [
-            {"problem": "up", "optimizer": name, "arm": "tuned", "phase": phase, "seed": seed, "learning_rate": rate,
-             "run_id": f"{name}.{seed}.{rate}", "val_metric": value,
-             "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))]}
-            for name, seeds in scores.items() for seed, values in enumerate(seeds)
+            {
+                "problem": "up",
+                "optimizer": name,
+                "arm": "tuned",
+                "phase": phase,
+                "seed": seed,
+                "learning_rate": rate,
+                "run_id": f"{name}.{seed}.{rate}",
+                "val_metric": value,
+                "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))],
+            }
+            for name, seeds in scores.items()
+            for seed, values in enumerate(seeds)
             for rate, value in zip((0.01, 0.1, 1.0), values, strict=True)
         ]
-    )  # fmt: skip
+    )
 
 
 # Falls by 1 a decade either way: 0.02 of a decade is within 0.02, so the width is 0.04.

@@ -132,8 +132,13 @@ def test_no_evidence_says_why() -> None:
 
 def test_why_no_evidence_is_asked_for_is_said_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = Claim("used", "", "", "the most used", contrast="a contrast", unit="lines", not_tested="about people")
-    spanish = {"about people": "de gente", "the most used": "los más usados", "a contrast": "un contraste",
-               "lines": "líneas", "not tested": "no evaluada"}  # fmt: skip
+    spanish = {
+        "about people": "de gente",
+        "the most used": "los más usados",
+        "a contrast": "un contraste",
+        "lines": "líneas",
+        "not tested": "no evaluada",
+    }
     monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
     assert judge_claim(claim, [], "")["reason"] == "about people"
     with spoken("es"):
@@ -141,8 +146,11 @@ def test_why_no_evidence_is_asked_for_is_said_in_the_readers_language(monkeypatc
     assert entry["reason"] == "de gente"
     # The report translates these where it shows them.
     assert [entry[name] for name in ("english", "contrast", "unit", "verdict")] == [
-        "the most used", "a contrast", "lines", "not tested",
-    ]  # fmt: skip
+        "the most used",
+        "a contrast",
+        "lines",
+        "not tested",
+    ]
 
 
 def test_counted_quantities_have_no_variance() -> None:

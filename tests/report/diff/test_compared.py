@@ -60,8 +60,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def mirrored(value: Any) -> Any:
     """A row, or a change, as it is with A and B swapped."""
     if isinstance(value, dict):
-        swapped = {name[:-1] + "ba"["ab".index(name[-1])] if name[-2:] in {"_a", "_b"} else name: mirrored(item)
-                   for name, item in value.items()}  # fmt: skip
+        swapped = {
+            name[:-1] + "ba"["ab".index(name[-1])] if name[-2:] in {"_a", "_b"} else name: mirrored(item)
+            for name, item in value.items()
+        }
         return swapped | ({"difference": 0.0 - value["difference"]} if "difference" in value else {})
     return {ONLY_A: ONLY_B, ONLY_B: ONLY_A}.get(value, value) if isinstance(value, str) else value
 
@@ -90,7 +92,7 @@ def sorted_rows(found: Compared) -> list[str]:
         ((1.0, 0.5, 1.5), (NAN, NAN, NAN), MOVED),
         ((1.0, 0.5, math.inf), (9.0, 5.0, math.inf), MOVED),
     ],
-)  # fmt: skip
+)
 def test_how_far_an_estimate_moved(a: tuple[float, ...], b: tuple[float, ...], change: str) -> None:
     assert classify(Estimated(*a, n=5), Estimated(*b, n=5)) == change
     assert classify(Estimated(*b, n=5), Estimated(*a, n=5)) == change
@@ -253,10 +255,16 @@ def test_a_row_that_diverges_has_no_estimate_and_is_not_lost(results: dict[str, 
 def test_another_learning_rate_is_told(results: dict[str, Path]) -> None:
     found = compare_two(results["plain"], results["chosen"])
     assert found.kinds["rates"].rows == [
-        {"problem": problem, "optimizer": "sgd", "setting": "learning_rate", "value_a": 0.01, "value_b": 0.1,
-         "change": CHANGED}
+        {
+            "problem": problem,
+            "optimizer": "sgd",
+            "setting": "learning_rate",
+            "value_a": 0.01,
+            "value_b": 0.1,
+            "change": CHANGED,
+        }
         for problem in ("up", "down")
-    ]  # fmt: skip
+    ]
 
 
 def test_another_metric_is_another_estimate(results: dict[str, Path]) -> None:

@@ -36,9 +36,11 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Adam is worse, rmsprop is gone, the report is in Spanish."""
     others = [{"optimizer": name} for name in ("gd", "sgd", "momentum", "adam")]
     return write_results(
-        tmp_path_factory.mktemp("changed") / "results", runs=worse("adam", 0.4), optimizers=others,
+        tmp_path_factory.mktemp("changed") / "results",
+        runs=worse("adam", 0.4),
+        optimizers=others,
         report={"title": None, "reference": "momentum", "language": "es"},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +188,9 @@ def test_downloads_hold_the_rows(plain: Path, changed: Path, page: str) -> None:
 
 def test_names_that_others_gave_are_escaped_everywhere(plain: Path, tmp_path: Path) -> None:
     """A config's names are plain; should that ever change, the page still holds no tag that it did not write."""
-    results = write_results(tmp_path / "hostile", runs=worse("adam", 0.4), about={"metric": HOSTILE},
-                            experiment=HOSTILE)  # fmt: skip
+    results = write_results(
+        tmp_path / "hostile", runs=worse("adam", 0.4), about={"metric": HOSTILE}, experiment=HOSTILE
+    )
     for name in ("contrasts", "summary", "speed"):
         path = results / f"comparison/{name}.parquet"
         table = pd.read_parquet(path)
@@ -233,8 +236,27 @@ def test_the_language_is_that_of_b(plain: Path, changed: Path, tmp_path: Path, m
     shown = "\n".join([*re.findall(r">([^<]*)<", body), *Elements(text).values("aria-label")])
     while "⟦" in shown:  # sentences in sentences: from the inside out
         shown = re.sub(r"⟦[^⟦⟧]*⟧", "", shown)
-    data = {"descentlab", "up", "down", "adam", "sgd", "momentum", "rmsprop", "gd", "A", "B", "n", "generated", "abc",
-            "config", "es", "null", "learning_rate", "edge", "high"}  # fmt: skip
+    data = {
+        "descentlab",
+        "up",
+        "down",
+        "adam",
+        "sgd",
+        "momentum",
+        "rmsprop",
+        "gd",
+        "A",
+        "B",
+        "n",
+        "generated",
+        "abc",
+        "config",
+        "es",
+        "null",
+        "learning_rate",
+        "edge",
+        "high",
+    }
     spanish = json.loads((changed / "claims.json").read_text())
     for entry in spanish:
         shown = shown.replace(entry["spanish"], "")
@@ -247,8 +269,14 @@ def test_the_language_is_that_of_b(plain: Path, changed: Path, tmp_path: Path, m
 
 def test_settings_are_shown_as_the_config_has_them() -> None:
     assert [told(value) for value in ("text", "", None, True, 0.0316, ["a", 1], {"b": None})] == [
-        "text", '""', "null", "true", "0.0316", '["a", 1]', '{"b": null}',
-    ]  # fmt: skip
+        "text",
+        '""',
+        "null",
+        "true",
+        "0.0316",
+        '["a", 1]',
+        '{"b": null}',
+    ]
 
 
 def test_an_estimate_breaks_before_its_interval_and_its_n_only() -> None:

@@ -40,11 +40,15 @@ def copy(results: Path, tmp_path: Path) -> Path:
 
 def test_leaves_of_a_plan_are_known_by_their_path() -> None:
     plan = {
-        "config": {"seeds": {"final": 6}, "arms": ["default", "tuned"], "optimizers": [{"optimizer": "adam", "name": "slow"}]},
+        "config": {
+            "seeds": {"final": 6},
+            "arms": ["default", "tuned"],
+            "optimizers": [{"optimizer": "adam", "name": "slow"}],
+        },
         "trials": [{"rate": 1}, {"rate": 2}],
         "measurements": [],
         "paths": {},
-    }  # fmt: skip
+    }
     assert flatten(plan) == {
         ("config", "seeds", "final"): 6,
         ("config", "arms"): ["default", "tuned"],
@@ -59,8 +63,11 @@ def test_leaves_of_a_plan_are_known_by_their_path() -> None:
 
 def test_items_of_one_name_are_known_by_their_place() -> None:
     assert flatten([{"name": "a", "x": 1}, {"name": "a", "x": 2}]) == {
-        ("0", "name"): "a", ("0", "x"): 1, ("1", "name"): "a", ("1", "x"): 2,
-    }  # fmt: skip
+        ("0", "name"): "a",
+        ("0", "x"): 1,
+        ("1", "name"): "a",
+        ("1", "x"): 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -90,8 +97,17 @@ def test_a_bound_leaves_its_interval_open() -> None:
 
 
 def test_pieces_of_one_name_are_all_kept() -> None:
-    piece = {"where": "mlp", "unit": "loss", "estimate": None, "low": "-inf", "high": 2.0, "n": 3, "bound": "",
-             "verdict": "inconclusive", "note": ""}  # fmt: skip
+    piece = {
+        "where": "mlp",
+        "unit": "loss",
+        "estimate": None,
+        "low": "-inf",
+        "high": 2.0,
+        "n": 3,
+        "bound": "",
+        "verdict": "inconclusive",
+        "note": "",
+    }
     found = pieces_of({"id": "c", "pieces": [piece, {**piece, "high": 3.0}, {**piece, "unit": "decades"}]})
     assert list(found) == [("c", "mlp", "loss"), ("c", "mlp (2)", "loss"), ("c", "mlp", "decades")]
     assert [one.high for one in found.values()] == [2.0, 3.0, 2.0]
@@ -100,8 +116,14 @@ def test_pieces_of_one_name_are_all_kept() -> None:
 
 
 def test_the_extended_arms_choice_is_a_choice_too() -> None:
-    selection = {"problem": "p", "optimizer": "o", "learning_rate": 0.1, "edge": "", "grid": [0.1],
-                 "extended": {"learning_rate": 0.3, "schedule": "cosine", "hyperparameters": {"beta_1": 0.5}}}  # fmt: skip
+    selection = {
+        "problem": "p",
+        "optimizer": "o",
+        "learning_rate": 0.1,
+        "edge": "",
+        "grid": [0.1],
+        "extended": {"learning_rate": 0.3, "schedule": "cosine", "hyperparameters": {"beta_1": 0.5}},
+    }
     assert choices_of(selection) == {
         ("p", "o", "learning_rate"): 0.1,
         ("p", "o", "edge"): None,

@@ -25,22 +25,35 @@ UPDATES, CLOCK = {4: 900, 16: 400, 64: 50}, {4: 1.0, 16: 2.0, 64: 40.0}
 def compared(gaps: dict[int, float], updates: dict[int, int] = UPDATES, missed: tuple[int, ...] = ()) -> pd.DataFrame:
     """Four seeds a batch size; seeds shift all sizes alike, so that pairs differ less than seeds do."""
     rows = [
-        {"batch_size": size, "seed": seed, "learning_rate": 0.1, "updates": updates[size] + 2 * seed,
-         "examples": (updates[size] + 2 * seed) * size, "update_microseconds": CLOCK[size],
-         "train_loss": 0.3 if size in missed else 0.1,
-         "test_loss_at_target": np.nan if size in missed else 0.1 + gap + seed / 10 + (seed * size) % 3 / 1000,
-         "gap_at_target": np.nan if size in missed else gap + seed / 10 + (seed * size) % 3 / 1000,
-         "reached": size not in missed}
-        for size, gap in gaps.items() for seed in range(4)
-    ]  # fmt: skip
+        {
+            "batch_size": size,
+            "seed": seed,
+            "learning_rate": 0.1,
+            "updates": updates[size] + 2 * seed,
+            "examples": (updates[size] + 2 * seed) * size,
+            "update_microseconds": CLOCK[size],
+            "train_loss": 0.3 if size in missed else 0.1,
+            "test_loss_at_target": np.nan if size in missed else 0.1 + gap + seed / 10 + (seed * size) % 3 / 1000,
+            "gap_at_target": np.nan if size in missed else gap + seed / 10 + (seed * size) % 3 / 1000,
+            "reached": size not in missed,
+        }
+        for size, gap in gaps.items()
+        for seed in range(4)
+    ]
     return check_table(pd.DataFrame(rows), BATCH_SIZE_COLUMNS, "hand-made")
 
 
 def memory(peaks: dict[int, float]) -> pd.DataFrame:
     rows = [
-        {"batch_size": size, "repeat": repeat, "peak_bytes": peak * 1e6 * (1 + repeat / 100), "update_microseconds": 1e3}
-        for size, peak in peaks.items() for repeat in range(3)
-    ]  # fmt: skip
+        {
+            "batch_size": size,
+            "repeat": repeat,
+            "peak_bytes": peak * 1e6 * (1 + repeat / 100),
+            "update_microseconds": 1e3,
+        }
+        for size, peak in peaks.items()
+        for repeat in range(3)
+    ]
     return check_table(pd.DataFrame(rows), MEMORY_COLUMNS, "hand-made")
 
 
@@ -61,8 +74,9 @@ def test_nothing_measured_no_section() -> None:
 def test_who_overfits_more_follows_the_gap() -> None:
     less, more, alike = of_gaps(0.05, 0.05, 0.2), of_gaps(0.2, 0.2, 0.05), of_gaps(0.05, 0.05, 0.05)
     assert "full batch's gap minus that of batches of 16 is +0.15 [" in less
-    assert less.endswith("mini-batches overfit less; of 2 smaller batch sizes, 2 overfit clearly less than full batch, 0 "
-                         "clearly more")  # fmt: skip
+    assert less.endswith(
+        "mini-batches overfit less; of 2 smaller batch sizes, 2 overfit clearly less than full batch, 0 clearly more"
+    )
     assert "is −0.15 [" in more and "mini-batches overfit more" in more and more.endswith("full batch, 2 clearly more")
     assert "no clear difference" in alike
 

@@ -88,7 +88,10 @@ def test_the_gap_names_who_is_nearest_with_its_interval(evidence: Evidence) -> N
     gaps = evidence.comparison.gaps.copy()
     gaps["gap_mean"], gaps["gap_low"], gaps["gap_high"] = 0.2, 0.1, 0.3
     gaps.loc[(gaps["optimizer"] == "gd") & (gaps["arm"] == "default"), ["gap_mean", "gap_low", "gap_high"]] = [
-        0.02, 0.01, 0.03]  # fmt: skip
+        0.02,
+        0.01,
+        0.03,
+    ]
     title = titles(optimum_gap(changed(evidence, gaps=gaps)))[0]
     expected = f"up: gd with default rates ends nearest the optimum, above it by 0.02 [0.01, 0.03], n = {SEEDS}"
     assert title == expected

@@ -33,12 +33,22 @@ WOBBLE = np.array([0.99, 1.0, 1.01])
 def cost_rows(model: str = "mlp", parameters: int = 4810, peak: float = np.nan, **steps: float) -> pd.DataFrame:
     """Three rounds, plain SGD's step always 10 µs and its update 1; an update of the others takes twice their step."""
     rows = [
-        {"model": model, "parameters": parameters, "batch_size": 32, "optimizer": name, "round": number, "steps": 9 + number,
-         "update_microseconds": 1.0 if name == "sgd" else 2 * step * wobble, "step_microseconds": step * wobble,
-         "state_bytes_per_parameter": 8.0 * (name == "adam"), "device": "CPU", "device_peak_bytes": peak}
+        {
+            "model": model,
+            "parameters": parameters,
+            "batch_size": 32,
+            "optimizer": name,
+            "round": number,
+            "steps": 9 + number,
+            "update_microseconds": 1.0 if name == "sgd" else 2 * step * wobble,
+            "step_microseconds": step * wobble,
+            "state_bytes_per_parameter": 8.0 * (name == "adam"),
+            "device": "CPU",
+            "device_peak_bytes": peak,
+        }
         for name, step in {"sgd": 10.0, **steps}.items()
         for number, wobble in enumerate(WOBBLE if name != "sgd" else np.ones(3))
-    ]  # fmt: skip
+    ]
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "hand-made")
 
 
@@ -48,12 +58,31 @@ def pay_row(
     """A row of the break-even table: the ratio of seconds ± 10 %, that of updates half of it."""
     values = {name: 1.0 for name, column in BREAK_EVEN_COLUMNS.items() if column.dtype == "float64"}
     return {
-        **values, "problem": problem, "arm": arm, "target": "medium", "optimizer": optimizer, "n_seeds": 6, "n_reached": 6,
-        "n_reached_sgd": 6, "n_rounds": 3, "bound": bound, "updates_ratio": ratio / 2, "updates_low": ratio * 0.45,
-        "updates_high": ratio * 0.55, "step_ratio": 2.0, "seconds_ratio": ratio, "seconds_low": ratio * 0.9,
-        "seconds_high": ratio * 1.1, "break_even": 2 / ratio, "break_even_low": 1.8 / ratio, "break_even_high": 2.2 / ratio,
-        "seconds_saved": -0.002, "saved_low": -0.003, "saved_high": -0.001, "extra_state_bytes": 38480.0,
-    }  # fmt: skip
+        **values,
+        "problem": problem,
+        "arm": arm,
+        "target": "medium",
+        "optimizer": optimizer,
+        "n_seeds": 6,
+        "n_reached": 6,
+        "n_reached_sgd": 6,
+        "n_rounds": 3,
+        "bound": bound,
+        "updates_ratio": ratio / 2,
+        "updates_low": ratio * 0.45,
+        "updates_high": ratio * 0.55,
+        "step_ratio": 2.0,
+        "seconds_ratio": ratio,
+        "seconds_low": ratio * 0.9,
+        "seconds_high": ratio * 1.1,
+        "break_even": 2 / ratio,
+        "break_even_low": 1.8 / ratio,
+        "break_even_high": 2.2 / ratio,
+        "seconds_saved": -0.002,
+        "saved_low": -0.003,
+        "saved_high": -0.001,
+        "extra_state_bytes": 38480.0,
+    }
 
 
 def evidence(costs: pd.DataFrame | None = None, pays: list[dict[str, Any]] | None = None) -> Evidence:
@@ -132,13 +161,28 @@ def test_a_devices_peak_is_shown_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("ratio", "bound", "words", "value"),
     [
-        (0.5, "", "in 1 of 1 comparison with plain SGD, don't in 0, 0 undecided; Adam's time is won on up", "0.5 [0.45, 0.55]"),
-        (2.0, "", "in 0 of 1 comparison with plain SGD, don't in 1, 0 undecided; Adam's time is lost on up", "2 [1.8, 2.2]"),
-        (1.0, "", "in 0 of 1 comparison with plain SGD, don't in 0, 1 undecided; Adam's time is undecided on up", "1 [0.9, 1.1]"),
+        (
+            0.5,
+            "",
+            "in 1 of 1 comparison with plain SGD, don't in 0, 0 undecided; Adam's time is won on up",
+            "0.5 [0.45, 0.55]",
+        ),
+        (
+            2.0,
+            "",
+            "in 0 of 1 comparison with plain SGD, don't in 1, 0 undecided; Adam's time is lost on up",
+            "2 [1.8, 2.2]",
+        ),
+        (
+            1.0,
+            "",
+            "in 0 of 1 comparison with plain SGD, don't in 0, 1 undecided; Adam's time is undecided on up",
+            "1 [0.9, 1.1]",
+        ),
         (0.5, "at most", "don't in 0, 0 undecided; Adam's time is won on up", "≤ 0.5 [0.45, 0.55]"),
         (0.5, "at least", "don't in 0, 1 undecided; Adam's time is undecided on up", "≥ 0.5 [0.45, 0.55]"),
     ],
-)  # fmt: skip
+)
 def test_whether_it_pays_follows_the_ratio_and_its_bound(ratio: float, bound: str, words: str, value: str) -> None:
     title = titles(cost(evidence(cost_rows(adam=20.0), [pay_row(ratio, bound)])))[2]
     assert title.startswith("Tuned rates: fewer steps to the medium target pay for dearer ones")
@@ -156,9 +200,21 @@ def test_arms_and_problems_are_kept_apart() -> None:
 def test_what_falls_as_the_ratio_grows_is_bounded_the_other_way() -> None:
     section = cost(evidence(cost_rows(adam=20.0), [pay_row(0.5, "at most")]))
     assert table_named(section, "break-even").rows == [
-        ["up", "tuned", "medium", "adam", "6 / 6 of 6", "≤ 0.25 [0.225, 0.275], n = 6", "2 [1, 1], n = 3",
-         "≤ 0.5 [0.45, 0.55], n = 6", "won", "≥ 4 [3.6, 4.4], n = 6", "≥ −2 [−3, −1], n = 6", "38,480"]
-    ]  # fmt: skip
+        [
+            "up",
+            "tuned",
+            "medium",
+            "adam",
+            "6 / 6 of 6",
+            "≤ 0.25 [0.225, 0.275], n = 6",
+            "2 [1, 1], n = 3",
+            "≤ 0.5 [0.45, 0.55], n = 6",
+            "won",
+            "≥ 4 [3.6, 4.4], n = 6",
+            "≥ −2 [−3, −1], n = 6",
+            "38,480",
+        ]
+    ]
 
 
 @pytest.mark.parametrize(("bound", "marker"), [("", "o"), ("at most", "<"), ("at least", ">"), ("unknown", "o")])

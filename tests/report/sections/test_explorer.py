@@ -56,8 +56,13 @@ def test_the_title_counts_what_can_be_chosen() -> None:
 def test_charts_and_library_are_the_same_every_time() -> None:
     assert chart_specs() == chart_specs()
     code = "from descentlab.report.sections.explorer import chart_library; print(chart_library(), end='')"
-    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
-                           env={**os.environ, "PYTHONHASHSEED": "7"})  # fmt: skip
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
     assert other.stdout == chart_library()
     assert block_of(evidence_with_history()) == block_of(evidence_with_history())
 

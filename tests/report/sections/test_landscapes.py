@@ -33,12 +33,23 @@ def end_rows(landscape: str, optimizer: str, inside: int = STARTS, **values: Any
     start = np.arange(STARTS)
     flat = LANDSCAPES[landscape].dimension == 1
     row: dict[str, Any] = {
-        "landscape": landscape, "spurious": LANDSCAPES[landscape].spurious, "optimizer": optimizer, "start": start,
-        "learning_rate": 0.1, "updates": 1000, "start_x": 0.0, "start_y": np.nan if flat else 0.0,
-        "start_global": start < 100, "end_x": 0.0, "end_y": np.nan if flat else 0.0, "value": 0.5,
-        "global_basin": start < inside, "same_rate_basin": start < 30, "constant_learning_rate": 0.1,
+        "landscape": landscape,
+        "spurious": LANDSCAPES[landscape].spurious,
+        "optimizer": optimizer,
+        "start": start,
+        "learning_rate": 0.1,
+        "updates": 1000,
+        "start_x": 0.0,
+        "start_y": np.nan if flat else 0.0,
+        "start_global": start < 100,
+        "end_x": 0.0,
+        "end_y": np.nan if flat else 0.0,
+        "value": 0.5,
+        "global_basin": start < inside,
+        "same_rate_basin": start < 30,
+        "constant_learning_rate": 0.1,
         "constant_rate_basin": start < 60,
-    }  # fmt: skip
+    }
     return pd.DataFrame(row | values)
 
 
@@ -47,10 +58,16 @@ def path_rows(landscape: str, optimizer: str, points: list[tuple[float, float]])
     known = LANDSCAPES[landscape]
     places = np.array(points, dtype=np.float64)
     return pd.DataFrame(
-        {"landscape": landscape, "optimizer": optimizer, "start": -1, "update": np.arange(len(points)),
-         "x": places[:, 0], "y": np.nan if known.dimension == 1 else places[:, 1],
-         "value": known.above_minimum(places[:, : known.dimension])}
-    )  # fmt: skip
+        {
+            "landscape": landscape,
+            "optimizer": optimizer,
+            "start": -1,
+            "update": np.arange(len(points)),
+            "x": places[:, 0],
+            "y": np.nan if known.dimension == 1 else places[:, 1],
+            "value": known.above_minimum(places[:, : known.dimension]),
+        }
+    )
 
 
 CROSSES, STAYS = [(1.7, 0.0), (0.5, 0.0), (-0.4, 0.0), (-1.0, 0.0)], [(1.7, 0.0), (1.2, 0.0), (1.0, 0.0), (0.96, 0.0)]
@@ -76,8 +93,12 @@ def hills(momentum: int = 150, sgd: int = 50, paths: Paths | None = None) -> Evi
 def valleys(**medians: float) -> Evidence:
     return evidence(
         [end_rows(name, optimizer, value=value) for name in VALLEYS for optimizer, value in medians.items()],
-        [path_rows(name, optimizer, HALFWAY if optimizer == "sgd" else DOWN) for name in VALLEYS for optimizer in medians],
-    )  # fmt: skip
+        [
+            path_rows(name, optimizer, HALFWAY if optimizer == "sgd" else DOWN)
+            for name in VALLEYS
+            for optimizer in medians
+        ],
+    )
 
 
 def figure(evidence: Evidence, identity: str) -> Figure:
@@ -100,12 +121,20 @@ def test_nothing_measured_no_section() -> None:
     [
         (150, 50, "more often on double well (0.75 against 0.25)", "momentum on double well (0.75)"),
         (50, 150, "less often on double well (0.25 against 0.75)", "plain descent on double well (0.75)"),
-        (102, 101, "neither clearly more nor less often on double well (0.51 against 0.505)",
-         "momentum on double well (0.51)"),
-        (100, 100, "neither clearly more nor less often on double well (0.5 against 0.5)",
-         "plain descent and momentum on double well (0.5)"),
+        (
+            102,
+            101,
+            "neither clearly more nor less often on double well (0.51 against 0.505)",
+            "momentum on double well (0.51)",
+        ),
+        (
+            100,
+            100,
+            "neither clearly more nor less often on double well (0.5 against 0.5)",
+            "plain descent and momentum on double well (0.5)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_momentum_is_ahead_or_not(momentum: int, sgd: int, words: str, highest: str) -> None:
     assert figure(hills(momentum, sgd), "landscape-shares").takeaway == (
         f"Compared with plain descent, momentum ends in the global basin {words}; with constant rates neither clearly more nor "
@@ -138,8 +167,20 @@ def test_shares_have_exact_intervals_and_their_n() -> None:
     assert "from the same 15 rates" in shown.caption and "after 1,000 updates" in shown.caption
     assert f'aria-label="{shown.takeaway}. Starts that end' in shown.svg
     data = data_of(shown)
-    assert list(data) == ["landscape", "optimizer", "rate", "share", "low", "high", "n", "start_share", "escaped",
-                          "outside", "lost", "inside"]  # fmt: skip
+    assert list(data) == [
+        "landscape",
+        "optimizer",
+        "rate",
+        "share",
+        "low",
+        "high",
+        "n",
+        "start_share",
+        "escaped",
+        "outside",
+        "lost",
+        "inside",
+    ]
     tuned = data[data["rate"] == "chosen, decaying"].set_index("optimizer")
     # Clopper & Pearson for 150 of 200.
     assert tuned.loc["momentum", ["share", "low", "high"]].tolist() == pytest.approx([0.75, 0.68408, 0.80844], abs=1e-4)
@@ -156,23 +197,34 @@ def test_starts_are_carried_in_and_out() -> None:
         ["double well", "100", "100", "50 in, 0 out", "0 in, 50 out", "0 in, 40 out", "0 in, 40 out", "0 in, 70 out"]
     ]
     assert table.headers[3:] == [
-        "momentum; rate chosen, decaying", "plain descent; rate chosen, decaying", "momentum; rate chosen, constant",
-        "plain descent; rate chosen, constant", "momentum; rate plain descent's, decaying",
-    ]  # fmt: skip
+        "momentum; rate chosen, decaying",
+        "plain descent; rate chosen, decaying",
+        "momentum; rate chosen, constant",
+        "plain descent; rate chosen, constant",
+        "momentum; rate plain descent's, decaying",
+    ]
 
 
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        ({}, "plain descent stays on the side of the shallow well and momentum ends in the deep well, where it is from "
-             "update 2 on"),
-        ({"sgd": CROSSES, "momentum": STAYS}, "plain descent ends in the deep well, where it is from update 2 on and momentum "
-                                              "stays on the side of the shallow well"),
-        ({"momentum": [(1.7, 0.0), (-0.5, 0.0), (0.5, 0.0), (0.9, 0.0)]},
-         "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it is from update "
-         "2 on"),
+        (
+            {},
+            "plain descent stays on the side of the shallow well and momentum ends in the deep well, where it is from "
+            "update 2 on",
+        ),
+        (
+            {"sgd": CROSSES, "momentum": STAYS},
+            "plain descent ends in the deep well, where it is from update 2 on and momentum "
+            "stays on the side of the shallow well",
+        ),
+        (
+            {"momentum": [(1.7, 0.0), (-0.5, 0.0), (0.5, 0.0), (0.9, 0.0)]},
+            "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it is from update "
+            "2 on",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_strip_says_who_crosses(paths: Paths, words: str) -> None:
     strip = figure(hills(paths=paths), "landscape-strip")
     assert strip.takeaway == f"From x = 1.7, {words}"
@@ -251,8 +303,15 @@ def test_the_table_has_every_rate_and_counts_the_edges() -> None:
 def test_identities_are_unique_and_figures_small() -> None:
     blocks = [*found(landscapes(hills())).blocks, *found(landscapes(valleys(sgd=0.1, adam=0.2))).blocks]
     named = [getattr(block, "identity", "") for block in blocks]
-    assert set(named) == {"landscape-shares", "landscape-escapes", "landscape-strip", "landscape-paths", "valley-paths",
-                          "valley-heights", "landscape-rates"}  # fmt: skip
+    assert set(named) == {
+        "landscape-shares",
+        "landscape-escapes",
+        "landscape-strip",
+        "landscape-paths",
+        "valley-paths",
+        "valley-heights",
+        "landscape-rates",
+    }
     assert len(named) == len(set(named)) + 1  # the table of rates is in both
     assert all(len(block.svg) < 150_000 for block in blocks if isinstance(block, Figure))
 

@@ -33,32 +33,63 @@ HALF = float(stats.t.ppf(0.975, 1)) * 0.01  # of a t interval over two seeds tha
 def scale_table(**distances: tuple[float, float]) -> pd.DataFrame:
     """Mean relative distance at 0.001 and at 1,000; two seeds, a hundredth below and above."""
     rows = [
-        {"scale": scale, "seed": seed, "optimizer": name, "learning_rate": 0.1, "updates": 20,
-         "relative_distance": mean + (0.02 * seed - 0.01) * (mean > 0), "train_loss": 1.0, "diverged": scale > 1}
-        for name, means in distances.items() for scale, mean in zip((1e-3, 1e3), means, strict=True) for seed in (0, 1)
-    ]  # fmt: skip
+        {
+            "scale": scale,
+            "seed": seed,
+            "optimizer": name,
+            "learning_rate": 0.1,
+            "updates": 20,
+            "relative_distance": mean + (0.02 * seed - 0.01) * (mean > 0),
+            "train_loss": 1.0,
+            "diverged": scale > 1,
+        }
+        for name, means in distances.items()
+        for scale, mean in zip((1e-3, 1e3), means, strict=True)
+        for seed in (0, 1)
+    ]
     return check_table(pd.DataFrame(rows), LOSS_SCALE_COLUMNS, "hand-made")
 
 
 def loss_table(**ends: tuple[float, float]) -> pd.DataFrame:
     """Final mean loss of rare and of frequent classes, from 4 at the start."""
     rows = [
-        {"optimizer": name, "seed": seed, "group": group, "classes": classes, "n_examples": 50, "learning_rate": 0.1,
-         "updates": updates, "loss": (end if updates else 4.0) + 0.02 * seed - 0.01}
+        {
+            "optimizer": name,
+            "seed": seed,
+            "group": group,
+            "classes": classes,
+            "n_examples": 50,
+            "learning_rate": 0.1,
+            "updates": updates,
+            "loss": (end if updates else 4.0) + 0.02 * seed - 0.01,
+        }
         for name, means in ends.items()
         for group, classes, end in (("rare", 9, means[0]), ("frequent", 2, means[1]), ("all", 11, sum(means) / 2))
-        for updates in (0, 1, 30) for seed in (0, 1)
-    ]  # fmt: skip
+        for updates in (0, 1, 30)
+        for seed in (0, 1)
+    ]
     return check_table(pd.DataFrame(rows), IMBALANCE_COLUMNS, "hand-made")
 
 
 def error_table(errors: dict[str, dict[str, float]]) -> pd.DataFrame:
     """{variant: {optimizer: test error}} on two seeds; the rarer class has 0.4 of the examples."""
     rows = [
-        {"variant": variant, "optimizer": name, "seed": seed, "n_examples": 7, "learning_rate": 0.1, "updates": 20,
-         "train_error": 0.0, "test_error": error, "negative_share": 0.4, "train_loss": 0.0}
-        for variant, of_variant in errors.items() for name, error in of_variant.items() for seed in (0, 1)
-    ]  # fmt: skip
+        {
+            "variant": variant,
+            "optimizer": name,
+            "seed": seed,
+            "n_examples": 7,
+            "learning_rate": 0.1,
+            "updates": 20,
+            "train_error": 0.0,
+            "test_error": error,
+            "negative_share": 0.4,
+            "train_loss": 0.0,
+        }
+        for variant, of_variant in errors.items()
+        for name, error in of_variant.items()
+        for seed in (0, 1)
+    ]
     return check_table(pd.DataFrame(rows), CONSTRUCTION_COLUMNS, "hand-made")
 
 
@@ -158,10 +189,14 @@ def test_names_stand_beside_the_ends_of_their_lines() -> None:
 
 
 def test_the_construction_as_published_and_the_other_way_round() -> None:
-    published = figure(construction=error_table({
-        "full batch": {"sgd": 0.0, "momentum": 0.0, "adagrad": 0.4, "adam": 0.4},
-        "mini-batches": {"sgd": 0.0, "adam": 0.0},
-    }))  # fmt: skip
+    published = figure(
+        construction=error_table(
+            {
+                "full batch": {"sgd": 0.0, "momentum": 0.0, "adagrad": 0.4, "adam": 0.4},
+                "mini-batches": {"sgd": 0.0, "adam": 0.0},
+            }
+        )
+    )
     assert published.takeaway == (
         "On the construction of Wilson et al., full batch: adagrad and Adam err on exactly the rarer class's share "
         "(0.4 [0.4, 0.4], n = 2) and plain SGD and SGD with momentum err on no test example; mini-batches: plain SGD and Adam "

@@ -25,12 +25,20 @@ LOGISTIC, TRAINED, MATCHED = ("logistic_regression", "as trained"), ("mlp", "as 
 def pairs(distances: dict[Group, float], barriers: dict[Group, float], seeds: range = SEEDS) -> pd.DataFrame:
     """All pairs of seeds: values rise by a hundredth from pair to pair, those that share no seed are told apart by it."""
     rows = [
-        {"problem": problem, "first_seed": one, "second_seed": other, "matching": matching,
-         "relative_distance": distances[problem, matching] * (1 + number / 100), "loss_first": 0.3, "loss_second": 0.3,
-         "barrier": barriers[problem, matching] * (1 + number / 100), "n_points": 21}
+        {
+            "problem": problem,
+            "first_seed": one,
+            "second_seed": other,
+            "matching": matching,
+            "relative_distance": distances[problem, matching] * (1 + number / 100),
+            "loss_first": 0.3,
+            "loss_second": 0.3,
+            "barrier": barriers[problem, matching] * (1 + number / 100),
+            "n_points": 21,
+        }
         for problem, matching in distances
         for number, (one, other) in enumerate(itertools.combinations(seeds, 2))
-    ]  # fmt: skip
+    ]
     return check_table(pd.DataFrame(rows), MINIMA_COLUMNS, "hand-made")
 
 
@@ -88,10 +96,9 @@ def test_a_barrier_of_rounding_is_told_from_one_of_the_loss() -> None:
 
 def test_intervals_are_over_pairs_that_share_no_seed() -> None:
     table = pairs(APART, HIGH)
-    assert (
-        disjoint_pairs(table[table["problem"] == LOGISTIC[0]])[["first_seed", "second_seed"]].to_numpy().tolist()
-        == [[0, 1], [2, 3], [4, 5]]
-    )  # fmt: skip
+    assert disjoint_pairs(table[table["problem"] == LOGISTIC[0]])[
+        ["first_seed", "second_seed"]
+    ].to_numpy().tolist() == [[0, 1], [2, 3], [4, 5]]
     shifted = pairs(APART, HIGH, seeds=range(7, 12))  # odd in number and in the first: the last has no partner
     mine = disjoint_pairs(shifted[shifted["problem"] == LOGISTIC[0]])
     assert mine[["first_seed", "second_seed"]].to_numpy().tolist() == [[7, 8], [9, 10]]

@@ -102,26 +102,41 @@ def test_the_best_mean_is_named_with_interval_and_distance(evidence: Evidence) -
 def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"arm": "tuned", "optimizer": name, "test_metric_mean": mean, "test_metric_low": mean - 0.1,
-             "test_metric_high": mean + 0.1, "n_finished": finished, "n_planned": 10, "rank": rank}
+            {
+                "arm": "tuned",
+                "optimizer": name,
+                "test_metric_mean": mean,
+                "test_metric_low": mean - 0.1,
+                "test_metric_high": mean + 0.1,
+                "n_finished": finished,
+                "n_planned": 10,
+                "rank": rank,
+            }
             for name, mean, finished, rank in rows
         ]
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("adam", 0.5, 10, 1.0), ("sgd", 0.5, 10, 1.0), ("gd", 0.25, 10, 3.0)],
-         "Adam and plain SGD share the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (gd is next, 0.25 behind)"),
-        ([("adam", 0.5 + 1e-16, 10, 1.0), ("sgd", 0.5, 10, 2.0)],
-         "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (plain SGD is next, level with it)"),
+        (
+            [("adam", 0.5, 10, 1.0), ("sgd", 0.5, 10, 1.0), ("gd", 0.25, 10, 3.0)],
+            "Adam and plain SGD share the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (gd is next, 0.25 behind)",
+        ),
+        (
+            [("adam", 0.5 + 1e-16, 10, 1.0), ("sgd", 0.5, 10, 2.0)],
+            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (plain SGD is next, level with it)",
+        ),
         ([("adam", 0.5, 10, 1.0)], "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10"),
         # Means of what is left after divergences are no distance.
-        ([("adam", 0.5, 10, 1.0), ("sgd", 0.9, 4, 2.0)], "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10"),
+        (
+            [("adam", 0.5, 10, 1.0), ("sgd", 0.9, 4, 2.0)],
+            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10",
+        ),
         ([("adam", np.nan, 0, np.nan)], "no run finished with tuned rates"),
     ],
-)  # fmt: skip
+)
 def test_words_for_the_best_mean(rows: list[tuple[str, float, int, float]], words: str) -> None:
     assert leader(summary_rows(*rows), "tuned") == words
 

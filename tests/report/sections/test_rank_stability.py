@@ -28,22 +28,43 @@ ADAM, SGD = {"adam": 0.9, "sgd": 0.5, "momentum": 0.4}, {"adam": 0.5, "sgd": 0.9
 def flip_rows(means: Means, question: str, problem: str = "up", half: float = 0.1) -> list[dict[str, Any]]:
     """Rows of FLIP_COLUMNS from {choice: {optimizer: mean}}, each mean ± half."""
     return [
-        {"problem": problem, "question": question, "choice": choice, "marked": (question, choice) in MISTAKES,
-         "optimizer": name, "learning_rate": 0.1, "cut": 16.0 if question == "axis" else float("nan"), "mean": mean,
-         "low": mean - half, "high": mean + half, "n": 10, "n_planned": 10,
-         "rank": 1.0 + sum(other > mean for other in of_choice.values())}
+        {
+            "problem": problem,
+            "question": question,
+            "choice": choice,
+            "marked": (question, choice) in MISTAKES,
+            "optimizer": name,
+            "learning_rate": 0.1,
+            "cut": 16.0 if question == "axis" else float("nan"),
+            "mean": mean,
+            "low": mean - half,
+            "high": mean + half,
+            "n": 10,
+            "n_planned": 10,
+            "rank": 1.0 + sum(other > mean for other in of_choice.values()),
+        }
         for choice, of_choice in means.items()
         for name, mean in of_choice.items()
-    ]  # fmt: skip
+    ]
 
 
 def budget_rows(**curves: list[float]) -> pd.DataFrame:
     """Rows of BEST_OF_K_COLUMNS on the problem "up"."""
     rows = [
-        {"problem": "up", "optimizer": name, "k": k, "val_metric": value, "low": value - 0.01, "high": value + 0.01,
-         "n_points": len(values), "n_out": 0, "n_seeds": 3}
-        for name, values in curves.items() for k, value in enumerate(values, 1)
-    ]  # fmt: skip
+        {
+            "problem": "up",
+            "optimizer": name,
+            "k": k,
+            "val_metric": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
+            "n_points": len(values),
+            "n_out": 0,
+            "n_seeds": 3,
+        }
+        for name, values in curves.items()
+        for k, value in enumerate(values, 1)
+    ]
     return check_table(pd.DataFrame(rows), BEST_OF_K_COLUMNS, "hand-made")
 
 
@@ -79,8 +100,14 @@ def test_a_winner_that_changes_is_counted_and_named() -> None:
         "Another choice changes the best optimizer in 1 of 2 comparisons, clearly in 1; most often: tuned rates instead of "
         "default rates, on 1 of 1 problem"
     )
-    assert table.rows[0] == ["tuned rates instead of default rates", "1 of 1", "1 of 1", "0.333",
-                             "change places on 1 of 1", "change places on 0 of 1"]  # fmt: skip
+    assert table.rows[0] == [
+        "tuned rates instead of default rates",
+        "1 of 1",
+        "1 of 1",
+        "0.333",
+        "change places on 1 of 1",
+        "change places on 0 of 1",
+    ]
     assert table.rows[1][1:4] == ["0 of 1", "0 of 1", "1"]
 
 
@@ -152,9 +179,17 @@ def test_who_is_absent_is_not_compared() -> None:
 def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None:
     rows = flip_rows({"updates": ADAM, "examples": SGD}, "axis")
     table = table_named(flips(evidence(rows)), "flip-rankings")
-    assert table.rows == [["up", "race cut at equal examples instead of updates",
-                           "adam, 0.9 [0.8, 1], n = 10 at 16 updates", "sgd, 0.9 [0.8, 1], n = 10 at 16 examples",
-                           "0.333 (n = 3)", "flips", "stays"]]  # fmt: skip
+    assert table.rows == [
+        [
+            "up",
+            "race cut at equal examples instead of updates",
+            "adam, 0.9 [0.8, 1], n = 10 at 16 updates",
+            "sgd, 0.9 [0.8, 1], n = 10 at 16 examples",
+            "0.333 (n = 3)",
+            "flips",
+            "stays",
+        ]
+    ]
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(FLIP_COLUMNS)
     assert len(data) == 6

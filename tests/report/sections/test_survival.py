@@ -33,10 +33,22 @@ def times(
 ) -> pd.DataFrame:
     """A row a run; an update at the budget is a miss."""
     rows = [
-        {"problem": problem, "arm": "tuned", "optimizer": name, "seed": seed, "run_id": f"{name}-{seed}", "target": target,
-         "target_val_loss": 0.5, "reached": value < budget, "updates": value, "budget_updates": budget, "batch_size": 8}
-        for name, values in updates.items() for seed, value in enumerate(values)
-    ]  # fmt: skip
+        {
+            "problem": problem,
+            "arm": "tuned",
+            "optimizer": name,
+            "seed": seed,
+            "run_id": f"{name}-{seed}",
+            "target": target,
+            "target_val_loss": 0.5,
+            "reached": value < budget,
+            "updates": value,
+            "budget_updates": budget,
+            "batch_size": 8,
+        }
+        for name, values in updates.items()
+        for seed, value in enumerate(values)
+    ]
     return check_table(pd.DataFrame(rows), TABLES["reached"], "hand-made")
 
 
@@ -44,8 +56,9 @@ def profiles(shares: dict[str, list[float]], n: int) -> pd.DataFrame:
     """Shares at factors 1, 2 and 4."""
     rows = [
         {"arm": "tuned", "target": "medium", "optimizer": name, "ratio": ratio, "share": share, "n": n}
-        for name, values in shares.items() for ratio, share in zip((1.0, 2.0, 4.0), values, strict=True)
-    ]  # fmt: skip
+        for name, values in shares.items()
+        for ratio, share in zip((1.0, 2.0, 4.0), values, strict=True)
+    ]
     return check_table(pd.DataFrame(rows), TABLES["profiles"], "hand-made")
 
 

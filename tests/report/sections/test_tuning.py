@@ -21,16 +21,27 @@ def evidence() -> Evidence:
 
 
 def widths_table(*rows: tuple[str, float, bool]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [{"problem": "up", "optimizer": o, "width": w, "censored": c, "n": 2} for o, w, c in rows]
-    )  # fmt: skip
+    return pd.DataFrame([{"problem": "up", "optimizer": o, "width": w, "censored": c, "n": 2} for o, w, c in rows])
 
 
 def sensitivity_table(**best: float) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"problem": "up", "optimizer": o, "learning_rate": 0.1, "n": 2, "n_diverged": 0, "val_metric_mean": v,
-          "val_metric_low": v, "val_metric_high": v, "chosen": True, "edge": ""} for o, v in best.items()]
-    )  # fmt: skip
+        [
+            {
+                "problem": "up",
+                "optimizer": o,
+                "learning_rate": 0.1,
+                "n": 2,
+                "n_diverged": 0,
+                "val_metric_mean": v,
+                "val_metric_low": v,
+                "val_metric_high": v,
+                "chosen": True,
+                "edge": "",
+            }
+            for o, v in best.items()
+        ]
+    )
 
 
 def test_the_widest_and_the_narrowest_range_of_good_rates(evidence: Evidence) -> None:

@@ -80,11 +80,18 @@ def test_equals_a_whole_network_with_other_layers_between() -> None:
     layers = keras.layers
     check_same(
         model_of(
-            layers.Conv2D(4, 3, padding="same", activation="relu"), layers.MaxPooling2D(2), layers.BatchNormalization(),
-            layers.Conv2D(6, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(3, strides=1, padding="same"),
-            layers.Conv2D(5, 2, activation="gelu"), layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(3),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.BatchNormalization(),
+            layers.Conv2D(6, 3, padding="same"),
+            layers.ReLU(),
+            layers.MaxPooling2D(3, strides=1, padding="same"),
+            layers.Conv2D(5, 2, activation="gelu"),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dense(3),
         )
-    )  # fmt: skip
+    )
 
 
 def test_equals_a_network_with_branches() -> None:
@@ -140,9 +147,17 @@ def left_alone() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "case",
-    ["no convolution", "Conv1D", "groups", "depthwise", "an activation over channels", "a penalty on the activity",
-     "a subclass", "nested"],
-)  # fmt: skip
+    [
+        "no convolution",
+        "Conv1D",
+        "groups",
+        "depthwise",
+        "an activation over channels",
+        "a penalty on the activity",
+        "a subclass",
+        "nested",
+    ],
+)
 def test_others_are_left_as_they_are(case: str) -> None:
     assert with_patches(left_alone()[case]) is None
 

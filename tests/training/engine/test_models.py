@@ -49,9 +49,14 @@ def image_problem() -> Problem:
 
     def build_model() -> Any:
         layers = [
-            keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3, use_bias=False), keras.layers.BatchNormalization(),
-            keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dropout(0.2), keras.layers.Dense(2),
-        ]  # fmt: skip
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(3, 3, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(2),
+        ]
         return keras.Sequential(layers)
 
     accuracy = Metric("accuracy", True, keras.metrics.sparse_categorical_accuracy)

@@ -9,8 +9,13 @@ from descentlab.training.engine.packing import Packing
 
 pytestmark = pytest.mark.usefixtures("device")
 
-ROW = [np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array(7, np.int32), np.array([5.0], np.float32),
-       np.array([8, 9], np.uint32), np.array([], np.float32)]  # fmt: skip
+ROW = [
+    np.array([[1.0, 2.0], [3.0, 4.0]], np.float32),
+    np.array(7, np.int32),
+    np.array([5.0], np.float32),
+    np.array([8, 9], np.uint32),
+    np.array([], np.float32),
+]
 OTHER = [value + np.ones((), value.dtype) for value in ROW]
 
 

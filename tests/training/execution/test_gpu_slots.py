@@ -38,9 +38,13 @@ class Holder:
 
     def __init__(self, folder: Path, jobs_per_gpu: int, devices: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(jobs_per_gpu), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env={**os.environ, VISIBLE: devices},
-        )  # fmt: skip
+            [sys.executable, "-c", HOLDER, str(jobs_per_gpu), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, VISIBLE: devices},
+        )
 
     def device(self) -> str:
         """The device that it was given, waited for."""

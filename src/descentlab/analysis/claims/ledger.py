@@ -12,13 +12,23 @@ from descentlab.analysis.claims.verdicts import Claim, judge_claim, read_claims
 ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Found]] = {
     function.__name__: function
     for function in (
-        run_estimands.updates_to_target, run_estimands.state_bytes, run_estimands.adam_width, run_estimands.adaptive_width,
-        run_estimands.default_anytime, run_estimands.final_difference, run_estimands.optimum_reached,
-        run_estimands.adam_composition, run_estimands.own_optimizer, measured_estimands.step_cost,
-        measured_estimands.gap_at_matched_loss, measured_estimands.global_basin, measured_estimands.solutions_apart,
-        measured_estimands.batch_memory, measured_estimands.normalised_magnitude,
+        run_estimands.updates_to_target,
+        run_estimands.state_bytes,
+        run_estimands.adam_width,
+        run_estimands.adaptive_width,
+        run_estimands.default_anytime,
+        run_estimands.final_difference,
+        run_estimands.optimum_reached,
+        run_estimands.adam_composition,
+        run_estimands.own_optimizer,
+        measured_estimands.step_cost,
+        measured_estimands.gap_at_matched_loss,
+        measured_estimands.global_basin,
+        measured_estimands.solutions_apart,
+        measured_estimands.batch_memory,
+        measured_estimands.normalised_magnitude,
     )
-}  # fmt: skip
+}
 
 
 def make_ledger(evidence: ClaimEvidence) -> list[dict[str, Any]]:

@@ -88,8 +88,11 @@ def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Found:
     disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
     mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
     d = mine["relative_distance"].to_numpy() - MATCHED_APART
-    note = words("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}",
-                 distance=mine["relative_distance"].mean(), barrier=mine["barrier"].mean())  # fmt: skip
+    note = words(
+        "mean distance {distance:.2g} of the norm, barrier {barrier:.2g}",
+        distance=mine["relative_distance"].mean(),
+        barrier=mine["barrier"].mean(),
+    )
     return [Piece(words("mlp (units matched)"), estimate_difference(d), float(claim.margin), note=note)], ""
 
 
@@ -121,13 +124,21 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         for name, where in SCALED.items():
             if {name, "sgd"} <= set(far):
                 d = (far["sgd"] - far[name]).to_numpy()
-                pieces.append(Piece(words(where, scale=WORST_SCALE), estimate_difference(d), margin,
-                                    unit=message("how far the path moves, share of both displacements")))  # fmt: skip
+                pieces.append(
+                    Piece(
+                        words(where, scale=WORST_SCALE),
+                        estimate_difference(d),
+                        margin,
+                        unit=message("how far the path moves, share of both displacements"),
+                    )
+                )
     valley = evidence.measured.get("landscapes", pd.DataFrame())
     for landscape, where in VALLEYS.items():
-        ends = valley if valley.empty else valley[valley["landscape"] == landscape].pivot(
-            index="start", columns="optimizer", values="value"
-        )  # fmt: skip
+        ends = (
+            valley
+            if valley.empty
+            else valley[valley["landscape"] == landscape].pivot(index="start", columns="optimizer", values="value")
+        )
         if {"adagrad", "sgd"} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
             d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()

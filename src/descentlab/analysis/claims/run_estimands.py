@@ -46,8 +46,16 @@ def bounded_piece(
 
 def paired_piece(where: str, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
     """A piece from runs paired by seed; the sign test judges where a divergence is one-sided."""
-    return Piece(where, pair.estimate, pair.margin, wins=pair.wins if pair.one_sided else None, equivalence=equivalence,
-                 unit=unit, note=pair.note, runs=runs)  # fmt: skip
+    return Piece(
+        where,
+        pair.estimate,
+        pair.margin,
+        wins=pair.wins if pair.one_sided else None,
+        equivalence=equivalence,
+        unit=unit,
+        note=pair.note,
+        runs=runs,
+    )
 
 
 def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
@@ -62,8 +70,11 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
             continue
         a, b = adam.loc[seeds], sgd.loc[seeds]
         logs = np.log(b["updates"].clip(lower=1).to_numpy() / a["updates"].clip(lower=1).to_numpy())
-        note = words("Adam reached the target in {adam}, plain SGD in {sgd} runs",
-                     adam=int(a["reached"].sum()), sgd=int(b["reached"].sum()))  # fmt: skip
+        note = words(
+            "Adam reached the target in {adam}, plain SGD in {sgd} runs",
+            adam=int(a["reached"].sum()),
+            sgd=int(b["reached"].sum()),
+        )
         sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
         margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
         pieces.append(bounded_piece(str(problem), logs, sgd_missed, adam_missed, margin, note, runs))
@@ -80,8 +91,14 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
             adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
         ).dropna()  # a run that is missing counted nothing
         if len(difference):
-            pieces.append(Piece(problem, estimate_difference(difference.to_numpy()), float(claim.margin),
-                                note=words("counted, the same for every seed")))  # fmt: skip
+            pieces.append(
+                Piece(
+                    problem,
+                    estimate_difference(difference.to_numpy()),
+                    float(claim.margin),
+                    note=words("counted, the same for every seed"),
+                )
+            )
     if {"adam", "sgd"} <= set(evidence.plan["optimizers"]):
         return pieces, words(NOT_COUNTED)
     return pieces, missing("Adam", words("plain SGD"))
@@ -100,16 +117,20 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
         mine = runs[runs["problem"] == problem]
         if not mine.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
             mine = mine[mine["phase"] == "tuning"]
-        tables = {name: table for name in (*wide, *narrow)
-                  if len(table := widths_by_seed(evidence.plan, mine, problem, name))}  # fmt: skip
+        tables = {
+            name: table for name in (*wide, *narrow) if len(table := widths_by_seed(evidence.plan, mine, problem, name))
+        }
         sides = [[tables[name] for name in names if name in tables] for names in (wide, narrow)]
         if not all(sides):
             continue
         seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
-        widths = [np.mean([table.loc[seeds, "width"].to_numpy(dtype=np.float64) for table in side], axis=0)
-                  for side in sides]  # fmt: skip
-        cut = [np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
-               for side in sides]  # fmt: skip
+        widths = [
+            np.mean([table.loc[seeds, "width"].to_numpy(dtype=np.float64) for table in side], axis=0) for side in sides
+        ]
+        cut = [
+            np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
+            for side in sides
+        ]
         notes = []
         if seeds:
             means = [side.mean() for side in widths]
@@ -117,8 +138,11 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
         if np.any(cut):
             notes.append(words("some end lies outside the rates that were tried"))
         behind = mine[mine["seed"].isin(seeds) & mine["optimizer"].isin(list(tables))]["run_id"]
-        pieces.append(bounded_piece(problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), "; ".join(notes),
-                                    list(behind)))  # fmt: skip
+        pieces.append(
+            bounded_piece(
+                problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), "; ".join(notes), list(behind)
+            )
+        )
     return pieces, words("no learning rate was tuned, or the experiment lacks the optimizers")
 
 
@@ -163,8 +187,9 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
             continue
         of_problem = history[history["problem"] == problem]
         for share in SHARES:
-            sides = [runs_after(table, of_problem[of_problem["optimizer"] == name], share)
-                     for name, table in finals.items()]  # fmt: skip
+            sides = [
+                runs_after(table, of_problem[of_problem["optimizer"] == name], share) for name, table in finals.items()
+            ]
             where = words("{problem} at {share:.0%} of the budget", problem=problem, share=share)
             # Without scores by example: they are those of the end.
             pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
@@ -201,18 +226,29 @@ def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
         if gone.any():
             wins = count_wins(np.where(gone, -np.inf, below), float(claim.margin))
             notes += [words("{n} of {of} runs diverged", n=int(gone.sum()), of=len(gone)), wins_note(wins)]
-        pieces.append(Piece(problem, estimate_difference(below[~gone]), float(claim.margin), wins=wins,
-                            note="; ".join(notes), runs=list(known["run_id"])))  # fmt: skip
+        pieces.append(
+            Piece(
+                problem,
+                estimate_difference(below[~gone]),
+                float(claim.margin),
+                wins=wins,
+                note="; ".join(notes),
+                runs=list(known["run_id"]),
+            )
+        )
     return pieces, words("no problem of the experiment has a known optimum that plain SGD was run on")
 
 
 def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Final test goodness, Adam minus RMSprop with momentum: the claim is that there is no difference."""
     twin = next(
-        (name for name, about in evidence.plan["optimizers"].items()
-         if about["factory"] == "RMSprop" and any(h.get("momentum") for h in about["hyperparameters"].values())),
+        (
+            name
+            for name, about in evidence.plan["optimizers"].items()
+            if about["factory"] == "RMSprop" and any(h.get("momentum") for h in about["hyperparameters"].values())
+        ),
         None,
-    )  # fmt: skip
+    )
     if twin is None or "adam" not in evidence.plan["optimizers"]:
         return [], missing("Adam", words("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"))
     pieces = []

@@ -167,11 +167,22 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: str) -> dict[str, Any
             needed = max(needed, claim.least_n)
         shown = np.exp if claim.unit == "ratio" and not piece.unit else float
         entries.append(
-            {"where": piece.where, "verdict": judged, "estimate": _plain(shown(found.mean)), "low": _plain(shown(low)),
-             "high": _plain(shown(high)), "n": found.n, "p_holm": _plain(adjusted), "unit": piece.unit or claim.unit,
-             "margin": _plain(shown(piece.margin)), "bound": piece.bound, "n_needed": _plain(needed), "note": piece.note,
-             "runs": piece.runs}
-        )  # fmt: skip
+            {
+                "where": piece.where,
+                "verdict": judged,
+                "estimate": _plain(shown(found.mean)),
+                "low": _plain(shown(low)),
+                "high": _plain(shown(high)),
+                "n": found.n,
+                "p_holm": _plain(adjusted),
+                "unit": piece.unit or claim.unit,
+                "margin": _plain(shown(piece.margin)),
+                "bound": piece.bound,
+                "n_needed": _plain(needed),
+                "note": piece.note,
+                "runs": piece.runs,
+            }
+        )
     judged = summarise_verdicts([str(entry["verdict"]) for entry in entries])
     return {
         **{

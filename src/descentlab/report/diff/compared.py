@@ -197,8 +197,10 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
 
 def as_json(differences: Differences) -> str:
     """Everything that the page says, as JSON: NaN as null, infinity as text."""
-    sides = {side: {"experiment": result.experiment, "git_commit": result.commit}
-             for side, result in (("a", differences.a), ("b", differences.b))}  # fmt: skip
+    sides = {
+        side: {"experiment": result.experiment, "git_commit": result.commit}
+        for side, result in (("a", differences.a), ("b", differences.b))
+    }
     document = {
         **sides,
         "changed": differences.changed,

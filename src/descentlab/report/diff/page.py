@@ -29,9 +29,12 @@ def write_differences(differences: Differences, output: Path) -> None:
 def render_differences(differences: Differences) -> str:
     """The page as text."""
     environment = Environment(
-        loader=PackageLoader("descentlab.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("descentlab.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.globals.update(words=words, counted=counted)
     a, b = differences.a, differences.b
     if a.experiment == b.experiment:
@@ -60,8 +63,10 @@ def summarise(differences: Differences) -> list[str]:
     if differences.changed:
         first = words(
             "{changed:,} of {verdicts:,} verdicts changed, and {apart:,} of {estimates:,} estimates moved apart.",
-            changed=differences.verdicts_changed, apart=apart, **numbers,
-        )  # fmt: skip
+            changed=differences.verdicts_changed,
+            apart=apart,
+            **numbers,
+        )
     elif moved or within or other:
         first = words("No verdict of {verdicts:,} changed, and no estimate of {estimates:,} moved apart.", **numbers)
     else:
@@ -72,9 +77,12 @@ def summarise(differences: Differences) -> list[str]:
             words(
                 "Of the other estimates {moved:,} moved, {within:,} moved within the intervals, {other:,} are the same with "
                 "another interval, and {same:,} are the same.",
-                moved=moved, within=within, other=other, same=differences.estimates - apart - moved - within - other,
+                moved=moved,
+                within=within,
+                other=other,
+                same=differences.estimates - apart - moved - within - other,
             )
-        )  # fmt: skip
+        )
     if only_a or only_b:
         lines.append(
             words(

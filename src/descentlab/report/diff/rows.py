@@ -38,10 +38,17 @@ ENDINGS = ("finished", "diverged", "failed", "missing")
 # The columns that are read of each table, so that results of versions with other columns can be compared too.
 COLUMNS = {
     "contrasts": ("problem", "arm", "first", "second", "n", "difference_mean", "low", "high", "verdict", "note"),
-    "summary": ("problem", "arm", "optimizer", "test_metric_mean", "test_metric_low", "test_metric_high",
-                *(f"n_{ending}" for ending in ENDINGS)),
+    "summary": (
+        "problem",
+        "arm",
+        "optimizer",
+        "test_metric_mean",
+        "test_metric_low",
+        "test_metric_high",
+        *(f"n_{ending}" for ending in ENDINGS),
+    ),
     "speed": ("problem", "arm", "optimizer", "target", "n", "ratio_to_sgd", "ratio_low", "ratio_high", "ratio_bound"),
-}  # fmt: skip
+}
 WRITTEN_BY = {
     "plan.json": "snakemake --cores all --configfile CONFIG",
     "selections.json": "python -m descentlab collect {folder}",
@@ -209,9 +216,14 @@ def pieces_of(entry: dict[str, Any]) -> dict[Key, Estimated]:
             again += 1
             where = f"{piece['where']} ({again})"
         found[entry["id"], where, piece["unit"]] = Estimated(
-            value_of(piece["estimate"]), value_of(piece["low"]), value_of(piece["high"]), piece["n"], piece["bound"],
-            piece["verdict"], piece["note"],
-        )  # fmt: skip
+            value_of(piece["estimate"]),
+            value_of(piece["low"]),
+            value_of(piece["high"]),
+            piece["n"],
+            piece["bound"],
+            piece["verdict"],
+            piece["note"],
+        )
     return found
 
 

@@ -38,8 +38,15 @@ ENDINGS = {
     "failed": message("{n} failed"),
     "missing": message("{n} missing"),
 }
-CELLS = (message("default"), message("tuned"), message("extended"), message("tuned for speed"), message("easy"),
-         message("medium"), message("hard"))  # fmt: skip
+CELLS = (
+    message("default"),
+    message("tuned"),
+    message("extended"),
+    message("tuned for speed"),
+    message("easy"),
+    message("medium"),
+    message("hard"),
+)
 HOW_MANY = {
     APART: message("{n} moved apart"),
     MOVED: message("{n} moved"),
@@ -47,11 +54,19 @@ HOW_MANY = {
     INTERVAL: message("{n} the same with another interval"),
 }
 HEADERS = {
-    "kind": message("kind"), "name": message("name"), "setting": message("setting"), "claim": message("claim"),
-    "where": message("on"), "unit": message("unit"), "problem": message("problem"), "arm": message("arm"),
-    "contrast": message("contrast"), "metric": message("metric"), "optimizer": message("optimizer"),
+    "kind": message("kind"),
+    "name": message("name"),
+    "setting": message("setting"),
+    "claim": message("claim"),
+    "where": message("on"),
+    "unit": message("unit"),
+    "problem": message("problem"),
+    "arm": message("arm"),
+    "contrast": message("contrast"),
+    "metric": message("metric"),
+    "optimizer": message("optimizer"),
     "target": message("target"),
-}  # fmt: skip
+}
 SECTIONS = {
     "members": message("Problems and optimizers"),
     "settings": message("Settings and versions"),
@@ -136,9 +151,16 @@ def change_table(differences: Differences, kind: str) -> ChangeTable:
         headers.append(words("note"))
         rows = [[*cells, note_cell(row)] for cells, row in zip(rows, found.rows, strict=True)]
     return ChangeTable(
-        kind, words(SECTIONS[kind]), takeaway(kind, found), headers, rows, words(CAPTIONS[kind]), stayed(found),
-        csv_link(found.rows), kind in ESTIMATES and found.verdicts_changed + found.count(APART) > 0,
-    )  # fmt: skip
+        kind,
+        words(SECTIONS[kind]),
+        takeaway(kind, found),
+        headers,
+        rows,
+        words(CAPTIONS[kind]),
+        stayed(found),
+        csv_link(found.rows),
+        kind in ESTIMATES and found.verdicts_changed + found.count(APART) > 0,
+    )
 
 
 def takeaway(kind: str, found: Compared) -> str:
@@ -256,8 +278,11 @@ def verdict_cell(verdict: str) -> Cell:
 
 # How the values of a kind are shown; that a problem or an optimizer is there has no value.
 VALUES: dict[str, Callable[[Any], Cell]] = {
-    "settings": setting_cell, "claims": verdict_cell, "rates": setting_cell, "runs": runs_cell,
-}  # fmt: skip
+    "settings": setting_cell,
+    "claims": verdict_cell,
+    "rates": setting_cell,
+    "runs": runs_cell,
+}
 
 
 def csv_link(rows: list[dict[str, Any]]) -> str:

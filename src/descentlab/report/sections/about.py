@@ -52,10 +52,15 @@ RULES = {
         "What is found holds on these problems, at these sizes and budgets. Seeds redraw training and validation from one pool "
         "and share its test split, so intervals hold for that pool."
     ),
-}  # fmt: skip
+}
 OPTIMIZER_HEADERS = (
-    message("optimizer"), message("class"), message("set"), message("default rate"), message("grid"), message("source"),
-)  # fmt: skip
+    message("optimizer"),
+    message("class"),
+    message("set"),
+    message("default rate"),
+    message("grid"),
+    message("source"),
+)
 SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 
@@ -74,19 +79,31 @@ def models(evidence: Evidence) -> Section:
         caption = words(
             "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
             "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
-            title=words(about["title"]), count=count, train=about["train_examples"], val=about["val_examples"],
-            test=about["test_examples"], batch=about["batch_size"], epochs=about["epochs"], metric=evidence.metric(name),
-            margin=number(about["margin"]), mode=about["mode"],
-        )  # fmt: skip
+            title=words(about["title"]),
+            count=count,
+            train=about["train_examples"],
+            val=about["val_examples"],
+            test=about["test_examples"],
+            batch=about["batch_size"],
+            epochs=about["epochs"],
+            metric=evidence.metric(name),
+            margin=number(about["margin"]),
+            mode=about["mode"],
+        )
         title = words("{problem}: {n:,} parameters", problem=name, n=about["parameters"])
         headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
         blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))
     rows = [
-        [name, about["factory"], ", ".join(f"{k}={v}" for k, v in next(iter(about["hyperparameters"].values())).items()),
-         number(float("nan") if about["default_learning_rate"] is None else about["default_learning_rate"]),
-         grid_words(about["grid"]), about["paper"]]
+        [
+            name,
+            about["factory"],
+            ", ".join(f"{k}={v}" for k, v in next(iter(about["hyperparameters"].values())).items()),
+            number(float("nan") if about["default_learning_rate"] is None else about["default_learning_rate"]),
+            grid_words(about["grid"]),
+            about["paper"],
+        ]
         for name, about in evidence.plan["optimizers"].items()
-    ]  # fmt: skip
+    ]
     headers = [words(header) for header in OPTIMIZER_HEADERS]
     caption = words("Keras' defaults where nothing is set.")
     blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
@@ -118,21 +135,27 @@ def protocol(evidence: Evidence) -> Section:
 def coverage_table(coverage: pd.DataFrame) -> Table:
     """How often the intervals hold the truth, by the shape of the differences."""
     rows = [
-        [words(row["differences"]), words(SHAPES[bool(row["symmetric"])]),
-         f"{row['coverage']:.1%} ± {row['standard_error']:.1%}"]
+        [
+            words(row["differences"]),
+            words(SHAPES[bool(row["symmetric"])]),
+            f"{row['coverage']:.1%} ± {row['standard_error']:.1%}",
+        ]
         for row in coverage.to_dict("records")
-    ]  # fmt: skip
+    ]
     first = coverage.iloc[0]
     caption = words(
         "Share of 95 % intervals that hold the true difference, and its standard error, in {trials:,} simulated comparisons with "
         "n = {n} pairs of seeds and {examples:,} test examples. What falls short of 95 % under skew is what the intervals of "
         "this page promise too much.",
-        trials=int(first["trials"]), n=int(first["n"]), examples=int(first["examples"]),
-    )  # fmt: skip
+        trials=int(first["trials"]),
+        n=int(first["n"]),
+        examples=int(first["examples"]),
+    )
     title = words(
         "Intervals hold the truth in {least:.1%} to {most:.1%} of simulations",
-        least=coverage["coverage"].min(), most=coverage["coverage"].max(),
-    )  # fmt: skip
+        least=coverage["coverage"].min(),
+        most=coverage["coverage"].max(),
+    )
     headers = [words("seeds' differences"), words("shape"), words("coverage")]
     return Table("coverage", title, headers, rows, caption, coverage)
 

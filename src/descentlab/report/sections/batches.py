@@ -56,8 +56,16 @@ def draw_sizes(axes: Axes, found: dict[int, Interval], full: int | None, hollow:
             axes.plot(
                 [size, size], [value.low, value.high], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3
             )
-        axes.plot([size], [value.mean], marker="o", markersize=5.5, color=colour, linestyle="none", zorder=4,
-                  markerfacecolor="none" if size in hollow else colour)  # fmt: skip
+        axes.plot(
+            [size],
+            [value.mean],
+            marker="o",
+            markersize=5.5,
+            color=colour,
+            linestyle="none",
+            zorder=4,
+            markerfacecolor="none" if size in hollow else colour,
+        )
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
     axes.set_xticks(sizes, labels=[words("all") if size == full else f"{size:,}" for size in sizes])
@@ -68,8 +76,16 @@ def draw_sizes(axes: Axes, found: dict[int, Interval], full: int | None, hollow:
 def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
     """Each seed (or repeat) a point, joined by a thin line, as the same seed has the same initial weights and split."""
     for _, rows in table.sort_values("batch_size").groupby(by):
-        axes.plot(rows["batch_size"], rows[column], color="#888888", linewidth=0.6, alpha=0.45, marker="o", markersize=2.5,
-                  zorder=1)  # fmt: skip
+        axes.plot(
+            rows["batch_size"],
+            rows[column],
+            color="#888888",
+            linewidth=0.6,
+            alpha=0.45,
+            marker="o",
+            markersize=2.5,
+            zorder=1,
+        )
 
 
 def gap_figure(table: pd.DataFrame) -> Figure:
@@ -94,9 +110,11 @@ def gap_figure(table: pd.DataFrame) -> Figure:
         "Plain SGD on digits, perceptron, each batch size with a rate of its own; read where the training loss falls to "
         "{loss}. Left: mean and 95 % t interval over n = {n} seeds, thin lines are seeds. Right: paired by seed; above 0 the "
         "smaller batch overfits less. All: the full training set of {full:,}. {missed}",
-        loss=number(float(table.loc[table["reached"], "train_loss"].iloc[0])), n=table["seed"].nunique(), full=full,
+        loss=number(float(table.loc[table["reached"], "train_loss"].iloc[0])),
+        n=table["seed"].nunique(),
+        full=full,
         missed=missed,
-    )  # fmt: skip
+    )
     identity = "batch-gap"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -108,17 +126,22 @@ def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
         return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
     chosen = apart[size]
     judged = (
-        words("mini-batches overfit less") if chosen.low > 0
-        else words("mini-batches overfit more") if chosen.high < 0
+        words("mini-batches overfit less")
+        if chosen.low > 0
+        else words("mini-batches overfit more")
+        if chosen.high < 0
         else words("no clear difference")
-    )  # fmt: skip
+    )
     return words(
         "At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} smaller "
         "batch sizes, {less} overfit clearly less than full batch, {more} clearly more",
-        size=size, judged=judged, sizes=len(apart),
+        size=size,
+        judged=judged,
+        sizes=len(apart),
         value=interval(chosen.mean, chosen.low, chosen.high, chosen.n, signed=True),
-        less=sum(found.low > 0 for found in apart.values()), more=sum(found.high < 0 for found in apart.values()),
-    )  # fmt: skip
+        less=sum(found.low > 0 for found in apart.values()),
+        more=sum(found.high < 0 for found in apart.values()),
+    )
 
 
 def speed_figure(table: pd.DataFrame) -> Figure:
@@ -126,8 +149,11 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     full = int(table["batch_size"].max())
     timed = table.assign(seconds=table["updates"] * table["update_microseconds"] * 1e-6)
     missed = frozenset(int(size) for size in table.loc[~table["reached"], "batch_size"])
-    labels = {"updates": words("updates to the target"), "update_microseconds": words("microseconds an update"),
-              "seconds": words("seconds to the target")}  # fmt: skip
+    labels = {
+        "updates": words("updates to the target"),
+        "update_microseconds": words("microseconds an update"),
+        "seconds": words("seconds to the target"),
+    }
     figure, axes = new_figure(len(labels), 2.3, 2.4, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
         # The clock is read once a batch size, so its time has no interval.
@@ -144,8 +170,9 @@ def speed_figure(table: pd.DataFrame) -> Figure:
         "lines are seeds; a run that missed counts as its budget, hollow where any did. The time of an update, forward and "
         "backward pass included, is taken alone in one stretch of training, so it has no interval; seconds are the product, "
         "their interval that of the updates.",
-        loss=number(float(table["train_loss"].min())), n=table["seed"].nunique(),
-    )  # fmt: skip
+        loss=number(float(table["train_loss"].min())),
+        n=table["seed"].nunique(),
+    )
     identity = "batch-speed"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -155,14 +182,20 @@ def speed_words(timed: pd.DataFrame) -> str:
     updates, seconds = by_size(timed, "updates"), by_size(timed, "seconds")
     clock = by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
     small, full = min(updates), max(updates)
-    first, last = (interval(updates[size].mean, updates[size].low, updates[size].high, updates[size].n)
-                   for size in (small, full))  # fmt: skip
+    first, last = (
+        interval(updates[size].mean, updates[size].low, updates[size].high, updates[size].n) for size in (small, full)
+    )
     whole = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
     text = words(
         "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
         "from {fast} to {slow} µs",
-        small=small, full=full, first=first, last=last, fast=number(clock[small].mean), slow=number(clock[full].mean),
-    )  # fmt: skip
+        small=small,
+        full=full,
+        first=first,
+        last=last,
+        fast=number(clock[small].mean),
+        slow=number(clock[full].mean),
+    )
     if not whole:
         return words("{text}; with no batch size every seed is there", text=text)
     best = min(whole, key=lambda size: seconds[size].mean)
@@ -202,9 +235,12 @@ def memory_words(table: pd.DataFrame) -> str:
     return words(
         "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to that on {small:,}: {ratio}, for {times:g} "
         "times the examples",
-        largest=largest, peak=interval(peak.mean, peak.low, peak.high, peak.n), small=small,
-        ratio=interval(ratio.mean, ratio.low, ratio.high, ratio.n), times=largest / small,
-    )  # fmt: skip
+        largest=largest,
+        peak=interval(peak.mean, peak.low, peak.high, peak.n),
+        small=small,
+        ratio=interval(ratio.mean, ratio.low, ratio.high, ratio.n),
+        times=largest / small,
+    )
 
 
 def batch_table(table: pd.DataFrame) -> Table:
@@ -213,17 +249,44 @@ def batch_table(table: pd.DataFrame) -> Table:
     rows = []
     for size, group in table.groupby("batch_size"):
         difference = apart.get(int(size))
-        cells = [None if found is None or found.n == 0 else interval(found.mean, found.low, found.high, found.n, signed=signed)
-                 for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))]  # fmt: skip
+        cells = [
+            None
+            if found is None or found.n == 0
+            else interval(found.mean, found.low, found.high, found.n, signed=signed)
+            for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))
+        ]
         reached = words("{n} of {of}", n=int(group["reached"].sum()), of=len(group))
-        rows.append([f"{size:,}", number(float(group["learning_rate"].iloc[0])), reached, *(cell or "" for cell in cells),
-                     number(float(group["examples"].mean())), number(float(group["update_microseconds"].iloc[0]))])  # fmt: skip
-    headers = [words("batch"), words("learning rate"), words("reached"), words("gap [95 %]"),
-               words("full batch's gap minus it [95 %]"), words("updates [95 %]"), words("mean examples"),
-               words("µs an update")]  # fmt: skip
+        rows.append(
+            [
+                f"{size:,}",
+                number(float(group["learning_rate"].iloc[0])),
+                reached,
+                *(cell or "" for cell in cells),
+                number(float(group["examples"].mean())),
+                number(float(group["update_microseconds"].iloc[0])),
+            ]
+        )
+    headers = [
+        words("batch"),
+        words("learning rate"),
+        words("reached"),
+        words("gap [95 %]"),
+        words("full batch's gap minus it [95 %]"),
+        words("updates [95 %]"),
+        words("mean examples"),
+        words("µs an update"),
+    ]
     caption = words(
         "The largest batch is the full training set. Gap: test minus training loss at the same training loss, lower is better; "
         "its difference is paired by seed, and above 0 the smaller batch overfits less. n seeds."
     )
-    return Table("batch-table", words("All batch sizes in figures"), headers, rows, caption, table, frozenset({0, 1, 6, 7}),
-                 folded=True)  # fmt: skip
+    return Table(
+        "batch-table",
+        words("All batch sizes in figures"),
+        headers,
+        rows,
+        caption,
+        table,
+        frozenset({0, 1, 6, 7}),
+        folded=True,
+    )

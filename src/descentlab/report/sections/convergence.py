@@ -174,14 +174,27 @@ def speed_table(evidence: Evidence) -> Table:
     shown = []
     for row in rows.to_dict("records"):
         sign = BOUND_SIGNS[row["ratio_bound"]]
-        ratio = "" if np.isnan(row["ratio_to_sgd"]) else words(sign) + interval(
-            row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"]
-        )  # fmt: skip
+        ratio = (
+            ""
+            if np.isnan(row["ratio_to_sgd"])
+            else words(sign) + interval(row["ratio_to_sgd"], row["ratio_low"], row["ratio_high"], row["n"])
+        )
         mean = interval(row["updates_restricted_mean"], row["low"], row["high"], row["n"])
         reached = words("{n} of {total}", n=row["n_reached"], total=row["n"])
-        shown.append([row["problem"], words(row["arm"]), row["optimizer"], words(row["target"]),
-                      number(row["target_val_loss"]), reached, number(row["updates_median"]), mean,
-                      number(row["budget_updates"]), ratio])  # fmt: skip
+        shown.append(
+            [
+                row["problem"],
+                words(row["arm"]),
+                row["optimizer"],
+                words(row["target"]),
+                number(row["target_val_loss"]),
+                reached,
+                number(row["updates_median"]),
+                mean,
+                number(row["budget_updates"]),
+                ratio,
+            ]
+        )
     headers = [
         words("problem"),
         words("arm"),

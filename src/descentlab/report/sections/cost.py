@@ -113,13 +113,19 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
         "{subject}, measured serially, over plain SGD's in the same round: geometric mean over n = {n} rounds with the 95 % t "
         "interval of the logarithms; left of the line is cheaper, an interval wholly right of it clearly dearer. Panels by "
         "model, with its trainable parameters",
-        subject=words(subject), n=int(shown["n"].max()),
-    )  # fmt: skip
-    caption = f"{caption}." if whole else words(
-        "{panels}; on the right the optimizer's variables by trainable parameter of {model}, counted, so without interval: a "
-        "float32 takes 4 bytes, and plain SGD keeps none.",
-        panels=caption, model=models[-1],
-    )  # fmt: skip
+        subject=words(subject),
+        n=int(shown["n"].max()),
+    )
+    caption = (
+        f"{caption}."
+        if whole
+        else words(
+            "{panels}; on the right the optimizer's variables by trainable parameter of {model}, counted, so without interval: a "
+            "float32 takes 4 bytes, and plain SGD keeps none.",
+            panels=caption,
+            model=models[-1],
+        )
+    )
     identity = f"{what}-cost"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, ratios)
 
@@ -162,25 +168,51 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
     for row in ratios.iloc[by_size].to_dict("records"):
         update = interval(row["update_ratio"], row["update_low"], row["update_high"], row["n"])
         step = interval(row["step_ratio"], row["step_low"], row["step_high"], row["n"])
-        shown = [row["model"], f"{row['parameters']:,}", f"{row['batch_size']:,}", row["optimizer"],
-                 number(row["update_microseconds"]), update, number(row["step_microseconds"]), step,
-                 number(row["state_bytes_per_parameter"])]  # fmt: skip
+        shown = [
+            row["model"],
+            f"{row['parameters']:,}",
+            f"{row['batch_size']:,}",
+            row["optimizer"],
+            number(row["update_microseconds"]),
+            update,
+            number(row["step_microseconds"]),
+            step,
+            number(row["state_bytes_per_parameter"]),
+        ]
         peak_bytes = peaks[row["model"], row["batch_size"], row["optimizer"]]
         rows.append([*shown, *([number(peak_bytes / 1e6)] if on_device else [])])
-    headers = [words("model"), words("parameters"), words("batch size"), words("optimizer"), words("update, µs"),
-               words("to sgd's [95 %]"), words("step, µs"), words("to sgd's [95 %]"),
-               words("state, bytes by parameter")]  # fmt: skip
+    headers = [
+        words("model"),
+        words("parameters"),
+        words("batch size"),
+        words("optimizer"),
+        words("update, µs"),
+        words("to sgd's [95 %]"),
+        words("step, µs"),
+        words("to sgd's [95 %]"),
+        words("state, bytes by parameter"),
+    ]
     caption = words(
         "On {devices}, serially, in an order drawn anew for each round; microseconds are medians over n rounds, in each the "
         "median of {least} to {most} synchronised calls. Ratios: geometric means over rounds.",
-        devices=joined(sorted(set(table["device"]))), least=table["steps"].min(), most=table["steps"].max(),
-    )  # fmt: skip
+        devices=joined(sorted(set(table["device"]))),
+        least=table["steps"].min(),
+        most=table["steps"].max(),
+    )
     if on_device:
         headers.append(words("device's peak, MB"))
         peak = words("The device's peak is the median over rounds, other optimizers' state taken off.")
         caption = f"{caption} {peak}"
-    return Table("step-costs", words("All costs of a step in figures"), headers, rows, caption, table,
-                 frozenset({1, 2, 4, 6, 8, 9}), folded=True)  # fmt: skip
+    return Table(
+        "step-costs",
+        words("All costs of a step in figures"),
+        headers,
+        rows,
+        caption,
+        table,
+        frozenset({1, 2, 4, 6, 8, 9}),
+        folded=True,
+    )
 
 
 def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
@@ -209,8 +241,10 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         "95 % interval of the product, its degrees of freedom by Satterthwaite. Left of the line time is won. Hollow where a "
         "run missed the target: the true ratio lies where a triangle points, a circle means that both sides missed. A step "
         "costs the same in every arm.",
-        target=words(TARGET), seeds=rows["n_seeds"].max(), rounds=rows["n_rounds"].max(),
-    )  # fmt: skip
+        target=words(TARGET),
+        seeds=rows["n_seeds"].max(),
+        rounds=rows["n_rounds"].max(),
+    )
     identity = f"break-even-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
 
@@ -220,8 +254,15 @@ def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
     colour, bound = optimizer_colour(str(row["optimizer"])), str(row["bound"])
     axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
     axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=colour, linestyle="none", alpha=0.8)
-    axes.plot([row["seconds_ratio"]], [y], marker=BOUND_MARKS.get(bound, "o"), markersize=5.5, color=colour,
-              markerfacecolor="none" if bound else colour, linestyle="none")  # fmt: skip
+    axes.plot(
+        [row["seconds_ratio"]],
+        [y],
+        marker=BOUND_MARKS.get(bound, "o"),
+        markersize=5.5,
+        color=colour,
+        markerfacecolor="none" if bound else colour,
+        linestyle="none",
+    )
 
 
 def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
@@ -231,9 +272,10 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
     text = words(
         "fewer steps to the {target} target pay for dearer ones in {won} of {comparisons} with plain SGD, don't in {lost}, "
         "{undecided} undecided",
-        target=words(TARGET), comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
+        target=words(TARGET),
+        comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
         **{verdict: int(counts.get(verdict, 0)) for verdict in JUDGED},
-    )  # fmt: skip
+    )
     adam = verdicts[verdicts["optimizer"] == "adam"].set_index("problem")
     parts = []
     for problem in [problem for problem in problems if problem in adam.index]:
@@ -262,17 +304,42 @@ def break_even_table(evidence: Evidence) -> Table:
         turned = bound_words(OPPOSITE[row["bound"]])
         reached = words("{n} / {n_sgd} of {of}", n=row["n_reached"], n_sgd=row["n_reached_sgd"], of=row["n_seeds"])
         rows.append(
-            [row["problem"], words(str(row["arm"])), words(str(row["target"])), row["optimizer"], reached,
-             ratio_words(row, "updates"), interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),
-             ratio_words(row, "seconds"), words(judge(row)),
-             turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
-             turned + interval(row["seconds_saved"] * 1e3, row["saved_low"] * 1e3, row["saved_high"] * 1e3, row["n_seeds"],
-                               signed=True),
-             f"{row['extra_state_bytes']:,.0f}"]
-        )  # fmt: skip
-    headers = [words("problem"), words("arm"), words("target"), words("optimizer"), words("reached / by sgd"),
-               words("updates to sgd's"), words("step to sgd's"), words("seconds to sgd's"), words("time"),
-               words("break-even step"), words("ms saved a run"), words("more state, bytes")]  # fmt: skip
+            [
+                row["problem"],
+                words(str(row["arm"])),
+                words(str(row["target"])),
+                row["optimizer"],
+                reached,
+                ratio_words(row, "updates"),
+                interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),
+                ratio_words(row, "seconds"),
+                words(judge(row)),
+                turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
+                turned
+                + interval(
+                    row["seconds_saved"] * 1e3,
+                    row["saved_low"] * 1e3,
+                    row["saved_high"] * 1e3,
+                    row["n_seeds"],
+                    signed=True,
+                ),
+                f"{row['extra_state_bytes']:,.0f}",
+            ]
+        )
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("target"),
+        words("optimizer"),
+        words("reached / by sgd"),
+        words("updates to sgd's"),
+        words("step to sgd's"),
+        words("seconds to sgd's"),
+        words("time"),
+        words("break-even step"),
+        words("ms saved a run"),
+        words("more state, bytes"),
+    ]
     caption = words(
         "Ratios with 95 % intervals, n seeds for updates, rounds for steps. Seconds: the product of the first two. The "
         "break-even step is how many times plain SGD's step another may cost before what it saves in steps is gone. "

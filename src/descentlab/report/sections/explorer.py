@@ -113,20 +113,26 @@ def caption(evidence: Evidence, data: ExplorerData) -> str:
     if not data.runs:
         parts.append(words("Single runs are not among these results."))
     elif data.kept < data.evaluations:
-        parts.append(words(
-            "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the logarithm "
-            "of the updates; means have all.", kept=data.kept, all=data.evaluations,
-        ))  # fmt: skip
+        parts.append(
+            words(
+                "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the "
+                "logarithm of the updates; means have all.",
+                kept=data.kept,
+                all=data.evaluations,
+            )
+        )
     measured = bool(evidence.comparison.curves["seconds"].notna().any())
     parts.append(
         words("Seconds are updates times the cost of a step, measured alone.")
         if measured
         else words("Seconds are wall time of the updates alone, with other jobs beside them.")
     )
-    parts.append(words(
-        "Values have four significant digits. On a logarithmic axis the start, which has no place there, stands half a step "
-        "left of the first evaluation, and differences are linear near 0; the wildest values lie outside the frame."
-    ))  # fmt: skip
+    parts.append(
+        words(
+            "Values have four significant digits. On a logarithmic axis the start, which has no place there, stands half a step "
+            "left of the first evaluation, and differences are linear near 0; the wildest values lie outside the frame."
+        )
+    )
     return " ".join(parts)
 
 
@@ -153,7 +159,7 @@ def setup(
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
         "quantiles": [round(t_quantile(0.975, degrees), 6) for degrees in range(1, max(2, data.seeds))],
         "words": {key: words(text) for key, text in SAID.items()},
-    }  # fmt: skip
+    }
 
 
 def is_higher_better(evidence: Evidence, problem: str, measure: str) -> bool:
@@ -192,27 +198,42 @@ def chart_specs() -> dict[str, Any]:
     faint = alt.when("emphasised < 0 || datum.optimizer == emphasised").then(alt.value(1)).otherwise(alt.value(0.12))
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", nearest=True, empty=False)
 
-    band = alt.Chart(rows).mark_area(clip=True, fillOpacity=0.15).encode(
-        x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail="line:N", opacity=faint
-    )  # fmt: skip
-    thin_line = alt.Chart(rows).mark_line(clip=True, strokeWidth=1.1, strokeOpacity=0.8).encode(
-        x=x, y=y, color=colour, detail="line:N", opacity=faint
-    )  # fmt: skip
+    band = (
+        alt.Chart(rows)
+        .mark_area(clip=True, fillOpacity=0.15)
+        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail="line:N", opacity=faint)
+    )
+    thin_line = (
+        alt.Chart(rows)
+        .mark_line(clip=True, strokeWidth=1.1, strokeOpacity=0.8)
+        .encode(x=x, y=y, color=colour, detail="line:N", opacity=faint)
+    )
     line = thin_line.mark_line(clip=True, strokeWidth=2)
-    points = alt.Chart(rows, name="points").mark_point(
-        clip=True, filled=True, size=60, tooltip=alt.TooltipContent("data")
-    ).encode(
-        x=x, y=y, color=colour, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0))
-    ).add_params(hover)  # fmt: skip
+    points = (
+        alt.Chart(rows, name="points")
+        .mark_point(clip=True, filled=True, size=60, tooltip=alt.TooltipContent("data"))
+        .encode(x=x, y=y, color=colour, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0)))
+        .add_params(hover)
+    )
     # In pixels of the frame: the script has moved names apart that would overlap.
     beside = {"y": alt.Y("place:Q", scale=None, axis=None), "opacity": faint}
-    leader = alt.Chart(ends).mark_rule(strokeWidth=2).encode(
-        x=alt.value(alt.expr("width + 3")), x2=alt.value(alt.expr("width + 15")), color=colour,
-        y=alt.Y("end:Q", scale=None, axis=None), y2="place:Q", opacity=faint,
-    )  # fmt: skip
-    name = alt.Chart(ends).mark_text(align="left", baseline="middle", limit=alt.expr("padding.right - 22")).encode(
-        x=alt.value(alt.expr("width + 19")), text="text:N", **beside
-    )  # fmt: skip
+    leader = (
+        alt.Chart(ends)
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x=alt.value(alt.expr("width + 3")),
+            x2=alt.value(alt.expr("width + 15")),
+            color=colour,
+            y=alt.Y("end:Q", scale=None, axis=None),
+            y2="place:Q",
+            opacity=faint,
+        )
+    )
+    name = (
+        alt.Chart(ends)
+        .mark_text(align="left", baseline="middle", limit=alt.expr("padding.right - 22"))
+        .encode(x=alt.value(alt.expr("width + 19")), text="text:N", **beside)
+    )
     zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule().encode(y=alt.Y("zero:Q"))
     charts = {
         "means": alt.layer(band, line, points, leader, name),

@@ -94,8 +94,9 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals corrected "
         "over the problems, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole interval lies inside the "
         "grey band), hollow: inconclusive.",
-        reference=optimizer_title(evidence.reference), n=int(rows["n"].max()),
-    )  # fmt: skip
+        reference=optimizer_title(evidence.reference),
+        n=int(rows["n"].max()),
+    )
     identity = f"answer-{arm}"
     data = rows[rows["first"].isin(shown)]
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, data)
@@ -160,8 +161,11 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
         advice = words(
             "{optimizer}: of {of} optimizers it stays nearest the best on all {n} problems. On its worst, {worst}, its "
             "validation metric is {margins} margins behind.",
-            n=problems, worst=best["problem"], margins=number(best["worst"]), **of,
-        )  # fmt: skip
+            n=problems,
+            worst=best["problem"],
+            margins=number(best["worst"]),
+            **of,
+        )
         lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
     for name in ALWAYS:
         row = ranked[ranked["optimizer"] == name]
@@ -182,9 +186,13 @@ def behind_words(row: pd.Series, problems: int) -> str:
     if not np.isfinite(row["worst"]):
         return words("{optimizer}: a run on {worst} did not finish", optimizer=title, worst=row["problem"])
     return counted(
-        problems, "{optimizer}: {margins} margins behind", "{optimizer}: {margins} margins behind on its worst, {worst}",
-        optimizer=title, margins=number(row["worst"]), worst=row["problem"],
-    )  # fmt: skip
+        problems,
+        "{optimizer}: {margins} margins behind",
+        "{optimizer}: {margins} margins behind on its worst, {worst}",
+        optimizer=title,
+        margins=number(row["worst"]),
+        worst=row["problem"],
+    )
 
 
 def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
@@ -195,9 +203,10 @@ def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str)
         return words("It has the best mean validation metric on {problem} itself", problem=problem)
     return words(
         "Test metric on {problem}, minus that of {leader}: {value}",
-        problem=problem, leader=optimizer_title(row["leader"]),
+        problem=problem,
+        leader=optimizer_title(row["leader"]),
         value=interval(row["difference_mean"], row["low"], row["high"], row["n"], signed=True),
-    )  # fmt: skip
+    )
 
 
 def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
@@ -215,10 +224,13 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
         lines.append(
             words(
                 "{problem}: {leader}; {level} of {others} others can't be told from it, {adam}",
-                problem=problem, leader=optimizer_title(leader), level=len(level), others=len(others),
+                problem=problem,
+                leader=optimizer_title(leader),
+                level=len(level),
+                others=len(others),
                 adam=adam_words(others, leader),
             )
-        )  # fmt: skip
+        )
     question = words("I care for the last tenth of a percent")
     if not lines:
         return []
@@ -233,13 +245,16 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     elif alone:
         advice = words(
             "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
-            n=len(lines), **about,
-        )  # fmt: skip
+            n=len(lines),
+            **about,
+        )
     else:
         advice = counted(
-            len(lines), "With {arm} it can't be told which is best.",
-            "With {arm} it can't be told which is best, on any of {n} problems.", **about,
-        )  # fmt: skip
+            len(lines),
+            "With {arm} it can't be told which is best.",
+            "With {arm} it can't be told which is best, on any of {n} problems.",
+            **about,
+        )
     return [Recommendation(question, advice, lines)]
 
 

@@ -16,8 +16,7 @@ TERMS = {
     message("budget"): message("How many updates a run may make; the same number of examples for every optimizer."),
     message("run"): message("One training from first weights to last, with one optimizer, learning rate and seed."),
     message("seed"): message(
-        "The number that chance begins from: it draws a run's first weights, its split and the order of its "
-        "batches."
+        "The number that chance begins from: it draws a run's first weights, its split and the order of its batches."
     ),
     message("arm"): message(
         "A way to set the hyperparameters: Keras' defaults, learning rate tuned, or everything tuned."
@@ -61,14 +60,12 @@ TERMS = {
         "A run that had not reached its target when its budget ended: that it takes longer is all that is known."
     ),
     message("convex"): message(
-        "With one minimum only, which every optimizer with a small enough step ends in: linear and logistic "
-        "regression."
+        "With one minimum only, which every optimizer with a small enough step ends in: linear and logistic regression."
     ),
     message("barrier"): message(
-        "How much the loss rises on the straight line between two trained networks; 0 where one valley holds "
-        "both."
+        "How much the loss rises on the straight line between two trained networks; 0 where one valley holds both."
     ),
-}  # fmt: skip
+}
 
 # The slides' code in their own names; Keras' updates as Keras 3.15 computes them, with g the gradient.
 FORMULAS = (
@@ -95,11 +92,10 @@ FORMULAS = (
         message("AdaGrad + momentum"),
         "m ← β₁·m + (1 − β₁)·g\nv ← β₂·v + (1 − β₂)·g²\nw ← w − α·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε)",
         message(
-            "Nearer to RMSprop + momentum: its average of squares forgets, AdaGrad's sum does not; t counts "
-            "updates."
+            "Nearer to RMSprop + momentum: its average of squares forgets, AdaGrad's sum does not; t counts updates."
         ),
     ),
-)  # fmt: skip
+)
 
 
 def glossary(evidence: Evidence) -> Section:

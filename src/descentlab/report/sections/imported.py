@@ -35,7 +35,7 @@ RULES = {
     message("Limits of logged runs"): message(
         "What is found holds for these runs, on these problems, with the settings that their authors gave each optimizer."
     ),
-}  # fmt: skip
+}
 MARGINS = {
     "declared": message("of the mapping"),
     "usual margin": message("the usual one of an accuracy, not declared"),
@@ -48,18 +48,27 @@ def imported_models(evidence: Evidence) -> Section:
     plan = evidence.plan
     unsaid = words("unknown")
     problems = [
-        [name, evidence.metric(name), f"{number(about['margin'])} ({words(MARGINS[about['margin_from']])})",
-         ", ".join(map(str, about["epochs"])) or unsaid, ", ".join(map(str, about["batch_size"])) or unsaid,
-         str(plan["runs"][name])]
+        [
+            name,
+            evidence.metric(name),
+            f"{number(about['margin'])} ({words(MARGINS[about['margin_from']])})",
+            ", ".join(map(str, about["epochs"])) or unsaid,
+            ", ".join(map(str, about["batch_size"])) or unsaid,
+            str(plan["runs"][name]),
+        ]
         for name, about in plan["problems"].items()
-    ]  # fmt: skip
+    ]
     headers = [words("problem"), words("metric"), words("margin"), words("epochs"), words("batch size"), words("runs")]
     blocks = [Table("problems", words("Problems as they were logged"), headers, problems, numeric=frozenset({5}))]
     optimizers = [
-        [name, ", ".join(about["logged"]), ", ".join(unsaid if rate is None else number(rate) for rate in about["grid"]),
-         about["paper"]]
+        [
+            name,
+            ", ".join(about["logged"]),
+            ", ".join(unsaid if rate is None else number(rate) for rate in about["grid"]),
+            about["paper"],
+        ]
         for name, about in plan["optimizers"].items()
-    ]  # fmt: skip
+    ]
     headers = [words("optimizer"), words("logged as"), words("learning rates"), words("source")]
     caption = words("All learning rates that were logged; the table of means says which one is compared.")
     blocks.append(Table("optimizers", words("Optimizers"), headers, optimizers, caption, folded=True))

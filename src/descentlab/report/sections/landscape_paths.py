@@ -27,9 +27,14 @@ COARSENESS = 0.3  # points by which a drawn contour may leave the true one
 LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
 FLOOR = 1e-12  # a height below it is called this
 TITLES = (  # of LANDSCAPES
-    message("double well"), message("Styblinski–Tang"), message("Rastrigin"), message("Rosenbrock"), message("Beale"),
-    message("quadratic"), message("rotated quadratic"),
-)  # fmt: skip
+    message("double well"),
+    message("Styblinski–Tang"),
+    message("Rastrigin"),
+    message("Rosenbrock"),
+    message("Beale"),
+    message("quadratic"),
+    message("rotated quadratic"),
+)
 DESCENTS = {"sgd": message("plain descent"), "momentum": message("momentum")}
 
 
@@ -212,10 +217,13 @@ def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
         parts.append(
             words(
                 "lowest on {where} ends {first} ({low} above the minimum), highest {last} ({high})",
-                where=landscape_title(name), first=descent_title(first["optimizer"]), low=height_text(first["value"]),
-                last=descent_title(last["optimizer"]), high=height_text(last["value"]),
+                where=landscape_title(name),
+                first=descent_title(first["optimizer"]),
+                low=height_text(first["value"]),
+                last=descent_title(last["optimizer"]),
+                high=height_text(last["value"]),
             )
-        )  # fmt: skip
+        )
     return words("From one start each, {parts}", parts="; ".join(parts))
 
 
@@ -228,8 +236,9 @@ def strip_figure(paths: pd.DataFrame) -> Figure | None:
     kept = set(mine["update"])
     last = max(kept)
     stills = [update for update in STILLS if update in kept and update < last] + [last]
-    figure, axes = new_figure(len(stills), 1.35, 1.5, left=0.5, right=label_room(STRIP_OPTIMIZERS), gap=0.12, share_y=True,
-                              share_x=True)  # fmt: skip
+    figure, axes = new_figure(
+        len(stills), 1.35, 1.5, left=0.5, right=label_room(STRIP_OPTIMIZERS), gap=0.12, share_y=True, share_x=True
+    )
     for panel, update in zip(axes, stills, strict=True):
         ends = draw_still(panel, landscape, mine[mine["update"] <= update])
         panel.set_title(words("start") if update == 0 else counted(update, "{n} update", "{n} updates"))

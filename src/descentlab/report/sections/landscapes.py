@@ -50,8 +50,12 @@ def landscapes(evidence: Evidence) -> Section | None:
     strip = strip_figure(paths)
     if hilly:
         shares = share_table(spurious)
-        blocks += [share_figure(shares, spurious), escape_table(shares), *([strip] if strip else []),
-                   path_figure(paths, hilly, "landscape-paths", basin_words(paths, hilly))]  # fmt: skip
+        blocks += [
+            share_figure(shares, spurious),
+            escape_table(shares),
+            *([strip] if strip else []),
+            path_figure(paths, hilly, "landscape-paths", basin_words(paths, hilly)),
+        ]
     if flat:
         heights = height_table(valleys)
         blocks += [path_figure(paths, flat, "valley-paths", height_words(paths, flat)), height_figure(heights)]
@@ -75,10 +79,21 @@ def share_table(ends: pd.DataFrame) -> pd.DataFrame:
             ended = group[column]
             found = share_interval(int(ended.sum()), len(group))
             rows.append(
-                {"landscape": landscape, "optimizer": optimizer, "rate": rate, "share": found.share, "low": found.low,
-                 "high": found.high, "n": found.n, "start_share": began.mean(), "escaped": int((ended & ~began).sum()),
-                 "outside": int((~began).sum()), "lost": int((began & ~ended).sum()), "inside": int(began.sum())}
-            )  # fmt: skip
+                {
+                    "landscape": landscape,
+                    "optimizer": optimizer,
+                    "rate": rate,
+                    "share": found.share,
+                    "low": found.low,
+                    "high": found.high,
+                    "n": found.n,
+                    "start_share": began.mean(),
+                    "escaped": int((ended & ~began).sum()),
+                    "outside": int((~began).sum()),
+                    "lost": int((began & ~ended).sum()),
+                    "inside": int(began.sum()),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -88,9 +103,17 @@ def height_table(ends: pd.DataFrame) -> pd.DataFrame:
     for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
         low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
         rows.append(
-            {"landscape": landscape, "optimizer": optimizer, "median": median, "low": low, "high": high, "n": len(group),
-             "diverged": int(np.isinf(group["value"]).sum()), "updates": int(group["updates"].max())}
-        )  # fmt: skip
+            {
+                "landscape": landscape,
+                "optimizer": optimizer,
+                "median": median,
+                "low": low,
+                "high": high,
+                "n": len(group),
+                "diverged": int(np.isinf(group["value"]).sum()),
+                "updates": int(group["updates"].max()),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -102,16 +125,24 @@ def order_of(table: pd.DataFrame) -> list[str]:
 def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     """Shares with a decaying rate (filled) and a constant one (hollow), a panel a landscape."""
     order, names = order_of(shares), list(dict.fromkeys(shares["landscape"]))
-    figure, axes = new_figure(len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True,
-                              share_x=True)  # fmt: skip
+    figure, axes = new_figure(
+        len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
+    )
     for panel, name in zip(axes, names, strict=True):
         mine = shares[shares["landscape"] == name]
         panel.axvline(float(mine["start_share"].iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (3, 2)))
         draw_rows(panel, mine[mine["rate"] == TUNED], order, "share", "low", "high", offset=-0.22)
         draw_rows(panel, mine[mine["rate"] == CONSTANT], order, "share", "low", "high", offset=0.02, filled=False)
         same = mine[(mine["rate"] == SAME) & (mine["optimizer"] == "momentum")]
-        panel.plot(same["share"], [order.index(o) + 0.26 for o in same["optimizer"]], marker="x", markersize=6,
-                   color=optimizer_colour("momentum"), linestyle="none", zorder=4)  # fmt: skip
+        panel.plot(
+            same["share"],
+            [order.index(o) + 0.26 for o in same["optimizer"]],
+            marker="x",
+            markersize=6,
+            color=optimizer_colour("momentum"),
+            linestyle="none",
+            zorder=4,
+        )
         label_rows(panel, order)
         panel.set_title(landscape_title(name))
         panel.set_xlabel(words("share of starts"))
@@ -124,9 +155,10 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         "linearly to zero; hollow: it is constant; both chosen for each optimizer and landscape from the same {rates} rates by "
         "the mean final value over other starts. The cross is momentum with plain descent's chosen decaying rate. Dashed: "
         "starts that begin in the global basin, where a descent in steps small enough would leave them.",
-        n=int(shares["n"].max()), rates=len(GRID),
+        n=int(shares["n"].max()),
+        rates=len(GRID),
         updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
-    )  # fmt: skip
+    )
     identity = "landscape-shares"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shares)
 
@@ -150,8 +182,10 @@ def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
     return words(
         "Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; highest "
         "share: {best}",
-        decaying=decaying, constant=constant, best=joined(best),
-    )  # fmt: skip
+        decaying=decaying,
+        constant=constant,
+        best=joined(best),
+    )
 
 
 def compared_words(ends: pd.DataFrame, column: str) -> str:
@@ -170,37 +204,53 @@ def compared_words(ends: pd.DataFrame, column: str) -> str:
 
 def escape_table(shares: pd.DataFrame) -> Table:
     """How many starts momentum and plain descent bring into the global basin, and how many they carry out of it."""
-    columns = [(optimizer, rate) for rate in (TUNED, CONSTANT, SAME) for optimizer in ("momentum", "sgd")
-               if (optimizer, rate) != ("sgd", SAME)]  # fmt: skip
+    columns = [
+        (optimizer, rate)
+        for rate in (TUNED, CONSTANT, SAME)
+        for optimizer in ("momentum", "sgd")
+        if (optimizer, rate) != ("sgd", SAME)
+    ]
     rows, gains = [], []
     for landscape, group in shares.groupby("landscape", sort=False):
         name, first = landscape_title(str(landscape)), group.iloc[0]
-        counts = {(row["optimizer"], row["rate"]): {"escaped": row["escaped"], "lost": row["lost"]}
-                  for row in group.to_dict("records")}  # fmt: skip
-        cells = [words("{escaped} in, {lost} out", **counts[key]) if key in counts else words("not measured")
-                 for key in columns]  # fmt: skip
+        counts = {
+            (row["optimizer"], row["rate"]): {"escaped": row["escaped"], "lost": row["lost"]}
+            for row in group.to_dict("records")
+        }
+        cells = [
+            words("{escaped} in, {lost} out", **counts[key]) if key in counts else words("not measured")
+            for key in columns
+        ]
         rows.append([name, str(first["outside"]), str(first["inside"]), *cells])
         if ("momentum", TUNED) in counts:
             gains.append(words("{escaped} in and {lost} out on {where}", where=name, **counts["momentum", TUNED]))
     title = (
-        words("Momentum carries starts into the global basin and out of it: {gains}", gains=joined(gains)) if gains
+        words("Momentum carries starts into the global basin and out of it: {gains}", gains=joined(gains))
+        if gains
         else words("Starts carried into the global basin and out of it")
-    )  # fmt: skip
+    )
     caption = words(
         "Starts that begin outside the global basin and end inside (in), and the other way round (out), of those that begin "
         "outside and inside. Speed that escapes a bad minimum can leave a good one too."
     )
-    headers = [words("landscape"), words("begin outside"), words("begin inside"),
-               *(words("{optimizer}; rate {rate}", optimizer=descent_title(optimizer), rate=words(rate))
-                 for optimizer, rate in columns)]  # fmt: skip
+    headers = [
+        words("landscape"),
+        words("begin outside"),
+        words("begin inside"),
+        *(
+            words("{optimizer}; rate {rate}", optimizer=descent_title(optimizer), rate=words(rate))
+            for optimizer, rate in columns
+        ),
+    ]
     return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset(range(1, len(headers))))
 
 
 def height_figure(heights: pd.DataFrame) -> Figure:
     """Median final height in each valley with its quartiles."""
     order, names = order_of(heights), list(dict.fromkeys(heights["landscape"]))
-    figure, axes = new_figure(len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True,
-                              share_x=True)  # fmt: skip
+    figure, axes = new_figure(
+        len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
+    )
     drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
     finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
     for panel, name in zip(axes, names, strict=True):
@@ -221,8 +271,11 @@ def height_figure(heights: pd.DataFrame) -> Figure:
         "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
         "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
         "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
-        updates=updates, n=int(heights["n"].max()), diverged=diverged, floor=FLOOR,
-    )  # fmt: skip
+        updates=updates,
+        n=int(heights["n"].max()),
+        diverged=diverged,
+        floor=FLOOR,
+    )
     identity = "valley-heights"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, heights)
 
@@ -238,9 +291,10 @@ def valley_words(heights: pd.DataFrame) -> str:
         if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
             where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
             gains.append(
-                words("at least {value} on {where}", value=decades, where=where) if rows["adagrad"] == FLOOR < rows["sgd"]
+                words("at least {value} on {where}", value=decades, where=where)
+                if rows["adagrad"] == FLOOR < rows["sgd"]
                 else words("{value} on {where}", value=decades, where=where)
-            )  # fmt: skip
+            )
     if not gains:
         return words("Lowest median: {best}", best=joined(best))
     return words(
@@ -270,17 +324,45 @@ def rate_table(ends: pd.DataFrame) -> Table:
         for column in ENDS.values():
             found = share_interval(int(group[column].sum()), len(group))
             cells.append(interval(found.share, found.low, found.high, found.n))
-        rows.append([landscape_title(str(landscape)), optimizer, f"{rates[-2]:g}", f"{rates[-1]:g}", *cells,
-                     number(float(group["value"].median())), number(float(group["value"].mean()))])  # fmt: skip
+        rows.append(
+            [
+                landscape_title(str(landscape)),
+                optimizer,
+                f"{rates[-2]:g}",
+                f"{rates[-1]:g}",
+                *cells,
+                number(float(group["value"].median())),
+                number(float(group["value"].mean())),
+            ]
+        )
     caption = words(
         "{n} rates from {least:g} to {most:g} in half-decades for every landscape and optimizer; {edge}. Share of starts that "
         "end in the global basin with its exact 95 % binomial interval; in a valley a start is missing where it diverged, or, "
         "on Beale, where it is not yet below every other place that descent can lead to. Final value: above the minimum, with "
         "the decaying rate; it is what rates are chosen by.",
-        n=len(GRID), least=GRID[0], most=GRID[-1], edge=edge_words(rates),
-    )  # fmt: skip
-    headers = [words("landscape"), words("optimizer"), words("rate, decaying"), words("rate, constant"), words("share [95 %]"),
-               words("share, constant rate [95 %]"), words("share, plain descent's rate [95 %]"), words("median final value"),
-               words("mean final value")]  # fmt: skip
-    return Table("landscape-rates", words("Every landscape and optimizer"), headers, rows, caption, None,
-                 frozenset(range(2, 9)), folded=True)  # fmt: skip
+        n=len(GRID),
+        least=GRID[0],
+        most=GRID[-1],
+        edge=edge_words(rates),
+    )
+    headers = [
+        words("landscape"),
+        words("optimizer"),
+        words("rate, decaying"),
+        words("rate, constant"),
+        words("share [95 %]"),
+        words("share, constant rate [95 %]"),
+        words("share, plain descent's rate [95 %]"),
+        words("median final value"),
+        words("mean final value"),
+    ]
+    return Table(
+        "landscape-rates",
+        words("Every landscape and optimizer"),
+        headers,
+        rows,
+        caption,
+        None,
+        frozenset(range(2, 9)),
+        folded=True,
+    )

@@ -12,9 +12,16 @@ from descentlab.i18n.wording import current_language, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 
 HEADERS = (
-    message("on"), message("verdict"), message("difference [interval]"), message("unit"), message("n"), message("margin"),
-    message("p (Holm)"), message("n to settle"), message("note"),
-)  # fmt: skip
+    message("on"),
+    message("verdict"),
+    message("difference [interval]"),
+    message("unit"),
+    message("n"),
+    message("margin"),
+    message("p (Holm)"),
+    message("n to settle"),
+    message("note"),
+)
 
 
 def claims(evidence: Evidence) -> Section:
@@ -41,9 +48,13 @@ def untested_claim(entry: dict[str, Any]) -> Paragraph:
     text = (
         words("Not tested: {claim}: {reason}.", claim=entry["spanish"], reason=reason)
         if current_language() == "es"
-        else words("Not tested: {claim} (“{spanish}”): {reason}.", claim=entry["english"], spanish=entry["spanish"],
-                   reason=reason)
-    )  # fmt: skip
+        else words(
+            "Not tested: {claim} (“{spanish}”): {reason}.",
+            claim=entry["english"],
+            spanish=entry["spanish"],
+            reason=reason,
+        )
+    )
     return Paragraph(text, identity=f"claim-{entry['id']}")
 
 
@@ -57,11 +68,18 @@ def claim_table(entry: dict[str, Any]) -> Table:
         settle = "" if math.isnan(needed) else words("no number") if math.isinf(needed) else f"{needed:,.0f}"
         bound = str(piece["bound"])
         rows.append(
-            [words(str(piece["where"])), words(str(piece["verdict"])),
-             f"{words(BOUND_SIGNS[bound])}{number(value_of(piece['estimate']))} {ends}", words(str(piece["unit"])),
-             str(piece["n"]), number(value_of(piece["margin"])), number(value_of(piece["p_holm"])), settle,
-             words(str(piece["note"]))]
-        )  # fmt: skip
+            [
+                words(str(piece["where"])),
+                words(str(piece["verdict"])),
+                f"{words(BOUND_SIGNS[bound])}{number(value_of(piece['estimate']))} {ends}",
+                words(str(piece["unit"])),
+                str(piece["n"]),
+                number(value_of(piece["margin"])),
+                number(value_of(piece["p_holm"])),
+                settle,
+                words(str(piece["note"])),
+            ]
+        )
     about = {name: words(str(entry[name])) for name in ("contrast", "positive")}
     if current_language() == "es":
         claim = entry["spanish"]
@@ -70,8 +88,10 @@ def claim_table(entry: dict[str, Any]) -> Table:
         claim = entry["english"]
         caption = words(
             "Slide “{slide}”: “{spanish}”. Compared: {contrast}. Positive: {positive}.",
-            slide=entry["slide"], spanish=entry["spanish"], **about,
-        )  # fmt: skip
+            slide=entry["slide"],
+            spanish=entry["spanish"],
+            **about,
+        )
     data = pd.DataFrame([{**piece, "runs": " ".join(piece["runs"])} for piece in entry["pieces"]])
     title = f"{words(str(entry['verdict'])).capitalize()}: {claim}"
     headers = [words(header) for header in HEADERS]

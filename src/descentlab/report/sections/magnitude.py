@@ -86,8 +86,11 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
         "updates each; {diverged} of {runs} scaled runs diverged. A rule that divides by the gradients' history is invariant "
         "but for the constants that Keras adds to it: epsilon, and 0.1 at the start of AdaGrad's accumulator. The row with "
         "accumulator 0 has an epsilon of 1e-30 and a tenth of AdaGrad's rate.",
-        n=int(means["n"].max()), updates=int(table["updates"].max()), diverged=int(table["diverged"].sum()), runs=len(table),
-    )  # fmt: skip
+        n=int(means["n"].max()),
+        updates=int(table["updates"].max()),
+        diverged=int(table["diverged"].sum()),
+        runs=len(table),
+    )
     svg = figure_svg(figure, f"{takeaway}. {caption}", "loss-scale")
     return Figure("loss-scale", takeaway, svg, caption, table)
 
@@ -99,16 +102,26 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
     kept = [name for name in order if most[name] < KEPT]
     factors = joined([number(scale) for scale in scales])
     parts = [
-        words("A loss multiplied by {factors} leaves the path of {optimizers} where it was", factors=factors,
-              optimizers=titles(kept)) if kept
+        words(
+            "A loss multiplied by {factors} leaves the path of {optimizers} where it was",
+            factors=factors,
+            optimizers=titles(kept),
+        )
+        if kept
         else words("A loss multiplied by {factors} leaves the path of no optimizer where it was", factors=factors)
-    ]  # fmt: skip
+    ]
     for scale in scales:
         here = means[means["scale"] == scale].set_index("optimizer")
         asked = [name for name in ("sgd", "adagrad") if name in here.index]
         if asked:
-            moved = [words("{optimizer}'s by {distance}", optimizer=title(name),
-                           distance=told(here.loc[name], "relative_distance")) for name in asked]  # fmt: skip
+            moved = [
+                words(
+                    "{optimizer}'s by {distance}",
+                    optimizer=title(name),
+                    distance=told(here.loc[name], "relative_distance"),
+                )
+                for name in asked
+            ]
             parts.append(words("times {factor} it moves {paths}", factor=number(scale), paths=joined(moved)))
     return "; ".join(parts)
 
@@ -147,8 +160,10 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
         "95 % t intervals, n = {n} seeds. Constant rates, each the best of an equally long half-decade grid by the loss of all "
         "classes at the end, with another seed: {rates}. A large rate lets the loss rise first; only the end decides the "
         "choice. Update 0 stands left of 1.",
-        sizes=joined(sizes), n=int(curves["n"].max()), rates=joined(rates),
-    )  # fmt: skip
+        sizes=joined(sizes),
+        n=int(curves["n"].max()),
+        rates=joined(rates),
+    )
     return Figure("imbalance", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "imbalance"), caption, curves)
 
 
@@ -181,9 +196,12 @@ def end_words(last: pd.DataFrame, group: str) -> str:
     mine = last[last["group"] == group].reset_index(drop=True)
     low, high = mine.loc[mine["loss_mean"].idxmin()], mine.loc[mine["loss_mean"].idxmax()]
     values = {
-        "group": words(GROUP_TITLES[group]), "best": title(low["optimizer"]), "least": told(low, "loss"),
-        "worst": title(high["optimizer"]), "most": told(high, "loss"),
-    }  # fmt: skip
+        "group": words(GROUP_TITLES[group]),
+        "best": title(low["optimizer"]),
+        "least": told(low, "loss"),
+        "worst": title(high["optimizer"]),
+        "most": told(high, "loss"),
+    }
     if len(mine) == 1:
         return words("{group} is least with {best} ({least})", **values)
     return words("{group} is least with {best} ({least}) and most with {worst} ({most})", **values)
@@ -214,9 +232,11 @@ def construction_figure(table: pd.DataFrame) -> Figure:
         "calling all of them the more frequent one. The construction asks for full batches and for an accumulator of AdaGrad "
         "that starts at 0; each other panel breaks one condition. Keras starts the accumulator at 0.1, which concerns AdaGrad "
         "alone. Mean and 95 % t interval over n = {n} seeds.",
-        examples=int(table["n_examples"].max()), updates=int(table["updates"].max()),
-        trained=number(float(table["train_error"].max())), n=int(means["n"].max()),
-    )  # fmt: skip
+        examples=int(table["n_examples"].max()),
+        updates=int(table["updates"].max()),
+        trained=number(float(table["train_error"].max())),
+        n=int(means["n"].max()),
+    )
     svg = figure_svg(figure, f"{takeaway}. {caption}", "construction")
     return Figure("construction", takeaway, svg, caption, table)
 
@@ -237,13 +257,22 @@ def error_words(table: pd.DataFrame, variant: str) -> str:
     parts = []
     if majority:
         found = t_interval(mine.drop_duplicates("seed")["negative_share"].to_numpy())
-        parts.append(counted(
-            len(majority),
-            "{optimizers} errs on exactly the rarer class's share ({share})",
-            "{optimizers} err on exactly the rarer class's share ({share})",
-            optimizers=titles(majority), share=interval(found.mean, found.low, found.high, found.n),
-        ))  # fmt: skip
+        parts.append(
+            counted(
+                len(majority),
+                "{optimizers} errs on exactly the rarer class's share ({share})",
+                "{optimizers} err on exactly the rarer class's share ({share})",
+                optimizers=titles(majority),
+                share=interval(found.mean, found.low, found.high, found.n),
+            )
+        )
     if none:
-        parts.append(counted(len(none), "{optimizers} errs on no test example", "{optimizers} err on no test example",
-                             optimizers=titles(none)))  # fmt: skip
+        parts.append(
+            counted(
+                len(none),
+                "{optimizers} errs on no test example",
+                "{optimizers} err on no test example",
+                optimizers=titles(none),
+            )
+        )
     return joined([*parts, *others])

@@ -90,12 +90,14 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         "between its ends; 0 in a convex problem. Matched: the second's hidden units in the order nearest the first's, which "
         "changes nothing that it computes. Points are all pairs; marks the means over n = {n} pairs that share no seed, with "
         "95 % t intervals, cut off at the left end of the axis",
-        apart=MATCHED_APART, n=max(over_pairs(rows, "barrier").n for rows in groups.values()),
-    )  # fmt: skip
+        apart=MATCHED_APART,
+        n=max(over_pairs(rows, "barrier").n for rows in groups.values()),
+    )
     caption = (
-        words("{text}, where {zeros} barriers of exactly 0 are drawn.", text=caption, zeros=zeros) if zeros
+        words("{text}, where {zeros} barriers of exactly 0 are drawn.", text=caption, zeros=zeros)
+        if zeros
         else f"{caption}."
-    )  # fmt: skip
+    )
     takeaway = minima_words(groups)
     return Figure(
         "minima-pairs", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "minima-pairs"), caption, table
@@ -136,8 +138,9 @@ def place_words(problem: str, rows: pd.DataFrame) -> str:
     distance, barrier = over_pairs(rows, "relative_distance"), over_pairs(rows, "barrier")
     if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
         largest = number(float(rows["barrier"].max()))
-        between = words("no barrier beyond float32's rounding, at most {largest} in {pairs} pairs", largest=largest,
-                        pairs=len(rows))  # fmt: skip
+        between = words(
+            "no barrier beyond float32's rounding, at most {largest} in {pairs} pairs", largest=largest, pairs=len(rows)
+        )
     else:
         between = words("barrier {value}", value=value_words(barrier))
     values = {"problem": problem, "distance": value_words(distance), "between": between}
@@ -181,15 +184,38 @@ def pair_table(table: pd.DataFrame) -> Table:
     rows = []
     for group, pairs in groups_of(table).items():
         losses = pairs[["loss_first", "loss_second"]].to_numpy()
-        rows.append([group_title(group), str(len(pairs)), value_words(over_pairs(pairs, "relative_distance")),
-                     range_words(pairs["relative_distance"]), value_words(over_pairs(pairs, "barrier")),
-                     range_words(pairs["barrier"]), range_words(losses)])  # fmt: skip
-    headers = [words("solutions of"), words("pairs"), words("distance / norm [95 %]"), words("all pairs"),
-               words("barrier [95 %]"), words("all pairs"), words("training loss")]  # fmt: skip
+        rows.append(
+            [
+                group_title(group),
+                str(len(pairs)),
+                value_words(over_pairs(pairs, "relative_distance")),
+                range_words(pairs["relative_distance"]),
+                value_words(over_pairs(pairs, "barrier")),
+                range_words(pairs["barrier"]),
+                range_words(losses),
+            ]
+        )
+    headers = [
+        words("solutions of"),
+        words("pairs"),
+        words("distance / norm [95 %]"),
+        words("all pairs"),
+        words("barrier [95 %]"),
+        words("all pairs"),
+        words("training loss"),
+    ]
     caption = words(
         "Means and 95 % t intervals over the n pairs that share no seed; ranges over all pairs, which aren't independent. The "
         "barrier is the largest of {points} points on the line; losses hold the penalty.",
         points=table["n_points"].max(),
     )
-    return Table("minima-table", words("Distances and barriers in figures"), headers, rows, caption, table, frozenset({1}),
-                 folded=True)  # fmt: skip
+    return Table(
+        "minima-table",
+        words("Distances and barriers in figures"),
+        headers,
+        rows,
+        caption,
+        table,
+        frozenset({1}),
+        folded=True,
+    )

@@ -23,8 +23,12 @@ from descentlab.report.plotting import figure_svg, label_room, new_figure
 MARGINS_SHOWN = 30.0
 # Cells of the tables of figures, here and in the other sections.
 ARM_CELLS = (
-    message("default"), message("tuned"), message("extended"), message("tuned for speed"), message("logged"),
-)  # fmt: skip
+    message("default"),
+    message("tuned"),
+    message("extended"),
+    message("tuned for speed"),
+    message("logged"),
+)
 DECLARED_CELLS = (message("primary"), message("exploratory"))
 
 
@@ -71,9 +75,14 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     takeaway = words(
         "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
         "{inconclusive} inconclusive",
-        arm=words(ARM_WORDS[arm]).capitalize(), n=len(rows), reference=reference, better=counts.get("better", 0),
-        worse=counts.get("worse", 0), negligible=counts.get("negligible", 0), inconclusive=counts.get("inconclusive", 0),
-    )  # fmt: skip
+        arm=words(ARM_WORDS[arm]).capitalize(),
+        n=len(rows),
+        reference=reference,
+        better=counts.get("better", 0),
+        worse=counts.get("worse", 0),
+        negligible=counts.get("negligible", 0),
+        inconclusive=counts.get("inconclusive", 0),
+    )
     margins = []
     for problem in problems:
         margin, metric = (evidence.plan["problems"][problem][name] for name in ("margin", "metric"))
@@ -86,8 +95,11 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         "each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside the "
         "grey band), hollow circle inconclusive, diamond identical. Where a run of one side alone diverged, the verdict is "
         "the sign test's, in which it lost. What lies beyond {most:g} margins is drawn at {most:g}.",
-        reference=reference, margins=joined(margins), seeds=int(rows["n"].max()), most=MARGINS_SHOWN,
-    )  # fmt: skip
+        reference=reference,
+        margins=joined(margins),
+        seeds=int(rows["n"].max()),
+        most=MARGINS_SHOWN,
+    )
     identity = f"differences-{arm}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
 
@@ -97,13 +109,18 @@ def contrast_table(evidence: Evidence) -> Table:
     rows = evidence.comparison.contrasts
     shown = [
         [
-            row["problem"], words(row["arm"]), f"{row['first']} − {row['second']}", words(row["declared"]),
+            row["problem"],
+            words(row["arm"]),
+            f"{row['first']} − {row['second']}",
+            words(row["declared"]),
             words(row["verdict"]),
             interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
-            number(row["p_holm"]), number(row["effect_size"], signed=True), row["note"],
+            number(row["p_holm"]),
+            number(row["effect_size"], signed=True),
+            row["note"],
         ]
         for row in rows.to_dict("records")
-    ]  # fmt: skip
+    ]
     headers = [
         words("problem"),
         words("arm"),
@@ -155,8 +172,15 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         label_rows(panel, order)
         for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
             text = words("{n}/{planned} diverged", n=row["n_diverged"], planned=row["n_planned"])
-            panel.text(1.01, order.index(str(row["optimizer"])), text, transform=panel.get_yaxis_transform(), ha="left",
-                       va="center", fontsize=7.5)  # fmt: skip
+            panel.text(
+                1.01,
+                order.index(str(row["optimizer"])),
+                text,
+                transform=panel.get_yaxis_transform(),
+                ha="left",
+                va="center",
+                fontsize=7.5,
+            )
         panel.set_title(words(ARM_WORDS[arm]))
         panel.set_xlabel(words("test {metric}", metric=evidence.metric(problem)))
         panel.locator_params(axis="x", nbins=5)
@@ -225,14 +249,20 @@ def summary_table(evidence: Evidence) -> Table:
     summary = evidence.comparison.summary
     shown = [
         [
-            row["problem"], words(row["arm"]), row["optimizer"], number(row["learning_rate"]), number(row["rank"]),
+            row["problem"],
+            words(row["arm"]),
+            row["optimizer"],
+            number(row["learning_rate"]),
+            number(row["rank"]),
             interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
             words("{n} of {total}", n=row["n_diverged"], total=row["n_planned"]),
-            number(row["train_loss_mean"]), number(row["test_loss_mean"]),
-            number(row["microseconds_per_update"]), number(row["state_bytes_per_parameter"]),
+            number(row["train_loss_mean"]),
+            number(row["test_loss_mean"]),
+            number(row["microseconds_per_update"]),
+            number(row["state_bytes_per_parameter"]),
         ]
         for row in summary.to_dict("records")
-    ]  # fmt: skip
+    ]
     headers = [
         words("problem"),
         words("arm"),

@@ -35,10 +35,18 @@ QUESTIONS = {
     "axis": message("race cut at equal {choice} instead of {first}"),
 }
 CHOICES = (
-    message("validation"), message("train loss"), message("test"), message("default rates"), message("tuned rates"),
-    message("everything tuned"), message("last"), message("best validation"), message("updates"), message("examples"),
+    message("validation"),
+    message("train loss"),
+    message("test"),
+    message("default rates"),
+    message("tuned rates"),
+    message("everything tuned"),
+    message("last"),
+    message("best validation"),
+    message("updates"),
+    message("examples"),
     message("seconds"),
-)  # fmt: skip
+)
 ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
 CHOICE = ["question", "first_choice", "choice"]
 PAIRS = {"sgd": "adam_sgd_flips", "momentum": "adam_momentum_flips"}
@@ -51,8 +59,10 @@ def flips(evidence: Evidence) -> Section | None:
     summary = summarise_flips(table)
     blocks: list[Figure | Table | Paragraph] = []
     if len(summary):
-        ranked = {(str(p), str(q), str(c)): rows.set_index("optimizer")
-                  for (p, q, c), rows in table.groupby(["problem", "question", "choice"])}  # fmt: skip
+        ranked = {
+            (str(p), str(q), str(c)): rows.set_index("optimizer")
+            for (p, q, c), rows in table.groupby(["problem", "question", "choice"])
+        }
         blocks += [choice_table(evidence, summary, ranked), Paragraph(adam_words(summary, ranked))]
     if len(budgets):
         blocks.append(budget_figure(evidence))
@@ -78,21 +88,43 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
             whom = [*(whom if changed == most else []), where]
             most = changed
         taus = group["tau"].dropna()
-        spread = words("unknown") if taus.empty else number(taus.min()) if of == 1 else (
-            words("{least} to {most}", least=number(taus.min()), most=number(taus.max()))
-        )  # fmt: skip
+        spread = (
+            words("unknown")
+            if taus.empty
+            else number(taus.min())
+            if of == 1
+            else (words("{least} to {most}", least=number(taus.min()), most=number(taus.max())))
+        )
         rows.append(
-            [choice, words("{n} of {of}", n=changed, of=of), words("{n} of {of}", n=int(group["clear"].sum()), of=of), spread,
-             *(flip_count(group[column]) for column in PAIRS.values())]
-        )  # fmt: skip
+            [
+                choice,
+                words("{n} of {of}", n=changed, of=of),
+                words("{n} of {of}", n=int(group["clear"].sum()), of=of),
+                spread,
+                *(flip_count(group[column]) for column in PAIRS.values()),
+            ]
+        )
     comparisons = counted(len(judged), "{n} comparison", "{n} comparisons")
     changed = int(judged["changed"].sum())
-    title = words(
-        "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
-        changed=changed, comparisons=comparisons, clear=int(judged["clear"].sum()), choices=joined(whom),
-    ) if changed else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)  # fmt: skip
-    headers = [words("choice"), words("problems with another winner"), words("clearly"), words("Kendall's tau"),
-               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+    title = (
+        words(
+            "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
+            changed=changed,
+            comparisons=comparisons,
+            clear=int(judged["clear"].sum()),
+            choices=joined(whom),
+        )
+        if changed
+        else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)
+    )
+    headers = [
+        words("choice"),
+        words("problems with another winner"),
+        words("clearly"),
+        words("Kendall's tau"),
+        words("Adam and plain SGD"),
+        words("Adam and momentum"),
+    ]
     caption = words(
         "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to {n} final "
         "seeds an optimizer. Winners are the best means of the test metric, in the race those of the validation loss. A change "
@@ -128,9 +160,9 @@ def winner_changes(row: Mapping[str, object]) -> bool:
 
 def clearly(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
     """Whether the intervals of the two winners (or of a pair) are apart under both choices, with all seeds finished."""
-    firsts, others = ([pair[0]], [pair[1]]) if pair else (
-        str(row["best_first"]).split(" = "), str(row["best"]).split(" = ")
-    )  # fmt: skip
+    firsts, others = (
+        ([pair[0]], [pair[1]]) if pair else (str(row["best_first"]).split(" = "), str(row["best"]).split(" = "))
+    )
     for choice in ("first_choice", "choice"):
         rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
         for one in firsts:
@@ -155,12 +187,15 @@ def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
         sure = sum(clearly(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
         text = words(
             "Adam and {other} change places in {flipped} of {comparisons}",
-            other=named, flipped=len(flipped),
+            other=named,
+            flipped=len(flipped),
             comparisons=counted(len(there), "{n} comparison", "{n} comparisons"),
-        )  # fmt: skip
+        )
         if len(flipped):
-            choices = [f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
-                       for _, group in flipped.groupby(CHOICE, sort=False)]  # fmt: skip
+            choices = [
+                f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
+                for _, group in flipped.groupby(CHOICE, sort=False)
+            ]
             text = words(
                 "{text}, with intervals apart in {sure}: {choices}", text=text, sure=sure, choices=joined(choices)
             )
@@ -184,10 +219,25 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
     for row in summary.to_dict("records"):
         orders = [ORDERS[row[column]] for column in PAIRS.values()]
         tau = f"{number(row['tau'])} (n = {row['n']})"
-        shown.append([str(row["problem"]), choice_words(row), winner(row, "first_choice", "best_first"),
-                      winner(row, "choice", "best"), tau, *(words(order) for order in orders)])  # fmt: skip
-    headers = [words("problem"), words("choice"), words("best instead of which"), words("best now"), words("tau (optimizers)"),
-               words("Adam and plain SGD"), words("Adam and momentum")]  # fmt: skip
+        shown.append(
+            [
+                str(row["problem"]),
+                choice_words(row),
+                winner(row, "first_choice", "best_first"),
+                winner(row, "choice", "best"),
+                tau,
+                *(words(order) for order in orders),
+            ]
+        )
+    headers = [
+        words("problem"),
+        words("choice"),
+        words("best instead of which"),
+        words("best now"),
+        words("tau (optimizers)"),
+        words("Adam and plain SGD"),
+        words("Adam and momentum"),
+    ]
     caption = words(
         "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
@@ -227,11 +277,15 @@ def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str],
             words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
         )
     seeds = int(table["n_seeds"].max())
-    bands = words(
-        "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
-        "pointer)",
-        n=seeds,
-    ) if others else words("95 % t interval over n = {n} tuning seeds", n=seeds)  # fmt: skip
+    bands = (
+        words(
+            "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
+            "pointer)",
+            n=seeds,
+        )
+        if others
+        else words("95 % t interval over n = {n} tuning seeds", n=seeds)
+    )
     points = table.drop_duplicates(["problem", "optimizer"])
     lost = counted(
         int(points["n_out"].sum()),
@@ -244,8 +298,10 @@ def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str],
         "tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: {bands}; the names on the "
         "right hold for every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so "
         "this is validation alone.",
-        directions=joined(directions), bands=bands, lost=lost,
-    )  # fmt: skip
+        directions=joined(directions),
+        bands=bands,
+        lost=lost,
+    )
 
 
 def draw_budgets(
@@ -263,9 +319,15 @@ def draw_budgets(
         leading, colour = name in front, optimizer_colour(name)
         mean = line["val_metric"].clip(bottom, top)
         axes.plot(
-            line["k"], mean, color=colour, linewidth=1.8 if leading else 0.9, alpha=1.0 if leading else 0.55,
-            zorder=3 if leading else 2, linestyle="-" if leading else (0, (4, 1.5)), gid=f"linename-{name}--",
-        )  # fmt: skip
+            line["k"],
+            mean,
+            color=colour,
+            linewidth=1.8 if leading else 0.9,
+            alpha=1.0 if leading else 0.55,
+            zorder=3 if leading else 2,
+            linestyle="-" if leading else (0, (4, 1.5)),
+            gid=f"linename-{name}--",
+        )
         if leading:
             low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
             axes.fill_between(line["k"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
@@ -294,13 +356,17 @@ def budget_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -
             ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
     text = words(
         "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
-        moves=len(moves), problems=counted(len(problems), "{n} problem", "{n} problems"),
-    )  # fmt: skip
+        moves=len(moves),
+        problems=counted(len(problems), "{n} problem", "{n} problems"),
+    )
     text += f": {joined(moves)}" if moves else ""
     if ahead:
         one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
         text = words(
             "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
-            text=text, one=one, of=len(ahead), whole=whole,
-        )  # fmt: skip
+            text=text,
+            one=one,
+            of=len(ahead),
+            whole=whole,
+        )
     return text

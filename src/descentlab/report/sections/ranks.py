@@ -40,8 +40,17 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     axes.text(1, -1.25, words("critical difference {least}", least=number(least)), va="bottom", fontsize=8)
     for place, (first, last) in enumerate(groups):
         x = 1 + BAR * (place + 1)
-        axes.plot([x, x], [first - 0.25, last + 0.25], color=INK, linewidth=2.2, solid_capstyle="butt", clip_on=False,
-                  transform=axes.get_yaxis_transform(), scalex=False, scaley=False)  # fmt: skip
+        axes.plot(
+            [x, x],
+            [first - 0.25, last + 0.25],
+            color=INK,
+            linewidth=2.2,
+            solid_capstyle="butt",
+            clip_on=False,
+            transform=axes.get_yaxis_transform(),
+            scalex=False,
+            scaley=False,
+        )
     axes.set_title(words(ARM_WORDS[arm]))
     axes.set_xlabel(words("mean rank (1 is best)"))
     takeaway = rank_words(table, arm, groups)

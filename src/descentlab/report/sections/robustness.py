@@ -23,8 +23,9 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         return None
     problems = present(swept["problem"], list(evidence.plan["problems"]))
     order = present(swept["optimizer"], evidence.optimizers)
-    figure, axes = new_figure(len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True,
-                              share_x=True)  # fmt: skip
+    figure, axes = new_figure(
+        len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
+    )
     for panel, problem in zip(axes, problems, strict=True):
         mine = swept[swept["problem"] == problem]
         draw_rows(panel, mine[~mine["censored"]], order, "width", "low", "high")
@@ -68,10 +69,15 @@ def width_table(evidence: Evidence) -> Table:
     for row in widths.to_dict("records"):
         width = interval(row["width"], row["low"], row["high"], row["n"])
         distance = interval(row["divergence"], row["divergence_low"], row["divergence_high"], row["n"])
-        rows.append([row["problem"], row["optimizer"],
-                     words("sweep") if row["phase"] == "sweep" else words("tuning grid"),
-                     ("≥ " if row["censored"] else "") + width,
-                     ("> " if row["divergence_censored"] else "") + distance])  # fmt: skip
+        rows.append(
+            [
+                row["problem"],
+                row["optimizer"],
+                words("sweep") if row["phase"] == "sweep" else words("tuning grid"),
+                ("≥ " if row["censored"] else "") + width,
+                ("> " if row["divergence_censored"] else "") + distance,
+            ]
+        )
     title = words("Width of the range of good learning rates")
     caption = words(
         "Width: decades of learning rate within the margin of each seed's best (wider is more forgiving); divergence: decades "

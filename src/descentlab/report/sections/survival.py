@@ -180,10 +180,16 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
         leading, colour = name in front, optimizer_colour(name)
         shares = line["share"] + (front.index(name) * HAIR if leading else 0)
         axes.plot(
-            line["ratio"], shares, drawstyle="steps-post", color=colour, linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55, linestyle="-" if leading else (0, (4, 1.5)), zorder=3 if leading else 2,
+            line["ratio"],
+            shares,
+            drawstyle="steps-post",
+            color=colour,
+            linewidth=1.8 if leading else 0.9,
+            alpha=1.0 if leading else 0.55,
+            linestyle="-" if leading else (0, (4, 1.5)),
+            zorder=3 if leading else 2,
             gid=f"linename-{name}--",
-        )  # fmt: skip
+        )
         if leading:
             ends[name] = (float(line["ratio"].iloc[-1]), float(shares.iloc[-1]))
     axes.set_xlim(1, float(rows["ratio"].max()))

@@ -64,9 +64,10 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
         "end. Right: bars span the rates whose mean lies within the margin, {delta}, of the optimizer's own best, whatever that "
         "is; an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares the "
         "optimizers whose best rate comes within {margins} margins of the best of all.",
-        n=int((table["n"] + table["n_diverged"]).max()), delta=number(evidence.plan["problems"][problem]["margin"]),
+        n=int((table["n"] + table["n_diverged"]).max()),
+        delta=number(evidence.plan["problems"][problem]["margin"]),
         margins=GOOD_MARGINS,
-    )  # fmt: skip
+    )
     identity = f"sensitivity-{problem}"
     return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
 
@@ -85,8 +86,14 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
         low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
         panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
         chosen = line[line["chosen"]]
-        panel.plot(chosen["learning_rate"], chosen["val_metric_mean"].clip(bottom, top), "o", markersize=9,
-                   markerfacecolor="none", color=colour)  # fmt: skip
+        panel.plot(
+            chosen["learning_rate"],
+            chosen["val_metric_mean"].clip(bottom, top),
+            "o",
+            markersize=9,
+            markerfacecolor="none",
+            color=colour,
+        )
         diverged = line[line["n_diverged"] > 0]
         worst = bottom if higher else top
         panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)

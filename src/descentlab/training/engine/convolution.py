@@ -13,9 +13,27 @@ from typing import Any
 
 # Activations that treat every element alike, so the order of the axes does not matter to them.
 ELEMENTWISE = {
-    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "gelu", "tanh", "sigmoid", "softplus",
-    "softsign", "hard_sigmoid", "hard_silu", "hard_tanh", "exponential", "mish", "log_sigmoid", "squareplus",
-}  # fmt: skip
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "silu",
+    "gelu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "softsign",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "exponential",
+    "mish",
+    "log_sigmoid",
+    "squareplus",
+}
 TO_CHANNELS_FIRST = TO_EXAMPLES_FIRST = (3, 1, 2, 0)  # (example, row, column, channel) and back: its own inverse
 
 

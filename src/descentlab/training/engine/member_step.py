@@ -30,9 +30,10 @@ class MemberStep:
         self._each_loss = unreduced(self._loss)
         self._score = problem.metric.per_example
         self._trainable = [
-            place for place, variable in enumerate(model.variables)
+            place
+            for place, variable in enumerate(model.variables)
             if any(variable is weight for weight in model.trainable_variables)
-        ]  # fmt: skip
+        ]
 
     def update(
         self, optimizer: Any, values: list[Any], rate: Any, x: Any, y: Any, sample_weight: Any = None

@@ -18,8 +18,14 @@ from typing import Any
 import numpy as np
 
 BACKEND_INDEPENDENT = (
-    "assign", "assign_add", "assign_sub", "_var_key", "_apply_weight_decay", "_backend_update_step", "_clip_by_norm",
-)  # fmt: skip
+    "assign",
+    "assign_add",
+    "assign_sub",
+    "_var_key",
+    "_apply_weight_decay",
+    "_backend_update_step",
+    "_clip_by_norm",
+)
 
 
 def without_distribution(optimizer: Any) -> Any:
