@@ -39,28 +39,32 @@ class Measurement:
         return self.function.partition(":")[0]
 
 
-_MECHANISMS = "descentlab.mechanisms"
-
 MEASUREMENTS: Mapping[str, Measurement] = {
     "step_cost": Measurement(
         "descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True
     ),
     "batch_size": Measurement(
-        f"{_MECHANISMS}.batch_size:measure_batch_size", ("batch_size",), {"seeds": [*range(10)]}, alone=True
+        "descentlab.measurements.batch_size:measure_batch_size", ("batch_size",), {"seeds": [*range(10)]}, alone=True
     ),
-    "memory": Measurement(f"{_MECHANISMS}.memory:measure_memory", ("memory",), alone=True),
+    "memory": Measurement("descentlab.measurements.memory:measure_memory", ("memory",), alone=True),
     "landscapes": Measurement(
-        f"{_MECHANISMS}.landscapes:measure_landscapes", ("landscapes", "trajectories"), {"starts": 2000, "seed": 0}
+        "descentlab.measurements.landscapes:measure_landscapes",
+        ("landscapes", "trajectories"),
+        {"starts": 2000, "seed": 0},
     ),
-    "minima": Measurement(f"{_MECHANISMS}.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
+    "minima": Measurement("descentlab.measurements.minima:measure_minima", ("minima",), {"seeds": [*range(10)]}),
     "noise_floor": Measurement(
-        f"{_MECHANISMS}.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}
+        "descentlab.measurements.noise_floor:measure_noise_floor", ("noise_floor",), {"seeds": [*range(5)]}
     ),
     "construction": Measurement(
-        f"{_MECHANISMS}.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
+        "descentlab.measurements.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
     ),
-    "imbalance": Measurement(f"{_MECHANISMS}.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}),
-    "loss_scale": Measurement(f"{_MECHANISMS}.loss_scale:measure_loss_scale", ("loss_scale",), {"seeds": [*range(10)]}),
+    "imbalance": Measurement(
+        "descentlab.measurements.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}
+    ),
+    "loss_scale": Measurement(
+        "descentlab.measurements.loss_scale:measure_loss_scale", ("loss_scale",), {"seeds": [*range(10)]}
+    ),
 }
 
 
