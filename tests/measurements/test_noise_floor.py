@@ -22,7 +22,7 @@ from support.comparison_fixture import generated_plan
 CONSTANT, DECAYED, FULL = WAYS
 ROUNDING = 2e-6  # single precision sums the loss of 1,120 examples
 
-# The most that each ends above f* (protocol, section 8), about three times what seeds 0 to 2 were seen to end above.
+# The most that each ends above f* (docs/protocol.md, "Known answers"): about three times what seeds 0 to 2 ended above it.
 TOLERANCES = {
     DECAYED: {"sgd": 5e-4, "momentum": 5e-5, "adagrad": 4e-4, "rmsprop": 8e-3, "adam": 8e-5},
     FULL: {"sgd": 3e-3, "momentum": 2e-4, "adagrad": 5e-4, "rmsprop": 3e-6, "adam": 1e-6},

@@ -50,8 +50,8 @@ def test_least_objective_is_that_of_an_independent_solver() -> None:
     assert least_objective(data.x[:400], y) == pytest.approx(objective, abs=1e-8)
 
 
-# Full batch, each with its tuned schedule (protocol, section 8): learning rate, and how near to the optimum it comes, about
-# five times what was seen in 2026-11; never below it but by rounding. Lamb's ratio of norms and Keras'
+# Full batch, each with its tuned schedule (docs/protocol.md, "Known answers"): learning rate, and how near to the optimum
+# it comes, about five times what was seen in 2026-11; never below it but by rounding. Lamb's ratio of norms and Keras'
 # ScheduleFreeAdamW stop further away.
 GAPS = {
     "gd": (0.1, 2e-4),

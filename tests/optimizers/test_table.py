@@ -87,7 +87,7 @@ def test_default_rate_of_an_import_path() -> None:
 
 
 def test_arms_differ_in_weight_decay_alone() -> None:
-    """Default: Keras' own. Tuned: 0, but for AdamW, Muon and ScheduleFreeAdamW (protocol, section 1)."""
+    """Default: Keras' own. Tuned: 0, but for AdamW, Muon and ScheduleFreeAdamW (docs/protocol.md, "Arms")."""
     decays = {
         arm: {name: build(known, arm, 0.01).weight_decay for name, known in OPTIMIZERS.items()}
         for arm in ("default", "tuned")

@@ -1,4 +1,4 @@
-"""Break-even: whether fewer steps pay for dearer ones, in seconds and in bytes (protocol, section 9).
+"""Break-even: whether fewer steps pay for dearer ones, in seconds and in bytes (docs/protocol.md, "Break-even").
 
 An optimizer that needs half of plain SGD's updates to a target wins time as long as its step takes less than twice as
 long. Both factors are measured apart: updates in the training runs, paired by seed; the cost of a step serially and alone,

@@ -1,6 +1,6 @@
 """Mean ranks over problems, with the test and the critical difference of Demšar 2006 (Friedman, Nemenyi).
 
-From ten problems on: on four, 18 optimizers have a critical difference of 13 ranks of 17 (protocol, section 6).
+From ten problems on: on four, 18 optimizers have a critical difference of 13 ranks of 17 (docs/protocol.md, "Ranks").
 """
 
 from __future__ import annotations

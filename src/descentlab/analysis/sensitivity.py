@@ -1,6 +1,7 @@
-"""How far a learning rate may be off: widths of the range of good rates and distance to divergence (protocol, section 2).
+"""How far a learning rate may be off: widths of the range of good rates and distance to divergence.
 
-Seed by seed, so that both have an interval: from the robustness sweep, or from the tuning grid where nothing was swept.
+Seed by seed, so that both have an interval: from the robustness sweep, or from the tuning grid where nothing was swept
+(docs/protocol.md, "Robustness").
 """
 
 from __future__ import annotations

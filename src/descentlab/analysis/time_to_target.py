@@ -24,7 +24,7 @@ PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
 def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
-    """The validation losses that count as reached, from one problem's runs of the reference (protocol, section 5).
+    """The validation losses that count as reached, from one problem's runs of the reference (docs/protocol.md, "Time to target").
 
     From the median of the first losses (those of the initial weights, where they were evaluated) towards the median of the
     reference's least losses; of its tuned arm where there is one. Empty without a finished run of the reference.
@@ -124,7 +124,7 @@ def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.Data
 
 
 def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]) -> pd.DataFrame:
-    """Time to each target by problem, arm and optimizer, with censoring (protocol, section 5).
+    """Time to each target by problem, arm and optimizer, with censoring (docs/protocol.md, "Time to target").
 
     Args:
         reached: what :func:`measure_reached` gives.

@@ -23,7 +23,7 @@ class Measurement:
         function: import path ``package.module:function``; it returns one table, or as many as there are ``tables``.
         tables: names of the files under ``measured/``.
         arguments: what the function is given.
-        alone: clocks or memory are read, so nothing may run beside it (protocol, section 9).
+        alone: clocks or memory are read, so nothing may run beside it (docs/protocol.md, "Cost").
         planned: the function is given the plan first: it depends on the experiment's optimizers and problems.
     """
 

@@ -27,7 +27,7 @@ class RunSpec:
         problem: name of the problem in the config.
         optimizer: name of the optimizer in the config (a row of the report).
         arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
-            schedule too; protocol, section 1).
+            schedule too; docs/protocol.md, "Arms").
         phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
             test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
             one).

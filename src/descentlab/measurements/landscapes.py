@@ -7,8 +7,8 @@ as it would by itself. "Ends in the global basin" is what :mod:`~descentlab.meas
 **Learning rates.** Every (landscape, optimizer) chooses from the same 15 rates, 1e-5 to 100 in half-decades: none has a
 grid centred for it. The best has the least mean final value over other starts, of a stream of their own. A start that is
 ever above 1e6 has diverged and counts as the worst, so a rate at which any diverges loses to all at which none does. Every
-run has the same 1,000 updates, and its rate decays linearly to zero as in the tuned arm of the protocol: where a start
-ends is then where it came to rest, not where the last update happened to throw it.
+run has the same 1,000 updates, and its rate decays linearly to zero as in the tuned arm (docs/protocol.md, "Arms"): where a
+start ends is then where it came to rest, not where the last update happened to throw it.
 
 **What the claim needs.** A rate chosen so may be large enough for plain descent to leap over barriers, and to settle as the
 rate decays: no mistake of the test but a way to escape that needs no momentum. So each row also says where its start ended

@@ -1,4 +1,4 @@
-"""What one update costs, and what one whole step does, by optimizer and size of the model (protocol, section 9).
+"""What one update costs, and what one whole step does, by optimizer and size of the model (docs/protocol.md, "Cost").
 
 The slides say that each step of an advanced method is more expensive: more operations, more memory. An *update* is the
 optimizer alone (``optimizer.apply`` on given gradients); a *step* is forward pass, backward pass and update on one batch
@@ -29,7 +29,7 @@ from descentlab.training.problem_data import ProblemData
 REFERENCE = "sgd"
 LEAST_STEPS, MOST_STEPS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
-PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (protocol, section 9)
+PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (docs/protocol.md, "Cost")
 STEP_COST_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),

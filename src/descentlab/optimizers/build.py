@@ -72,7 +72,7 @@ def default_learning_rate(entry: OptimizerEntry) -> float:
 
 
 def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
-    """Hyperparameters in an arm, learning rate apart (protocol, section 1); ``extended``: what the extended arm sets."""
+    """Hyperparameters in an arm, learning rate apart (docs/protocol.md, "Arms"); ``extended``: what the extended arm sets."""
     hyperparameters = {**entry.hyperparameters, **extended}
     if arm != "default" and entry.tuned_weight_decay is not None:
         hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)

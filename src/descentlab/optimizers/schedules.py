@@ -12,7 +12,7 @@ def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
     """Learning rate of each update, float32 of shape (updates,).
 
     ``constant``, or from ``initial`` at the first update towards zero, which the update after the last would have
-    (protocol, section 1): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
+    (docs/protocol.md, "Arms"): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
     """
     if schedule == "constant":
         return np.full(updates, initial, dtype=np.float32)
@@ -26,7 +26,7 @@ def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
 def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:
     """Updates after which a run is evaluated, ascending, from 0 to the budget.
 
-    Doubling inside the first epoch, because adaptive methods' advantage is early (protocol, section 5), then after each
+    Doubling inside the first epoch, because adaptive methods' advantage is early (docs/protocol.md, "Budget"), then after each
     epoch; of more than 100 epochs, 100 or fewer that lie half evenly, half evenly on a logarithmic scale.
     """
     inside = [2**k for k in range(updates_per_epoch.bit_length()) if 2**k < updates_per_epoch]

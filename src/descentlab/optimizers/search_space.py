@@ -1,4 +1,4 @@
-"""The extended arm: epsilon, momentum and schedule tuned together with the learning rate (protocol, section 1).
+"""The extended arm: epsilon, momentum and schedule tuned together with the learning rate (docs/protocol.md, "Arms").
 
 Choi et al. 2019 show that rankings of optimizers flip when more than the learning rate is tuned. Every optimizer gets the
 same quasi-random points (Halton) of its own space, and the tuned arm's choice as one more: so it can only gain by the

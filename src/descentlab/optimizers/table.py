@@ -20,7 +20,7 @@ class OptimizerEntry:
         name: its row in config and report.
         factory: ``keras.optimizers`` class name, or an import path ``package.module:ClassOrFactory``.
         centre_learning_rate: middle of its half-decade grid; None for an optimizer without a learning rate.
-        state_slots: variables of the size of the weights that it keeps (protocol, section 7).
+        state_slots: variables of the size of the weights that it keeps (docs/protocol.md, "Cost").
         paper: where the rule comes from.
         hyperparameters: what differs from the factory's defaults.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; 0 but where it is the optimizer's point.

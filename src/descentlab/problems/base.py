@@ -126,7 +126,7 @@ class Problem:
         loss: a keras.losses.Loss, a name of Keras, or a function ``(y, y_pred) -> losses`` of shape (n,).
         metric: what generalisation is measured in.
         epochs, batch_size: budget and batch size unless the config says otherwise.
-        margin: δ of the protocol (section 6), in the metric's unit: smaller differences are negligible.
+        margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Verdicts").
         loss_bound: a training loss above it counts as diverged.
         test_share, validation_share: shares of all examples, and of what the test split leaves.
         stratified: splits keep the shares of the classes in ``y``.
@@ -154,7 +154,7 @@ class Problem:
 
 
 def test_indices(problem: Problem, data: Data) -> np.ndarray:
-    """The sealed test split: the canonical one, or one drawn once for all seeds (protocol, section 3)."""
+    """The sealed test split: the canonical one, or one drawn once for all seeds (docs/protocol.md, "Sealed test")."""
     if data.test is not None:
         return np.sort(np.asarray(data.test))
     indices = np.arange(len(data.y))

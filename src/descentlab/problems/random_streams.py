@@ -2,7 +2,7 @@
 
 Initial weights, split, data order and dropout never share a stream, so changing one of them leaves the others alone; and
 none depends on the optimizer, so two optimizers with the same seed meet the same weights and the same batches
-(protocol, section 4).
+(docs/protocol.md, "Pairing").
 """
 
 from __future__ import annotations

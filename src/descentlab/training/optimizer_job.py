@@ -63,7 +63,7 @@ class Budget:
 
 
 def run_budget(spec: RunSpec, train_examples: int) -> Budget:
-    """The budget of a run on so many training examples (protocol, section 1)."""
+    """The budget of a run on so many training examples (docs/protocol.md, "Budget")."""
     per_epoch = train_examples // spec.reference_batch_size
     if spec.batch_size == 0 and not spec.equal_updates:
         return Budget(1, spec.epochs, train_examples)

@@ -33,7 +33,7 @@ def select_trial(records: list[list[dict[str, Any]]], higher_is_better: bool) ->
 def select_learning_rate(
     entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
 ) -> dict[str, Any]:
-    """Choose the rate with the best mean validation metric over the tuning seeds (protocol, section 3).
+    """Choose the rate with the best mean validation metric over the tuning seeds (docs/protocol.md, "Selection").
 
     A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
     of the grid is taken, and its final runs show what it does.

@@ -1,4 +1,4 @@
-"""What claims are tested on in measurements of their own: step cost and mechanism problems (protocol, sections 7 and 9).
+"""What claims are tested on in measurements of their own: step cost and mechanism problems (docs/protocol.md, "Claims").
 
 Differences are positive where they are as the claim says.
 """

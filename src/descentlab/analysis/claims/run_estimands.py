@@ -1,4 +1,4 @@
-"""What claims are tested on in the experiment's own runs: one function an estimand (protocol, section 7).
+"""What claims are tested on in the experiment's own runs: one function an estimand (docs/protocol.md, "Claims").
 
 Differences are positive where they are as the claim says.
 """

@@ -100,7 +100,7 @@ def read_claims() -> list[Claim]:
 
 
 def judge_piece(claim: Claim, piece: Piece, level: float) -> str:
-    """The verdict on one piece, at Holm's ``level`` (protocol, section 6).
+    """The verdict on one piece, at Holm's ``level`` (docs/protocol.md, "Verdicts").
 
     In this order: fewer than ``least_n`` pairs: ``inconclusive``; whole interval inside the margin: ``negligible``; above
     0: ``supported`` (``…, and not slightly`` above the claim's second margin); below 0: ``contradicted``; else

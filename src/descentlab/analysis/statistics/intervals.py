@@ -1,4 +1,4 @@
-"""Statistics of paired runs: pure functions of arrays (protocol, sections 5 and 6)."""
+"""Statistics of paired runs: pure functions of arrays (docs/statistics.md, "Means over seeds")."""
 
 from __future__ import annotations
 

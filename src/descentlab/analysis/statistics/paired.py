@@ -1,7 +1,8 @@
 """A paired difference of two optimizers: its estimate over seeds and test examples, and what more seeds would settle.
 
-Protocol, section 6: the variance of a difference has two sources that no number of runs merges, the seeds and the test
-examples. Everything here is a pure function of arrays of differences, first − second, positive where the first is better.
+The variance of a difference has two sources that no number of runs merges, the seeds and the test examples
+(docs/statistics.md, "Seeds crossed with test examples"). Everything here is a pure function of arrays of differences,
+first − second, positive where the first is better.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Time to target with censoring (protocol, section 5): a run that misses within its budget has not been seen to reach it.
+"""Time to target with censoring (docs/protocol.md, "Time to target").
 
-Times are updates (or examples, or seconds); a run that diverged never reaches and counts as censored at the budget.
+A run that misses within its budget has not been seen to reach the target. Times are updates (or examples, or seconds);
+a run that diverged never reaches and counts as censored at the budget.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
 
 
 def verdict(low: float, high: float, mean: float, n: int, margin: float) -> str:
-    """The protocol's rule (section 6) on a difference where positive means that the first is better.
+    """The verdict on a difference where positive means that the first is better (docs/protocol.md, "Verdicts").
 
     In this order: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; whole
     interval inside (−margin, margin): ``negligible``; above 0: ``better``; below 0: ``worse``; else ``inconclusive``.
