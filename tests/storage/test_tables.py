@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.experiment import records
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, RunSpec
 from descentlab.storage.tables import (
     Column,
@@ -137,6 +136,6 @@ def test_a_wrong_table_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_the_digest_of_texts_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = [pd.DataFrame({"run_id": [f"run {k}" for k in range(rows)]}) for rows in range(6)]
     whole = [content_digest(table) for table in tables]
-    monkeypatch.setattr(records, "DIGESTED_ROWS", 2)
+    monkeypatch.setattr("descentlab.storage.tables.DIGESTED_ROWS", 2)
     assert [content_digest(table) for table in tables] == whole
     assert len(set(whole)) == 6

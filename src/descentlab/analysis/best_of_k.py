@@ -83,5 +83,9 @@ def best_of_k_weights(points: int, k: int) -> np.ndarray:
     """Probability that each of ``points``, worst first, is the best of ``k`` drawn without replacement.
 
     Point ``i`` (from 1) is the best where the ``k − 1`` others are among the ``i − 1`` below: C(i−1, k−1) / C(points, k).
+
+    Example:
+        >>> best_of_k_weights(points=3, k=2).tolist()  # the best of two is never the worst, and the best in two of three draws
+        [0.0, 0.3333, 0.6667]
     """
     return np.array([comb(i, k - 1) / comb(points, k) for i in range(points)])

@@ -28,7 +28,12 @@ def optimizer_title(name: str) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Three significant digits; ``signed`` puts a + before what is positive."""
+    """Three significant digits; ``signed`` puts a + before what is positive.
+
+    Example:
+        >>> number(0.0123456), number(12345.6), number(-0.5, signed=True)
+        ('0.0123', '12,346', '−0.5')
+    """
     if np.isnan(value):
         return words("unknown")
     if np.isinf(value):
@@ -40,7 +45,12 @@ def number(value: float, signed: bool = False) -> str:
 
 
 def interval(mean: float, low: float, high: float, n: int, signed: bool = False) -> str:
-    """``0.012 [0.003, 0.021], n = 10``; without an interval it says so."""
+    """``0.012 [0.003, 0.021], n = 10``; without an interval it says so.
+
+    Example:
+        >>> interval(0.012, 0.003, 0.021, n=10)
+        '0.012 [0.003, 0.021], n = 10'
+    """
     ends = f"[{number(low, signed)}, {number(high, signed)}]" if not np.isnan(low) else words("(no interval)")
     return f"{number(mean, signed)} {ends}, n = {n}"
 

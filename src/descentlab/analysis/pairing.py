@@ -23,7 +23,13 @@ from descentlab.i18n.wording import words
 
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Each final run's metric of every test example, in the order of the examples."""
+    """Each final run's metric of every test example, in the order of the examples.
+
+    Example:
+        >>> examples = pd.DataFrame({"run_id": ["b", "a", "a"], "example": [0, 1, 0], "score": [0.5, 1.0, 0.0]})
+        >>> {run: scores.tolist() for run, scores in scores_by_run(examples).items()}
+        {'a': [0.0, 1.0], 'b': [0.5]}
+    """
     # Sorted by number: the ids of as many rows as there are runs × examples take most of this stage's memory.
     numbers, ids = pd.factorize(examples["run_id"], sort=True)
     ordered = examples["score"].to_numpy()[np.lexsort((examples["example"], numbers))]
@@ -53,6 +59,17 @@ class PairedRuns:
 
     Raises:
         PairingError: a seed's runs differ in initial weights or split.
+
+    Example:
+        >>> def runs(optimizer, *accuracies):
+        ...     ids = [f"{optimizer}.{seed}" for seed in range(len(accuracies))]
+        ...     same = {"status": "finished", "higher_is_better": True, "init_hash": "weights", "split_hash": "split"}
+        ...     return pd.DataFrame({"run_id": ids, "optimizer": optimizer, "test_metric": accuracies, **same})
+        >>> pair = PairedRuns(runs("adam", 0.90, 0.92, 0.94), runs("sgd", 0.80, 0.84, 0.82), {}, "mlp", margin=0.01)
+        >>> pair.differences.tolist(), pair.wins
+        ([0.1, 0.08, 0.12], (3, 3))
+        >>> pair.estimate.interval()  # 0.1 ± 4.303 · 0.02 / √3
+        (0.0503, 0.1497)
     """
 
     def __init__(

@@ -32,6 +32,10 @@ def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> 
     """Nemenyi's critical difference of two mean ranks, family-wise over all pairs (Demšar 2006, section 3.2.2).
 
     The studentised range over the square root of 2, times the standard error of a difference of mean ranks.
+
+    Example:
+        >>> critical_difference(optimizers=5, problems=30)  # 2.728 · √(5 · 6 / (6 · 30))
+        1.114
     """
     critical = float(stats.studentized_range.isf(level, optimizers, np.inf)) / np.sqrt(2)
     return float(critical * np.sqrt(optimizers * (optimizers + 1) / (6 * problems)))
@@ -78,6 +82,10 @@ def alike(mean_ranks: Sequence[float], least: float) -> list[tuple[int, int]]:
 
     Returns:
         First and last place of each group, none inside another.
+
+    Example:
+        >>> alike([1.0, 1.5, 2.2, 4.0], least=1.0)
+        [(0, 1), (1, 2)]
     """
     groups: list[tuple[int, int]] = []
     for first, rank in enumerate(mean_ranks):

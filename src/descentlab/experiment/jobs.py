@@ -14,7 +14,14 @@ SWEPT_RATES = 10  # learning rates of a usual sweep beyond those that tuning tri
 
 
 def runs_per_optimizer(config: Config) -> int:
-    """Runs of one optimizer on one problem, both neighbours of the chosen rate counted."""
+    """Runs of one optimizer on one problem, both neighbours of the chosen rate counted.
+
+    Example:
+        >>> from descentlab.experiment.config import parse_config
+        >>> config = parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd", "adam"]}, "here")
+        >>> runs_per_optimizer(config)  # 10 default; 7 rates on 3 seeds, then 10; 10 on each side of the chosen rate
+        61
+    """
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
     neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
     extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
@@ -31,6 +38,12 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
     """The optimizers of each job, by problem: one process each, in the order of the config.
 
     With ``execution.optimizers_per_job: auto`` as many to a job as keep starting it below a tenth of its time.
+
+    Example:
+        >>> from descentlab.experiment.config import parse_config
+        >>> raw = {"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd", "adam", "lion"]}
+        >>> cut_jobs(parse_config({**raw, "execution": {"optimizers_per_job": 2}}, "here"))
+        {'mlp': [['sgd', 'adam'], ['lion']]}
     """
     jobs: dict[str, list[list[str]]] = {}
     for problem in config.problems:

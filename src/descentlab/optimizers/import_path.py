@@ -13,7 +13,14 @@ class OptimizerError(ValueError):
 
 
 def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
-    """How a sentence on an unknown word ends: ``, did you mean 'x'?`` with the nearest valid word, or a full stop."""
+    """How a sentence on an unknown word ends: ``, did you mean 'x'?`` with the nearest valid word, or a full stop.
+
+    Example:
+        >>> suggestion("adma", ["adam", "sgd"])
+        ", did you mean 'adam'?"
+        >>> suggestion("newton", ["adam", "sgd"])
+        '.'
+    """
     by_lower = {name.lower(): name for name in valid}
     near = difflib.get_close_matches(received.lower(), list(by_lower), n=1, cutoff=0.6)
     return f", did you mean '{by_lower[near[0]]}'?" if near else "."
@@ -29,6 +36,10 @@ def import_object(path: str, where: str) -> Any:
 
     Raises:
         OptimizerError: it doesn't import, or the module has no such name.
+
+    Example:
+        >>> import_object("math:floor", where="here")(2.5)
+        2
     """
     module_name, _, attribute = path.partition(":")
     try:

@@ -13,6 +13,12 @@ def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
 
     ``constant``, or from ``initial`` at the first update towards zero, which the update after the last would have
     (docs/protocol.md, "Arms"): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
+
+    Example:
+        >>> learning_rates(1.0, "linear", updates=4).tolist()
+        [1.0, 0.75, 0.5, 0.25]
+        >>> learning_rates(1.0, "cosine", updates=4).tolist()
+        [1.0, 0.854, 0.5, 0.146]
     """
     if schedule == "constant":
         return np.full(updates, initial, dtype=np.float32)
@@ -28,6 +34,10 @@ def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:
 
     Doubling inside the first epoch, because adaptive methods' advantage is early (docs/protocol.md, "Budget"), then after each
     epoch; of more than 100 epochs, 100 or fewer that lie half evenly, half evenly on a logarithmic scale.
+
+    Example:
+        >>> evaluation_steps(updates_per_epoch=10, epochs=3)
+        [0, 1, 2, 4, 8, 10, 20, 30]
     """
     inside = [2**k for k in range(updates_per_epoch.bit_length()) if 2**k < updates_per_epoch]
     if epochs <= MOST_EPOCH_EVALUATIONS:

@@ -25,6 +25,11 @@ class Metric:
         name: as shown, ``accuracy``.
         higher_is_better: its direction.
         per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,): their mean is the metric.
+
+    Example:
+        >>> error = Metric("absolute error", higher_is_better=False, per_example=lambda y, y_pred: abs(y - y_pred))
+        >>> error.per_example(np.array([1.0, 2.0]), np.array([1.5, 2.0])).tolist()
+        [0.5, 0.0]
     """
 
     name: str
@@ -41,6 +46,12 @@ class Data:
         y: targets, shape (n, …).
         test: indices of the canonical test split, or None to draw one once.
         sample_weight: weights in the training loss, shape (n,), or None.
+
+    Example:
+        >>> data = Data(x=np.zeros((4, 2)), y=np.array([1.0, 2.0, 3.0, 4.0]), test=np.array([3]))
+        >>> data.check("problem 'mine'")
+        >>> data.sealed(data.test).y.tolist()  # what a tuning run sees
+        [1.0, 2.0, 3.0, 0.0]
     """
 
     x: Any
@@ -133,6 +144,21 @@ class Problem:
         convex: the loss is convex in the weights.
         optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
         count: how the parameters add up, for the report's page of models.
+
+    Example:
+        >>> import keras
+        >>> mine = Problem(
+        ...     name="line",
+        ...     title="A line through twenty points",
+        ...     build_model=lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
+        ...     load_data=lambda path: Data(x=np.arange(20.0)[:, None], y=2 * np.arange(20.0)[:, None]),
+        ...     loss="mean_squared_error",
+        ...     metric=Metric("absolute error", False, lambda y, y_pred: keras.ops.abs(y - y_pred)[:, 0]),
+        ...     stratified=False,
+        ... )
+        >>> split = split_data(mine, mine.load_data(None), seed=0, batch_size=5)
+        >>> len(split.train), len(split.val), len(split.test)  # 16 beside the test split; 12 of them are two full batches
+        (10, 6, 4)
     """
 
     name: str

@@ -15,7 +15,14 @@ STREAMS = ("test split", "split", "weights", "order", "dropout")
 
 
 def stream_seed(problem: str, seed: int, stream: str) -> int:
-    """A seed in [0, 2**31) from sha256 of (problem, seed, stream)."""
+    """A seed in [0, 2**31) from sha256 of (problem, seed, stream).
+
+    Example:
+        >>> stream_seed("mlp", 0, "weights") == stream_seed("mlp", 0, "weights")
+        True
+        >>> stream_seed("mlp", 0, "weights") == stream_seed("mlp", 0, "order")
+        False
+    """
     if stream not in STREAMS:
         raise ValueError(f"a random stream must be one of {', '.join(STREAMS)}; received '{stream}'")
     digest = hashlib.sha256("\0".join((problem, str(seed), stream)).encode()).digest()
@@ -38,6 +45,13 @@ def data_order(problem: str, seed: int, train: np.ndarray, batch_size: int, epoc
     Returns:
         int32, shape (updates, batch_size): every epoch holds each training example exactly once. For the full batch one
         row, shape (1, n): its order makes no difference, so it is the split's own.
+
+    Example:
+        >>> order = data_order("mlp", seed=0, train=np.array([4, 5, 6, 7]), batch_size=2, epochs=3)
+        >>> order.shape  # two updates an epoch
+        (6, 2)
+        >>> sorted(order[:2].ravel().tolist())
+        [4, 5, 6, 7]
     """
     if batch_size == 0:
         return train.astype(np.int32)[None, :]

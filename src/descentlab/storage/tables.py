@@ -33,6 +33,16 @@ def check_table(table: pd.DataFrame, columns: dict[str, Column], where: str) -> 
 
     Raises:
         TableError: a column is missing, unknown, or can't be read as its type.
+
+    Example:
+        >>> columns = {"run": Column("str", "", "", "which run"), "loss": Column("float64", "loss", "lower", "at the end")}
+        >>> check_table(pd.DataFrame({"loss": [1, 2], "run": ["a", "b"]}), columns, "here")
+          run  loss
+        0   a   1.0
+        1   b   2.0
+        >>> check_table(pd.DataFrame({"run": ["a"]}), columns, "here")
+        Traceback (most recent call last):
+        descentlab.storage.tables.TableError: here: a table must have the declared columns; missing: ['loss'], unknown: none; ...
     """
     missing = [name for name in columns if name not in table.columns]
     unknown = [name for name in table.columns if name not in columns]
@@ -109,7 +119,12 @@ def _damaged(path: Path) -> str:
 
 
 def content_digest(table: pd.DataFrame) -> str:
-    """sha256 of a table's names, types and values; every NaN is the same, as parquet has only one."""
+    """sha256 of a table's names, types and values; every NaN is the same, as parquet has only one.
+
+    Example:
+        >>> content_digest(pd.DataFrame({"loss": [1.0]})) == content_digest(pd.DataFrame({"loss": [1]}))  # of another type
+        False
+    """
     digest = hashlib.sha256()
     for name in table:
         column = table[name]

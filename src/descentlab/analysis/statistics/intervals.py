@@ -25,7 +25,12 @@ def t_quantile(q: float, degrees: float) -> float:
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Mean and t interval of ``values``, shape (n,), NaN left out."""
+    """Mean and t interval of ``values``, shape (n,), NaN left out.
+
+    Example:
+        >>> t_interval(np.array([1.0, 2.0, 3.0]))  # half of its width is 4.303 · 1 / √3
+        Interval(mean=2.0, low=-0.484, high=4.484, n=3)
+    """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[~np.isnan(finite)]
     n = len(finite)
@@ -43,6 +48,13 @@ def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Dat
 
     Returns:
         Columns ``by``, ``<column>_mean``, ``<column>_low``, ``<column>_high`` of each, and ``n``, the most values of any.
+
+    Example:
+        >>> runs = pd.DataFrame({"optimizer": ["adam", "sgd", "adam"], "loss": [1.0, 5.0, 3.0]})
+        >>> average_by(runs, ["optimizer"], ["loss"])[["optimizer", "loss_mean", "n"]]
+          optimizer  loss_mean  n
+        0      adam        2.0  2
+        1       sgd        5.0  1
     """
     grouped = table.groupby(by, sort=False, dropna=False)[columns]
     mean, deviation, n = grouped.mean(), grouped.std(ddof=1), grouped.count()
@@ -61,6 +73,12 @@ def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) ->
     Args:
         updates: in any order, shape (evaluations,).
         losses: same shape; NaN never reaches.
+
+    Example:
+        >>> updates_to_target(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.5)
+        10.0
+        >>> updates_to_target(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.0)
+        inf
     """
     reached = np.asarray(updates, dtype=np.float64)[np.asarray(losses) <= target]
     return float(reached.min(initial=np.inf))
@@ -71,6 +89,10 @@ def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
 
     Args:
         first, second: positive, shape (n,); pairs with a zero or a NaN are left out.
+
+    Example:
+        >>> ratio_interval(np.array([2.0, 4.0, 8.0]), np.array([1.0, 1.0, 1.0]))
+        Interval(mean=4.0, low=0.715, high=22.38, n=3)
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     valid = (a > 0) & (b > 0)

@@ -42,7 +42,12 @@ class Ratio:
 
 @functools.cache
 def share_interval(count: int, n: int) -> Share:
-    """The share ``count / n`` and its exact interval; NaN without runs."""
+    """The share ``count / n`` and its exact interval; NaN without runs.
+
+    Example:
+        >>> share_interval(3, 4)
+        Share(share=0.75, low=0.194, high=0.994, n=4)
+    """
     if n == 0:
         return Share(np.nan, np.nan, np.nan, 0)
     found = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
@@ -58,6 +63,13 @@ def kaplan_meier(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np
 
     Returns:
         The times at which the share falls, ascending from 0, and the share from each on (1 at time 0).
+
+    Example:
+        Of three runs one reaches the target at 10 updates, one is cut off at 20, one reaches it at 30:
+
+        >>> times, not_yet = kaplan_meier(np.array([10, 20, 30]), np.array([True, False, True]))
+        >>> times.tolist(), not_yet.tolist()
+        ([0.0, 10.0, 30.0], [1.0, 0.6667, 0.0])
     """
     t, event = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=bool)
     if not event.any():
@@ -72,6 +84,10 @@ def restricted_mean(times: np.ndarray, reached: np.ndarray, budget: float) -> In
 
     All runs are cut off at the budget and nowhere else, so the area is the mean of times with misses set to the budget:
     what DeepOBS reports (Schneider et al. 2019), here with its interval and beside the share that reached.
+
+    Example:
+        >>> restricted_mean(np.array([10, 30, 50]), np.array([True, True, False]), budget=50).mean
+        30.0
     """
     return t_interval(np.where(reached, times, budget).clip(max=budget))
 
@@ -83,6 +99,13 @@ def restricted_ratio(
 
     Args:
         first, second: times of pairs of runs, misses at the budget, shape (n,).
+
+    Example:
+        The first side's second run missed within 100 updates, so the true ratio may be larger than the one observed:
+
+        >>> found = restricted_ratio(np.array([20, 100]), np.array([True, False]), np.array([10, 25]), np.array([True, True]))
+        >>> found.ratio.mean  # √(2 · 4)
+        2.828
     """
     cut = (not np.all(first_reached), not np.all(second_reached))
     return Ratio(ratio_interval(first, second), BOUNDS[cut])
@@ -97,6 +120,12 @@ def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
     Returns:
         Shape (methods, k); a problem that no method solves counts for nobody.
+
+    Example:
+        The first method is fastest on the first of two problems and takes twice the fastest's time on the second:
+
+        >>> performance_profile(np.array([[1.0, 4.0], [3.0, 2.0]]), ratios=np.array([1, 2, 3])).tolist()
+        [[0.5, 1.0, 1.0], [0.5, 0.5, 1.0]]
     """
     t = np.where(np.isnan(times), np.inf, np.asarray(times, dtype=np.float64))
     best = t.min(axis=0)
