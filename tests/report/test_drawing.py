@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +18,7 @@ from descentlab.report.drawing import (
     draw_curves,
     draw_points,
     draw_rows,
+    finish,
     in_front,
     label_ends,
     limit_values,
@@ -39,6 +44,18 @@ def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:
 def test_every_verdict_has_a_mark_of_its_own() -> None:
     assert set(VERDICT_MARKS) == set(VERDICTS)
     assert len(set(VERDICT_MARKS.values())) == len(VERDICTS)
+
+
+def test_a_finished_figure_says_what_is_seen_offers_its_data_and_is_closed() -> None:
+    drawing, (axes,) = new_figure(1, 3, 2)
+    axes.plot([0, 1], [0, 1], gid="linename-adam--")
+    data = pd.DataFrame({"optimizer": ["adam"], "loss": [0.123456789]})
+    figure = finish(drawing, "losses of adam", takeaway="Adam rises", caption="One line.", data=data)
+    assert (figure.identity, figure.takeaway, figure.caption) == ("losses of adam", "Adam rises", "One line.")
+    assert 'aria-label="Adam rises. One line."' in figure.svg
+    assert 'id="losses_of_adam-' in figure.svg
+    assert gzip.decompress(base64.b64decode(figure.csv)).decode() == "optimizer,loss\nadam,0.12346\n"
+    assert not plt.fignum_exists(drawing.number)
 
 
 def test_few_optimizers_are_all_named() -> None:

@@ -1,4 +1,7 @@
-"""Drawing primitives: each draws a table that it is given; none computes a statistic."""
+"""What sections draw with: marks, lines and labels for tables that they are given, and the finished figure.
+
+Nothing here computes a statistic.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.report.plotting import SLIDES, optimizer_colour, optimizer_marker, spread_labels, use_log_scale
+from descentlab.report.blocks import Figure
+from descentlab.report.plotting import (
+    SLIDES,
+    figure_svg,
+    optimizer_colour,
+    optimizer_marker,
+    spread_labels,
+    use_log_scale,
+)
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     from matplotlib.axes import Axes
 
 NAMED = 8  # lines in one panel that names still fit beside
@@ -22,6 +34,19 @@ VERDICT_MARKS = {
     "identical": "D",
     "not tested": ".",
 }
+
+
+def finish(
+    drawing: matplotlib.figure.Figure, identity: str, *, takeaway: str, caption: str, data: pd.DataFrame
+) -> Figure:
+    """Turn a Matplotlib drawing into a figure of the report, and close it.
+
+    Args:
+        identity: unique in the page: the figure's anchor, the name of its files, and the prefix of the ids inside.
+        takeaway: the title, a sentence without its period; with the caption it is also the alternative text.
+        data: the table that the takeaway and the drawing come from, offered for download as CSV.
+    """
+    return Figure(identity, takeaway, figure_svg(drawing, f"{takeaway}. {caption}", identity), caption, data)
 
 
 def in_front(names: Iterable[str]) -> list[str]:

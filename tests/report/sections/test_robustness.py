@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.report.plotting import figure_svg
+from descentlab.report.blocks import Figure
+from descentlab.report.drawing import finish
 from descentlab.report.sections import Evidence, robustness
 from descentlab.report.sections.robustness import width_figure
 from support.report_evidence import evidence_of
@@ -42,11 +43,11 @@ def test_the_title_names_the_widest_of_each_problem(evidence: Evidence) -> None:
 def test_every_interval_lies_in_the_frame(evidence: Evidence, monkeypatch: pytest.MonkeyPatch, widest: str) -> None:
     drawn: list[matplotlib.figure.Figure] = []
 
-    def see(figure: matplotlib.figure.Figure, *about: Any) -> str:
+    def see(figure: matplotlib.figure.Figure, identity: str, **parts: Any) -> Figure:
         drawn.append(figure)
-        return figure_svg(figure, *about)
+        return finish(figure, identity, **parts)
 
-    monkeypatch.setattr(robustness, "figure_svg", see)
+    monkeypatch.setattr(robustness, "finish", see)
     other = {"up": "down", "down": "up"}[widest]
     width_figure(evidence, swept((widest, "adam", 6.0, False), (other, "adam", 1.0, False)))
     for axes in drawn[0].axes:

@@ -10,7 +10,8 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
 from descentlab.i18n.wording import counted, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
-from descentlab.report.plotting import COLOURS, figure_svg, new_figure, use_log_scale
+from descentlab.report.drawing import finish
+from descentlab.report.plotting import COLOURS, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,8 +116,7 @@ def gap_figure(table: pd.DataFrame) -> Figure:
         full=full,
         missed=missed,
     )
-    identity = "batch-gap"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, "batch-gap", takeaway=takeaway, caption=caption, data=table)
 
 
 def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
@@ -173,8 +173,7 @@ def speed_figure(table: pd.DataFrame) -> Figure:
         loss=number(float(table["train_loss"].min())),
         n=table["seed"].nunique(),
     )
-    identity = "batch-speed"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, "batch-speed", takeaway=takeaway, caption=caption, data=table)
 
 
 def speed_words(timed: pd.DataFrame) -> str:
@@ -222,8 +221,7 @@ def memory_figure(table: pd.DataFrame) -> Figure:
         "better.",
         n=table["repeat"].nunique(),
     )
-    identity = "batch-memory"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, "batch-memory", takeaway=takeaway, caption=caption, data=table)
 
 
 def memory_words(table: pd.DataFrame) -> str:

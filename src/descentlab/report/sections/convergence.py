@@ -19,8 +19,8 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import draw_curves, draw_rows, in_front, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure, use_log_scale
+from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front, label_rows
+from descentlab.report.plotting import label_room, new_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.report.sections.survival import profile_figure, survival_figure
 
@@ -40,7 +40,6 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem's validation loss over updates, a panel an arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
-    identity = f"convergence-{problem}"
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
     caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
@@ -52,7 +51,7 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
         panel.set_title(words(ARM_WORDS[arm]))
         panel.set_xlabel(words("updates"))
         panel.set_ylabel(words("validation loss"))
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, curves)
+    return finish(figure, f"convergence-{problem}", takeaway=takeaway, caption=caption, data=curves)
 
 
 def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str:
@@ -148,8 +147,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
             "Of the tuned rate and its neighbours on the grid, each optimizer has the one whose tuning runs reach the target "
             "soonest: tuned rates are the best at the end, not the fastest."
         )
-    identity = f"time-to-target-{arm.replace(' ', '-')}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+    return finish(figure, f"time-to-target-{arm.replace(' ', '-')}", takeaway=takeaway, caption=caption, data=rows)
 
 
 def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
@@ -256,5 +254,4 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         "L-BFGS in double precision (logistic regression).",
         n=int(gaps["n"].max()),
     )
-    identity = f"optimum-{problem}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, gaps)
+    return finish(figure, f"optimum-{problem}", takeaway=takeaway, caption=caption, data=gaps)

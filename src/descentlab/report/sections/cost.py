@@ -25,8 +25,8 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import draw_rows, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,8 +126,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
             model=models[-1],
         )
     )
-    identity = f"{what}-cost"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, ratios)
+    return finish(figure, f"{what}-cost", takeaway=takeaway, caption=caption, data=ratios)
 
 
 def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
@@ -245,8 +244,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         seeds=rows["n_seeds"].max(),
         rounds=rows["n_rounds"].max(),
     )
-    identity = f"break-even-{arm}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+    return finish(figure, f"break-even-{arm}", takeaway=takeaway, caption=caption, data=rows)
 
 
 def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:

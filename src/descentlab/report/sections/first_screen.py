@@ -21,8 +21,8 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import VERDICT_MARKS, draw_rows, label_rows
-from descentlab.report.plotting import SLIDES, figure_svg, label_room, new_figure
+from descentlab.report.drawing import VERDICT_MARKS, draw_rows, finish, label_rows
+from descentlab.report.plotting import SLIDES, label_room, new_figure
 
 REACH = 30.0  # margins, beyond which a difference is drawn at the edge
 FEW = 5  # problems; with more only Adam and plain SGD have rows
@@ -97,9 +97,8 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         reference=optimizer_title(evidence.reference),
         n=int(rows["n"].max()),
     )
-    identity = f"answer-{arm}"
     data = rows[rows["first"].isin(shown)]
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, data)
+    return finish(figure, f"answer-{arm}", takeaway=takeaway, caption=caption, data=data)
 
 
 def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
 from descentlab.report.blocks import Figure, number, optimizer_title
-from descentlab.report.drawing import label_ends
-from descentlab.report.plotting import INK, figure_svg, label_room, new_figure, optimizer_colour, optimizer_marker
+from descentlab.report.drawing import finish, label_ends
+from descentlab.report.plotting import INK, label_room, new_figure, optimizer_colour, optimizer_marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
             landscapes=joined([landscape_title(name) for name in flat]),
         )
         caption = f"{caption} {along}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shown)
+    return finish(figure, identity, takeaway=takeaway, caption=caption, data=shown)
 
 
 def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
@@ -250,8 +250,7 @@ def strip_figure(paths: pd.DataFrame) -> Figure | None:
         "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each "
         "optimizer has its own chosen rate, which decays to zero. Faint marks are where it was before."
     )
-    identity = "landscape-strip"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, mine)
+    return finish(figure, "landscape-strip", takeaway=takeaway, caption=caption, data=mine)
 
 
 def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:

@@ -12,8 +12,8 @@ from descentlab.analysis.statistics.survival import share_interval
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
-from descentlab.report.drawing import draw_rows, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
 from descentlab.report.sections.landscape_paths import (
     FLOOR,
     GREY,
@@ -159,8 +159,7 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         rates=len(GRID),
         updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
     )
-    identity = "landscape-shares"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, shares)
+    return finish(figure, "landscape-shares", takeaway=takeaway, caption=caption, data=shares)
 
 
 def place_words(who: str, landscape: str, value: str) -> str:
@@ -276,8 +275,7 @@ def height_figure(heights: pd.DataFrame) -> Figure:
         diverged=diverged,
         floor=FLOOR,
     )
-    identity = "valley-heights"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, heights)
+    return finish(figure, "valley-heights", takeaway=takeaway, caption=caption, data=heights)
 
 
 def valley_words(heights: pd.DataFrame) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import Evidence, Figure, Section, interval, number, optimizer_title
-from descentlab.report.drawing import draw_rows, label_ends, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
+from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,8 +91,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
         diverged=int(table["diverged"].sum()),
         runs=len(table),
     )
-    svg = figure_svg(figure, f"{takeaway}. {caption}", "loss-scale")
-    return Figure("loss-scale", takeaway, svg, caption, table)
+    return finish(figure, "loss-scale", takeaway=takeaway, caption=caption, data=table)
 
 
 def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
@@ -164,7 +163,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
         n=int(curves["n"].max()),
         rates=joined(rates),
     )
-    return Figure("imbalance", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "imbalance"), caption, curves)
+    return finish(figure, "imbalance", takeaway=takeaway, caption=caption, data=curves)
 
 
 def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
@@ -237,8 +236,7 @@ def construction_figure(table: pd.DataFrame) -> Figure:
         trained=number(float(table["train_error"].max())),
         n=int(means["n"].max()),
     )
-    svg = figure_svg(figure, f"{takeaway}. {caption}", "construction")
-    return Figure("construction", takeaway, svg, caption, table)
+    return finish(figure, "construction", takeaway=takeaway, caption=caption, data=table)
 
 
 def error_words(table: pd.DataFrame, variant: str) -> str:

@@ -11,7 +11,8 @@ from descentlab.analysis.claims.measured_estimands import MATCHED_APART
 from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
-from descentlab.report.plotting import COLOURS, figure_svg, label_room, new_figure, use_log_scale
+from descentlab.report.drawing import finish
+from descentlab.report.plotting import COLOURS, label_room, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,9 +100,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         else f"{caption}."
     )
     takeaway = minima_words(groups)
-    return Figure(
-        "minima-pairs", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "minima-pairs"), caption, table
-    )
+    return finish(figure, "minima-pairs", takeaway=takeaway, caption=caption, data=table)
 
 
 def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float, colour: str) -> None:

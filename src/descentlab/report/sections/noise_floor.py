@@ -7,8 +7,8 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import joined, message, words
 from descentlab.report.blocks import Evidence, Figure, interval, optimizer_title
-from descentlab.report.drawing import draw_curves
-from descentlab.report.plotting import figure_svg, label_room, new_figure
+from descentlab.report.drawing import draw_curves, finish
+from descentlab.report.plotting import label_room, new_figure
 
 LEAST = 1e-8  # single precision says nothing below
 WAY_TITLES = (
@@ -46,7 +46,7 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
         n=table["seed"].nunique(),
         least=LEAST,
     )
-    return Figure("noise-floor", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "noise-floor"), caption, table)
+    return finish(figure, "noise-floor", takeaway=takeaway, caption=caption, data=table)
 
 
 def end_words(table: pd.DataFrame, way: str) -> str:

@@ -17,8 +17,8 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import draw_points, draw_rows, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure
+from descentlab.report.drawing import draw_points, draw_rows, finish, label_rows
+from descentlab.report.plotting import label_room, new_figure
 
 MARGINS_SHOWN = 30.0
 # Cells of the tables of figures, here and in the other sections.
@@ -100,8 +100,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         seeds=int(rows["n"].max()),
         most=MARGINS_SHOWN,
     )
-    identity = f"differences-{arm}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+    return finish(figure, f"differences-{arm}", takeaway=takeaway, caption=caption, data=rows)
 
 
 def contrast_table(evidence: Evidence) -> Table:
@@ -201,9 +200,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
             "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
             **told,
         )
-    identity = f"test-metric-{problem}"
-    svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
-    return Figure(identity, takeaway, svg, caption, scores)
+    return finish(figure, f"test-metric-{problem}", takeaway=takeaway, caption=caption, data=scores)
 
 
 def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, float]:

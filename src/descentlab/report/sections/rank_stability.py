@@ -21,8 +21,8 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import in_front, label_ends
-from descentlab.report.plotting import figure_svg, label_room, new_figure, optimizer_colour
+from descentlab.report.drawing import finish, in_front, label_ends
+from descentlab.report.plotting import label_room, new_figure, optimizer_colour
 from descentlab.report.sections.tuning import value_range
 
 if TYPE_CHECKING:
@@ -264,8 +264,7 @@ def budget_figure(evidence: Evidence) -> Figure:
             label_ends(panel, {name: ends.get(name, corner) for name in front})
     takeaway = budget_words(evidence, table, problems)
     caption = budget_caption(evidence, table, problems, others=table["optimizer"].nunique() > len(front))
-    identity = "best-of-k"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, "best-of-k", takeaway=takeaway, caption=caption, data=table)
 
 
 def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str], *, others: bool) -> str:

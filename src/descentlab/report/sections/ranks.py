@@ -8,8 +8,8 @@ import pandas as pd
 from descentlab.analysis.ranks import alike
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number, optimizer_title
-from descentlab.report.drawing import draw_rows, label_rows
-from descentlab.report.plotting import INK, figure_svg, label_room, new_figure
+from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.plotting import INK, label_room, new_figure
 
 LEVEL = 0.05
 BAR = 0.022  # between two bars, in widths of the panel
@@ -64,8 +64,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     )
     if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
         caption += " " + words("Not ranked, as not all problems have it: {names}.", names=joined(absent))
-    identity = f"ranks-{arm}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, f"ranks-{arm}", takeaway=takeaway, caption=caption, data=table)
 
 
 def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:

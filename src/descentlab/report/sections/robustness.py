@@ -6,8 +6,8 @@ import pandas as pd
 
 from descentlab.i18n.wording import joined, words
 from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title, present
-from descentlab.report.drawing import draw_rows, label_rows
-from descentlab.report.plotting import figure_svg, label_room, new_figure
+from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.plotting import label_room, new_figure
 
 
 def robustness_blocks(evidence: Evidence) -> list[Figure | Table]:
@@ -45,7 +45,7 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         "decade; hollow where an end was not reached within 4 decades, so that the range is at least as wide.",
         n=int(swept["n"].max()),
     )
-    return Figure("robustness", takeaway, figure_svg(figure, f"{takeaway}. {caption}", "robustness"), caption, swept)
+    return finish(figure, "robustness", takeaway=takeaway, caption=caption, data=swept)
 
 
 def widest_words(swept: pd.DataFrame, problem: str) -> str:

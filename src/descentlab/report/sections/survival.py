@@ -11,8 +11,8 @@ from scipy import stats
 from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title, present
-from descentlab.report.drawing import NAMED, in_front, label_ends
-from descentlab.report.plotting import SLIDES, figure_svg, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.drawing import NAMED, finish, in_front, label_ends
+from descentlab.report.plotting import SLIDES, label_room, new_figure, optimizer_colour, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,9 +65,9 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
             "The optimizer not drawn is in the data and counts in the title.",
             "The {n} optimizers not drawn are in the data and count in the title.",
         )
-    identity = f"survival-{arm}"
-    svg = figure_svg(figure, f"{takeaway}. {caption}", identity)
-    return Figure(identity, takeaway, svg, caption, rows.drop(columns="run_id"))  # long, and told by the other columns
+    return finish(
+        figure, f"survival-{arm}", takeaway=takeaway, caption=caption, data=rows.drop(columns="run_id")
+    )  # long, and told by the other columns
 
 
 def drawn_names(names: list[str]) -> list[str]:
@@ -209,8 +209,7 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     )
     if len(front) < len(order):
         caption += " " + words("Dashed: the others, whose names appear under the pointer.")
-    identity = f"profiles-{arm}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, rows)
+    return finish(figure, f"profiles-{arm}", takeaway=takeaway, caption=caption, data=rows)
 
 
 def profile_words(rows: pd.DataFrame, order: list[str]) -> str:

@@ -10,10 +10,9 @@ import pandas as pd
 from descentlab.analysis.sensitivity import good_range
 from descentlab.i18n.wording import joined, message, words
 from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title, present
-from descentlab.report.drawing import in_front, label_ends, label_rows
+from descentlab.report.drawing import finish, in_front, label_ends, label_rows
 from descentlab.report.plotting import (
     INK,
-    figure_svg,
     label_room,
     new_figure,
     optimizer_colour,
@@ -68,8 +67,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
         delta=number(evidence.plan["problems"][problem]["margin"]),
         margins=GOOD_MARGINS,
     )
-    identity = f"sensitivity-{problem}"
-    return Figure(identity, takeaway, figure_svg(figure, f"{takeaway}. {caption}", identity), caption, table)
+    return finish(figure, f"sensitivity-{problem}", takeaway=takeaway, caption=caption, data=table)
 
 
 def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) -> None:
