@@ -21,7 +21,7 @@ run: .venv/installed $(PROFILE:%=.extras/%)
 setup: .venv/installed
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25
 
 # With services of their own, started and ended by the test: Slurm, PostgreSQL; Kubernetes is a dry run.
 $(EXTRAS:%=test-%): test-%: .venv/installed .extras/%

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,20 @@ from support.workflow_fixture import run_snakemake
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
 
-# The longest files, and of the long ones those that would come last: one left for the end leaves a core idle.
-LONG = ("test_docs", "test_workflow", "test_members", "test_tracking_server", "test_tracking_away", "test_track")
+SLOWEST_FILES = 15
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """LONG first, the others in their order."""
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The files that took longest: fixtures count for the file that first asks for them."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if len(seconds) > 1:
+        terminalreporter.section(f"slowest files of {len(seconds)}")
+        for name, taken in seconds.most_common(SLOWEST_FILES):
+            terminalreporter.write_line(f"{taken:7.1f}s {name}")
 
 
 @pytest.fixture(scope="session")

@@ -127,9 +127,10 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from descentlab.cache import RunResult, store_result
-from descentlab.records import EXAMPLES, write_table
-from descentlab.whole_files import write_text
+from descentlab.training.cache import RunResult, store_result
+from descentlab.experiment.records import EXAMPLES
+from descentlab.storage.tables import write_table
+from descentlab.storage.atomic import write_text
 table = pd.DataFrame({"run_id": "a", "example": range(9999), "score": np.random.default_rng(0).random(9999)})
 result = RunResult({}, table, np.ones(9999), [])
 writers = [

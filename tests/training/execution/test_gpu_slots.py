@@ -19,7 +19,7 @@ from descentlab.training.execution.gpu_slots import ASSIGNED, VISIBLE, SlotError
 HOLDER = """
 import os, sys
 from pathlib import Path
-from descentlab.gpu_slots import gpu_slot
+from descentlab.training.execution.gpu_slots import gpu_slot
 with gpu_slot(int(sys.argv[1]), Path(sys.argv[2])) as device:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == device
     print(device, flush=True)

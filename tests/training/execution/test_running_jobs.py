@@ -15,7 +15,7 @@ from descentlab.training.execution.running_jobs import running_job, wait_for_job
 AT_WORK = """
 import sys
 from pathlib import Path
-from descentlab.running_jobs import running_job
+from descentlab.training.execution.running_jobs import running_job
 with running_job(Path(sys.argv[1])):
     print("at work", flush=True)
     sys.stdin.read()

@@ -12,8 +12,7 @@ import pytest
 from descentlab.training.execution.time_limit import OVERRAN, given_up, time_limit
 
 HANGS = """
-
-from descentlab.time_limit import given_up, time_limit
+from descentlab.training.execution.time_limit import given_up, time_limit
 print(sorted(given_up()), flush=True)
 if len(given_up()) < 2:
     with time_limit(0.3, "too long", give_up=GIVE_UP):
