@@ -1,4 +1,4 @@
-"""Screenshots of MLflow's UI for the README, from a store that an experiment was tracked in.
+"""Screenshots of MLflow's UI for docs/mlflow.md, from a store that an experiment was tracked in.
 
 ``python docs/pictures/screenshots.py results/mlflow.db`` starts MLflow's UI on a free port, opens it in a headless Chromium
 (Debian's or the reader's own; none is downloaded), and writes three PNGs beside this file, or into ``--output``:
@@ -150,7 +150,7 @@ def save(page: Any, file: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take them, and say what was written."""
-    parser = argparse.ArgumentParser(description="screenshots of MLflow's UI for the README")
+    parser = argparse.ArgumentParser(description="screenshots of MLflow's UI for docs/mlflow.md")
     parser.add_argument("store", type=Path, help="results/mlflow.db")
     parser.add_argument("--experiment", default="default")
     parser.add_argument("--problem", default="mlp")

@@ -1,4 +1,4 @@
-"""A workflow whose processes are killed (``kill -9``), and what its user does next, as README says."""
+"""A workflow whose processes are killed (``kill -9``), and what its user does next, as docs/reliability.md says."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class KilledWorkflow:
         return alive
 
     def go_on(self) -> None:
-        """Start snakemake again as README says, the folder unlocked where it is locked."""
+        """Start snakemake again as docs/reliability.md says, the folder unlocked where it is locked."""
         locks = self.folder / ".snakemake/locks"
         if locks.is_dir() and any(locks.iterdir()):
             self._start("--unlock").wait()

@@ -21,7 +21,7 @@ from support.local_daemons import free_ports, running_daemon, wait_until
 
 ADMIN = "admin"
 
-# What README.md shows: whoever has an account may read everything, and may change what is theirs.
+# What docs/clusters.md shows: whoever has an account may read everything, and may change what is theirs.
 AUTH_CONFIG = """\
 [mlflow]
 default_permission = READ
@@ -142,7 +142,7 @@ class TrackingServer:
 
 @contextlib.contextmanager
 def running_tracking_server(postgres: Postgres) -> Iterator[TrackingServer]:
-    """``mlflow server`` on PostgreSQL, with accounts and for requests to 127.0.0.1 only, as README.md has it.
+    """``mlflow server`` on PostgreSQL, with accounts and for requests to 127.0.0.1 only, as docs/clusters.md has it.
 
     Raises:
         TimeoutError: it did not start.

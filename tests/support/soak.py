@@ -2,8 +2,8 @@
 
 Each trial is a workflow in a fresh folder with a cache of its own. At moments drawn over the jobs of an undisturbed run one
 process gets ``kill -9``: snakemake alone, so that its jobs live on as orphans; snakemake with all its jobs; a training; a
-process of tracking. Snakemake is started again, as README says, until it ends well. Then the tables are the undisturbed
-run's to the bit, MLflow holds each run exactly once, and a last ``snakemake`` has nothing to do.
+process of tracking. Snakemake is started again, as docs/reliability.md says, until it ends well. Then the tables are the
+undisturbed run's to the bit, MLflow holds each run exactly once, and a last ``snakemake`` has nothing to do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's screenshots are taken of what MLflow's UI shows: its views and links still open."""
+"""The screenshots of docs/mlflow.md are taken of what MLflow's UI shows: its views and links still open."""
 
 from __future__ import annotations
 

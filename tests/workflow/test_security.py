@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.markdown_pages import PAGES
 from support.workflow_fixture import ROOT
 
 PACKAGE = ROOT / "src/descentlab"
@@ -124,7 +125,7 @@ def test_what_is_no_danger_is_not() -> None:
 
 def words_of_servers() -> Iterator[tuple[str, list[str]]]:
     """Each command that starts a server of MLflow, in makefiles, pages and programs: the file, and the words of the command."""
-    for path in [ROOT / "Makefile", *sorted(ROOT.glob("*.md")), *sorted((ROOT / "workflow").rglob("*.md"))]:
+    for path in [ROOT / "Makefile", *PAGES]:
         joined = path.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in joined.splitlines():
             if re.match(r"\s*(\S+=\S+\s+)*(\S*/)?mlflow (ui|server)\b", line):
@@ -145,7 +146,7 @@ def words_of_servers() -> Iterator[tuple[str, list[str]]]:
 
 def test_every_server_listens_to_this_machine_alone() -> None:
     servers = list(words_of_servers())
-    assert {"Makefile", "postgres_server.py", "screenshots.py"} <= {name for name, _ in servers}
+    assert {"Makefile", "clusters.md", "postgres_server.py", "screenshots.py"} <= {name for name, _ in servers}
     for name, words in servers:
         assert "--host" in words, name
         assert words[words.index("--host") + 1] == "127.0.0.1", name

@@ -1,4 +1,4 @@
-"""The README's commands and examples do what it says."""
+"""The commands, files, links and examples of README.md and the other pages: they run, exist, resolve and are valid."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ import pytest
 import yaml
 
 from descentlab.experiment.config import parse_config
-from support.workflow_fixture import ROOT, workflow_environment
+from descentlab.imported.mapping import load_mapping
+from support.markdown_pages import PAGES, Block, anchors, blocks, prose
+from support.workflow_fixture import ROOT, run_verb, workflow_environment
 
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """The README's fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+README = ROOT / "README.md"
+CONFIGS = [block for block in blocks("yaml") if not block.file]
 
 
 def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines() if line]
+    """Each command of a bash block, once."""
+    return list(dict.fromkeys(line for block in blocks("bash") for line in block.text.splitlines() if line))
+
+
+def on_page(block: Block) -> str:
+    return str(block.page.relative_to(ROOT))
 
 
 def as_here(command: str) -> list[str]:
@@ -48,10 +51,16 @@ def checkout(finished_workflow: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def test_the_readme_has_the_commands_that_are_tested() -> None:
+def test_the_pages_have_what_is_tested() -> None:
     assert {shlex.split(command)[0] for command in commands()} == {"make", "snakemake", "python"}
-    assert len(blocks("yaml")) >= 2
-    assert len(blocks("python")) >= 1
+    assert {on_page(block) for block in CONFIGS} >= {"README.md", "workflow/config/README.md"}
+    assert len(blocks("python", "README.md")) == 1
+
+
+def test_the_readme_is_short() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    assert [line for line in lines if len(line) > 120] == []
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
@@ -64,7 +73,7 @@ def test_make_knows_its_targets(command: str) -> None:
     assert planned.stdout
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(c for c in commands() if not c.startswith("make")))
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith("make")])
 def test_commands_run(command: str, checkout: Path) -> None:
     done = subprocess.run(
         as_here(command),
@@ -76,6 +85,13 @@ def test_commands_run(command: str, checkout: Path) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_verb_that_is_named_exists(tmp_path: Path) -> None:
+    named = {verb for page in PAGES for verb in re.findall(r"python -m descentlab ([a-z-]+)", page.read_text())}
+    listed = run_verb(tmp_path, "--help").stdout
+    assert named >= {"diff", "report", "schema"}
+    assert {verb for verb in named if not re.search(rf"^    {verb} ", listed, flags=re.M)} == set()
 
 
 def test_the_mlflow_ui_answers(checkout: Path) -> None:
@@ -119,9 +135,17 @@ def answered(address: str) -> str:
     raise AssertionError(f"{address} did not answer within two minutes")
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_configs_are_valid(text: str) -> None:
-    parse_config(yaml.safe_load(text), "README.md")
+@pytest.mark.parametrize("block", CONFIGS, ids=on_page)
+def test_configs_are_valid(block: Block) -> None:
+    parse_config(yaml.safe_load(block.text), on_page(block))
+
+
+def test_the_mapping_is_valid(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("yaml") if block.file == "mapping.yaml"]
+    (tmp_path / block.file).write_text(block.text)
+    mapping = load_mapping(tmp_path / block.file)
+    assert mapping.metrics.test == ("final_r2",)
+    assert mapping.optimizers == {"SGD+m": "momentum"}
 
 
 def test_the_problem_of_the_readers_own_is_planned(
@@ -130,18 +154,40 @@ def test_the_problem_of_the_readers_own_is_planned(
     from descentlab.training.plan import make_plan
 
     del device
-    (tmp_path / "my_problem.py").write_text(blocks("python")[0])
+    (tmp_path / "my_problem.py").write_text(blocks("python", "README.md")[0].text)
     monkeypatch.syspath_prepend(tmp_path)
     config: dict[str, Any] = {"experiment": "e", "problems": ["my_problem:PROBLEM"], "optimizers": ["adam"]}
     plan = make_plan(parse_config(config, "README.md"))
     assert plan["problems"]["problem"]["parameters"] == 5 * 8 + 8 + 8 + 1
 
 
-def test_every_file_that_is_named_exists() -> None:
-    named = set(re.findall(r"`((?:src|workflow|tests|reports)/[\w./-]+)`", README)) - {"src/descentlab/sections/"}
-    named |= set(re.findall(r"\]\((?!http)([^)]+)\)", README))
-    made = {name for name in named if name.startswith(("reports/default", "reports/EXPERIMENT"))}
-    assert {name for name in named - made if not (ROOT / name).exists()} == set()
+FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if ".venv" not in path.parts]
+MADE = re.compile(r"(my_|mapping\.yaml|basic_auth\.ini|results/|reports/(default|EXPERIMENT|NAME|after)/)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """A name may leave out the first folders of a path; what a block of the pages, or the workflow, makes is not there yet."""
+    text = prose(page)
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|ya?ml|json|ini|po|smk|toml|lock|html|css|js|png))`", text))
+    named |= set(re.findall(r"`((?:src|workflow|tests|docs|benchmarks)/[\w./-]+)`", text))
+    made = {name for block in blocks("python") + blocks("yaml") if (name := block.file)}
+    made |= {"plan.json", "selections.json", "claims.json", "answers.json", "index.html", "diff.html"}
+    absent = {
+        name
+        for name in named - made
+        if not MADE.match(name) and not any(f"/{file}".endswith(f"/{name.rstrip('/')}") for file in FILES)
+    }
+    assert absent == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_resolves(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", prose(page)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_the_example_optimizer_is_as_short_as_promised() -> None:

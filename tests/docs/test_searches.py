@@ -1,18 +1,17 @@
-"""The README's searches of MLflow, run as a reader runs them, find what it says."""
+"""The searches of docs/mlflow.md, run as a reader runs them, find what it says."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from support.markdown_pages import blocks
 from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
-from support.workflow_fixture import ROOT
 
 SHOW = """
 import json
@@ -26,18 +25,17 @@ print(json.dumps({
 
 
 def searches() -> str:
-    """The Python block of the README's section on MLflow, of the fixture's experiment and problem instead."""
-    section = re.search(r"^## In MLflow\n(.*?)^## ", (ROOT / "README.md").read_text(), flags=re.M | re.S)
-    assert section is not None
-    (block,) = re.findall(r"^```python\n(.*?)^```", section[1], flags=re.M | re.S)
+    """The page's Python, on the fixture's experiment and problem instead."""
+    (block,) = blocks("python", "docs/mlflow.md")
+    text = block.text
     for written, here in (('"default"', '"generated"'), ("'mlp'", f"'{PROBLEM}'")):
-        assert written in block
-        block = block.replace(written, here)
-    return str(block)
+        assert written in text
+        text = text.replace(written, here)
+    return text
 
 
 @pytest.mark.usefixtures("own_folder")
-def test_each_search_finds_what_the_readme_says() -> None:
+def test_each_search_finds_what_the_page_says() -> None:
     from descentlab.tracking.track import track_problem
 
     runs = some_runs()
