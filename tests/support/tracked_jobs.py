@@ -1,9 +1,13 @@
-"""Finished jobs of two optimizers, as files to track."""
+"""Finished jobs of two optimizers, as files to track, and an empty store to track them to."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
+import sqlite3
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pandas as pd
 
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import write_table
+from descentlab.tracking.store import create_store
 from support.comparison_fixture import generated_history, generated_plan, generated_runs
 
 RESULTS = Path("results/generated")
@@ -51,3 +56,24 @@ def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
         mine = runs[runs["optimizer"].isin(optimizers)]
         write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
         write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """The file of a store without experiments: MLflow takes seconds to make one."""
+    with tempfile.TemporaryDirectory() as folder:
+        create_store(f"sqlite:///{folder}/new.db")
+        copy_database(Path(folder, "new.db"), Path(folder, "copy.db"))
+        return Path(folder, "copy.db").read_bytes()
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database with what is still in its write-ahead log."""
+    with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+def copy_empty_store(path: Path) -> str:
+    """A store without experiments at ``path``; its URI."""
+    path.write_bytes(empty_database())
+    return f"sqlite:///{path.resolve()}"

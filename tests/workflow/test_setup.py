@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -55,6 +56,22 @@ def test_the_extras_are_there() -> None:
 def test_mlflow_is_new_enough() -> None:
     mlflow = next(Requirement(d) for d in PROJECT["dependencies"] if d.startswith("mlflow"))
     assert not mlflow.specifier.contains("3.13.0")  # security fixes since
+
+
+@pytest.mark.parametrize("name", ["keras", "mlflow", "tensorflow"])
+def test_what_was_tested_with_one_minor_version_is_bounded_to_it(name: str) -> None:
+    (locked,) = locked_versions(name)
+    major, minor, _ = locked.split(".")
+    bounds = [
+        requirement.specifier
+        for requirement in map(
+            Requirement,
+            [*PROJECT["dependencies"], *(d for extra in PROJECT["optional-dependencies"].values() for d in extra)],
+        )
+        if requirement.name == name
+    ]
+    assert len(bounds) == 1 + (name == "tensorflow")  # its extra for GPUs
+    assert all(bound.contains(locked) and not bound.contains(f"{major}.{int(minor) + 1}.0") for bound in bounds)
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

@@ -29,7 +29,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a req
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Run
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException as MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient as MlflowClient
@@ -81,8 +81,7 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 lock = path.with_name(f".{path.name}.lock")
                 _wait_for_lock(stack.enter_context(lock.open("w")), lock)
-                event.listen(Engine, "connect", _skip_fsync)
-                stack.callback(event.remove, Engine, "connect", _skip_fsync)
+                stack.enter_context(_without_fsync(path))
                 if not path.exists():
                     _make_database(path)
                 with contextlib.closing(sqlite3.connect(path)) as database:
@@ -103,9 +102,24 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
         ) from error
 
 
-def _skip_fsync(connection: Any, _: Any) -> None:
-    """With a write-ahead log this can't corrupt the database; what a power cut takes, the next ``track`` logs again."""
-    connection.execute("PRAGMA synchronous = NORMAL")
+@contextlib.contextmanager
+def _without_fsync(path: Path) -> Iterator[None]:
+    """SQLAlchemy's new connections to this database don't wait for the disk; those to any other stay as they are.
+
+    With a write-ahead log this can't corrupt the database; what a power cut takes, the next ``track`` logs again.
+    """
+
+    def relax(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            _, _, file = connection.execute("PRAGMA database_list").fetchone()
+            if file and Path(file).resolve() == path.resolve():
+                connection.execute("PRAGMA synchronous = NORMAL")
+
+    event.listen(Engine, "connect", relax)  # MLflow makes its engine itself
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
 
 
 def _wait_for_lock(lock: IO[str], path: Path) -> None:
@@ -136,7 +150,8 @@ def _make_database(path: Path) -> None:
     """
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         aside = Path(folder, path.name)
-        MlflowClient(f"sqlite:///{aside}").delete_experiment(EMPTY_EXPERIMENT)
+        with _without_fsync(aside):
+            MlflowClient(f"sqlite:///{aside}").delete_experiment(EMPTY_EXPERIMENT)
         aside.replace(path)
 
 
