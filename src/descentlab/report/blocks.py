@@ -175,6 +175,11 @@ class Section:
     blocks: list[Figure | Table | Paragraph | Explorer]
 
 
+def distinct(names: Iterable[str]) -> list[str]:
+    """``names`` once each, in the order of their first appearance."""
+    return list(dict.fromkeys(names))
+
+
 def present(names: Iterable[str], order: list[str]) -> list[str]:
     """``names`` once each, in the given order."""
     there = set(names)

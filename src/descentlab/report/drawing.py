@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.report.blocks import Figure
+from descentlab.report.blocks import Figure, distinct
 from descentlab.report.plotting import (
     SLIDES,
     figure_svg,
@@ -51,7 +51,7 @@ def finish(
 
 def in_front(names: Iterable[str]) -> list[str]:
     """The optimizers whose lines are named: all where they are few, else the slides', else the first."""
-    different = list(dict.fromkeys(names))
+    different = distinct(names)
     if len(different) <= NAMED:
         return different
     return [name for name in different if name in SLIDES] or different[:NAMED]
@@ -65,7 +65,7 @@ def draw_curves(
     Args:
         curves: columns ``optimizer``, ``x``, ``<y>_mean``, ``<y>_low``, ``<y>_high``; ``x`` ascending.
     """
-    names = list(dict.fromkeys(curves["optimizer"]))
+    names = distinct(curves["optimizer"])
     front = in_front(names)
     ends: dict[str, tuple[float, float]] = {}
     # A point at 0 has no place on a logarithmic axis: it stands half a step left of the first.
@@ -114,6 +114,14 @@ def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
     high = max(high, values.max() if values.max() <= 1.5 * abs(high) else high)
     room = (high - low) * 0.06 or 0.01
     axes.set_ylim(low - room, high + room)
+
+
+def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
+    """A logarithmic axis that holds 1 and every value."""
+    finite = values.to_numpy()[np.isfinite(values.to_numpy())]
+    low, high = min(0.9, float(finite.min(initial=1.0))), max(1.2, float(finite.max(initial=1.0)))
+    axes.set_xlim(low / 1.15, high * 1.15)
+    use_log_scale(axes, "x")
 
 
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool = False) -> None:

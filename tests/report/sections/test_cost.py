@@ -20,9 +20,10 @@ from descentlab.experiment.records import ARMS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.cost import ARMS as SHOWN_ARMS
-from descentlab.report.sections.cost import TARGETS as SHOWN_TARGETS
-from descentlab.report.sections.cost import cost, draw_ratio
+from descentlab.report.sections.break_even import ARMS as SHOWN_ARMS
+from descentlab.report.sections.break_even import TARGETS as SHOWN_TARGETS
+from descentlab.report.sections.break_even import draw_ratio
+from descentlab.report.sections.cost import cost
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 from support.report_evidence import table_named, titles

@@ -17,7 +17,7 @@ from descentlab.measurements.landscape_functions import LANDSCAPES
 from descentlab.measurements.landscapes import LANDSCAPE_COLUMNS, TRAJECTORY_COLUMNS
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.landscape_paths import TITLES
+from descentlab.report.sections.landscape_words import TITLES
 from descentlab.report.sections.landscapes import edge_words, landscapes
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan

@@ -11,14 +11,14 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
+from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
 from descentlab.analysis.rank_stability import FLIP_COLUMNS, MISTAKES, QUESTIONS
 from descentlab.analysis.tables import Comparison
-from descentlab.report.blocks import Figure, Paragraph
+from descentlab.report.blocks import Paragraph
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.rank_stability import CHOICES, flips
 from descentlab.storage.tables import check_table, empty_table
-from support.comparison_fixture import generated_plan, generated_runs, generated_selections
+from support.comparison_fixture import generated_plan
 from support.report_evidence import found, table_named
 
 Means = dict[str, dict[str, float]]
@@ -48,30 +48,10 @@ def flip_rows(means: Means, question: str, problem: str = "up", half: float = 0.
     ]
 
 
-def budget_rows(**curves: list[float]) -> pd.DataFrame:
-    """Rows of BEST_OF_K_COLUMNS on the problem "up"."""
-    rows = [
-        {
-            "problem": "up",
-            "optimizer": name,
-            "k": k,
-            "val_metric": value,
-            "low": value - 0.01,
-            "high": value + 0.01,
-            "n_points": len(values),
-            "n_out": 0,
-            "n_seeds": 3,
-        }
-        for name, values in curves.items()
-        for k, value in enumerate(values, 1)
-    ]
-    return check_table(pd.DataFrame(rows), BEST_OF_K_COLUMNS, "hand-made")
-
-
-def evidence(rows: list[dict[str, Any]] | None = None, budgets: pd.DataFrame | None = None) -> Evidence:
+def evidence(rows: list[dict[str, Any]] | None = None) -> Evidence:
     tables = {
         "flips": check_table(pd.DataFrame(rows), FLIP_COLUMNS, "hand-made") if rows else empty_table(FLIP_COLUMNS),
-        "best_of_k": empty_table(BEST_OF_K_COLUMNS) if budgets is None else budgets,
+        "best_of_k": empty_table(BEST_OF_K_COLUMNS),
     }
     return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
 
@@ -79,11 +59,6 @@ def evidence(rows: list[dict[str, Any]] | None = None, budgets: pd.DataFrame | N
 def paragraph(evidence: Evidence) -> str:
     (block,) = [b for b in found(flips(evidence)).blocks if isinstance(b, Paragraph)]
     return block.text
-
-
-def figure(evidence: Evidence) -> Figure:
-    (block,) = [b for b in found(flips(evidence)).blocks if isinstance(b, Figure)]
-    return block
 
 
 def test_nothing_measured_no_section() -> None:
@@ -193,39 +168,6 @@ def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(FLIP_COLUMNS)
     assert len(data) == 6
-
-
-def test_the_budget_changes_hands_or_not() -> None:
-    crossing = budget_rows(adam=[0.9, 0.92], sgd=[0.5, 0.95])
-    parallel = budget_rows(adam=[0.9, 0.95], sgd=[0.5, 0.92])
-    head = "From one rate tried to the whole grid, the best expected validation metric changes hands on "
-    assert figure(evidence(budgets=crossing)).takeaway == (
-        f"{head}1 of 1 problem: from Adam to plain SGD on up; Adam is ahead of plain SGD on 1 of 1 with one rate, on 0 with "
-        "the whole grid"
-    )
-    assert figure(evidence(budgets=parallel)).takeaway == (
-        f"{head}0 of 1 problem; Adam is ahead of plain SGD on 1 of 1 with one rate, on 1 with the whole grid"
-    )
-
-
-def test_the_budget_figure_says_what_it_shows() -> None:
-    table = measure_best_of_k(generated_plan(), generated_runs(0), generated_selections())
-    shown = figure(evidence(budgets=table))
-    assert "n = 2 tuning seeds" in shown.caption and "95 % t interval" in shown.caption
-    assert "0 of 30 points of the grids had" in shown.caption
-    assert "Better is: up upwards and down downwards." in shown.caption
-    assert f'aria-label="{shown.takeaway}. Expected mean' in shown.svg
-    assert shown.svg.count(">adam</text>") == 1
-    assert list(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(shown.csv))))) == list(BEST_OF_K_COLUMNS)
-
-
-def test_points_that_did_not_finish_are_counted() -> None:
-    table = budget_rows(adam=[0.9, 0.92], sgd=[0.5, 0.95])
-    table.loc[table["optimizer"] == "sgd", "n_out"] = 1
-    assert (
-        "1 of 4 points of the grids had a seed that didn't finish and counts as"
-        in figure(evidence(budgets=table)).caption
-    )
 
 
 def test_every_choice_can_be_translated() -> None:

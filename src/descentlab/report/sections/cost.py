@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.break_even import OPPOSITE, judge
-from descentlab.analysis.formatting import BOUND_SIGNS
 from descentlab.analysis.step_cost import summarise_step_cost
-from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.i18n.wording import joined, message, words
 from descentlab.measurements.step_cost import REFERENCE
 from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
 from descentlab.report.blocks import (
-    ARM_WORDS,
     Evidence,
     Figure,
     Section,
     Table,
+    distinct,
     interval,
     number,
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import draw_rows, finish, label_rows
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.drawing import draw_rows, finish, label_rows, limit_ratios
+from descentlab.report.plotting import label_room, new_figure
+from descentlab.report.sections.break_even import break_even_figure, break_even_table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
-TARGET = "medium"
 MOST_PANELS = 4
-BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
-# What the tables' cells say.
-ARMS, TARGETS, JUDGED = (
-    (message("default"), message("tuned"), message("extended")),
-    (message("easy"), message("medium"), message("hard")),
-    (message("won"), message("lost"), message("undecided")),
-)
 TIMED = {
     "step": (
         message("Time of a whole step, forward and backward pass included"),
@@ -77,7 +67,7 @@ def cost(evidence: Evidence) -> Section | None:
 
 def shown_models(ratios: pd.DataFrame) -> list[str]:
     """The models that get a panel, smallest first: all where they are few, else the standard sizes."""
-    models = list(dict.fromkeys(ratios["model"]))
+    models = distinct(ratios["model"])
     if len(models) <= MOST_PANELS:
         return models
     return [name for name in models if name in (*MODELS, LARGE_MODEL)] or models[-MOST_PANELS:]
@@ -129,14 +119,6 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     return finish(figure, f"{what}-cost", takeaway=takeaway, caption=caption, data=ratios)
 
 
-def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
-    """A logarithmic axis that holds 1 and every value."""
-    finite = values.to_numpy()[np.isfinite(values.to_numpy())]
-    low, high = min(0.9, float(finite.min(initial=1.0))), max(1.2, float(finite.max(initial=1.0)))
-    axes.set_xlim(low / 1.15, high * 1.15)
-    use_log_scale(axes, "x")
-
-
 def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
     """How much Adam takes (the dearest where Adam is absent), and how many optimizers are clearly dearer than plain SGD."""
     name = (
@@ -157,7 +139,7 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
 
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
     """All times, ratios and bytes in figures: models by size, optimizers in the order of the plan."""
-    order = list(dict.fromkeys([*evidence.optimizers, *ratios["optimizer"]]))
+    order = distinct([*evidence.optimizers, *ratios["optimizer"]])
     by_size = np.lexsort(
         (ratios["optimizer"].map(order.index), ratios["batch_size"], ratios["model"], ratios["parameters"])
     )
@@ -212,138 +194,3 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
         frozenset({1, 2, 4, 6, 8, 9}),
         folded=True,
     )
-
-
-def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
-    """Ratio of seconds to the medium target, a panel a problem; below 1 time is won."""
-    table = evidence.comparison.break_even
-    rows = table[(table["arm"] == arm) & (table["target"] == TARGET)]
-    if rows.empty:
-        return None
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
-    order = present(rows["optimizer"], evidence.optimizers)
-    height, room = 0.22 * len(order) + 0.2, label_room(order)
-    figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
-    for panel, problem in zip(axes, problems, strict=True):
-        mine = rows[rows["problem"] == problem]
-        panel.axvline(1, color="#888888", linewidth=0.9)
-        for row in mine.to_dict("records"):
-            draw_ratio(panel, row, order.index(row["optimizer"]))
-        limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])
-        label_rows(panel, order)
-        panel.set_title(problem)
-        panel.set_xlabel(words("seconds / plain SGD's"))
-    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {break_even_words(rows, problems)}"
-    caption = words(
-        "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} "
-        "seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart (n = {rounds} rounds); "
-        "95 % interval of the product, its degrees of freedom by Satterthwaite. Left of the line time is won. Hollow where a "
-        "run missed the target: the true ratio lies where a triangle points, a circle means that both sides missed. A step "
-        "costs the same in every arm.",
-        target=words(TARGET),
-        seeds=rows["n_seeds"].max(),
-        rounds=rows["n_rounds"].max(),
-    )
-    return finish(figure, f"break-even-{arm}", takeaway=takeaway, caption=caption, data=rows)
-
-
-def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
-    """The ratio of seconds with its interval, hollow where it is a bound, and the ratio of updates alone."""
-    colour, bound = optimizer_colour(str(row["optimizer"])), str(row["bound"])
-    axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
-    axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=colour, linestyle="none", alpha=0.8)
-    axes.plot(
-        [row["seconds_ratio"]],
-        [y],
-        marker=BOUND_MARKS.get(bound, "o"),
-        markersize=5.5,
-        color=colour,
-        markerfacecolor="none" if bound else colour,
-        linestyle="none",
-    )
-
-
-def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
-    """In how many comparisons the steps saved pay, and what becomes of Adam on each problem."""
-    verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
-    counts = verdicts["verdict"].value_counts()
-    text = words(
-        "fewer steps to the {target} target pay for dearer ones in {won} of {comparisons} with plain SGD, don't in {lost}, "
-        "{undecided} undecided",
-        target=words(TARGET),
-        comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
-        **{verdict: int(counts.get(verdict, 0)) for verdict in JUDGED},
-    )
-    adam = verdicts[verdicts["optimizer"] == "adam"].set_index("problem")
-    parts = []
-    for problem in [problem for problem in problems if problem in adam.index]:
-        row = adam.loc[problem].to_dict()
-        verdict, value = words(str(row["verdict"])), ratio_words(row, "seconds")
-        parts.append(words("{verdict} on {where} ({value})", verdict=verdict, where=problem, value=value))
-    return words("{text}; Adam's time is {parts}", text=text, parts=joined(parts)) if parts else text
-
-
-def bound_words(bound: str) -> str:
-    """The sign that stands before a ratio which is a bound."""
-    return words(BOUND_SIGNS[bound])
-
-
-def ratio_words(row: Mapping[str, Any], name: str) -> str:
-    """``≤ 0.5 [0.4, 0.6], n = 10``: the ratio of updates or of seconds with its bound."""
-    value = interval(row[f"{name}_ratio"], row[f"{name}_low"], row[f"{name}_high"], row["n_seeds"])
-    return bound_words(row["bound"]) + value
-
-
-def break_even_table(evidence: Evidence) -> Table:
-    """Steps saved times step cost, all arms and targets."""
-    table = evidence.comparison.break_even
-    rows = []
-    for row in table.to_dict("records"):
-        turned = bound_words(OPPOSITE[row["bound"]])
-        reached = words("{n} / {n_sgd} of {of}", n=row["n_reached"], n_sgd=row["n_reached_sgd"], of=row["n_seeds"])
-        rows.append(
-            [
-                row["problem"],
-                words(str(row["arm"])),
-                words(str(row["target"])),
-                row["optimizer"],
-                reached,
-                ratio_words(row, "updates"),
-                interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),
-                ratio_words(row, "seconds"),
-                words(judge(row)),
-                turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
-                turned
-                + interval(
-                    row["seconds_saved"] * 1e3,
-                    row["saved_low"] * 1e3,
-                    row["saved_high"] * 1e3,
-                    row["n_seeds"],
-                    signed=True,
-                ),
-                f"{row['extra_state_bytes']:,.0f}",
-            ]
-        )
-    headers = [
-        words("problem"),
-        words("arm"),
-        words("target"),
-        words("optimizer"),
-        words("reached / by sgd"),
-        words("updates to sgd's"),
-        words("step to sgd's"),
-        words("seconds to sgd's"),
-        words("time"),
-        words("break-even step"),
-        words("ms saved a run"),
-        words("more state, bytes"),
-    ]
-    caption = words(
-        "Ratios with 95 % intervals, n seeds for updates, rounds for steps. Seconds: the product of the first two. The "
-        "break-even step is how many times plain SGD's step another may cost before what it saves in steps is gone. "
-        "Milliseconds saved: mean updates within the budget times mean cost of a step, plain SGD's minus the optimizer's, the "
-        "interval over seeds and rounds. State: bytes of the optimizer's variables beyond plain SGD's, counted. ≤ and ≥ where "
-        "a run missed the target."
-    )
-    title = words("Steps saved times what a step costs, in figures")
-    return Table("break-even", title, headers, rows, caption, table, frozenset({11}), folded=True)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.i18n.wording import counted, joined, words
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
-from descentlab.report.blocks import Figure, number, optimizer_title
+from descentlab.report.blocks import Figure, distinct, number
 from descentlab.report.drawing import finish, label_ends
 from descentlab.report.plotting import INK, label_room, new_figure, optimizer_colour, optimizer_marker
+from descentlab.report.sections.landscape_words import descent_title, height_text, landscape_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,34 +26,6 @@ GRID_POINTS = 101
 CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box that lie lower
 COARSENESS = 0.3  # points by which a drawn contour may leave the true one
 LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
-FLOOR = 1e-12  # a height below it is called this
-TITLES = (  # of LANDSCAPES
-    message("double well"),
-    message("Styblinski–Tang"),
-    message("Rastrigin"),
-    message("Rosenbrock"),
-    message("Beale"),
-    message("quadratic"),
-    message("rotated quadratic"),
-)
-DESCENTS = {"sgd": message("plain descent"), "momentum": message("momentum")}
-
-
-def landscape_title(name: str) -> str:
-    """A landscape's name in a sentence."""
-    return words(LANDSCAPES[name].title)
-
-
-def descent_title(name: str) -> str:
-    """An optimizer's name where gradients are full: nothing is stochastic."""
-    return words(DESCENTS[name]) if name in DESCENTS else optimizer_title(name)
-
-
-def height_text(height: float) -> str:
-    """A height above the minimum; what lies below the floor is only said to."""
-    if not np.isfinite(height):
-        return words("diverged")
-    return words("at most {value}", value=f"{FLOOR:g}") if height <= FLOOR else number(height)
 
 
 def ends_of(paths: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +48,7 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
         paths: columns of TRAJECTORY_COLUMNS.
         names: the landscapes, from left to right.
     """
-    optimizers = list(dict.fromkeys(paths["optimizer"]))
+    optimizers = distinct(paths["optimizer"])
     shown = paths[
         paths["landscape"].isin(names) & np.isfinite(paths["value"])
     ]  # of a path that diverged, what has a place

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.analysis.statistics.survival import share_interval
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
-from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
+from descentlab.report.blocks import Evidence, Figure, Section, Table, distinct, interval, number
 from descentlab.report.drawing import draw_rows, finish, label_rows
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
-from descentlab.report.sections.landscape_paths import (
-    FLOOR,
-    GREY,
-    basin_words,
-    descent_title,
-    height_text,
-    height_words,
-    landscape_title,
-    path_figure,
-    strip_figure,
-)
+from descentlab.report.plotting import label_room, new_figure, optimizer_colour
+from descentlab.report.sections.landscape_paths import GREY, basin_words, height_words, path_figure, strip_figure
+from descentlab.report.sections.landscape_valleys import height_figure, height_table
+from descentlab.report.sections.landscape_words import descent_title, landscape_title, place_words
 
 TUNED = message("chosen, decaying")
 CONSTANT = message("chosen, constant")
@@ -45,7 +36,7 @@ def landscapes(evidence: Evidence) -> Section | None:
     if ends.empty or paths.empty:
         return None
     spurious, valleys = ends[ends["spurious"]], ends[~ends["spurious"]]
-    hilly, flat = (list(dict.fromkeys(rows["landscape"])) for rows in (spurious, valleys))
+    hilly, flat = (distinct(rows["landscape"]) for rows in (spurious, valleys))
     blocks: list[Figure | Table] = []
     strip = strip_figure(paths)
     if hilly:
@@ -97,34 +88,9 @@ def share_table(ends: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def height_table(ends: pd.DataFrame) -> pd.DataFrame:
-    """Median final value above the minimum and its quartiles over the starts, one row a (landscape, optimizer)."""
-    rows = []
-    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
-        low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
-        rows.append(
-            {
-                "landscape": landscape,
-                "optimizer": optimizer,
-                "median": median,
-                "low": low,
-                "high": high,
-                "n": len(group),
-                "diverged": int(np.isinf(group["value"]).sum()),
-                "updates": int(group["updates"].max()),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def order_of(table: pd.DataFrame) -> list[str]:
-    """The optimizers, in the order of the table."""
-    return list(dict.fromkeys(table["optimizer"]))
-
-
 def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     """Shares with a decaying rate (filled) and a constant one (hollow), a panel a landscape."""
-    order, names = order_of(shares), list(dict.fromkeys(shares["landscape"]))
+    order, names = distinct(shares["optimizer"]), distinct(shares["landscape"])
     figure, axes = new_figure(
         len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
     )
@@ -160,11 +126,6 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
     )
     return finish(figure, "landscape-shares", takeaway=takeaway, caption=caption, data=shares)
-
-
-def place_words(who: str, landscape: str, value: str) -> str:
-    """``Adam on Rastrigin (0.4)``."""
-    return words("{who} on {where} ({value})", who=who, where=landscape_title(landscape), value=value)
 
 
 def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
@@ -242,64 +203,6 @@ def escape_table(shares: pd.DataFrame) -> Table:
         ),
     ]
     return Table("landscape-escapes", title, headers, rows, caption, shares, frozenset(range(1, len(headers))))
-
-
-def height_figure(heights: pd.DataFrame) -> Figure:
-    """Median final height in each valley with its quartiles."""
-    order, names = order_of(heights), list(dict.fromkeys(heights["landscape"]))
-    figure, axes = new_figure(
-        len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
-    )
-    drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
-    finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
-    for panel, name in zip(axes, names, strict=True):
-        draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
-        label_rows(panel, order)
-        panel.set_title(landscape_title(name))
-        panel.set_xlabel(words("height (lower is better)"))
-        panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))
-        use_log_scale(panel, "x")
-    updates = counted(int(heights["updates"].max()), "{n} update", "{n} updates")
-    diverged = counted(
-        int(heights["diverged"].sum()),
-        "{n} start diverged and counts as infinite",
-        "{n} starts diverged and count as infinite",
-    )
-    takeaway = valley_words(heights)
-    caption = words(
-        "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
-        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
-        "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
-        updates=updates,
-        n=int(heights["n"].max()),
-        diverged=diverged,
-        floor=FLOOR,
-    )
-    return finish(figure, "valley-heights", takeaway=takeaway, caption=caption, data=heights)
-
-
-def valley_words(heights: pd.DataFrame) -> str:
-    """Who comes lowest in each valley, and how many decades adagrad lies below plain descent (above, where negative)."""
-    best, gains = [], list[str]()
-    for name, group in heights.groupby("landscape", sort=False):
-        rows = group.set_index("optimizer")["median"].clip(FLOOR)
-        least = rows.min()
-        who = joined([descent_title(o) for o in rows.index[rows == least]])
-        best.append(place_words(who, str(name), height_text(least)))
-        if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
-            where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
-            gains.append(
-                words("at least {value} on {where}", value=decades, where=where)
-                if rows["adagrad"] == FLOOR < rows["sgd"]
-                else words("{value} on {where}", value=decades, where=where)
-            )
-    if not gains:
-        return words("Lowest median: {best}", best=joined(best))
-    return words(
-        "Lowest median: {best}; in decades, adagrad lies below plain descent by {gains}",
-        best=joined(best),
-        gains=joined(gains),
-    )
 
 
 def edge_words(rates: Sequence[float]) -> str:

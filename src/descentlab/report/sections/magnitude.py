@@ -10,7 +10,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.report.blocks import Evidence, Figure, Section, interval, number, optimizer_title
+from descentlab.report.blocks import Evidence, Figure, Section, distinct, interval, number, optimizer_title
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
 from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
 
@@ -44,11 +44,6 @@ def magnitude(evidence: Evidence) -> Section | None:
     return Section("magnitude", words("What normalising the gradients does"), [*figures]) if figures else None
 
 
-def names(table: pd.DataFrame) -> list[str]:
-    """The optimizers of a table, in its order."""
-    return list(dict.fromkeys(table["optimizer"]))
-
-
 def title(name: str) -> str:
     """An optimizer's name in a sentence."""
     return words(FROM_ZERO) if name == FROM_ZERO else optimizer_title(name)
@@ -67,7 +62,7 @@ def told(row: pd.Series, value: str) -> str:
 def loss_scale_figure(table: pd.DataFrame) -> Figure:
     """How far a factor on the loss moves the path of training: a panel a factor, a row an optimizer."""
     means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
-    scales, order = sorted(set(table["scale"])), names(table)
+    scales, order = sorted(set(table["scale"])), distinct(table["optimizer"])
     labels = [words(name) for name in order]
     figure, axes = new_figure(len(scales), 3.0, 0.26 * len(order) + 0.1, left=label_room(labels), share_y=True)
     for panel, scale in zip(axes, scales, strict=True):
@@ -96,7 +91,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
 
 def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
     """Who keeps the path whatever the factor, and how far it moves for plain descent and AdaGrad."""
-    order = names(means)
+    order = distinct(means["optimizer"])
     most = means.groupby("optimizer")["relative_distance_high"].max().fillna(np.inf)
     kept = [name for name in order if most[name] < KEPT]
     factors = joined([number(scale) for scale in scales])
@@ -129,7 +124,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
     """Loss of rare and of frequent classes over updates, a panel a group of classes."""
     curves = average_by(table, ["group", "optimizer", "updates"], ["loss"])
     groups = [group for group in DRAWN_GROUPS if (curves["group"] == group).any()]
-    room = label_room(names(table))
+    room = label_room(distinct(table["optimizer"]))
     figure, axes = new_figure(len(groups), 2.2, 2.5, right=room, gap=room + 0.25, share_y=True)
     for panel, group in zip(axes, groups, strict=True):
         panel.set_title(words(GROUP_TITLES[group]))
@@ -208,7 +203,7 @@ def end_words(last: pd.DataFrame, group: str) -> str:
 
 def construction_figure(table: pd.DataFrame) -> Figure:
     """Test error beside the share of the rarer class: a panel a variant, a row an optimizer."""
-    variants, order = list(dict.fromkeys(table["variant"])), names(table)
+    variants, order = distinct(table["variant"]), distinct(table["optimizer"])
     means = average_by(table, ["variant", "optimizer"], ["test_error"])
     share = float(table["negative_share"].mean())
     figure, axes = new_figure(

@@ -6,7 +6,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import joined, message, words
-from descentlab.report.blocks import Evidence, Figure, interval, optimizer_title
+from descentlab.report.blocks import Evidence, Figure, distinct, interval, optimizer_title
 from descentlab.report.drawing import draw_curves, finish
 from descentlab.report.plotting import label_room, new_figure
 
@@ -24,9 +24,9 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     if table is None or table.empty:
         return None
     curves = average_by(table, ["way", "optimizer", "updates"], ["gap"])
-    names = list(dict.fromkeys(curves["optimizer"]))
+    names = distinct(curves["optimizer"])
     room = label_room(names)
-    ways = list(dict.fromkeys(table["way"]))
+    ways = distinct(table["way"])
     figure, axes = new_figure(len(ways), 2.5, 2.7, right=room, gap=room + 0.45)
     drawn = curves.assign(**{name: curves[name].clip(lower=LEAST) for name in ("gap_mean", "gap_low", "gap_high")})
     for panel, way in zip(axes, ways, strict=True):
@@ -57,6 +57,6 @@ def end_words(table: pd.DataFrame, way: str) -> str:
     order = sorted(ends, key=lambda name: ends[name].mean)
     shown = [
         f"{optimizer_title(name)} {interval(ends[name].mean, ends[name].low, ends[name].high, ends[name].n)}"
-        for name in dict.fromkeys([order[0], order[-1]])
+        for name in distinct([order[0], order[-1]])
     ]
     return f"{words(way)}: {joined(shown)}"

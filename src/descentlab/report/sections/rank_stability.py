@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,14 +18,8 @@ from descentlab.report.blocks import (
     interval,
     number,
     optimizer_title,
-    present,
 )
-from descentlab.report.drawing import finish, in_front, label_ends
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour
-from descentlab.report.sections.tuning import value_range
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from descentlab.report.sections.best_of_k import best_of_k_figure
 
 QUESTIONS = {
     "selection": message("learning rate chosen by {choice} instead of {first}"),
@@ -65,7 +58,7 @@ def flips(evidence: Evidence) -> Section | None:
         }
         blocks += [choice_table(evidence, summary, ranked), Paragraph(adam_words(summary, ranked))]
     if len(budgets):
-        blocks.append(budget_figure(evidence))
+        blocks.append(best_of_k_figure(evidence))
     if len(summary):
         blocks.append(ranking_table(summary, ranked, table))
     return Section("flips", words("What flips it?"), [*blocks]) if blocks else None
@@ -243,129 +236,3 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
     return Table("flip-rankings", words("All pairs of rankings"), headers, shown, caption, table, folded=True)
-
-
-def budget_figure(evidence: Evidence) -> Figure:
-    """Expected validation metric against the number of grid points tried, a panel a problem."""
-    table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
-    problems = present(table["problem"], list(plan))
-    front = in_front(present(table["optimizer"], evidence.optimizers))
-    figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
-    for panel, problem in zip(axes, problems, strict=True):
-        lines = table[table["problem"] == problem]
-        order = present(lines["optimizer"], evidence.optimizers)
-        ends = draw_budgets(panel, lines, order, front, bool(plan[problem]["higher_is_better"]))
-        metric = str(plan[problem]["metric"])
-        panel.set_title(problem)
-        panel.set_xlabel(words("rates tried"))
-        panel.set_ylabel(words("validation {metric}", metric=words(metric)))
-        if panel is axes[-1]:
-            corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
-            label_ends(panel, {name: ends.get(name, corner) for name in front})
-    takeaway = budget_words(evidence, table, problems)
-    caption = budget_caption(evidence, table, problems, others=table["optimizer"].nunique() > len(front))
-    return finish(figure, "best-of-k", takeaway=takeaway, caption=caption, data=table)
-
-
-def budget_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str], *, others: bool) -> str:
-    """What the figure shows and counts; ``others``: it has lines without a name."""
-    directions = []
-    for problem in problems:
-        higher = evidence.plan["problems"][problem]["higher_is_better"]
-        directions.append(
-            words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
-        )
-    seeds = int(table["n_seeds"].max())
-    bands = (
-        words(
-            "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
-            "pointer)",
-            n=seeds,
-        )
-        if others
-        else words("95 % t interval over n = {n} tuning seeds", n=seeds)
-    )
-    points = table.drop_duplicates(["problem", "optimizer"])
-    lost = counted(
-        int(points["n_out"].sum()),
-        "{n} of {points} of the grids had a seed that didn't finish and counts as the worst complete point of the problem.",
-        "{n} of {points} of the grids had a seed that didn't finish and count as the worst complete point of the problem.",
-        points=counted(int(points["n_points"].sum()), "{n} point", "{n} points"),
-    )
-    return words(
-        "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
-        "tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: {bands}; the names on the "
-        "right hold for every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so "
-        "this is validation alone.",
-        directions=joined(directions),
-        bands=bands,
-        lost=lost,
-    )
-
-
-def draw_budgets(
-    axes: Axes, lines: pd.DataFrame, order: list[str], front: list[str], higher_is_better: bool
-) -> dict[str, tuple[float, float]]:
-    """A line an optimizer, those in front with their interval.
-
-    Returns:
-        The last point of each line in front.
-    """
-    bottom, top = value_range(lines["val_metric"], higher_is_better)
-    ends = {}
-    for name in [*[n for n in order if n not in front], *[n for n in order if n in front]]:
-        line = lines[lines["optimizer"] == name].sort_values("k")
-        leading, colour = name in front, optimizer_colour(name)
-        mean = line["val_metric"].clip(bottom, top)
-        axes.plot(
-            line["k"],
-            mean,
-            color=colour,
-            linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55,
-            zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)),
-            gid=f"linename-{name}--",
-        )
-        if leading:
-            low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
-            axes.fill_between(line["k"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
-            ends[name] = (float(line["k"].iloc[-1]), float(mean.iloc[-1]))
-    room = (top - bottom) * 0.05 or 0.01
-    axes.set_ylim(bottom - room, top + room)
-    axes.set_xticks(range(1, int(lines["k"].max()) + 1))
-    return ends
-
-
-def budget_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -> str:
-    """Where the best optimizer depends on how many rates were tried, and how Adam stands to plain SGD."""
-    moves, ahead = [], []
-    for problem in problems:
-        sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1
-        mine = table[table["problem"] == problem].sort_values("k", kind="stable")
-        goodness = mine.assign(goodness=(sign * mine["val_metric"]).round(12)).groupby("optimizer")["goodness"]
-        sides = [goodness.first(), goodness.last()]
-        best = [
-            [name for name in present(side.index, evidence.optimizers) if side[name] == side.max()] for side in sides
-        ]
-        if not set(best[0]) & set(best[1]):
-            first, last = (joined([optimizer_title(name) for name in names]) for names in best)
-            moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
-        if {"adam", "sgd"} <= set(sides[0].index):
-            ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
-    text = words(
-        "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
-        moves=len(moves),
-        problems=counted(len(problems), "{n} problem", "{n} problems"),
-    )
-    text += f": {joined(moves)}" if moves else ""
-    if ahead:
-        one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
-        text = words(
-            "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
-            text=text,
-            one=one,
-            of=len(ahead),
-            whole=whole,
-        )
-    return text

@@ -1,0 +1,90 @@
+"""How far down a valley each optimizer comes: median heights above the minimum after equally many updates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from descentlab.i18n.wording import counted, joined, words
+from descentlab.report.blocks import Figure, distinct, number
+from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.plotting import label_room, new_figure, use_log_scale
+from descentlab.report.sections.landscape_words import FLOOR, descent_title, height_text, landscape_title, place_words
+
+
+def height_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Median final value above the minimum and its quartiles over the starts, one row a (landscape, optimizer)."""
+    rows = []
+    for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
+        low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
+        rows.append(
+            {
+                "landscape": landscape,
+                "optimizer": optimizer,
+                "median": median,
+                "low": low,
+                "high": high,
+                "n": len(group),
+                "diverged": int(np.isinf(group["value"]).sum()),
+                "updates": int(group["updates"].max()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def height_figure(heights: pd.DataFrame) -> Figure:
+    """Median final height in each valley with its quartiles."""
+    order, names = distinct(heights["optimizer"]), distinct(heights["landscape"])
+    figure, axes = new_figure(
+        len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
+    )
+    drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
+    finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
+    for panel, name in zip(axes, names, strict=True):
+        draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
+        label_rows(panel, order)
+        panel.set_title(landscape_title(name))
+        panel.set_xlabel(words("height (lower is better)"))
+        panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))
+        use_log_scale(panel, "x")
+    updates = counted(int(heights["updates"].max()), "{n} update", "{n} updates")
+    diverged = counted(
+        int(heights["diverged"].sum()),
+        "{n} start diverged and counts as infinite",
+        "{n} starts diverged and count as infinite",
+    )
+    takeaway = valley_words(heights)
+    caption = words(
+        "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
+        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
+        "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
+        updates=updates,
+        n=int(heights["n"].max()),
+        diverged=diverged,
+        floor=FLOOR,
+    )
+    return finish(figure, "valley-heights", takeaway=takeaway, caption=caption, data=heights)
+
+
+def valley_words(heights: pd.DataFrame) -> str:
+    """Who comes lowest in each valley, and how many decades adagrad lies below plain descent (above, where negative)."""
+    best, gains = [], list[str]()
+    for name, group in heights.groupby("landscape", sort=False):
+        rows = group.set_index("optimizer")["median"].clip(FLOOR)
+        least = rows.min()
+        who = joined([descent_title(o) for o in rows.index[rows == least]])
+        best.append(place_words(who, str(name), height_text(least)))
+        if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
+            where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
+            gains.append(
+                words("at least {value} on {where}", value=decades, where=where)
+                if rows["adagrad"] == FLOOR < rows["sgd"]
+                else words("{value} on {where}", value=decades, where=where)
+            )
+    if not gains:
+        return words("Lowest median: {best}", best=joined(best))
+    return words(
+        "Lowest median: {best}; in decades, adagrad lies below plain descent by {gains}",
+        best=joined(best),
+        gains=joined(gains),
+    )
