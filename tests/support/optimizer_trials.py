@@ -37,6 +37,12 @@ def trained(optimizer: Any, start: np.ndarray, gradients: Sequence[np.ndarray]) 
     return path, variable
 
 
+def slot(optimizer: Any, name: str) -> Any:
+    """The one variable of this name that a built optimizer keeps for its one weight."""
+    (found,) = [variable for variable in optimizer.variables if variable.path.endswith(f"_{name}")]
+    return found
+
+
 def distance(optimizer: Any, expected: list[np.ndarray], start: np.ndarray, gradients: Sequence[np.ndarray]) -> float:
     """Largest difference between Keras' weights and the expected ones, as a share of the largest displacement.
 

@@ -75,6 +75,7 @@ class Member:
     evaluations: list[Evaluation]
     weights: list[np.ndarray]
     state: list[np.ndarray]
+    compile_seconds: float  # of its trainer so far
 
     def bits(self) -> bytes:
         losses = [array for e in self.evaluations for array in (e.loss, e.score)]
@@ -89,7 +90,7 @@ def train_member(
     initial = initial_variables(trainer.problem, seed)
     evaluations = list(trainer.train(tiny_data(), initial, order, rates, list(evaluate_at), EVERY))
     weights = trainer.variables()
-    return Member(evaluations, weights, trainer.state())
+    return Member(evaluations, weights, trainer.state(), trainer.compile_seconds)
 
 
 @functools.cache

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems import builtin_problem
 from descentlab.problems.base import ProblemError
 from descentlab.problems.random_streams import data_order
@@ -19,7 +17,6 @@ from descentlab.training.engine.stateless_optimizer import state_variables
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 from support.tiny_training import (
-    ALL,
     BATCH,
     EPOCHS,
     MODES,
@@ -77,14 +74,14 @@ def test_chunks_hold_every_index_and_pad_with_the_first(examples: int, shape: tu
     assert set(rows.ravel()[examples:]) <= {7}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_state_bytes_per_parameter(name: str) -> None:
-    """As the table says (4 bytes a slot); Adafactor and Muon by the shapes (4, 5), (5,), (5, 3), (3,)."""
-    trainer, _ = members(name, "graph")
-    assert trainer.parameters == 43
-    slots = OPTIMIZERS[name].state_slots if name in OPTIMIZERS else 1
-    shaped = {"adafactor": 4 * (43 + 4 + 5 + 5 + 3) / 43, "muon": 4 * (35 + 2 * 8) / 43}
-    assert trainer.state_bytes_per_parameter == (shaped[name] if slots is None else 4 * slots)
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("sgd", 0), ("adam", 2 * 43), ("adafactor", 43 + 4 + 5 + 5 + 3), ("muon", 35 + 2 * 8)],
+)
+def test_state_bytes_per_parameter(name: str, numbers: int) -> None:
+    """Single precision; the model's shapes are (4, 5), (5,), (5, 3), (3,). What each optimizer keeps is test_table.py's."""
+    trainer = Trainer(CompiledModel(tiny_problem(), "graph"), optimizer_maker(name))
+    assert (trainer.parameters, trainer.state_bytes_per_parameter) == (43, 4 * numbers / 43)
 
 
 def test_what_is_evaluated_of_schedule_free_holds_the_average() -> None:
@@ -118,23 +115,26 @@ def test_compilation_is_timed_and_kept_out_of_training() -> None:
     assert trainer.compile_seconds == compiled
 
 
-def test_other_examples_to_evaluate_are_no_reason_to_compile_the_training_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compiled, compile_one = [], CompiledModel.compile
+def test_other_examples_to_evaluate_are_no_reason_to_compile_the_training_again() -> None:
+    """The optimizer's rule runs in Python only while the training is compiled."""
+    import keras
 
-    def recorded(self: CompiledModel, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-        compiled.append(function.__name__)
-        return compile_one(self, function, *arguments)
+    calls: list[str] = []
 
-    monkeypatch.setattr(CompiledModel, "compile", recorded)
-    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
-    order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+    class Recorded(keras.optimizers.SGD):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            calls.append(variable.path)
+            super().update_step(gradient, variable, learning_rate)
+
+    trainer = Trainer(CompiledModel(tiny_problem(), "xla"), lambda: Recorded(0.1))
+    initial, order = initial_variables(tiny_problem(), 0), data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+    seconds, called = [], []
     for examples in (TRAIN, TRAIN[:40], TRAIN):
-        list(
-            trainer.train(tiny_data(), initial_variables(tiny_problem(), 0), order, decayed_rates("sgd"), [2], examples)
-        )
-    assert compiled == ["_advance", "evaluate", "evaluate"]
+        list(trainer.train(tiny_data(), initial, order, decayed_rates("sgd"), [2], examples))
+        seconds.append(trainer.compile_seconds)
+        called.append(len(calls))
+    assert called[0] == called[1] == called[2] > 0
+    assert 0 < seconds[0] < seconds[1] == seconds[2], "the evaluation of 40 is compiled once"
 
 
 def test_initial_variables_by_seed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def test_what_ends_in_time_is_left_alone() -> None:
     time.sleep(0.4)  # the process is still here
 
 
-def test_no_limit_is_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threading.Timer", None)
-    with time_limit(None, "too long", None):
-        pass
+@pytest.mark.parametrize(("seconds", "threads"), [(None, 0), (60.0, 1)])
+def test_only_a_limit_needs_a_thread(seconds: float | None, threads: int) -> None:
+    before = threading.active_count()
+    with time_limit(seconds, "too long", None):
+        assert threading.active_count() - before == threads
 
 
 def test_nothing_was_given_up_in_a_first_life(monkeypatch: pytest.MonkeyPatch) -> None:
