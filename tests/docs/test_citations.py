@@ -123,7 +123,8 @@ def test_paths_and_links_that_are_not_there_are_named(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# The *first* heading\n[a](src/package) [b](#the-first-heading) [c](https://example.org) [d](gone.md) [e](#gone)\n"
-        "`src/package/` `python src/package/*.py` `src/package/module.py::test` `src/gone.py` `tests/*.py` `src/…`\n```\n`src/fenced.py`\n```\n"
+        "`src/package/` `python src/package/*.py` `src/package/module.py::test` `src/gone.py` `tests/*.py` `src/…`\n"
+        "```\n`src/fenced.py`\n```\n"
     )
     assert missing_paths(page.read_text(), tmp_path) == ["src/gone.py", "tests/*.py"]
     assert broken_links(page) == ["gone.md", "#gone"]
