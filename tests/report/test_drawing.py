@@ -15,6 +15,7 @@ from descentlab.analysis.statistics.verdicts import VERDICTS
 from descentlab.report.drawing import (
     NAMED,
     VERDICT_MARKS,
+    back_to_front,
     draw_curves,
     draw_points,
     draw_rows,
@@ -70,6 +71,10 @@ def test_of_many_the_slides_are_named() -> None:
 
 def test_of_many_others_the_first_are_named() -> None:
     assert in_front([f"o{i}" for i in range(30)]) == [f"o{i}" for i in range(NAMED)]
+
+
+def test_lines_in_front_are_drawn_last() -> None:
+    assert back_to_front(["adam", "o1", "sgd", "o2"], ["sgd", "adam"]) == ["o1", "o2", "adam", "sgd"]
 
 
 def test_named_lines_have_their_colour_a_band_and_a_name() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.analysis.formatting import interval, number, optimizer_title
+from descentlab.analysis.statistics.intervals import Interval
 from descentlab.analysis.tables import Comparison
 from descentlab.i18n.wording import joined, message, words
 
@@ -66,6 +67,22 @@ class Evidence:
     def reference(self) -> str:
         """The optimizer that differences are measured from."""
         return str(self.plan["config"]["report"]["reference"])
+
+    def arms_in(self, table: pd.DataFrame) -> list[str]:
+        """The arms that ``table`` has rows of, the tuned one first."""
+        return present(table["arm"], self.arms)
+
+    def problems_in(self, table: pd.DataFrame) -> list[str]:
+        """The problems that ``table`` has rows of, in the order of the plan."""
+        return present(table["problem"], list(self.plan["problems"]))
+
+    def optimizers_in(self, table: pd.DataFrame) -> list[str]:
+        """The optimizers that ``table`` has rows of, in the order of the plan."""
+        return present(table["optimizer"], self.optimizers)
+
+    def measurement(self, name: str) -> pd.DataFrame:
+        """The table of a measurement, empty where it was not measured."""
+        return self.measured.get(name, pd.DataFrame())
 
     def metric(self, problem: str) -> str:
         """The problem's metric with its direction."""
@@ -173,6 +190,11 @@ class Section:
     identity: str
     title: str
     blocks: list[Figure | Table | Paragraph | Explorer]
+
+
+def interval_text(estimate: Interval, signed: bool = False) -> str:
+    """An estimate as a reader sees it: ``0.012 [0.003, 0.021], n = 10``."""
+    return interval(estimate.mean, estimate.low, estimate.high, estimate.n, signed)
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -6,13 +6,14 @@ Nothing here computes a statistic.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.report.blocks import Figure, distinct
 from descentlab.report.plotting import (
+    GREY,
     SLIDES,
     figure_svg,
     optimizer_colour,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAMED = 8  # lines in one panel that names still fit beside
+MARGINS_SHOWN = 30.0  # a larger difference is drawn here
 VERDICT_MARKS = {
     "better": "^",
     "worse": "v",
@@ -57,6 +59,23 @@ def in_front(names: Iterable[str]) -> list[str]:
     return [name for name in different if name in SLIDES] or different[:NAMED]
 
 
+def back_to_front(names: Iterable[str], front: Sequence[str]) -> list[str]:
+    """``names`` in the order of drawing: those in ``front`` last, over the others."""
+    return sorted(names, key=lambda name: name in front)
+
+
+def line_style(name: str, leading: bool) -> dict[str, Any]:
+    """How an optimizer's line looks: solid where it is in front, else thin and dashed, with its name under the pointer."""
+    return {
+        "color": optimizer_colour(name),
+        "linewidth": 1.8 if leading else 0.9,
+        "alpha": 1.0 if leading else 0.55,
+        "zorder": 3 if leading else 2,
+        "linestyle": "-" if leading else (0, (4, 1.5)),
+        "gid": f"linename-{name}--",
+    }
+
+
 def draw_curves(
     axes: Axes, curves: pd.DataFrame, x: str, y: str, *, x_scale: str = "log", y_scale: str = "linear"
 ) -> None:
@@ -71,7 +90,7 @@ def draw_curves(
     # A point at 0 has no place on a logarithmic axis: it stands half a step left of the first.
     positive = curves.loc[curves[x] > 0, x]
     least = float(positive.min()) / 2 if len(positive) else 0.5
-    for name in [*[n for n in names if n not in front], *front]:
+    for name in back_to_front(names, front):
         line = curves[curves["optimizer"] == name]
         horizontal = line[x].clip(lower=least) if x_scale == "log" else line[x]
         mean = line[f"{y}_mean"]
@@ -79,12 +98,7 @@ def draw_curves(
         axes.plot(
             horizontal,
             mean,
-            color=optimizer_colour(name),
-            linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55,
-            zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)),
-            gid=f"linename-{name}--",
+            **line_style(name, leading),
         )
         if leading:
             low, high = line[f"{y}_low"], line[f"{y}_high"]
@@ -122,6 +136,28 @@ def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
     low, high = min(0.9, float(finite.min(initial=1.0))), max(1.2, float(finite.max(initial=1.0)))
     axes.set_xlim(low / 1.15, high * 1.15)
     use_log_scale(axes, "x")
+
+
+def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:
+    """Limits that show the better end in full, and the worse one as far as it is bounded."""
+    if means.empty:
+        return 0.0, 1.0
+    if higher_is_better:
+        return float(means.min()), float(means.max())
+    best = float(means.min())
+    return best, float(min(means.max(), max(3 * abs(best), means.median() * 2)))
+
+
+def draw_margin_axis(axes: Axes) -> None:
+    """Make x an axis of differences in margins, better on the right, with the range of negligible ones in grey.
+
+    Linear within a margin of 0 and logarithmic beyond it; values are to be clipped to ±MARGINS_SHOWN.
+    """
+    axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=0.9)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
+    axes.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
+    axes.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
 
 
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool = False) -> None:

@@ -43,6 +43,8 @@ MARKERS = "osD^vP*X<>hdp8"
 LUMINANCE = 0.2  # of a derived colour: midway between too faint on white and too faint on black
 SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
 
+GREY = "#888888"  # of what is no optimizer: reference lines, bands, single seeds
+
 # Stand-ins that the finished SVG replaces by the page's own colours.
 INK, RULE = "#010203", "#0a0b0c"
 # A title at a fixed height isn't measured against the labels below it, which takes a third of the time of drawing.

@@ -8,8 +8,9 @@ import pytest
 
 from descentlab.analysis.answers import ALARMS
 from descentlab.analysis.tables import TABLES
+from descentlab.report.drawing import value_range
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.tuning import ALARM_KINDS, alarms, sensitivity, value_range, width_words
+from descentlab.report.sections.tuning import ALARM_KINDS, alarms, sensitivity, width_words
 from descentlab.storage.tables import empty_table
 from support.comparison_fixture import generated_runs
 from support.report_evidence import changed, evidence_of, table_named

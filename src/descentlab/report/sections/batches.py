@@ -9,9 +9,9 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
 from descentlab.i18n.wording import counted, words
-from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
+from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish
-from descentlab.report.plotting import COLOURS, new_figure, use_log_scale
+from descentlab.report.plotting import COLOURS, GREY, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +23,8 @@ MINI, FULL = COLOURS["sgd"], COLOURS["gd"]
 
 def batches(evidence: Evidence) -> Section | None:
     """Gap, updates, time and memory by batch size, as far as they were measured."""
-    compared = evidence.measured.get("batch_size", pd.DataFrame())
-    memory = evidence.measured.get("memory", pd.DataFrame())
+    compared = evidence.measurement("batch_size")
+    memory = evidence.measurement("memory")
     blocks: list[Figure | Table] = []
     if len(compared):
         blocks += [*([gap_figure(compared)] if compared["reached"].any() else []), speed_figure(compared)]
@@ -80,7 +80,7 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
         axes.plot(
             rows["batch_size"],
             rows[column],
-            color="#888888",
+            color=GREY,
             linewidth=0.6,
             alpha=0.45,
             marker="o",
@@ -96,7 +96,7 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     draw_seeds(axes[0], table, "gap_at_target", "seed")
     draw_sizes(axes[0], by_size(table, "gap_at_target"), full)
     axes[0].set_ylabel(words("test − training loss (lower is better)"))
-    axes[1].axhline(0, color="#888888", linewidth=0.9)
+    axes[1].axhline(0, color=GREY, linewidth=0.9)
     draw_sizes(axes[1], apart, None)
     axes[1].set_xlim(axes[0].get_xlim())
     axes[1].set_ylabel(words("full batch's gap minus this one's"))
@@ -138,7 +138,7 @@ def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
         size=size,
         judged=judged,
         sizes=len(apart),
-        value=interval(chosen.mean, chosen.low, chosen.high, chosen.n, signed=True),
+        value=interval_text(chosen, signed=True),
         less=sum(found.low > 0 for found in apart.values()),
         more=sum(found.high < 0 for found in apart.values()),
     )
@@ -181,9 +181,7 @@ def speed_words(timed: pd.DataFrame) -> str:
     updates, seconds = by_size(timed, "updates"), by_size(timed, "seconds")
     clock = by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
     small, full = min(updates), max(updates)
-    first, last = (
-        interval(updates[size].mean, updates[size].low, updates[size].high, updates[size].n) for size in (small, full)
-    )
+    first, last = (interval_text(updates[size]) for size in (small, full))
     whole = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
     text = words(
         "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
@@ -198,7 +196,7 @@ def speed_words(timed: pd.DataFrame) -> str:
     if not whole:
         return words("{text}; with no batch size every seed is there", text=text)
     best = min(whole, key=lambda size: seconds[size].mean)
-    value = interval(seconds[best].mean, seconds[best].low, seconds[best].high, seconds[best].n)
+    value = interval_text(seconds[best])
     who = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
     return words("{text}; soonest there: {who}, seconds {value}", text=text, who=who, value=value)
 
@@ -234,9 +232,9 @@ def memory_words(table: pd.DataFrame) -> str:
         "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to that on {small:,}: {ratio}, for {times:g} "
         "times the examples",
         largest=largest,
-        peak=interval(peak.mean, peak.low, peak.high, peak.n),
+        peak=interval_text(peak),
         small=small,
-        ratio=interval(ratio.mean, ratio.low, ratio.high, ratio.n),
+        ratio=interval_text(ratio),
         times=largest / small,
     )
 
@@ -248,9 +246,7 @@ def batch_table(table: pd.DataFrame) -> Table:
     for size, group in table.groupby("batch_size"):
         difference = apart.get(int(size))
         cells = [
-            None
-            if found is None or found.n == 0
-            else interval(found.mean, found.low, found.high, found.n, signed=signed)
+            None if found is None or found.n == 0 else interval_text(found, signed=signed)
             for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))
         ]
         reached = words("{n} of {of}", n=int(group["reached"].sum()), of=len(group))

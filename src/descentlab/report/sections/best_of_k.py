@@ -8,9 +8,8 @@ import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import Evidence, Figure, optimizer_title, present
-from descentlab.report.drawing import finish, in_front, label_ends
+from descentlab.report.drawing import back_to_front, finish, in_front, label_ends, line_style, value_range
 from descentlab.report.plotting import label_room, new_figure, optimizer_colour
-from descentlab.report.sections.tuning import value_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 def best_of_k_figure(evidence: Evidence) -> Figure:
     """Expected validation metric against the number of grid points tried, a panel a problem."""
     table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
-    problems = present(table["problem"], list(plan))
-    front = in_front(present(table["optimizer"], evidence.optimizers))
+    problems = evidence.problems_in(table)
+    front = in_front(evidence.optimizers_in(table))
     figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
     for panel, problem in zip(axes, problems, strict=True):
         lines = table[table["problem"] == problem]
-        order = present(lines["optimizer"], evidence.optimizers)
+        order = evidence.optimizers_in(lines)
         ends = draw_best_of_k(panel, lines, order, front, bool(plan[problem]["higher_is_better"]))
         metric = str(plan[problem]["metric"])
         panel.set_title(problem)
@@ -84,23 +83,14 @@ def draw_best_of_k(
     """
     bottom, top = value_range(lines["val_metric"], higher_is_better)
     ends = {}
-    for name in [*[n for n in order if n not in front], *[n for n in order if n in front]]:
+    for name in back_to_front(order, front):
         line = lines[lines["optimizer"] == name].sort_values("k")
-        leading, colour = name in front, optimizer_colour(name)
+        leading = name in front
         mean = line["val_metric"].clip(bottom, top)
-        axes.plot(
-            line["k"],
-            mean,
-            color=colour,
-            linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55,
-            zorder=3 if leading else 2,
-            linestyle="-" if leading else (0, (4, 1.5)),
-            gid=f"linename-{name}--",
-        )
+        axes.plot(line["k"], mean, **line_style(name, leading))
         if leading:
             low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
-            axes.fill_between(line["k"], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1)
+            axes.fill_between(line["k"], low, high, color=optimizer_colour(name), alpha=0.12, linewidth=0, zorder=1)
             ends[name] = (float(line["k"].iloc[-1]), float(mean.iloc[-1]))
     room = (top - bottom) * 0.05 or 0.01
     axes.set_ylim(bottom - room, top + room)

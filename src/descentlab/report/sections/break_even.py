@@ -10,9 +10,9 @@ import pandas as pd
 from descentlab.analysis.break_even import OPPOSITE, judge
 from descentlab.analysis.formatting import BOUND_SIGNS
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval, present
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour
+from descentlab.report.plotting import GREY, label_room, new_figure, optimizer_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +33,13 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
     rows = table[(table["arm"] == arm) & (table["target"] == TARGET)]
     if rows.empty:
         return None
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
-    order = present(rows["optimizer"], evidence.optimizers)
+    problems = evidence.problems_in(rows)
+    order = evidence.optimizers_in(rows)
     height, room = 0.22 * len(order) + 0.2, label_room(order)
     figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         mine = rows[rows["problem"] == problem]
-        panel.axvline(1, color="#888888", linewidth=0.9)
+        panel.axvline(1, color=GREY, linewidth=0.9)
         for row in mine.to_dict("records"):
             draw_ratio(panel, row, order.index(row["optimizer"]))
         limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])

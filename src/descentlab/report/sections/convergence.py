@@ -17,9 +17,8 @@ from descentlab.report.blocks import (
     interval,
     number,
     optimizer_title,
-    present,
 )
-from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front, label_rows
+from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front
 from descentlab.report.plotting import label_room, new_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.report.sections.survival import profile_figure, survival_figure
@@ -32,14 +31,14 @@ def convergence(evidence: Evidence) -> Section | None:
     curves = evidence.comparison.curves
     if curves.empty:
         return None
-    problems = present(curves["problem"], list(evidence.plan["problems"]))
+    problems = evidence.problems_in(curves)
     return Section("convergence", words("Convergence"), [curve_figure(evidence, problem) for problem in problems])
 
 
 def curve_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem's validation loss over updates, a panel an arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
-    arms = [arm for arm in evidence.arms if (curves["arm"] == arm).any()]
+    arms = evidence.arms_in(curves)
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
     caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
@@ -115,8 +114,8 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     rows = speed[(speed["arm"] == arm) & (speed["target"] == target)]
     if rows.empty:
         return None
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
-    order = present(rows["optimizer"], evidence.optimizers)
+    problems = evidence.problems_in(rows)
+    order = evidence.optimizers_in(rows)
     shares = rows.copy()
     for column in ("updates_restricted_mean", "low", "high"):
         shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
@@ -127,7 +126,6 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         draw_rows(panel, whole, order, "updates_restricted_mean", "low", "high")
         part = mine[mine["n_reached"] < mine["n"]]
         draw_rows(panel, part, order, "updates_restricted_mean", "low", "high", filled=False)
-        label_rows(panel, order)
         panel.set_xscale("log")
         panel.set_xlim(7e-4, 1.8)
         panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1", "1", "10", "100"])
@@ -219,7 +217,7 @@ def optimum_gap(evidence: Evidence) -> Section | None:
     gaps = evidence.comparison.gaps
     if gaps.empty:
         return None
-    problems = present(gaps["problem"], list(evidence.plan["problems"]))
+    problems = evidence.problems_in(gaps)
     floor = noise_floor_figure(evidence)
     figures = [gap_figure(evidence, problem) for problem in problems]
     return Section("optimum", words("Gap to the known optimum"), [*figures, *([floor] if floor else [])])
@@ -228,15 +226,14 @@ def optimum_gap(evidence: Evidence) -> Section | None:
 def gap_figure(evidence: Evidence, problem: str) -> Figure:
     """One convex problem: gap by optimizer, arms side by side."""
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
-    order = present(gaps["optimizer"], evidence.optimizers)
-    arms = [arm for arm in evidence.arms if (gaps["arm"] == arm).any()]
+    order = evidence.optimizers_in(gaps)
+    arms = evidence.arms_in(gaps)
     figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=label_room(order), share_y=True, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
         drawn = gaps[gaps["arm"] == arm].copy()
         for column in ("gap_mean", "gap_low", "gap_high"):
             drawn[column] = drawn[column].clip(lower=1e-9)
         draw_rows(panel, drawn, order, "gap_mean", "gap_low", "gap_high")
-        label_rows(panel, order)
         use_log_scale(panel, "x")
         panel.set_title(words(ARM_WORDS[arm]))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))

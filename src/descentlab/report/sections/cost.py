@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -20,14 +18,10 @@ from descentlab.report.blocks import (
     interval,
     number,
     optimizer_title,
-    present,
 )
-from descentlab.report.drawing import draw_rows, finish, label_rows, limit_ratios
-from descentlab.report.plotting import label_room, new_figure
+from descentlab.report.drawing import draw_rows, finish, limit_ratios
+from descentlab.report.plotting import GREY, label_room, new_figure
 from descentlab.report.sections.break_even import break_even_figure, break_even_table
-
-if TYPE_CHECKING:
-    pass
 
 MOST_PANELS = 4
 TIMED = {
@@ -50,13 +44,13 @@ TIMED = {
 
 def cost(evidence: Evidence) -> Section | None:
     """Step and update time beside plain SGD's, bytes of state, and the break-even with the steps that are saved."""
-    table = evidence.measured.get("step_cost", pd.DataFrame())
+    table = evidence.measurement("step_cost")
     blocks: list[Figure | Table] = []
     if len(table):
         ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
         whole = [name for name, about in evidence.plan["optimizers"].items() if about["full_batch"]]
         batched = ratios[~ratios["optimizer"].isin(whole)]
-        if present(batched.loc[batched["optimizer"] != REFERENCE, "optimizer"], evidence.optimizers):
+        if evidence.optimizers_in(batched[batched["optimizer"] != REFERENCE]):
             blocks = [time_figure(evidence, batched, what) for what in TIMED]
         pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
         blocks += [*pays, cost_table(evidence, table, ratios)]
@@ -79,13 +73,13 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != REFERENCE)]
     # One of the set that is timed always may be a problem too, with batches of its own: those are in the table below.
     shown = shown.drop_duplicates(["model", "optimizer"])
-    order = present(shown["optimizer"], evidence.optimizers)
+    order = evidence.optimizers_in(shown)
     whole = what == "step"
     panels = len(models) + (not whole)
     figure, axes = new_figure(panels, 1.95, 0.22 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True)
     for panel, model in zip(axes, models, strict=False):
         mine = shown[shown["model"] == model]
-        panel.axvline(1, color="#888888", linewidth=0.9)
+        panel.axvline(1, color=GREY, linewidth=0.9)
         draw_rows(panel, mine, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
         limit_ratios(panel, shown[[f"{what}_ratio", f"{what}_low", f"{what}_high"]])
         panel.set_title(f"{model}, {mine['parameters'].iloc[0]:,}")
@@ -96,7 +90,6 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
         axes[-1].set_xlim(-0.5, float(state["state_bytes_per_parameter"].max()) * 1.1 + 0.5)
         axes[-1].set_title(words("optimizer's state"))
         axes[-1].set_xlabel(words("bytes / parameter"))
-    label_rows(axes[0], order)
     takeaway = time_words(shown, models, what)
     subject, _ = TIMED[what]
     caption = words(

@@ -8,7 +8,7 @@ from typing import Any
 
 from descentlab.analysis.statistics.intervals import t_quantile
 from descentlab.i18n.wording import counted, message, words
-from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title, present
+from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title
 from descentlab.report.drawing import in_front
 from descentlab.report.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
 from descentlab.report.plotting import optimizer_colour
@@ -67,9 +67,9 @@ def explorer(evidence: Evidence) -> Section | None:
     curves = evidence.comparison.curves
     if curves.empty:
         return None
-    problems = present(curves["problem"], list(evidence.plan["problems"]))
-    arms = present(curves["arm"], evidence.arms)
-    optimizers = present(curves["optimizer"], evidence.optimizers)
+    problems = evidence.problems_in(curves)
+    arms = evidence.arms_in(curves)
+    optimizers = evidence.optimizers_in(curves)
     data = collect_curves(evidence.comparison, evidence.history, problems, arms, optimizers)
     front = set(in_front(optimizers))
     block = Explorer(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STRIP = "double_well"
 STRIP_OPTIMIZERS = ("sgd", "momentum")
 STILLS = (0, 2, 4, 8, 16)  # the last update that was kept comes after them
-GREY = "#8a8a8a"  # of contours and curves: decoration, on a white page and on a black one
+BACKDROP = "#8a8a8a"  # of contours and curves: decoration, on a white page and on a black one
 GRID_POINTS = 101
 CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box that lie lower
 COARSENESS = 0.3  # points by which a drawn contour may leave the true one
@@ -112,7 +112,7 @@ def draw_contours(axes: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray)
     gap = np.full((1, 2), np.nan)
     for pieces in levels:
         points = np.concatenate([part for piece in pieces for part in (piece, gap)]) if pieces else gap
-        (line,) = axes.plot(*points.T, color=GREY, linewidth=0.5, alpha=0.7)
+        (line,) = axes.plot(*points.T, color=BACKDROP, linewidth=0.5, alpha=0.7)
         line.get_path().simplify_threshold = COARSENESS
 
 
@@ -134,7 +134,7 @@ def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> di
     axes.grid(visible=False)
     x = np.linspace(low, high, 401)
     inside = x[landscape.in_global_basin(x[:, None])]
-    axes.axvspan(inside.min(), inside.max(), color=GREY, alpha=0.15, linewidth=0)
+    axes.axvspan(inside.min(), inside.max(), color=BACKDROP, alpha=0.15, linewidth=0)
     ends = {}
     for name, path in paths.groupby("optimizer", sort=False):
         ends[str(name)] = draw_path(axes, str(name), path["x"].to_numpy(), path["update"].to_numpy() + 1.0)
@@ -234,7 +234,7 @@ def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[st
     """
     x = np.linspace(landscape.low[0], landscape.high[0], 81)
     start = float(landscape.above_minimum(np.array([landscape.drawn_start]))[0])
-    axes.plot(x, landscape.above_minimum(x[:, None]), color=GREY, linewidth=1.2)
+    axes.plot(x, landscape.above_minimum(x[:, None]), color=BACKDROP, linewidth=1.2)
     places = {}
     for name, path in paths.groupby("optimizer", sort=False):
         colour, marker = optimizer_colour(str(name)), optimizer_marker(str(name))

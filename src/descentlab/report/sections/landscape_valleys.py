@@ -7,7 +7,7 @@ import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import Figure, distinct, number
-from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import label_room, new_figure, use_log_scale
 from descentlab.report.sections.landscape_words import FLOOR, descent_title, height_text, landscape_title, place_words
 
@@ -42,7 +42,6 @@ def height_figure(heights: pd.DataFrame) -> Figure:
     finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
     for panel, name in zip(axes, names, strict=True):
         draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
-        label_rows(panel, order)
         panel.set_title(landscape_title(name))
         panel.set_xlabel(words("height (lower is better)"))
         panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))

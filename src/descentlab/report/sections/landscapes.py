@@ -11,9 +11,9 @@ from descentlab.analysis.statistics.survival import share_interval
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
 from descentlab.report.blocks import Evidence, Figure, Section, Table, distinct, interval, number
-from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import label_room, new_figure, optimizer_colour
-from descentlab.report.sections.landscape_paths import GREY, basin_words, height_words, path_figure, strip_figure
+from descentlab.report.sections.landscape_paths import BACKDROP, basin_words, height_words, path_figure, strip_figure
 from descentlab.report.sections.landscape_valleys import height_figure, height_table
 from descentlab.report.sections.landscape_words import descent_title, landscape_title, place_words
 
@@ -31,8 +31,8 @@ MORE, LESS, NEITHER = COMPARED = (
 
 def landscapes(evidence: Evidence) -> Section | None:
     """Shares of starts that end in the global basin, paths, and how far down valleys each optimizer comes."""
-    ends = evidence.measured.get("landscapes", pd.DataFrame())
-    paths = evidence.measured.get("trajectories", pd.DataFrame())
+    ends = evidence.measurement("landscapes")
+    paths = evidence.measurement("trajectories")
     if ends.empty or paths.empty:
         return None
     spurious, valleys = ends[ends["spurious"]], ends[~ends["spurious"]]
@@ -96,7 +96,7 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     )
     for panel, name in zip(axes, names, strict=True):
         mine = shares[shares["landscape"] == name]
-        panel.axvline(float(mine["start_share"].iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (3, 2)))
+        panel.axvline(float(mine["start_share"].iloc[0]), color=BACKDROP, linewidth=1.2, linestyle=(0, (3, 2)))
         draw_rows(panel, mine[mine["rate"] == TUNED], order, "share", "low", "high", offset=-0.22)
         draw_rows(panel, mine[mine["rate"] == CONSTANT], order, "share", "low", "high", offset=0.02, filled=False)
         same = mine[(mine["rate"] == SAME) & (mine["optimizer"] == "momentum")]
@@ -109,7 +109,6 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
             linestyle="none",
             zorder=4,
         )
-        label_rows(panel, order)
         panel.set_title(landscape_title(name))
         panel.set_xlabel(words("share of starts"))
         panel.set_xlim(-0.02, 1.02)

@@ -10,9 +10,18 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.report.blocks import Evidence, Figure, Section, distinct, interval, number, optimizer_title
+from descentlab.report.blocks import (
+    Evidence,
+    Figure,
+    Section,
+    distinct,
+    interval,
+    interval_text,
+    number,
+    optimizer_title,
+)
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.plotting import GREY, label_room, new_figure, optimizer_colour, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +47,7 @@ def magnitude(evidence: Evidence) -> Section | None:
     )
     figures: list[Figure] = []
     for name, draw in drawn:
-        table = evidence.measured.get(name, pd.DataFrame())
+        table = evidence.measurement(name)
         if not table.empty:
             figures.append(draw(table))
     return Section("magnitude", words("What normalising the gradients does"), [*figures]) if figures else None
@@ -210,10 +219,9 @@ def construction_figure(table: pd.DataFrame) -> Figure:
         len(variants), 2.3, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True, share_x=True
     )
     for panel, variant in zip(axes, variants, strict=True):
-        panel.axvline(share, color="#888888", linewidth=1.2, linestyle=(0, (4, 2)))
+        panel.axvline(share, color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
         mine = means[means["variant"] == variant]
         draw_rows(panel, mine, order, "test_error_mean", "test_error_low", "test_error_high")
-        label_rows(panel, order)
         panel.set_title(words(variant))
         panel.set_xlabel(words("test error (lower is better)"))
         panel.set_xlim(-0.03, max(float(table["test_error"].max()), share) + 0.05)
@@ -245,7 +253,7 @@ def error_words(table: pd.DataFrame, variant: str) -> str:
             majority.append(str(name))
         else:
             found = t_interval(rows["test_error"].to_numpy())
-            share = interval(found.mean, found.low, found.high, found.n)
+            share = interval_text(found)
             others.append(words("{optimizer} errs on {share}", optimizer=title(str(name)), share=share))
     parts = []
     if majority:
@@ -256,7 +264,7 @@ def error_words(table: pd.DataFrame, variant: str) -> str:
                 "{optimizers} errs on exactly the rarer class's share ({share})",
                 "{optimizers} err on exactly the rarer class's share ({share})",
                 optimizers=titles(majority),
-                share=interval(found.mean, found.low, found.high, found.n),
+                share=interval_text(found),
             )
         )
     if none:

@@ -10,9 +10,9 @@ import pandas as pd
 from descentlab.analysis.claims.measured_estimands import MATCHED_APART
 from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import message, words
-from descentlab.report.blocks import Evidence, Figure, Section, Table, interval, number
-from descentlab.report.drawing import finish
-from descentlab.report.plotting import COLOURS, label_room, new_figure, use_log_scale
+from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
+from descentlab.report.drawing import finish, label_rows
+from descentlab.report.plotting import COLOURS, GREY, label_room, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
 
 def minima(evidence: Evidence) -> Section | None:
     """Distance and loss barrier between solutions: logistic regression beside a multi-layer perceptron."""
-    table = evidence.measured.get("minima", pd.DataFrame())
+    table = evidence.measurement("minima")
     if table.empty:
         return None
     return Section("minima", words("One minimum or several?"), [pair_figure(table), pair_table(table)])
@@ -79,10 +79,8 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         panel.set_xlim(least / 1.5, float(highest) * 1.5)
         use_log_scale(panel, "x")
         panel.set_xlabel(words(WIDE[column]))
-        panel.set_yticks(range(len(groups)), labels=titles)
-        panel.set_ylim(len(groups) - 0.4, -0.6)
-        panel.grid(axis="y", visible=False)
-    axes[0].axvline(MATCHED_APART, color="#888888", linewidth=0.9)
+        label_rows(panel, titles)
+    axes[0].axvline(MATCHED_APART, color=GREY, linewidth=0.9)
     zeros = int((table["barrier"] == 0).sum())
     caption = words(
         "Networks trained on one fixed split from other initial weights and batch orders, in pairs. Left: L2 distance of all "
@@ -120,7 +118,7 @@ def minima_words(groups: Groups) -> str:
     parts = [place_words(problem, rows) for (problem, matching), rows in groups.items() if matching == TRAINED]
     for (problem, matching), rows in groups.items():
         if matching == MATCHED:
-            distance = value_words(over_pairs(rows, "relative_distance"))
+            distance = interval_text(over_pairs(rows, "relative_distance"))
             barrier = barrier_words(groups[problem, TRAINED], rows)
             parts.append(
                 words(
@@ -141,8 +139,8 @@ def place_words(problem: str, rows: pd.DataFrame) -> str:
             "no barrier beyond float32's rounding, at most {largest} in {pairs} pairs", largest=largest, pairs=len(rows)
         )
     else:
-        between = words("barrier {value}", value=value_words(barrier))
-    values = {"problem": problem, "distance": value_words(distance), "between": between}
+        between = words("barrier {value}", value=interval_text(barrier))
+    values = {"problem": problem, "distance": interval_text(distance), "between": between}
     if distance.high < MATCHED_APART:
         return words("{problem} ends in one place from every seed (distance {distance}; {between})", **values)
     if distance.low > MATCHED_APART:
@@ -158,19 +156,14 @@ def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
     both = disjoint_pairs(trained).merge(disjoint_pairs(matched), on=keys, suffixes=("", "_matched"))
     fall = t_interval((both["barrier"] - both["barrier_matched"]).to_numpy())
     values = {
-        "before": value_words(over_pairs(trained, "barrier")),
-        "after": value_words(over_pairs(matched, "barrier")),
+        "before": interval_text(over_pairs(trained, "barrier")),
+        "after": interval_text(over_pairs(matched, "barrier")),
     }
     if fall.low > 0:
         return words("lowers the barrier: {before} before, {after} after", **values)
     if fall.high < 0:
         return words("raises the barrier: {before} before, {after} after", **values)
     return words("does not clearly change the barrier: {before} before, {after} after", **values)
-
-
-def value_words(found: Interval) -> str:
-    """An interval as text."""
-    return interval(found.mean, found.low, found.high, found.n)
 
 
 def range_words(values: pd.Series | np.ndarray) -> str:
@@ -187,9 +180,9 @@ def pair_table(table: pd.DataFrame) -> Table:
             [
                 group_title(group),
                 str(len(pairs)),
-                value_words(over_pairs(pairs, "relative_distance")),
+                interval_text(over_pairs(pairs, "relative_distance")),
                 range_words(pairs["relative_distance"]),
-                value_words(over_pairs(pairs, "barrier")),
+                interval_text(over_pairs(pairs, "barrier")),
                 range_words(pairs["barrier"]),
                 range_words(losses),
             ]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import joined, message, words
-from descentlab.report.blocks import Evidence, Figure, distinct, interval, optimizer_title
+from descentlab.report.blocks import Evidence, Figure, distinct, interval_text, optimizer_title
 from descentlab.report.drawing import draw_curves, finish
 from descentlab.report.plotting import label_room, new_figure
 
@@ -20,8 +20,8 @@ WAY_TITLES = (
 
 def noise_floor_figure(evidence: Evidence) -> Figure | None:
     """Gap to the least loss of logistic regression over updates, a panel a way of training."""
-    table = evidence.measured.get("noise_floor")
-    if table is None or table.empty:
+    table = evidence.measurement("noise_floor")
+    if table.empty:
         return None
     curves = average_by(table, ["way", "optimizer", "updates"], ["gap"])
     names = distinct(curves["optimizer"])
@@ -55,8 +55,5 @@ def end_words(table: pd.DataFrame, way: str) -> str:
     last = mine[mine["updates"] == mine["updates"].max()]
     ends = {str(name): t_interval(group["gap"].to_numpy()) for name, group in last.groupby("optimizer", sort=False)}
     order = sorted(ends, key=lambda name: ends[name].mean)
-    shown = [
-        f"{optimizer_title(name)} {interval(ends[name].mean, ends[name].low, ends[name].high, ends[name].n)}"
-        for name in distinct([order[0], order[-1]])
-    ]
+    shown = [f"{optimizer_title(name)} {interval_text(ends[name])}" for name in distinct([order[0], order[-1]])]
     return f"{words(way)}: {joined(shown)}"

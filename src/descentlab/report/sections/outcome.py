@@ -15,12 +15,10 @@ from descentlab.report.blocks import (
     interval,
     number,
     optimizer_title,
-    present,
 )
-from descentlab.report.drawing import draw_points, draw_rows, finish, label_rows
+from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
 from descentlab.report.plotting import label_room, new_figure
 
-MARGINS_SHOWN = 30.0
 # Cells of the tables of figures, here and in the other sections.
 ARM_CELLS = (
     message("default"),
@@ -49,24 +47,20 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     rows = contrasts[contrasts["arm"] == arm].rename(columns={"first": "optimizer"})
     if rows.empty:
         return None
-    order = [name for name in evidence.optimizers if name in set(rows["optimizer"])]
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    order = evidence.optimizers_in(rows)
+    problems = evidence.problems_in(rows)
     scaled = rows.copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
     figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
-        panel.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
-        panel.axvline(0, color="#888888", linewidth=0.9)
+        draw_margin_axis(panel)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
         draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
         asked = set(rows.loc[rows["problem"] == problem, "optimizer"])
         for name in [name for name in order if name not in set(drawn["optimizer"])]:
             why = words("no pair finished") if name in asked else words("not run")
             panel.text(0, order.index(name), why, ha="center", va="center", fontsize=7.5)
-        panel.set_xscale("symlog", linthresh=1, linscale=0.8)
-        panel.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
-        panel.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
         panel.set_xlabel(words("difference / margin"))
@@ -143,7 +137,7 @@ def final_metric(evidence: Evidence) -> Section | None:
     """Final test metric by optimizer and arm, each seed a point."""
     if evidence.comparison.scores.empty:
         return None
-    problems = present(evidence.comparison.scores["problem"], list(evidence.plan["problems"]))
+    problems = evidence.problems_in(evidence.comparison.scores)
     figures = [metric_figure(evidence, problem) for problem in problems]
     return Section("test-metric", words("Final test metric"), [*figures, summary_table(evidence)])
 
@@ -152,8 +146,8 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem: a panel an arm, a row an optimizer."""
     scores = evidence.comparison.scores[evidence.comparison.scores["problem"] == problem]
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
-    order = present(summary["optimizer"], evidence.optimizers)
-    arms = [arm for arm in evidence.arms if (summary["arm"] == arm).any()]
+    order = evidence.optimizers_in(summary)
+    arms = evidence.arms_in(summary)
     figure, axes = new_figure(
         len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=1.0, gap=1.0, share_y=True
     )
@@ -168,7 +162,6 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
             means[column] = means[column].clip(*limits)
         draw_points(panel, points, order, "test_metric")
         draw_rows(panel, means, order, "test_metric_mean", "test_metric_low", "test_metric_high")
-        label_rows(panel, order)
         for row in summary[(summary["arm"] == arm) & (summary["n_diverged"] > 0)].to_dict("records"):
             text = words("{n}/{planned} diverged", n=row["n_diverged"], planned=row["n_planned"])
             panel.text(

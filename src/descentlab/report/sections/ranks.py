@@ -8,7 +8,7 @@ import pandas as pd
 from descentlab.analysis.ranks import alike
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number, optimizer_title
-from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import INK, label_room, new_figure
 
 LEVEL = 0.05
@@ -18,7 +18,7 @@ BAR = 0.022  # between two bars, in widths of the panel
 def ranks(evidence: Evidence) -> Section | None:
     """Mean ranks of the optimizers that all problems have; none below ten problems."""
     table = evidence.comparison.ranks
-    arms = [arm for arm in evidence.arms if (table["arm"] == arm).any()]
+    arms = evidence.arms_in(table)
     if not arms:
         return None
     figures = [rank_figure(evidence, table[table["arm"] == arm].reset_index(drop=True), arm) for arm in arms]
@@ -33,7 +33,6 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
         1, 4.2, 0.22 * (len(order) + 2), left=label_room(order), right=0.3 + 4.2 * BAR * len(groups)
     )
     draw_rows(axes, table.assign(low=np.nan, high=np.nan), order, "mean_rank", "low", "high")
-    label_rows(axes, order)
     axes.set_ylim(len(order) - 0.4, -2.2)
     axes.set_xlim(0.7, len(order) + 0.3)
     axes.plot([1, 1 + least], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.i18n.wording import joined, words
-from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title, present
-from descentlab.report.drawing import draw_rows, finish, label_rows
+from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title
+from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import label_room, new_figure
 
 
@@ -21,8 +21,8 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
     """Widths of the range of good rates from the robustness sweep, a panel a problem."""
     if swept.empty:
         return None
-    problems = present(swept["problem"], list(evidence.plan["problems"]))
-    order = present(swept["optimizer"], evidence.optimizers)
+    problems = evidence.problems_in(swept)
+    order = evidence.optimizers_in(swept)
     figure, axes = new_figure(
         len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
     )
@@ -30,7 +30,6 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         mine = swept[swept["problem"] == problem]
         draw_rows(panel, mine[~mine["censored"]], order, "width", "low", "high")
         draw_rows(panel, mine[mine["censored"]], order, "width", "low", "high", filled=False)
-        label_rows(panel, order)
         panel.set_title(problem)
         panel.set_xlabel(words("decades (wider is better)"))
     axes[0].set_xlim(left=0)  # of all, once all is drawn: it ends their growing with what is drawn

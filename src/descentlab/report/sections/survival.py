@@ -10,8 +10,8 @@ from scipy import stats
 
 from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title, present
-from descentlab.report.drawing import NAMED, finish, in_front, label_ends
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title
+from descentlab.report.drawing import NAMED, back_to_front, finish, in_front, label_ends, line_style
 from descentlab.report.plotting import SLIDES, label_room, new_figure, optimizer_colour, use_log_scale
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
     rows = reached[(reached["arm"] == arm) & (reached["target"] == TARGET)]
     if rows.empty:
         return None
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
-    drawn = drawn_names(present(rows["optimizer"], evidence.optimizers))
+    problems = evidence.problems_in(rows)
+    drawn = drawn_names(evidence.optimizers_in(rows))
     figure, axes = new_figure(len(problems), 2.0, 2.4, right=label_room(drawn), gap=0.25, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         mine = rows[rows["problem"] == problem]
@@ -102,7 +102,7 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
     parts = []
     for problem in problems:
         mine = rows[rows["problem"] == problem]
-        groups = {name: mine[mine["optimizer"] == name] for name in present(mine["optimizer"], evidence.optimizers)}
+        groups = {name: mine[mine["optimizer"] == name] for name in evidence.optimizers_in(mine)}
         parts.append(
             counted(
                 len(groups),
@@ -171,25 +171,15 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     rows = profiles[(profiles["arm"] == arm) & (profiles["target"] == TARGET)]
     if rows.empty or int(rows["n"].max()) < LEAST_PROBLEMS:
         return None
-    order = present(rows["optimizer"], evidence.optimizers)
+    order = evidence.optimizers_in(rows)
     front = in_front(order)
     figure, (axes,) = new_figure(1, 4.2, 2.8, right=label_room(front))
     ends = {}
-    for name in [*[n for n in order if n not in front], *front]:
+    for name in back_to_front(order, front):
         line = rows[rows["optimizer"] == name].sort_values("ratio")
-        leading, colour = name in front, optimizer_colour(name)
+        leading = name in front
         shares = line["share"] + (front.index(name) * HAIR if leading else 0)
-        axes.plot(
-            line["ratio"],
-            shares,
-            drawstyle="steps-post",
-            color=colour,
-            linewidth=1.8 if leading else 0.9,
-            alpha=1.0 if leading else 0.55,
-            linestyle="-" if leading else (0, (4, 1.5)),
-            zorder=3 if leading else 2,
-            gid=f"linename-{name}--",
-        )
+        axes.plot(line["ratio"], shares, drawstyle="steps-post", **line_style(name, leading))
         if leading:
             ends[name] = (float(line["ratio"].iloc[-1]), float(shares.iloc[-1]))
     axes.set_xlim(1, float(rows["ratio"].max()))

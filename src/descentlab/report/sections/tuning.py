@@ -9,8 +9,8 @@ import pandas as pd
 
 from descentlab.analysis.sensitivity import good_range
 from descentlab.i18n.wording import joined, message, words
-from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title, present
-from descentlab.report.drawing import finish, in_front, label_ends, label_rows
+from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title
+from descentlab.report.drawing import finish, in_front, label_ends, label_rows, value_range
 from descentlab.report.plotting import (
     INK,
     label_room,
@@ -41,7 +41,7 @@ def sensitivity(evidence: Evidence) -> Section | None:
     table = evidence.comparison.sensitivity
     if table.empty:
         return None
-    problems = present(table["problem"], list(evidence.plan["problems"]))
+    problems = evidence.problems_in(table)
     figures = [sensitivity_figure(evidence, problem) for problem in problems]
     title = words("Sensitivity to the learning rate")
     return Section("sensitivity", title, [*figures, *robustness_blocks(evidence)])
@@ -50,7 +50,7 @@ def sensitivity(evidence: Evidence) -> Section | None:
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem: curves of a few optimizers over their grids, and beside them everyone's range of good rates."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
-    order = present(table["optimizer"], evidence.optimizers)
+    order = evidence.optimizers_in(table)
     front = in_front(order)
     room = label_room(order)
     figure, axes = new_figure(2, 3.1, max(2.6, 0.19 * len(order)), right=0.2, gap=label_room(front) + room + 0.1)
@@ -132,16 +132,6 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
     label_rows(panel, order)
     panel.set_title(words("within the margin of its best"))
     panel.set_xlabel(words("learning rate"))
-
-
-def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:
-    """Limits that show the better end in full, and the worse one as far as it is bounded."""
-    if means.empty:
-        return 0.0, 1.0
-    if higher_is_better:
-        return float(means.min()), float(means.max())
-    best = float(means.min())
-    return best, float(min(means.max(), max(3 * abs(best), means.median() * 2)))
 
 
 def width_words(evidence: Evidence, problem: str) -> str:
