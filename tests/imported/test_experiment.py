@@ -138,7 +138,7 @@ def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
     assert list(alarms["kind"]) == ["diverged", "failed", "few seeds", *["unknown"] * 8]
     assert list(alarms["text"]) == [
         "sgd on two_moons, as logged: 1 of 3 final runs diverged",
-        "adam on two_moons, as logged: 1 of 4 final runs failed (MLflow has it as FAILED)",
+        "adam on two_moons, as logged: 1 of 4 final runs failed (status FAILED in MLflow)",
         "3 final seeds are too few for intervals to be trusted; 5 are the least",
         "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
         "compared as pairs",
@@ -258,7 +258,7 @@ def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
         ["sgd", 1, "finished", 0.9],
     ]
     assert found[4][:3] == ["sgd", 5, "missing"]
-    assert runs["message"].iloc[4] == "no test metric was logged, which other runs of the problem have"
+    assert runs["message"].iloc[4] == "no test metric was logged, although other runs of the problem have one"
     texts = told(results)
     for expected in (
         "3 runs repeat another's problem, optimizer, learning rate and seed, but differ in dropout: the newest that ended is "

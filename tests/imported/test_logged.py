@@ -34,9 +34,9 @@ class Refusal:
             Path("mapping.yaml").write_text(mapping)
             arguments += ("--mapping", "mapping.yaml")
         assert main(["report", *arguments]) == 2
-        said = self.capsys.readouterr().err.splitlines()[-1]
+        message = self.capsys.readouterr().err.splitlines()[-1]
         assert not Path("reports").exists()
-        return said.removeprefix("descentlab: ")
+        return message.removeprefix("descentlab: ")
 
 
 @pytest.fixture
@@ -47,69 +47,69 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
 def test_a_store_that_is_not_there_is_not_made(store: str, refusal: Refusal, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/none.db"
     assert refusal.of("--mlflow-experiment", "e", "--tracking-uri", uri) == (
-        f"MLflow's store must be there; received '{uri}', which is no file (--tracking-uri or MLFLOW_TRACKING_URI say where it "
-        "is)"
+        f"No MLflow store at '{uri}': the file doesn't exist. Set its address by --tracking-uri or MLFLOW_TRACKING_URI"
     )
     assert not (tmp_path / "none.db").exists()
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(store: str, refusal: Refusal) -> None:
-    said = refusal.of("--mlflow-experiment", "e", "--tracking-uri", "http://me:secret@localhost:1")
-    assert said.startswith("MLflow at http://…@localhost:1 must answer; received MlflowException: ")
-    assert "secret" not in said
+    message = refusal.of("--mlflow-experiment", "e", "--tracking-uri", "http://me:secret@localhost:1")
+    assert message.startswith("Reading from MLflow at http://…@localhost:1 failed with MlflowException: ")
+    assert "secret" not in message
 
 
 def test_an_unknown_experiment(store: str, refusal: Refusal) -> None:
     log_run(store, "digits", {"optimizer": "adam"}, CURVE)
     assert refusal.of("--mlflow-experiment", "digit") == (
-        "--mlflow-experiment: must be an experiment of the store; received 'digit', did you mean 'digits'? It has: Default, "
-        "digits"
+        "--mlflow-experiment: the store has no experiment 'digit', did you mean 'digits'? Its experiments: Default, digits"
     )
 
 
 def test_no_runs(store: str, refusal: Refusal) -> None:
-    assert refusal.of("--mlflow-experiment", "Default") == "experiment 'Default': must have runs; it has none"
+    assert refusal.of("--mlflow-experiment", "Default") == "experiment 'Default' has no runs"
     log_run(store, "e", {"optimizer": "adam"}, CURVE)
     assert refusal.of("--mlflow-experiment", "e", mapping="filter: params.optimizer = 'sgd'\n") == (
-        "experiment 'e': must have runs; it has none that 'params.optimizer = 'sgd'' finds"
+        "experiment 'e' has no runs that match the filter \"params.optimizer = 'sgd'\""
     )
-    said = refusal.of("--mlflow-experiment", "e", mapping="filter: optimizer sgd\n")
-    assert said.startswith("MLflow at sqlite:///") and "must answer; received MlflowException: " in said
+    message = refusal.of("--mlflow-experiment", "e", mapping="filter: optimizer sgd\n")
+    assert message.startswith("Reading from MLflow at sqlite:///") and " failed with MlflowException: " in message
 
 
 def test_no_run_with_an_optimizer(store: str, refusal: Refusal) -> None:
     log_run(store, "e", {"algo": "adam", "lr": 0.1}, CURVE)
     assert refusal.of("--mlflow-experiment", "e") == (
-        f"experiment 'e': a run must say its optimizer in a parameter or tag called {NAMES}; none of 1 does. They have: algo, "
-        "lr. A mapping says which it is (params: {optimizer: …})"
+        f"experiment 'e': no run names its optimizer in a parameter or tag called {NAMES} (runs: 1; logged: algo, lr). Name the "
+        "right one in a mapping (params: {optimizer: …})"
     )
 
 
 def test_no_run_with_a_metric(store: str, refusal: Refusal) -> None:
     log_run(store, "e", {"optimizer": "adam"}, {"nll": [1.0]})
     assert refusal.of("--mlflow-experiment", "e") == (
-        "experiment 'e': a run must have logged one of loss, test_loss, train_loss, training_loss, val_loss, valid_loss, "
-        "validation_loss; none of 1 has. They have: nll. A mapping says which is which (metrics: {name: …, validation_loss: …})"
+        "experiment 'e': no run logged any of loss, test_loss, train_loss, training_loss, val_loss, valid_loss, validation_loss "
+        "(runs: 1; logged: nll). Name the right ones in a mapping (metrics: {name: …, validation_loss: …})"
     )
 
 
 def test_no_run_that_has_ended(store: str, refusal: Refusal) -> None:
     log_run(store, "e", {"optimizer": "adam"}, CURVE, status="RUNNING")
-    assert refusal.of("--mlflow-experiment", "e") == "experiment 'e': a run must have ended; none of 1 has"
+    assert refusal.of("--mlflow-experiment", "e") == (
+        "experiment 'e': no run has ended yet (runs: 1). Try again when one has"
+    )
 
 
 def test_a_seed_that_is_no_number(store: str, refusal: Refusal) -> None:
     run = log_run(store, "e", {"optimizer": "adam", "seed": "first"}, CURVE)
     assert refusal.of("--mlflow-experiment", "e") == (
-        f"run {run}: a seed must be a whole number; received 'first' (of seed or random_seed or random_state; a mapping can name "
-        "another: params: {seed: …})"
+        f"run {run}: a seed must be a whole number; received 'first' (logged as seed or random_seed or random_state; a mapping "
+        "can name another parameter: params: {seed: …})"
     )
 
 
 def test_a_first_epoch_that_no_step_is(store: str, refusal: Refusal) -> None:
     log_run(store, "e", {"optimizer": "adam"}, CURVE)
     assert refusal.of("--mlflow-experiment", "e", mapping="first_epoch: 5\n") == (
-        "first_epoch: must be 0, the least step that was logged, or the one after; received 5"
+        "first_epoch: must be 0, the lowest logged step, or 1; received 5"
     )
 
 
@@ -117,8 +117,8 @@ def test_learning_rates_without_anything_to_choose_one_by(store: str, refusal: R
     for rate in (0.1, 0.2):
         log_run(store, "e", {"optimizer": "adam", "lr": rate}, CURVE)
     assert refusal.of("--mlflow-experiment", "e") == (
-        "adam on e: to choose one of 2 learning rates, runs must have a validation metric or loss; none has. A mapping names "
-        "them (metrics: {validation: …, validation_loss: …}) or takes some of the runs (filter: …)"
+        "adam on e: no run has a validation metric or loss by which to choose one of 2 learning rates. In a mapping, name these "
+        "metrics (metrics: {validation: …, validation_loss: …}) or select the runs of one learning rate (filter: …)"
     )
 
 
@@ -142,8 +142,8 @@ def test_results_of_the_workflow_are_not_written_over(store: str, refusal: Refus
     Path("results/e").mkdir(parents=True)
     Path("results/e/plan.json").write_text(json.dumps({"config": {}}))
     assert refusal.of("--mlflow-experiment", "e") == (
-        "results/e: an imported experiment needs a folder of its own; this one holds other results (where they are the "
-        "workflow's, 'report results/e' is their report)"
+        "results/e holds results that were not imported; importing would overwrite them. Move them to another folder first (if "
+        "the workflow made them, 'report results/e' writes their report)"
     )
     assert json.loads(Path("results/e/plan.json").read_text()) == {"config": {}}
 
@@ -169,5 +169,5 @@ def test_a_deleted_experiment_is_not_there(store: str, refusal: Refusal) -> None
     assert found is not None
     client.delete_experiment(found.experiment_id)
     assert refusal.of("--mlflow-experiment", "gone") == (
-        "--mlflow-experiment: must be an experiment of the store; received 'gone'. It has: Default"
+        "--mlflow-experiment: the store has no experiment 'gone'. Its experiments: Default"
     )

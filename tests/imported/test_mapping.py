@@ -68,11 +68,11 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
         ("metrics: {margin: 0}\n", "metrics.margin: must be greater than 0; received 0"),
         (
             "metrics: {test: r2}\n",
-            "metrics: name: where train, validation or test is given, the metric must have a name; received {'test': 'r2'}",
+            "metrics: name: must be set where train, validation or test is; received {'test': 'r2'}",
         ),
         (
             "metrics: {name: r2}\n",
-            "metrics: higher_is_better: must be true or false for 'r2'; it is known of "
+            "metrics: higher_is_better: must be true or false for 'r2'; it is known only for "
             f"{', '.join(USUAL_METRICS)}; received {{'name': 'r2'}}",
         ),
         (
@@ -87,9 +87,9 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
-    said = refusal(tmp_path, text)
-    assert said.startswith(expected) if expected.endswith("; ") else said == expected
-    assert "\n" not in said
+    message = refusal(tmp_path, text)
+    assert message.startswith(expected) if expected.endswith("; ") else message == expected
+    assert "\n" not in message
 
 
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:

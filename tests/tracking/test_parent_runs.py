@@ -95,7 +95,7 @@ def test_new_trainings_of_the_reference_are_drawn_anew_and_change_nothing_else()
 def test_the_data_of_a_parent_are_the_problems() -> None:
     dataset = parents(some_runs())["adam"].dataset
     assert dataset is not None
-    assert dataset.described() == (
+    assert dataset.mlflow_fields() == (
         "up",
         "d" * 36,
         "code",

@@ -255,8 +255,9 @@ def test_a_server_that_is_away_is_one_line_and_soon(monkeypatch: pytest.MonkeyPa
         track_problem(RESULTS, PROBLEM, "http://127.0.0.1:9")
     assert time.monotonic() - begun < 60
     message = str(refused.value)
-    assert message.startswith("MLflow at http://127.0.0.1:9 must take what is logged; received ")
+    assert message.startswith("Logging to MLflow at http://127.0.0.1:9 failed with ")
     assert message.endswith(
-        "The results are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
+        "The results are safe in their files; track again when MLflow works (tracking.uri or MLFLOW_TRACKING_URI sets its "
+        "address)"
     )
     assert "\n" not in message

@@ -37,8 +37,8 @@ def test_a_store_that_is_away_costs_neither_training_nor_report_and_is_completed
     assert away.returncode != 0
     assert TRAINING in away.stdout
     assert (tmp_path / "reports/away/index.html").exists(), away.stdout
-    said = f"descentlab: MLflow at {uri} must take what is logged; received "
-    assert away.stdout.count(said) == 3, "by rule store, by rule track, and at the end"
+    message = f"descentlab: Logging to MLflow at {uri} failed with "
+    assert away.stdout.count(message) == 3, "by rule store, by rule track, and at the end"
     assert away.stdout.count("Error in rule") == away.stdout.count("Error in rule track_report:") == 1, away.stdout
 
     store.unlink()

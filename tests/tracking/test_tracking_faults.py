@@ -122,10 +122,8 @@ def test_a_database_that_another_program_locks_is_one_line(
     monkeypatch.setattr(sqlite_runs, "LOCK_SECONDS", 0.2)
     with holder(LOCK_DATABASE, DATABASE):
         line = refusal()
-    assert line.startswith(
-        f"MLflow at sqlite:///{DATABASE.resolve()} must take what is logged; received OperationalError: "
-    )
-    assert "database is locked. The results are safe in their files: track again" in line
+    assert line.startswith(f"Logging to MLflow at sqlite:///{DATABASE.resolve()} failed with OperationalError: ")
+    assert "database is locked. The results are safe in their files; track again" in line
     check_completed(whole)
 
 
@@ -137,8 +135,8 @@ def test_a_tracker_that_hangs_does_not_keep_others_for_ever_and_a_dead_one_not_a
     with holder(LOCK_FILE, lock):
         monkeypatch.setattr(mlflow_store, "LOCK_SECONDS", 0.2)
         assert refusal() == (
-            f"{lock}: one process at a time may write to the store; received a lock that others held for 0.2 s. The results "
-            "are safe in their files: end the process that hangs (fuser names it) and track again"
+            f"Timed out after 0.2 s waiting for the store lock at {lock}, which another process holds. The results are safe in "
+            f"their files; end that process if it hangs ('fuser {lock}' shows its id) and track again"
         )
     check_completed(whole)
 

@@ -87,8 +87,8 @@ def test_a_server_that_fails_for_a_while_is_one_line_and_a_later_track_completes
             with pytest.raises(TrackError) as refused:
                 track(proxy, results)
             assert str(refused.value) == (
-                f"MLflow at {proxy} must take what is logged; received ResponseError: too many 500 error responses. The "
-                "results are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
+                f"Logging to MLflow at {proxy} failed with ResponseError: too many 500 error responses. The results are safe "
+                "in their files; track again when MLflow works (tracking.uri or MLFLOW_TRACKING_URI sets its address)"
             )
         assert held(folder, "failing") != whole(undisturbed, "failing")
         faults.fate = lambda *_: GIVEN
@@ -118,7 +118,7 @@ def test_trackers_of_two_experiments_share_a_server(undisturbed: Path, folder: P
     results = [write_copy(undisturbed, name) for name in names]
 
     def track_or_say(each: Path) -> None:
-        """One that began a run at the same moment as another is told so, should the other end first."""
+        """A tracker may fail if another one began the same run at the same moment and ended first."""
         try:
             track(server, each)
         except TrackError as error:

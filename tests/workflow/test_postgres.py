@@ -102,7 +102,7 @@ def test_an_account_is_asked_for(server: TrackingServer, tracked: Path, monkeypa
     )
     monkeypatch.delenv(NAME)
     monkeypatch.delenv(PASSWORD)
-    with pytest.raises(TrackError, match=r"must take what is logged; received .*[Nn]ot authenticated"):
+    with pytest.raises(TrackError, match=r"Logging to MLflow at .* failed with .*[Nn]ot authenticated"):
         track_problem(tracked / "results/test", "mlp", server.uri)
 
 

@@ -1,1 +1,1 @@
-"""Runs that other code logged to MLflow, as an experiment of ours."""
+"""Externally logged MLflow runs, as an experiment of ours."""

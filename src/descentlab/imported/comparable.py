@@ -1,4 +1,4 @@
-"""Which of the runs that other code logged are compared: seeds, repeats, runs that lack something, one learning rate each."""
+"""Which externally logged runs are compared: seeds, repeats, incomplete runs, one learning rate per optimizer."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ MOST_NAMES = 8
 
 
 def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Each run's seed and phase (``final``: it is compared), and what a reader must know of the choice.
+    """Choose the runs to compare: give each a seed and a phase (``final`` if it is compared).
 
     Args:
         runs: as :func:`~descentlab.imported.experiment.tables_of` gives them, in the order in which they began.
 
     Returns:
-        The runs, repeats left out, with the column ``numbered`` (the run had no seed); entries of ``plan["unknown"]``.
+        The runs without repeats, with the column ``numbered`` (whether the seed was assigned here); and entries of
+        ``plan["unknown"]`` on what a reader should know about the choice.
 
     Raises:
-        LoggedRunsError: there are several learning rates and nothing to choose one by.
+        LoggedRunsError: an optimizer has several learning rates and no validation metric or loss to choose one by.
     """
     runs, repeated = without_repeats(number_seeds(place_failed(runs)), mapping)
     runs, chosen = choose_rates(mark_incomplete(runs))
@@ -37,7 +38,7 @@ def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataF
 
 
 def place_failed(runs: pd.DataFrame) -> pd.DataFrame:
-    """A run that failed before it logged its learning rate counts at the one that its optimizer has, where it has one."""
+    """Assign a run that failed before it logged its learning rate to the only one that its optimizer has, if so."""
     settings, rates = runs["setting"].copy(), runs["learning_rate"].copy()
     for _, group in runs.groupby(["problem", "optimizer"], sort=False):
         known = group[group["setting"] != UNKNOWN_SETTING]
@@ -48,7 +49,7 @@ def place_failed(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def number_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs without a seed get the least numbers that are free among those that differ in the seed alone, as they began."""
+    """Number runs without a seed, in the order in which they began, by the lowest seeds free among otherwise equal runs."""
     seeds = runs["seed"].to_dict()
     for _, group in runs.groupby(SETTING, sort=False):
         taken = {seed for seed in group["seed"] if seed is not None}
@@ -58,7 +59,7 @@ def number_seeds(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_repeats(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Of runs with the same problem, optimizer, learning rate and seed, the newest that ended with a result."""
+    """Keep, of runs with the same problem, optimizer, learning rate and seed, the newest that ended with a result."""
     by = [*SETTING, "seed"]
     ended = runs["status"].isin(("finished", "diverged"))
     order = np.lexsort((np.arange(len(runs)), ended))
@@ -72,14 +73,14 @@ def without_repeats(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataFra
 
 
 def differing(params: Iterable[Mapping[str, str]]) -> set[str]:
-    """Names of parameters that runs don't all have the same value of."""
+    """Names of the parameters whose values differ among runs."""
     runs = list(params)
     names = {name for run in runs for name in run}
     return {name for name in names if len({run.get(name) for run in runs}) > 1}
 
 
 def mapped_names(mapping: RunMapping) -> set[str]:
-    """Parameters in which compared runs may differ, under the mapping's names and the usual ones."""
+    """The parameters in which compared runs may differ, under the mapping's names and the usual ones."""
     return {
         name
         for params in (mapping.params, ParamsMapping())
@@ -88,31 +89,33 @@ def mapped_names(mapping: RunMapping) -> set[str]:
 
 
 def listed(names: Collection[str]) -> str:
-    """Names in order, as many as a sentence bears."""
+    """Sorted names, at most MOST_NAMES."""
     ordered = sorted(names)
     return ", ".join(ordered[:MOST_NAMES]) + (", …" if len(ordered) > MOST_NAMES else "")
 
 
 def mark_incomplete(runs: pd.DataFrame) -> pd.DataFrame:
-    """A finished run without a value that others of its problem have is missing: its pairs are dropped, every n is right."""
+    """Mark a finished run that lacks a value that others of its problem have as missing, so that its pairs are dropped."""
     status, message = runs["status"].copy(), runs["message"].copy()
     for _, group in runs[runs["status"] == "finished"].groupby("problem", sort=False):
         for column in NEEDED:
             absent = group.index[group[column].isna()]
             if len(absent) < len(group):
                 status[absent] = "missing"
-                message[absent] = f"no {column.replace('_', ' ')} was logged, which other runs of the problem have"
+                message[absent] = (
+                    f"no {column.replace('_', ' ')} was logged, although other runs of the problem have one"
+                )
     return runs.assign(status=status, message=message)
 
 
 def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Of an optimizer's learning rates on a problem the one to compare; runs at the others become ``neighbour`` runs.
+    """Choose one of each optimizer's learning rates per problem; runs at the others become ``neighbour`` runs.
 
-    By the mean validation metric, or loss where there is none (it breaks ties too), never by the test metric. The larger the
-    share of a rate's runs that didn't finish, the further behind it comes.
+    The rate with the smallest share of unfinished runs wins; among equals the best mean validation metric, then the lowest
+    mean validation loss, then the lowest rate. The test metric plays no part.
 
     Raises:
-        LoggedRunsError: there are several rates and neither validation metric nor loss.
+        LoggedRunsError: there are several rates and neither a validation metric nor a validation loss.
     """
     phase, chosen = runs["phase"].copy(), []
     for (problem, optimizer), group in runs.groupby(["problem", "optimizer"], sort=False):
@@ -131,9 +134,9 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
         )
         if finished.any() and judged[["worse", "loss"]].isna().all(axis=None):
             raise LoggedRunsError(
-                f"{optimizer} on {problem}: to choose one of {rates} learning rates, runs must have a validation metric or loss; "
-                "none has. A mapping names them (metrics: {validation: …, validation_loss: …}) or takes some of the runs "
-                "(filter: …)"
+                f"{optimizer} on {problem}: no run has a validation metric or loss by which to choose one of {rates} learning "
+                "rates. In a mapping, name these metrics (metrics: {validation: …, validation_loss: …}) or select the runs of "
+                "one learning rate (filter: …)"
             )
         means = judged.groupby(group["setting"]).mean()
         best = str(means.sort_values(["unfinished", "worse", "loss", "rate"], kind="stable").index[0])
@@ -146,13 +149,13 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
 
 
 def differing_settings(runs: pd.DataFrame, mapping: RunMapping) -> list[dict[str, Any]]:
-    """Parameters that differ among the compared runs of a problem; those that autologging calls an optimizer's, within it."""
+    """Name parameters that differ among the compared runs of a problem; autologged ones of an optimizer, among its runs."""
     entries = []
-    # What failed may not have come to log its settings.
+    # A run that failed may not have logged its settings.
     compared = runs[(runs["phase"] == "final") & (runs["status"] != "failed")]
     for problem, group in compared.groupby("problem", sort=False):
         names = {name for name in differing(group["params"]) if not name.startswith(AUTOLOGGED)}
-        names |= {name for _, mine in group.groupby("optimizer") for name in differing(mine["params"])}
+        names |= {name for _, runs_of_one in group.groupby("optimizer") for name in differing(runs_of_one["params"])}
         if names := names - mapped_names(mapping):
             entries.append(unknown("settings", len(group), str(problem), names=listed(names)))
     return entries

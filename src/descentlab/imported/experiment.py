@@ -1,4 +1,4 @@
-"""An MLflow experiment of other code as an experiment of ours: the same tables, and a plan that says what isn't known."""
+"""Externally logged runs as an experiment of ours: the same tables, and a plan that lists what isn't known."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}
 
 
 def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
-    """Write plan.json and the merged tables of an experiment that other code logged.
+    """Write plan.json and the merged tables of an externally logged experiment.
 
     Args:
         name: of the MLflow experiment.
-        mapping: which parameter and metric is what.
+        mapping: what each parameter and metric stands for.
         uri: of the tracking store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
 
     Returns:
         The folder, ``results/<name>``.
 
     Raises:
-        LoggedRunsError: the store, the experiment or its runs don't tell enough.
-        MappingError: the mapping's reference is none of the optimizers.
-        ConfigError: the folder holds something else, or can't be written to.
+        LoggedRunsError: the store or the experiment doesn't exist, or its runs lack what a comparison needs.
+        MappingError: the mapping's reference is not among the optimizers.
+        ConfigError: the folder holds other results, or can't be written to.
     """
     results = Path("results", plain_name(name))
     check_folders(results.name)
@@ -66,7 +66,7 @@ def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
 
 
 def check_replaceable(results: Path) -> None:
-    """Refuse to write over anything but an earlier import.
+    """Refuse to overwrite anything but an earlier import.
 
     Raises:
         ConfigError: naming the folder.
@@ -75,35 +75,33 @@ def check_replaceable(results: Path) -> None:
     imported = plan.exists() and "imported" in json.loads(plan.read_text(encoding="utf-8"))
     if results.exists() and any(results.iterdir()) and not imported:
         raise ConfigError(
-            f"{results}: an imported experiment needs a folder of its own; this one holds other results (where they are the "
-            f"workflow's, 'report {results}' is their report)"
+            f"{results} holds results that were not imported; importing would overwrite them. Move them to another folder "
+            f"first (if the workflow made them, 'report {results}' writes their report)"
         )
 
 
 def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs and their evaluations, nothing chosen or left out yet.
+    """All runs and their evaluations.
 
     Returns:
-        The runs, as they began, with the columns of RUNS (``seed`` may be None) and ``setting`` (the learning rate as text),
-        ``logged`` (what the run calls its optimizer), ``params``, ``commit``, ``batch``, ``per_epoch`` and ``epochs`` (NaN
-        where unknown); and the table HISTORY.
+        The runs, in the order in which they began, with the columns of RUNS (``seed`` may be None) and ``setting`` (the
+        learning rate as text), ``logged`` (what the run calls its optimizer), ``params``, ``commit``, ``batch``,
+        ``per_epoch`` and ``epochs`` (NaN where unknown); and the table HISTORY.
 
     Raises:
-        LoggedRunsError: the mapping's first epoch is none, or a seed no number.
+        LoggedRunsError: the mapping's ``first_epoch`` fits no logged step, or a seed is no whole number.
     """
     least = min((step for run in experiment.runs for curve in run.curves.values() for step in curve), default=0)
     first = least if mapping.first_epoch is None else mapping.first_epoch
     if first not in (least, least + 1):
-        raise LoggedRunsError(
-            f"first_epoch: must be {least}, the least step that was logged, or the one after; received {first}"
-        )
+        raise LoggedRunsError(f"first_epoch: must be {least}, the lowest logged step, or {least + 1}; received {first}")
     problems, optimizers = names_of(experiment, mapping)
     rows: list[dict[str, Any]] = []
     evaluations: list[dict[str, Any]] = []
     for run in experiment.runs:
-        about = describe_run(run, experiment, mapping, problems, optimizers)
-        points = evaluations_of(run, about, mapping, first)
-        rows.append({**about, **end_of(run, points, experiment.metric.higher_is_better)})
+        description = describe_run(run, experiment, mapping, problems, optimizers)
+        points = evaluations_of(run, description, mapping, first)
+        rows.append({**description, **end_of(run, points, experiment.metric.higher_is_better)})
         evaluations += points
     seeds = pd.Series([row["seed"] for row in rows], dtype=object)  # as floats, absent ones would round the others
     runs = fill_budgets(pd.DataFrame(rows).assign(seed=seeds))
@@ -111,19 +109,19 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
 
 
 def names_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[dict[str | None, str], dict[str, str]]:
-    """The report's names of the problems and of the optimizers, by what the runs call them; None: they don't say.
+    """The report's names of the problems and of the optimizers, by what the runs call them; None for runs that name none.
 
-    Without any problem in the runs, the experiment is the problem. Optimizers of the table need no name here.
+    If no run names a problem, the problem is named after the experiment. Optimizers of the table need no name here.
     """
-    asked = mapping.params
-    problems = {first_of(asked.problem, run.values) for run in experiment.runs}
-    unsaid = "unnamed" if problems - {None} else experiment.name
-    said = plain_names(problem or unsaid for problem in problems)
-    logged = {logged_optimizer(asked.optimizer, run.values) or "" for run in experiment.runs} - set(mapping.optimizers)
+    params = mapping.params
+    problems = {first_of(params.problem, run.values) for run in experiment.runs}
+    unnamed = "unnamed" if problems - {None} else experiment.name
+    names = plain_names(problem or unnamed for problem in problems)
+    logged = {logged_optimizer(params.optimizer, run.values) or "" for run in experiment.runs} - set(mapping.optimizers)
     others = plain_names(
         (name for name in logged if table_entry(name) is None), taken={*OPTIMIZERS, *mapping.optimizers.values()}
     )
-    return {problem: said[problem or unsaid] for problem in problems}, {**others, **mapping.optimizers}
+    return {problem: names[problem or unnamed] for problem in problems}, {**others, **mapping.optimizers}
 
 
 def describe_run(
@@ -133,10 +131,10 @@ def describe_run(
     problems: Mapping[str | None, str],
     optimizers: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What a run is, by its parameters and tags.
+    """A run's row of the table of runs, as far as its parameters and tags tell.
 
     Args:
-        problems, optimizers: what :func:`names_of` calls them.
+        problems, optimizers: names from :func:`names_of`.
     """
     names, values = mapping.params, run.values
     logged, rate = logged_optimizer(names.optimizer, values) or "", first_of(names.learning_rate, values)
@@ -189,35 +187,37 @@ def seed_of(run: LoggedRun, names: tuple[str, ...]) -> int | None:
     number = as_number(text)
     if text is not None and not number.is_integer():
         raise LoggedRunsError(
-            f"run {run.run_id}: a seed must be a whole number; received '{text}' (of {' or '.join(names)}; a mapping can name "
-            "another: params: {seed: …})"
+            f"run {run.run_id}: a seed must be a whole number; received '{text}' (logged as {' or '.join(names)}; a mapping can "
+            "name another parameter: params: {seed: …})"
         )
     return None if text is None else int(number)
 
 
-def evaluations_of(run: LoggedRun, about: Mapping[str, Any], mapping: RunMapping, first: int) -> list[dict[str, Any]]:
+def evaluations_of(
+    run: LoggedRun, description: Mapping[str, Any], mapping: RunMapping, first: int
+) -> list[dict[str, Any]]:
     """A run's rows of the history, up to the first loss that isn't finite.
 
     Args:
-        about: what :func:`describe_run` says.
-        first: the step that was logged after the first epoch.
+        description: the run's row from :func:`describe_run`.
+        first: the step logged after the first epoch.
     """
-    per_epoch = 1 if math.isnan(about["per_epoch"]) else int(about["per_epoch"])
+    per_epoch = 1 if math.isnan(description["per_epoch"]) else int(description["per_epoch"])
     rows: list[dict[str, Any]] = []
     for step in sorted({step for curve in run.curves.values() for step in curve}):
         updates = step if mapping.step == "update" else (step - first + 1) * per_epoch
-        found = {column: curve[step] for column, curve in run.curves.items() if step in curve}
+        values = {column: curve[step] for column, curve in run.curves.items() if step in curve}
         rows.append(
             {
                 **dict.fromkeys(HISTORY, math.nan),
-                **found,
+                **values,
                 "run_id": run.run_id,
                 "updates": updates,
                 "epoch": updates / per_epoch,
-                "examples": updates * about["batch_size"],
+                "examples": updates * description["batch_size"],
             }
         )
-        if not all(math.isfinite(found[name]) for name in LOSSES if name in found):
+        if not all(math.isfinite(values[name]) for name in LOSSES if name in values):
             break
     return rows
 
@@ -235,12 +235,12 @@ def end_of(run: LoggedRun, points: list[dict[str, Any]], higher_is_better: bool)
     if not all(map(math.isfinite, losses)):
         return {**record, "status": "diverged", "message": f"loss not finite after {record['updates']} updates"}
     if run.status != "FINISHED":
-        return {**record, "status": "failed", "message": f"MLflow has it as {run.status}"}
+        return {**record, "status": "failed", "message": f"status {run.status} in MLflow"}
     return {**record, "status": "finished"}
 
 
 def fill_budgets(runs: pd.DataFrame) -> pd.DataFrame:
-    """Updates planned where no parameter says: the most of the optimizer's finished runs, else of the problem's."""
+    """Fill in unknown numbers of planned updates: the most of the optimizer's finished runs, else of the problem's."""
     planned = runs["updates_planned"]
     done = runs["updates"].where(runs["status"] == "finished")
     for by in (["problem", "optimizer"], ["problem"]):

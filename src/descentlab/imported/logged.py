@@ -1,4 +1,4 @@
-"""The runs of an MLflow experiment as other code logged them; the store is read and never written to."""
+"""Read externally logged runs from an MLflow experiment; the store is never written to."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from descentlab.tracking.store import MlflowClient, Run, database_file, store_ur
 COMMIT = "mlflow.source.git.commit"
 STORED_INFINITY = 1.7e308  # MLflow stores infinity as the largest float
 OPEN = ("RUNNING", "SCHEDULED")
-PASSWORD = re.compile("//[^/@]*@")  # in a log it would stay
+PASSWORD = re.compile("//[^/@]*@")  # never printed
 
 
 class LoggedRunsError(ValueError):
-    """The experiment isn't there, or its runs don't tell enough; the message says what they do tell."""
+    """The experiment doesn't exist, or its runs lack what a comparison needs; the message lists what was logged."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class LoggedRun:
         status: MLflow's: FINISHED, FAILED or KILLED.
         began: milliseconds since 1970 (UTC).
         params: as text.
-        values: parameters, and tags where no parameter has the name.
-        ends: last value of ``train_loss``, ``val_metric`` and so on, of those that were logged.
-        curves: by the same names without the test split, value by step.
-        commit: of the code that trained; empty where MLflow didn't know.
+        values: parameters, and tags where no parameter has the same name.
+        ends: last value of ``train_loss``, ``val_metric`` and so on, as far as logged.
+        curves: under the same names, except those of the test split: value by step.
+        commit: of the code that trained; empty if MLflow didn't record it.
     """
 
     run_id: str
@@ -56,13 +56,13 @@ class LoggedRun:
 
 @dataclass(frozen=True)
 class LoggedExperiment:
-    """An experiment's runs that say of an optimizer and have ended, in the order in which they began.
+    """An experiment's runs that name an optimizer and have ended, in the order in which they began.
 
     Attributes:
         name, identity: MLflow's.
-        metric: what is compared.
-        runs: those that count.
-        left_out: what :func:`~descentlab.analysis.alarms.unknown` says of the others.
+        metric: the one that is compared.
+        runs: those that can be compared.
+        left_out: entries of :func:`~descentlab.analysis.alarms.unknown` for the others.
     """
 
     name: str
@@ -74,27 +74,26 @@ class LoggedExperiment:
 
 @contextlib.contextmanager
 def reading(uri: str | None) -> Iterator[MlflowClient]:
-    """A client of a store that must be there: MLflow would make an empty one.
+    """A client of an existing store; MLflow itself would create an empty one.
 
     Raises:
-        LoggedRunsError: in one line, whatever MLflow raised.
+        LoggedRunsError: there is no such file, or MLflow raised something; in one line.
     """
     where = store_uri(uri)
     place = PASSWORD.sub("//…@", where)
     path = database_file(where)
     if path is not None and not path.exists():
         raise LoggedRunsError(
-            f"MLflow's store must be there; received '{place}', which is no file (--tracking-uri or MLFLOW_TRACKING_URI say "
-            "where it is)"
+            f"No MLflow store at '{place}': the file doesn't exist. Set its address by --tracking-uri or MLFLOW_TRACKING_URI"
         )
     for name, level in (("urllib3.connectionpool", logging.ERROR), ("alembic", logging.WARNING)):
-        logging.getLogger(name).setLevel(level)  # each retry and each look at the schema would be a line
+        logging.getLogger(name).setLevel(level)  # each retry and each check of the schema would print a line
     try:
         yield MlflowClient(where)
     except (MlflowException, sqlite3.Error, OSError, ImportError) as error:  # a driver may not be installed
         reason = PASSWORD.sub("//…@", " ".join(str(error).split()))
         raise LoggedRunsError(
-            f"MLflow at {place} must answer; received {type(error).__name__}: {reason[:300]}"
+            f"Reading from MLflow at {place} failed with {type(error).__name__}: {reason[:300]}"
         ) from error
 
 
@@ -106,37 +105,37 @@ def read_experiment(name: str, mapping: RunMapping, uri: str | None) -> LoggedEx
     """
     with reading(uri) as client:
         identity = find_experiment(client, name)
-        found = search_all(client, identity, mapping.filter)
+        logged_runs = search_all(client, identity, mapping.filter)
         where = f"experiment '{name}'"
-        if not found:
-            asked = f" that '{mapping.filter}' finds" if mapping.filter else ""
-            raise LoggedRunsError(f"{where}: must have runs; it has none{asked}")
-        named = [run for run in found if first_of(mapping.params.optimizer, values_of(run)) is not None]
+        if not logged_runs:
+            matching = f' that match the filter "{mapping.filter}"' if mapping.filter else ""
+            raise LoggedRunsError(f"{where} has no runs{matching}")
+        named = [run for run in logged_runs if first_of(mapping.params.optimizer, values_of(run)) is not None]
         if not named:
             raise LoggedRunsError(
-                f"{where}: a run must say its optimizer in a parameter or tag called {' or '.join(mapping.params.optimizer)}; "
-                f"none of {len(found)} does. They have: {listed({key for run in found for key in values_of(run)})}. A mapping "
-                "says which it is (params: {optimizer: …})"
+                f"{where}: no run names its optimizer in a parameter or tag called {' or '.join(mapping.params.optimizer)} "
+                f"(runs: {len(logged_runs)}; logged: {listed({key for run in logged_runs for key in values_of(run)})}). Name the "
+                "right one in a mapping (params: {optimizer: …})"
             )
         logged = {key for run in named for key in run.data.metrics}
         metric = choose_metric(mapping.metrics, logged)
         names = names_by_column(metric, mapping.metrics)
         ended = [run for run in named if run.info.status not in OPEN]
         if not ended:
-            raise LoggedRunsError(f"{where}: a run must have ended; none of {len(named)} has")
+            raise LoggedRunsError(f"{where}: no run has ended yet (runs: {len(named)}). Try again when one has")
         wanted = {key for keys in names.values() for key in keys}
         if not wanted & logged:
             raise LoggedRunsError(
-                f"{where}: a run must have logged one of {', '.join(sorted(wanted))}; none of {len(named)} has. They have: "
-                f"{listed(logged)}. A mapping says which is which (metrics: {{name: …, validation_loss: …}})"
+                f"{where}: no run logged any of {', '.join(sorted(wanted))} (runs: {len(named)}; logged: {listed(logged)}). "
+                "Name the right ones in a mapping (metrics: {name: …, validation_loss: …})"
             )
-        # A run that failed before its first epoch is a failure; one that finished and says nothing is something else.
-        telling = [run for run in ended if run.info.status != "FINISHED" or wanted & set(run.data.metrics)]
-        runs = [logged_run(client, run, names) for run in telling]
+        # A run that failed before its first epoch counts as failed; one that finished without a metric can't be compared.
+        measured = [run for run in ended if run.info.status != "FINISHED" or wanted & set(run.data.metrics)]
+        runs = [logged_run(client, run, names) for run in measured]
     counts = {
-        "unattributed": (len(found) - len(named), {"names": " or ".join(mapping.params.optimizer)}),
+        "unattributed": (len(logged_runs) - len(named), {"names": " or ".join(mapping.params.optimizer)}),
         "running": (len(named) - len(ended), {}),
-        "empty": (len(ended) - len(telling), {}),
+        "empty": (len(ended) - len(measured), {}),
     }
     left_out = [unknown(code, count, **values) for code, (count, values) in counts.items() if count]
     return LoggedExperiment(name, identity, metric, runs, left_out)
@@ -148,42 +147,42 @@ def find_experiment(client: MlflowClient, name: str) -> str:
     Raises:
         LoggedRunsError: there is none, or it was deleted.
     """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "active":
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "active":
+        return str(experiment.experiment_id)
     names = sorted(experiment.name for experiment in client.search_experiments())
     raise LoggedRunsError(
-        f"--mlflow-experiment: must be an experiment of the store; received '{name}'{suggestion(name, names)} It has: "
+        f"--mlflow-experiment: the store has no experiment '{name}'{suggestion(name, names)} Its experiments: "
         f"{', '.join(names) or 'none'}"
     )
 
 
 def search_all(client: MlflowClient, identity: str, condition: str) -> list[Run]:
     """All runs of an experiment, in the order in which they began."""
-    found: list[Run] = []
+    runs: list[Run] = []
     token = None
     while True:
         order = ["attributes.start_time ASC", "attributes.run_id ASC"]
         page = client.search_runs([identity], condition, max_results=1000, page_token=token, order_by=order)
-        found += page
+        runs += page
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def values_of(run: Run) -> dict[str, str]:
-    """Parameters, and the reader's own tags where no parameter has the name."""
+    """Parameters, and tags where no parameter has the same name; MLflow's own tags are left out."""
     own = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
     return {**own, **run.data.params}
 
 
 def listed(names: set[str]) -> str:
-    """Names in order, for an error."""
+    """Sorted names, for an error message."""
     return ", ".join(sorted(names)) or "none"
 
 
 def names_by_column(metric: LoggedMetric, mapping: MetricsMapping) -> dict[str, tuple[str, ...]]:
-    """Under which names each column of the table of runs may have been logged."""
+    """The names under which each column of the table of runs may have been logged."""
     return {
         "train_loss": mapping.train_loss,
         "val_loss": mapping.validation_loss,
@@ -195,7 +194,7 @@ def names_by_column(metric: LoggedMetric, mapping: MetricsMapping) -> dict[str, 
 
 
 def logged_run(client: MlflowClient, run: Run, names: Mapping[str, tuple[str, ...]]) -> LoggedRun:
-    """A run with the last value of each column, and the curve of those that have one."""
+    """A run with the last value of each column, and the curves of those that have one."""
     metrics = {key: as_logged(value) for key, value in run.data.metrics.items()}
     keys = {column: key for column, wanted in names.items() if (key := next((k for k in wanted if k in metrics), None))}
     histories: dict[str, dict[int, float]] = defaultdict(dict)
@@ -207,7 +206,7 @@ def logged_run(client: MlflowClient, run: Run, names: Mapping[str, tuple[str, ..
     for column, key in keys.items():
         if key in histories and not column.startswith("test_"):
             history = histories[key]
-            # Logged once and without a step: what came of the training, not of its first epoch.
+            # Logged once and without a step: the result of the training, not of its first epoch.
             curves[column] = {last: history[0]} if list(history) == [0] else dict(sorted(history.items()))
     return LoggedRun(
         run_id=str(run.info.run_id),
@@ -222,5 +221,5 @@ def logged_run(client: MlflowClient, run: Run, names: Mapping[str, tuple[str, ..
 
 
 def as_logged(value: float) -> float:
-    """A metric's value, infinity as it was before MLflow stored it."""
+    """A metric's value, with infinity restored: MLflow stores it as the largest float."""
     return math.copysign(math.inf, value) if abs(value) >= STORED_INFINITY else float(value)

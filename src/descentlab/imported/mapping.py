@@ -1,6 +1,6 @@
-"""The mapping of ``report --mlflow-experiment``: which parameter of a logged run is what, and which metric.
+"""The mapping of ``report --mlflow-experiment``: what each parameter and metric of a logged run stands for.
 
-Whoever logs by Keras' autologging, or calls things by their usual names, needs none.
+Runs logged by Keras' autologging, or under the usual names, need none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from descentlab.experiment.entries import NAME_PATTERN, PositiveInt, Rate, Stric
 from descentlab.experiment.settings import ReportConfig
 from descentlab.optimizers.table import OPTIMIZERS
 
-# Metrics in the order in which they are looked for, and whether higher is better.
+# Metrics in the order of preference, and whether higher is better.
 USUAL_METRICS = {
     "accuracy": True,
     "acc": True,
@@ -36,12 +36,12 @@ USUAL_METRICS = {
 }
 AUTOLOGGED = ("optimizer_", "opt_")  # what Keras' and TensorFlow's autologging put before an optimizer's own settings
 INSTANCE = re.compile(r"_\d+$")  # Keras numbers the optimizers that a process makes: adam, adam_1, adam_2
-ABSENT = ("", "None", "nan")  # how MLflow has a None
+ABSENT = ("", "None", "nan")  # how MLflow stores None
 _SWITCHES = {"True": "1", "true": "1", "False": "0", "false": "0"}
 
 
 class MappingError(ValueError):
-    """The mapping can't be used; the message says where, what was received and what is valid."""
+    """The mapping is invalid; the message says where, what was received and what is valid."""
 
 
 def _listed(value: Any) -> Any:
@@ -53,14 +53,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)
 
 
 class ParamsMapping(StrictModel):
-    """Names of parameters (or tags); of several the first that a run has counts."""
+    """Names of parameters (or tags); of several, the first that a run has is used."""
 
     optimizer: Names = ("optimizer", "optimizer_name", "opt_name")
     learning_rate: Names = ("learning_rate", "lr", "optimizer_learning_rate", "opt_learning_rate")
     seed: Names = ("seed", "random_seed", "random_state")
-    problem: Names = Field(
-        default=("problem",), description="one problem named after the experiment where no run has it"
-    )
+    problem: Names = Field(default=("problem",), description="without it, one problem named after the experiment")
     batch_size: Names = ("batch_size",)
     epochs: Names = ("epochs",)
     updates_per_epoch: Names = ("updates_per_epoch", "steps_per_epoch")
@@ -70,7 +68,7 @@ class MetricsMapping(StrictModel):
     """The metric that the report compares, and the names under which metrics and losses were logged."""
 
     name: str | None = Field(default=None, description=f"the first of {', '.join(USUAL_METRICS)} that was logged")
-    higher_is_better: bool | None = Field(default=None, description="known of the usual metrics")
+    higher_is_better: bool | None = Field(default=None, description="known for the usual metrics")
     margin: Rate | None = Field(
         default=None, description="smaller differences are negligible; 0.01 of an accuracy, 1 % of the median otherwise"
     )
@@ -84,16 +82,16 @@ class MetricsMapping(StrictModel):
     @model_validator(mode="after")
     def _direction(self) -> MetricsMapping:
         if self.name is None and (self.train or self.validation or self.test):
-            raise ValueError("name: where train, validation or test is given, the metric must have a name")
+            raise ValueError("name: must be set where train, validation or test is")
         if self.name is not None and self.higher_is_better is None and self.name not in USUAL_METRICS:
             raise ValueError(
-                f"higher_is_better: must be true or false for '{self.name}'; it is known of {', '.join(USUAL_METRICS)}"
+                f"higher_is_better: must be true or false for '{self.name}'; it is known only for {', '.join(USUAL_METRICS)}"
             )
         return self
 
 
 class RunMapping(StrictModel):
-    """What of a logged run is what."""
+    """What the parameters, tags and metrics of logged runs stand for."""
 
     params: ParamsMapping = ParamsMapping()
     metrics: MetricsMapping = MetricsMapping()
@@ -102,11 +100,11 @@ class RunMapping(StrictModel):
     first_epoch: int | None = Field(
         default=None,
         strict=True,
-        description="the step that was logged after the first epoch; the least one by default",
+        description="the step logged after the first epoch; by default the lowest one",
     )
     batch_size: PositiveInt | None = Field(default=None, description="of runs without the parameter")
     updates_per_epoch: PositiveInt | None = Field(default=None, description="of runs without the parameter")
-    filter: str = Field(default="", description="only runs that MLflow's search finds, as \"params.model = 'cnn'\"")
+    filter: str = Field(default="", description="an MLflow search that selects runs, such as \"params.model = 'cnn'\"")
     report: ReportConfig = ReportConfig()
 
     @field_validator("optimizers")
@@ -127,11 +125,11 @@ class LoggedMetric:
 
 
 def load_mapping(path: Path | None) -> RunMapping:
-    """Read and check a YAML file; the usual names where there is none.
+    """Read and check a YAML file; without one, the usual names apply.
 
     Raises:
-        ConfigError: the file can't be read, or is no YAML.
-        MappingError: it is no valid mapping.
+        ConfigError: the file can't be read or isn't YAML.
+        MappingError: it isn't a valid mapping.
     """
     if path is None:
         return RunMapping()
@@ -145,15 +143,15 @@ def load_mapping(path: Path | None) -> RunMapping:
 
 
 def choose_metric(mapping: MetricsMapping, logged: Collection[str]) -> LoggedMetric:
-    """The metric that the mapping names, else the first usual one of which a validation or test value was logged.
+    """The metric that the mapping names, else the first usual one with a logged validation or test value.
 
     Args:
         logged: names of all metrics of the runs.
     """
     name = mapping.name
     if name is None:
-        found = (usual for usual in USUAL_METRICS if set(logged) & {*_validation_names(usual), f"test_{usual}"})
-        name = next(found, "loss")
+        usable = (usual for usual in USUAL_METRICS if set(logged) & {*_validation_names(usual), f"test_{usual}"})
+        name = next(usable, "loss")
     higher = USUAL_METRICS[name] if mapping.higher_is_better is None else mapping.higher_is_better
     return LoggedMetric(
         name,
@@ -169,26 +167,36 @@ def _validation_names(name: str) -> tuple[str, ...]:
 
 
 def first_of(names: tuple[str, ...], values: Mapping[str, str]) -> str | None:
-    """The value of the first of ``names`` that is there and isn't None."""
+    """The value of the first of ``names`` that is logged and isn't None."""
     return next((values[name] for name in names if values.get(name, "") not in ABSENT), None)
 
 
 def logged_optimizer(names: tuple[str, ...], values: Mapping[str, str]) -> str | None:
-    """What a run calls its optimizer, without the number that Keras gives to an instance; None where it doesn't say."""
-    found = next((name for name in names if first_of((name,), values) is not None), None)
-    if found is None:
+    """What a run calls its optimizer, without the number that Keras gives to an instance; None if it names none."""
+    parameter = next((name for name in names if first_of((name,), values) is not None), None)
+    if parameter is None:
         return None
-    return INSTANCE.sub("", values[found]) if found.startswith(AUTOLOGGED) else values[found]
+    return INSTANCE.sub("", values[parameter]) if parameter.startswith(AUTOLOGGED) else values[parameter]
 
 
 def plain_name(text: str) -> str:
-    """``text`` as a name that paths and ids accept."""
+    """``text`` as a name that is valid in paths and ids.
+
+    Example:
+        >>> plain_name("two moons/large")
+        'two_moons_large'
+    """
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:64]
     return name if NAME_PATTERN.fullmatch(name) else "unnamed"
 
 
 def plain_names(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """A plain name for each text, none of them twice or among ``taken``: what was logged under two names stays two."""
+    """A plain name for each text; different texts get different names, none of them among ``taken``.
+
+    Example:
+        >>> plain_names(["a/b", "a_b"])
+        {'a/b': 'a_b', 'a_b': 'a_b_2'}
+    """
     names: dict[str, str] = {}
     used = set(taken)
     for text in sorted(set(texts)):
@@ -201,20 +209,28 @@ def plain_names(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
 
 
 def name_optimizer(logged: str, values: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """An optimizer's name in the report: that of ``names``, else of the table of optimizers.
+    """An optimizer's name in the report: the one in ``names``, else the one in the table of optimizers.
 
-    Autologging calls plain SGD and SGD with momentum both ``SGD``: the settings by which the table tells optimizers of one
-    class apart are read from ``values``, and named where the table has no such optimizer.
+    Autologging calls both plain SGD and SGD with momentum ``SGD``. The settings by which the table distinguishes optimizers
+    of one class are read from ``values``; if the table has no optimizer with these settings, they become part of the name.
 
     Args:
         logged: what the run calls it.
         values: the run's parameters and tags.
-        names: the mapping's ``optimizers``, and those of optimizers that the table doesn't know.
+        names: the mapping's ``optimizers``, and the names of optimizers that the table doesn't have.
+
+    Example:
+        >>> name_optimizer("SGD", {"opt_momentum": "0.9"}, {})
+        'momentum'
+        >>> name_optimizer("SGD", {"opt_momentum": "0.5"}, {})
+        'sgd_momentum_0_5'
+        >>> name_optimizer("torch.SGD", {}, {"torch.SGD": "theirs"})
+        'theirs'
     """
     if logged in names:
         return names[logged]
     entry = table_entry(logged)
-    assert entry is not None  # all others are among ``names``
+    assert entry is not None  # ``names`` has all others
     if entry.hyperparameters or entry.full_batch:
         return entry.name
     twins = {
@@ -229,7 +245,7 @@ def name_optimizer(logged: str, values: Mapping[str, str], names: Mapping[str, s
 
 
 def set_hyperparameters(names: list[str], values: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """Those of ``names`` that a run sets to something else than zero, false or None; true counts as 1."""
+    """Those of ``names`` that a run sets to anything but zero, false or None, with their values; true counts as 1."""
     for name in names:
         value = as_number(first_of((name, *(f"{prefix}{name}" for prefix in AUTOLOGGED)), values))
         if value and not math.isnan(value):
@@ -237,7 +253,7 @@ def set_hyperparameters(names: list[str], values: Mapping[str, str]) -> Iterator
 
 
 def as_number(text: str | None) -> float:
-    """What a parameter says; NaN where it is no number."""
+    """A parameter as a number, true and false as 1 and 0; NaN if it is no number."""
     try:
         return float(_SWITCHES.get(text or "", text or ""))
     except ValueError:

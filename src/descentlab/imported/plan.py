@@ -1,4 +1,4 @@
-"""The plan of an experiment that other code ran: what is known of it, and a list of what isn't."""
+"""The plan of an externally logged experiment: what is known about it, and a list of what isn't."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def plan_imported(
     Args:
         runs: as :func:`~descentlab.imported.comparable.choose_comparable` gives them.
         history: their evaluations.
-        unknowns: what is known of the choice already.
+        unknowns: entries on the choice of the compared runs.
 
     Returns:
-        What a plan of the workflow has for the comparison and the report, ``imported`` (where it comes from) and
-        ``unknown``; None stands for what nobody logged.
+        What the comparison and the report read from a plan of the workflow, with ``imported`` (where the runs come from) and
+        ``unknown``; None stands for what was not logged.
 
     Raises:
-        MappingError: the mapping's reference is none of the optimizers.
+        MappingError: the mapping's reference is not among the optimizers.
     """
     finals = runs[runs["phase"] == "final"]
     counts = finals.groupby(["problem", "optimizer"]).size()
@@ -79,17 +79,17 @@ def plan_imported(
 
 
 def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
-    """What is known of each optimizer, those of the table first, in its order."""
+    """What is known about each optimizer; those of the table come first, in its order."""
     names = sorted(set(runs["optimizer"]))
     ordered = [name for name in OPTIMIZERS if name in names] + [name for name in names if name not in OPTIMIZERS]
-    found = {}
+    described = {}
     for name in ordered:
-        mine = runs[runs["optimizer"] == name]
-        logged = sorted(set(mine["logged"]))
+        trained = runs[runs["optimizer"] == name]
+        logged = sorted(set(trained["logged"]))
         entry = OPTIMIZERS.get(name) or table_entry(logged[0])
-        rates = sorted({rate for rate in mine["learning_rate"] if math.isfinite(rate)})
+        rates = sorted({rate for rate in trained["learning_rate"] if math.isfinite(rate)})
         known = OPTIMIZERS.get(name)
-        found[name] = {
+        described[name] = {
             "factory": entry.factory if entry else logged[0],
             "paper": entry.paper if entry else "",
             "full_batch": bool(known and known.full_batch),
@@ -100,14 +100,14 @@ def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
             "grid": rates or [None],
             "logged": logged,
         }
-    return found
+    return described
 
 
 def choose_reference(mapping: RunMapping, optimizers: list[str]) -> str:
-    """The mapping's reference, else momentum, plain SGD, or the first by name.
+    """The mapping's reference, else momentum, plain SGD, or the alphabetically first optimizer.
 
     Raises:
-        MappingError: the mapping's is not in the experiment.
+        MappingError: the experiment doesn't have the mapping's reference.
     """
     if "reference" in mapping.report.model_fields_set:
         if mapping.report.reference not in optimizers:
@@ -122,14 +122,14 @@ def choose_reference(mapping: RunMapping, optimizers: list[str]) -> str:
 def describe_problem(
     problem: str, finals: pd.DataFrame, experiment: LoggedExperiment, mapping: RunMapping
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What is known of a problem, and an entry of ``plan["unknown"]`` where no margin was declared."""
+    """What is known about a problem, and an entry of ``plan["unknown"]`` if no margin was declared."""
     metric = experiment.metric
     margin, code = declared_margin(finals, metric.name, mapping)
-    told = unknown(
+    undeclared = unknown(
         code, len(finals), "" if code == "usual margin" else problem, margin=f"{margin:.3g}", metric=metric.name
     )
     batches, epochs = (sorted(set(finals[name].dropna().astype(int))) for name in ("batch", "epochs"))
-    about = {
+    described = {
         "problem": problem,
         "title": problem,
         "metric": metric.name,
@@ -150,11 +150,11 @@ def describe_problem(
         "mode": None,
         "device": None,
     }
-    return about, [told] if code != "declared" else []
+    return described, [undeclared] if code != "declared" else []
 
 
 def declared_margin(finals: pd.DataFrame, metric: str, mapping: RunMapping) -> tuple[float, str]:
-    """The margin of a problem, and where it comes from: ``declared``, ``usual margin`` or ``median margin``."""
+    """The margin of a problem, in units of its metric, and its origin: ``declared``, ``usual margin`` or ``median margin``."""
     if mapping.metrics.margin is not None:
         return mapping.metrics.margin, "declared"
     finished = finals[finals["status"] == "finished"]
@@ -166,7 +166,7 @@ def declared_margin(finals: pd.DataFrame, metric: str, mapping: RunMapping) -> t
 
 
 def unknown_of_runs(finals: pd.DataFrame, counts: pd.Series) -> list[dict[str, Any]]:
-    """What nobody can know of compared runs, and what these lack."""
+    """What externally logged runs never tell, and what these runs lack."""
     n = len(finals)
     entries = [unknown("pairing", n), unknown("tuning", n), unknown("examples", n), unknown("cost", n)]
     numbered, no_rate = int(finals["numbered"].sum()), int((finals["setting"] == UNKNOWN_SETTING).sum())
@@ -182,7 +182,7 @@ def unknown_of_runs(finals: pd.DataFrame, counts: pd.Series) -> list[dict[str, A
 def unknown_of_curves(finals: pd.DataFrame, history: pd.DataFrame) -> list[dict[str, Any]]:
     """What the axes of the curves lack."""
     first = history.loc[history["run_id"].isin(finals["run_id"]) & history["val_loss"].notna(), "updates"]
-    ran = finals[finals["status"] != "failed"]  # what failed may not have come to log its settings
+    ran = finals[finals["status"] != "failed"]  # a run that failed may not have logged its settings
     lacking = {
         "start": len(first) > 0 and first.min() > 0,
         "epochs": ran["per_epoch"].isna().any(),
@@ -192,7 +192,7 @@ def unknown_of_curves(finals: pd.DataFrame, history: pd.DataFrame) -> list[dict[
 
 
 def unknown_of_test(finals: pd.DataFrame, experiment: LoggedExperiment) -> list[dict[str, Any]]:
-    """Problems without a test metric, and a validation metric that stands for it."""
+    """Problems without a test metric, and a validation metric used as one."""
     metric = experiment.metric
     entries = []
     for problem, group in finals.groupby("problem", sort=False):

@@ -1,4 +1,4 @@
-"""A picture of mean curves for MLflow: one optimizer's, before the reference's."""
+"""A picture of mean curves for MLflow: one optimizer's, with the reference's for comparison."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RULE = "#d5dae0"
 def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFrame], colours: Mapping[str, str]) -> None:
     """Write a PNG of validation loss over updates: means over seeds in bands of their 95 % intervals.
 
-    A PNG, as it takes a third less time to draw than an SVG, and every parent run has one.
+    A PNG takes a third less time to draw than an SVG, and every parent run has one.
 
     Args:
         title: above the axes.
         curves: by label, ``updates``, ``val_loss_mean``, ``val_loss_low`` and ``val_loss_high`` of each evaluation.
-        colours: by label.
+        colours: by label, as matplotlib takes them.
     """
     from matplotlib.figure import Figure
 
@@ -54,7 +54,7 @@ def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFram
 
 
 def set_scale(axes: Axes, means: np.ndarray) -> None:
-    """Limits by the means, as an interval of few seeds may be many times wider; logarithmic where all are positive."""
+    """Set limits from the means, as intervals over few seeds may be many times wider; logarithmic if all are positive."""
     finite = means[np.isfinite(means)]
     if not len(finite):
         return

@@ -1,4 +1,4 @@
-"""Addresses within MLflow's UI: relative, so they hold wherever it is served.
+"""Addresses within MLflow's UI: relative, so they work wherever it is served.
 
 ``workflowType`` opens the pages of model training: MLflow 3 opens an experiment on those of GenAI otherwise, whatever the
 experiment's tags say.
@@ -13,7 +13,7 @@ CHARTS = {"compareRunsMode": "CHART"}
 
 
 def link_runs(experiment: str, condition: str, order: str, ascending: bool) -> str:
-    """The list of the runs that fulfil a condition of ``search_runs``, in an order."""
+    """The list of runs that match a condition of ``search_runs``, sorted by ``order``."""
     query = {**TRAINING, "searchFilter": condition, "orderByKey": order, "orderByAsc": str(ascending).lower()}
     return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 
@@ -35,5 +35,5 @@ def link_artifact(experiment: str, run: str, name: str) -> str:
 
 
 def picture_address(run: str, name: str) -> str:
-    """A run's file itself, to show as a picture."""
+    """A run's file itself, for use as an image."""
     return f"get-artifact?path={quote(name)}&run_uuid={run}"

@@ -73,36 +73,36 @@ def put_models(client: MlflowClient, experiment: str, problem: str, models: Sequ
         models: of the jobs that have ended.
         whole: whether these are all; any other model of the problem is deleted then.
     """
-    found = find_models(client, experiment, problem)
+    stored = find_models(client, experiment, problem)
     wanted = {model.digest(): model for model in models}
     names = {model.name for model in models}
-    for digest, logged in found.items():
+    for digest, logged in stored.items():
         for one in logged[1:] if digest in wanted else logged:
             if whole or one.name in names:
                 client.delete_logged_model(one.model_id)
     for digest, model in wanted.items():
-        if digest not in found:
+        if digest not in stored:
             put_model(client, experiment, model, digest)
 
 
 def find_models(client: MlflowClient, experiment: str, problem: str) -> dict[str, list[LoggedModel]]:
-    """The problem's models in the store by digest; those that were begun and not finished have none."""
-    found: dict[str, list[LoggedModel]] = {}
+    """The problem's models in the store by digest; those whose logging was cut off are under ``""``."""
+    models: dict[str, list[LoggedModel]] = {}
     token = None
     while True:
         page = client.search_logged_models([experiment], f"tags.problem = '{problem}'", page_token=token)
         for model in page:
             digest = model.tags.get(DIGEST, "") if model.status == LoggedModelStatus.READY else ""
-            found.setdefault(digest, []).append(model)
+            models.setdefault(digest, []).append(model)
         token = page.token
         if not token:
-            return found
+            return models
 
 
 def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: str) -> None:
-    """Log a model that the store doesn't have; it is ready when all of it is there.
+    """Log a model that the store lacks; its status becomes READY once all of it is there.
 
-    Its source is the parent, in whose row the list of runs then shows it; its metrics are those of its training.
+    Its source is the parent, so the list of runs shows it in the parent's row; its metrics are those of its training.
     """
     run = model.run
     assert run.dataset is not None  # every training has one
@@ -116,10 +116,14 @@ def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: s
     with tempfile.TemporaryDirectory() as folder:
         write_model_folder(Path(folder), model.file, made.model_id, model.run_id)
         client.log_model_artifacts(made.model_id, folder)
-    about = {"model_id": made.model_id, "dataset_name": run.dataset.name, "dataset_digest": run.dataset.described()[1]}
+    evaluated = {
+        "model_id": made.model_id,
+        "dataset_name": run.dataset.name,
+        "dataset_digest": run.dataset.mlflow_fields()[1],
+    }
     values = {name: value for name, value in run.metrics.items() if name.startswith(("val_", "test_"))}
     client.log_batch(
-        model.run_id, [Metric(name, value, run.ended, run.step, **about) for name, value in values.items()]
+        model.run_id, [Metric(name, value, run.ended, run.step, **evaluated) for name, value in values.items()]
     )
     for mlflow_id in (model.run_id, model.parent):
         client.log_outputs(mlflow_id, [LoggedModelOutput(made.model_id, run.step)])
@@ -127,9 +131,9 @@ def put_model(client: MlflowClient, experiment: str, model: BestModel, digest: s
 
 
 def write_model_folder(folder: Path, file: Path, model_id: str, run: str) -> None:
-    """A Keras file as ``mlflow.keras.load_model`` reads it. MLflow's own writer would load the model, to save it again."""
+    """Write a Keras file the way ``mlflow.keras.load_model`` reads it; MLflow's own writer would load and save the model."""
     (folder / "data").mkdir()
     shutil.copyfile(file, folder / "data" / MODEL_FILE)
     flavor = {"data": "data", "keras_backend": "tensorflow", "save_exported_model": False}
-    about = {"flavors": {"keras": flavor}, "model_id": model_id, "run_id": run}
-    (folder / "MLmodel").write_text(json.dumps(about, indent=1), encoding="utf-8")  # YAML too
+    description = {"flavors": {"keras": flavor}, "model_id": model_id, "run_id": run}
+    (folder / "MLmodel").write_text(json.dumps(description, indent=1), encoding="utf-8")  # YAML too

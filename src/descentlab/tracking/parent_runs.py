@@ -1,4 +1,4 @@
-"""The parent run of a problem and optimizer: what its seeds say together, as metrics, curves, a picture and a note."""
+"""The parent run of a problem and optimizer: means over its seeds, as metrics, curves, a picture and a note."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def curve_columns(curve: pd.DataFrame, metric: str, stamp: int) -> dict[str, np.
 
 
 def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -> None:
-    """The picture of the optimizer's curve beside the reference's."""
+    """Draw the optimizer's curve together with the reference's."""
     colours = {label: optimizer_colour(label.split(" ")[0]) for label in curves}
     write_curve_picture(folder / PICTURE, title, curves, colours)
 

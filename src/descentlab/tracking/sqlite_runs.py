@@ -210,7 +210,7 @@ def add_rows(
 
 def find_dataset(database: sqlite3.Connection, experiment: int, dataset: DataSet) -> str:
     """MLflow's id of a data set, made where there is none."""
-    description = dataset.described()
+    description = dataset.mlflow_fields()
     row = database.execute(
         "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?",
         (experiment, *description[:2]),

@@ -1,7 +1,7 @@
-"""The MLflow store: made once, written by one at a time, each run in it exactly once.
+"""The MLflow store: created once, written by one process at a time, each run in it exactly once.
 
-MLflow gives out run ids itself and can't change a parameter or take a metric back. So a run is known by the tag
-``descentlab.run_id``; what was begun is completed where it agrees with what is wanted, and replaced where it doesn't.
+MLflow assigns run ids itself and can neither change a parameter nor delete a metric. So a run is identified by the tag
+``descentlab.run_id``; a partly logged run is completed where it agrees with the files, and replaced where it doesn't.
 Time stamps come from the files, so logging a value again adds no row.
 """
 
@@ -39,7 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from descentlab.tracking.entry import CONTEXT, DIGEST, PARENT, RUN_ID, Entry
 
 DATABASE = Path("results/mlflow.db")
-ARTIFACTS = "mlflow-artifacts"  # beside the database
+ARTIFACTS = "mlflow-artifacts"  # next to the database
 MOST_VALUES = 1000  # MLflow's limit for one batch
 EMPTY_EXPERIMENT = "0"  # MLflow makes it with every store
 LOCK_SECONDS = 600.0  # what dozens of writers of thousands of runs take, one after the other
@@ -47,11 +47,11 @@ RETRY_SECONDS = 0.1
 
 
 class TrackError(RuntimeError):
-    """MLflow could not be reached or would not take what was logged; the files are untouched."""
+    """MLflow could not be reached or refused what was logged; the result files are untouched."""
 
 
 def store_uri(uri: str | None) -> str:
-    """The tracking store: the config's, else MLFLOW_TRACKING_URI, else the database in results."""
+    """The address of the tracking store: ``uri``, else MLFLOW_TRACKING_URI, else the database in results."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.resolve()}"
 
 
@@ -62,7 +62,7 @@ def database_file(where: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_store(uri: str | None) -> Iterator[MlflowClient]:
-    """A client; where the store is a database file, with its schema and a lock against this machine's other writers.
+    """A client of the store; a database file is created where there is none, and locked against this machine's other writers.
 
     Raises:
         TrackError: in one line, whatever MLflow raised.
@@ -97,8 +97,8 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
         if path is not None and re.search("disk|space", reason):  # SQLite calls a full disk an I/O error too
             reason += f", with {shutil.disk_usage(path.parent).free:,} bytes free"
         raise TrackError(
-            f"MLflow at {place} must take what is logged; received {type(root).__name__}: {reason}. The results "
-            "are safe in their files: track again when it answers (tracking.uri or MLFLOW_TRACKING_URI say where)"
+            f"Logging to MLflow at {place} failed with {type(root).__name__}: {reason}. The results are safe in their "
+            "files; track again when MLflow works (tracking.uri or MLFLOW_TRACKING_URI sets its address)"
         ) from error
 
 
@@ -123,7 +123,7 @@ def _without_fsync(path: Path) -> Iterator[None]:
 
 
 def _wait_for_lock(lock: IO[str], path: Path) -> None:
-    """Take the lock, which the kernel frees when its holder dies; one that hangs must not keep the others for ever.
+    """Take the lock, which the kernel releases when its holder dies; a process that hangs must not block the others forever.
 
     Raises:
         TrackError: it was held for LOCK_SECONDS.
@@ -136,17 +136,17 @@ def _wait_for_lock(lock: IO[str], path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise TrackError(
-                    f"{path}: one process at a time may write to the store; received a lock that others held for "
-                    f"{LOCK_SECONDS:g} s. The results are safe in their files: end the process that hangs (fuser names "
-                    "it) and track again"
+                    f"Timed out after {LOCK_SECONDS:g} s waiting for the store lock at {path}, which another process "
+                    f"holds. The results are safe in their files; end that process if it hangs ('fuser {path}' shows "
+                    "its id) and track again"
                 ) from None
             time.sleep(RETRY_SECONDS)
 
 
 def _make_database(path: Path) -> None:
-    """A database with MLflow's schema; made aside, as MLflow can't complete half of one.
+    """A database with MLflow's schema, moved into place when it is complete: MLflow can't repair half of one.
 
-    Its empty experiment ``Default`` is hidden, where it would only stand beside the experiments that have runs.
+    Its empty experiment ``Default`` is deleted, as it would only clutter the list of experiments.
     """
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         aside = Path(folder, path.name)
@@ -156,19 +156,19 @@ def _make_database(path: Path) -> None:
 
 
 def create_store(uri: str | None) -> None:
-    """Make the database where there is none, and see that the store answers.
+    """Create the database where there is none, and check that the store answers.
 
     Raises:
-        TrackError: it doesn't, or the database can't be made.
+        TrackError: it doesn't, or the database can't be created.
     """
     with open_store(uri) as client:
         client.search_experiments(max_results=1)
 
 
 def find_experiment(client: MlflowClient, uri: str | None, name: str) -> str:
-    """The id of the experiment ``name``, made or restored where need be."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    """The id of the experiment ``name``, which is created or restored if necessary."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         where = store_uri(uri)
         folder = (database_file(where) or DATABASE).parent / ARTIFACTS / name
         location = None if where.startswith("http") else folder.resolve().as_uri()  # a server decides itself
@@ -177,62 +177,75 @@ def find_experiment(client: MlflowClient, uri: str | None, name: str) -> str:
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise
-        found = client.get_experiment_by_name(name)  # another machine made it meanwhile, or this request sent twice
-        assert found is not None
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+        experiment = client.get_experiment_by_name(name)  # another machine made it meanwhile, or a request sent twice
+        assert experiment is not None
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def set_experiment_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str], owned: str) -> None:
-    """Make an experiment have ``tags``, and of those whose name starts with ``owned`` no others."""
-    found = client.get_experiment(experiment).tags
+    """Give an experiment ``tags``, and delete all others whose name starts with ``owned``."""
+    stored = client.get_experiment(experiment).tags
     for name, value in tags.items():
-        if found.get(name) != value:
+        if stored.get(name) != value:
             client.set_experiment_tag(experiment, name, value)
-    for name in found:
+    for name in stored:
         if name.startswith(owned) and name not in tags:
             client.delete_experiment_tag(experiment, name)
 
 
 def find_runs(client: MlflowClient, experiment: str, condition: str) -> tuple[dict[str, Run], int]:
-    """Our runs in the store by our id, and how many doubles were deleted.
+    """Our runs in the store by our id, and how many duplicates were deleted.
 
     Two machines that log the same run at once both create it. The one that began first is kept; the time stamps of
-    doubles are mostly equal, so MLflow's id decides, and whoever cleans up keeps the same one.
+    duplicates are mostly equal, so MLflow's id decides, and whoever cleans up keeps the same one.
     """
-    found: dict[str, Run] = {}
-    doubles, token = 0, None
+    runs: dict[str, Run] = {}
+    duplicates, token = 0, None
     while True:
         order = ["attributes.start_time ASC", "attributes.run_id ASC"]
         page = client.search_runs([experiment], condition, max_results=1000, page_token=token, order_by=order)
         for run in page:
             key = run.data.tags.get(RUN_ID)
-            if key in found:
+            if key in runs:
                 client.delete_run(run.info.run_id)
-                doubles += 1
+                duplicates += 1
             elif key is not None:
-                found[key] = run
+                runs[key] = run
         token = page.token
         if not token:
-            return found, doubles
+            return runs, duplicates
 
 
 def put_run(
-    client: MlflowClient, experiment: str, entry: Entry, found: Run | None, parent: str | None = None
+    client: MlflowClient, experiment: str, entry: Entry, existing: Run | None, parent: str | None = None
 ) -> tuple[str, str]:
-    """Make the store hold ``entry``; returns MLflow's id of it and one of known, logged, replaced.
+    """Make the store hold ``entry``.
 
-    The digest goes in after all values and the status after it: a run with both is complete.
+    The digest is written after all values and the status after it: a run with both is complete.
+
+    Args:
+        client: of the store.
+        experiment: MLflow's id.
+        entry: what is logged.
+        existing: the run as the store has it, or None.
+        parent: MLflow's id of the parent run, or None.
+
+    Returns:
+        MLflow's id of the run, and one of known, logged and replaced.
+
+    Raises:
+        MlflowException: the store can't be reached or refuses the run.
     """
     digest = entry.digest()
-    if found is not None:
-        mlflow_id = str(found.info.run_id)
-        if found.data.tags.get(DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
-            if parent is not None and found.data.tags.get(PARENT) != parent:
+    if existing is not None:
+        mlflow_id = str(existing.info.run_id)
+        if existing.data.tags.get(DIGEST) == digest and existing.info.status in ("FINISHED", "FAILED"):
+            if parent is not None and existing.data.tags.get(PARENT) != parent:
                 client.set_tag(mlflow_id, PARENT, parent)
             return mlflow_id, "known"
-        if not entry.continues(found):
+        if not entry.agrees_with(existing):
             client.delete_run(mlflow_id)
             return put_run(client, experiment, entry, None, parent)[0], "replaced"
     else:
@@ -242,9 +255,9 @@ def put_run(
             entry.write_artifacts(Path(folder))
             client.log_artifacts(mlflow_id, folder)
     if entry.dataset is not None:
-        name, data_digest, kind, source, profile = entry.dataset.described()
-        about = Dataset(name, data_digest, kind, source, profile=profile)
-        client.log_inputs(mlflow_id, [DatasetInput(about, [InputTag(CONTEXT, entry.dataset.splits)])])
+        name, data_digest, kind, source, profile = entry.dataset.mlflow_fields()
+        dataset = Dataset(name, data_digest, kind, source, profile=profile)
+        client.log_inputs(mlflow_id, [DatasetInput(dataset, [InputTag(CONTEXT, entry.dataset.splits)])])
     tags = [RunTag(name, value) for name, value in entry.late_tags(mlflow_id, parent).items()]
     params = [Param(name, value) for name, value in entry.params.items()]
     metrics = [Metric(*value) for value in entry.values()]
@@ -257,7 +270,7 @@ def put_run(
 
 
 def clear_artifacts(client: MlflowClient, uri: str | None, mlflow_id: str) -> None:
-    """Delete a run's artifacts, so that none of an older form stays beside the new ones."""
+    """Delete a run's artifacts, so that no outdated one stays among the new ones."""
     location = client.get_run(mlflow_id).info.artifact_uri
-    assert location is not None  # every store gives a run a place
+    assert location is not None  # every store assigns one
     get_artifact_repository(location, store_uri(uri)).delete_artifacts()

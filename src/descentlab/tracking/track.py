@@ -1,6 +1,7 @@
 """Histories into MLflow: one MLflow run for each run, exactly once, however often it is called.
 
-The files are the record, MLflow is a view of them. Here stands what is logged; :mod:`descentlab.tracking.store` logs it.
+The files are the record, MLflow is a view of them. This module decides what is logged; :mod:`descentlab.tracking.store`
+logs it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ FOLLOW_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What one call did with a problem's runs; their parents are not counted."""
+    """How many runs of a problem one call found, logged and removed; their parents are not counted."""
 
     problem: str
     known: int
@@ -58,8 +59,8 @@ class TrackSummary:
 
     def __str__(self) -> str:
         return (
-            f"{self.problem}: {self.logged} runs logged, {self.known} known before, {self.removed} outdated or double "
-            "ones removed"
+            f"{self.problem}: {self.logged} runs logged, {self.known} already there, {self.removed} outdated or duplicate "
+            "runs removed"
         )
 
 
@@ -85,7 +86,7 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
         tuning_curves: log the curves of tuning runs too, not only their final values.
 
     Raises:
-        TrackError: the store is away.
+        TrackError: the store can't be reached or refuses the runs.
     """
     plan = read_plan(results)
     histories = finished_jobs(results, plan, problem)
@@ -128,23 +129,23 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
                 removed += run.data.tags.get(KIND) == "run"
         refresh_experiment(client, experiment, plan)
         if database_file(store_uri(uri)) is None:
-            # MLflow's client sends a request again that failed or took too long; a server may have done both.
+            # MLflow's client repeats a request that failed or took too long; the server may have carried out both.
             _, doubled = find_runs(client, experiment, ours)
-    if doubled:  # the one that was kept may be the one that was not completed
+    if doubled:  # the one that was kept may be incomplete
         track_problem(results, problem, uri, tuning_curves)
     removed += done["replaced"] + doubled
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed)
 
 
 def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:
-    """Make the experiment's description and views say of the runs that the store holds now."""
-    found, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
-    ids = {key: str(run.info.run_id) for key, run in found.items()}
+    """Bring the experiment's description and views up to date with the runs that the store holds."""
+    overviews, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
+    ids = {key: str(run.info.run_id) for key, run in overviews.items()}
     set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
 
 
 def curves_by_run(history: pd.DataFrame, runs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
-    """The columns of each run's evaluations, shape (evaluations,) each; a table a run would cost more than its rows.
+    """The columns of each run's evaluations, shape (evaluations,) each; one table per run would cost more than its rows.
 
     A run that failed has no evaluations.
     """
@@ -232,21 +233,21 @@ def run_entry(
 
 
 def track_report(results: Path, report: Path, uri: str | None) -> None:
-    """The report, its figures and its tables as artifacts of the experiment's one report run, in place of older ones.
+    """Log the report, its figures and its tables as artifacts of the experiment's one report run, replacing older ones.
 
     Args:
         results: ``results/<experiment>``, with comparison/ and figures/.
         report: the HTML file.
 
     Raises:
-        TrackError: the store is away.
+        TrackError: the store can't be reached or refuses the runs.
     """
     plan = read_plan(results)
     with open_store(uri) as client:
         experiment = find_experiment(client, uri, plan["config"]["experiment"])
-        found, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
-        if "report" in found:
-            mlflow_id = found["report"].info.run_id
+        reports, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
+        if "report" in reports:
+            mlflow_id = reports["report"].info.run_id
             clear_artifacts(client, uri, mlflow_id)
         else:
             tags = {**SOURCE, KIND: "report", RUN_ID: "report"}
@@ -261,7 +262,9 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
         if (results / "figures").is_dir():
             client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
         with tempfile.TemporaryDirectory() as folder:
-            for path in sorted((results / "comparison").glob("[!.]*.parquet")):  # half a file has a dot
+            for path in sorted(
+                (results / "comparison").glob("[!.]*.parquet")
+            ):  # a partly written file's name begins with a dot
                 pd.read_parquet(path).to_csv(Path(folder, f"{path.stem}.csv"), index=False)
             client.log_artifacts(mlflow_id, folder, "tables")
         client.set_terminated(mlflow_id, "FINISHED")
@@ -272,7 +275,7 @@ def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
     """Track again whenever a job has ended, until all have.
 
     Raises:
-        TrackError: the store is away.
+        TrackError: the store can't be reached or refuses the runs.
     """
     seen: dict[str, int] = {}
     while True:
