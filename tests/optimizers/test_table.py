@@ -180,14 +180,6 @@ def test_config_round_trip_gives_the_same_updates(known: OptimizerEntry) -> None
     np.testing.assert_array_equal(*weights)
 
 
-def test_the_slides_adagrad_is_at_most_fifteen_lines_of_code() -> None:
-    from descentlab.optimizers import slides_adagrad
-
-    code = inspect.getsource(slides_adagrad.SlidesAdaGrad).replace(slides_adagrad.SlidesAdaGrad.__doc__ or "", "")
-    lines = [line for line in code.splitlines() if line.strip().strip('"')]
-    assert len(lines) <= 15
-
-
 def test_evaluation_weights_are_those_trained_but_for_schedule_free() -> None:
     import keras
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
+import html
 import io
 import os
 import re
@@ -19,8 +20,9 @@ import pytest
 
 from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import TABLES
-from descentlab.report.page import render, write_report
+from descentlab.report.page import render
 from descentlab.report.sections import SECTIONS, Evidence
+from descentlab.report.sections.first_screen import answer
 from support.comparison_fixture import (
     NO_EXAMPLES,
     generated_history,
@@ -33,8 +35,18 @@ from support.written_report import built, written_results
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return built(tmp_path_factory.mktemp("report"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the report was written, over one that had another drawing."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "results/figures").mkdir(parents=True)
+    (folder / "results/figures/old.svg").write_text("old")
+    built(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "index.html").read_text()
 
 
 class Elements(HTMLParser):
@@ -160,20 +172,17 @@ def test_partial_experiments_still_have_a_report(tmp_path: Path) -> None:
     )
     assert 'id="sensitivity"' not in one_arm
     nothing = built(tmp_path / "nothing", runs=runs.assign(status="missing"))
-    assert "missing" in nothing
+    kinds = unpacked(nothing[nothing.index('id="alarm-table"') :])["kind"]
+    assert (kinds == "missing").sum() == runs.groupby(["problem", "optimizer", "arm"]).ngroups
     assert 'id="provenance"' in built(tmp_path / "alone", runs=runs[runs["optimizer"] == "adam"])
 
 
-def test_figures_are_files_too_and_old_ones_go(tmp_path: Path) -> None:
-    results = written_results(tmp_path / "results")
-    old = results / "figures/old.svg"
-    old.parent.mkdir()
-    old.write_text("old")
-    write_report(results, tmp_path / "index.html")
-    names = {path.name for path in (results / "figures").iterdir()}
-    assert "differences-tuned.svg" in names
-    assert {"convergence-up.svg", "answer-tuned.svg"} <= names
-    assert "old.svg" not in names
+def test_the_drawings_of_the_page_are_files_too_and_old_ones_go(folder: Path, page: str) -> None:
+    shown = re.findall(r'<figure id="([^"]+)">.*?<svg class="plot" role="img" aria-label="([^"]*)"', page, flags=re.S)
+    files = {path.stem: ElementTree.parse(path).getroot() for path in (folder / "results/figures").iterdir()}
+    assert {name: root.attrib["aria-label"] for name, root in files.items()} == {
+        name: html.unescape(words) for name, words in shown
+    }
 
 
 def renamed(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
@@ -221,7 +230,9 @@ def test_contents_list_every_section_in_its_order(page: str) -> None:
     assert listed == [*first, *re.findall(r'<section id="([^"]+)"', page)]
 
 
-def test_the_title_is_the_configs_or_says_the_experiment(page: str, tmp_path: Path) -> None:
+def test_the_title_is_the_configs_or_says_the_experiment(page: str) -> None:
     assert "<title>SGD or Adam? Experiment “generated”</title>" in page
-    other = built(tmp_path, config={"report": {"title": "Mine & yours", "reference": "momentum"}})
+    plan = generated_plan(report={"title": "Mine & yours", "reference": "momentum"})
+    evidence = dataclasses.replace(evidence_of(), plan=plan)
+    other = render(evidence, [answer(evidence)])
     assert "<title>Mine &amp; yours</title>" in other and "<h1>Mine &amp; yours</h1>" in other

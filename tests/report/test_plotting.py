@@ -59,7 +59,7 @@ def test_luminance_of_known_colours() -> None:
 
 def test_every_optimizer_of_the_table_has_a_colour_of_its_own() -> None:
     assert set(NAMES) == set(COLOURS)
-    assert len({optimizer_colour(name) for name in NAMES}) == len(NAMES) == 19
+    assert len({optimizer_colour(name) for name in NAMES}) == len(NAMES)
     assert set(SLIDES) <= set(NAMES)
 
 

@@ -16,6 +16,7 @@ from support.comparison_fixture import (
     generated_runs,
     generated_selections,
 )
+from support.report_evidence import generated_comparison
 
 
 def written_results(folder: Path, **changes: Any) -> Path:
@@ -28,7 +29,12 @@ def written_results(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan))
     (folder / "selections.json").write_text(json.dumps(selections))
-    write_comparison(compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), folder / "comparison")
+    comparison = (
+        compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES)
+        if changes
+        else generated_comparison()
+    )
+    write_comparison(comparison, folder / "comparison")
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,9 +136,3 @@ def test_only_disjoint_pairs_of_solutions_count() -> None:
     ]
     (shown,) = ledger(measured={"minima": pd.DataFrame(rows)})["several-minima"]["pieces"]
     assert (shown["verdict"], shown["n"]) == ("supported", 5)
-
-
-def test_the_ledger_is_in_the_package() -> None:
-    import descentlab.analysis.claims
-
-    assert (Path(descentlab.analysis.claims.__file__).parent / "claims.yaml").exists()
