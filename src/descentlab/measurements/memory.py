@@ -61,6 +61,7 @@ def peak_bytes(run: Callable[[], object], device: str) -> float:
         run()
         return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     try:
+        # in place: a setting of the kernel
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM begins anew from VmRSS
     except OSError:
         run()

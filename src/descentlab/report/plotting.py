@@ -182,6 +182,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     import matplotlib.pyplot as plt
 
     buffer = io.StringIO()
+    # in place: into memory
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     plt.close(figure)
     svg = buffer.getvalue()

@@ -50,7 +50,7 @@ def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFram
     axes.grid(color=RULE, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="upper right")
-    figure.savefig(path)
+    figure.savefig(path)  # in place: into a folder that the store knows of when it is whole
 
 
 def set_scale(axes: Axes, means: np.ndarray) -> None:

@@ -136,4 +136,5 @@ def write_model_folder(folder: Path, file: Path, model_id: str, run: str) -> Non
     shutil.copyfile(file, folder / "data" / MODEL_FILE)
     flavor = {"data": "data", "keras_backend": "tensorflow", "save_exported_model": False}
     description = {"flavors": {"keras": flavor}, "model_id": model_id, "run_id": run}
+    # in place: into a temporary folder that MLflow copies
     (folder / "MLmodel").write_text(json.dumps(description, indent=1), encoding="utf-8")  # YAML too

@@ -80,7 +80,7 @@ def open_store(uri: str | None) -> Iterator[MlflowClient]:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 lock = path.with_name(f".{path.name}.lock")
-                _wait_for_lock(stack.enter_context(lock.open("w")), lock)
+                _wait_for_lock(stack.enter_context(lock.open("w")), lock)  # in place: a lock, empty
                 stack.enter_context(_without_fsync(path))
                 if not path.exists():
                     _make_database(path)

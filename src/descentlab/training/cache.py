@@ -70,7 +70,7 @@ def store_result(cache: Path, digest: str, result: RunResult) -> None:
     arrays |= {f"{WEIGHTS}.{i:04d}": value for i, value in enumerate(result.weights)}
     arrays |= {RECORD: np.array(json.dumps(result.record)), SCORES: result.scores}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # in place: into memory
     archive = buffer.getvalue()
     with written_aside(cache_path(cache, digest)) as aside:
         aside.write_bytes(archive + _checksum(digest, archive))

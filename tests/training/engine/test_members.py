@@ -24,6 +24,7 @@ from support.tiny_training import (
     TRAIN,
     UPDATES,
     decayed_rates,
+    members,
     optimizer_maker,
     tiny_data,
     tiny_problem,
@@ -43,6 +44,8 @@ def member(name: str, number: int) -> Member:
 
 @functools.cache
 def trainer(name: str, width: int) -> Trainer:
+    if width == 1:  # test_trainer.py's: to compile one more takes seconds
+        return members(name, "xla")[0]
     compiled = CompiledModel(tiny_problem(), "xla", width)
     return Trainer(compiled, optimizer_maker(name), has_learning_rate=name in OPTIMIZERS)
 
@@ -114,11 +117,11 @@ def test_a_model_with_dropout_trains_side_by_side() -> None:
     def ends(width: int, seeds: list[int]) -> list[list[np.ndarray]]:
         found = Trainer(CompiledModel(problem, "xla", width), make_adam)
         rates = np.full(UPDATES, 0.01, np.float32)
-        members = [
+        several = [
             Member(initial_variables(problem, seed), data_order(problem.name, seed, TRAIN, BATCH, EPOCHS), rates, EVERY)
             for seed in seeds
         ]
-        for _ in found.train_members(data, members, [UPDATES]):
+        for _ in found.train_members(data, several, [UPDATES]):
             pass
         return [found.variables(row) for row in range(len(seeds))]
 

@@ -106,6 +106,7 @@ def _wait_for_slot(held: contextlib.ExitStack, devices: list[str], jobs_per_gpu:
     while True:
         for slot in range(jobs_per_gpu):
             for device in devices:
+                # in place: a lock, empty
                 lock = (folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.{slot}.lock").open("a")
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

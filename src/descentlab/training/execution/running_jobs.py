@@ -19,7 +19,7 @@ LOCK = ".jobs.lock"
 def running_job(results: Path) -> Iterator[None]:
     """Be one of the jobs at work in ``results``, the folder of an experiment."""
     results.mkdir(parents=True, exist_ok=True)
-    with (results / LOCK).open("a") as lock:
+    with (results / LOCK).open("a") as lock:  # in place: a lock, empty
         with contextlib.suppress(OSError):  # some file systems of clusters know no locks: then nobody waits
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
@@ -29,7 +29,7 @@ def wait_for_jobs(results: Path, say: Callable[[str], None]) -> None:
     """Wait until no job is at work in ``results``; ``say`` takes the line that tells it."""
     if not (results / LOCK).exists():
         return
-    with (results / LOCK).open("a") as lock, contextlib.suppress(OSError):
+    with (results / LOCK).open("a") as lock, contextlib.suppress(OSError):  # in place: a lock, empty
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
