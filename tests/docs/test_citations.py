@@ -1,4 +1,4 @@
-"""What the source cites of docs/ exists, and so does every path and link of README.md and docs/."""
+"""What the source cites of docs/ exists, and so does every path and link of README.md, docs/ and workflow/."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from support.markdown_pages import PAGES
+from support.workflow_fixture import ROOT
+
 CITING = ("src", "tests", "workflow", "benchmarks")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # A citation is a page and a heading of it: docs/protocol.md, "Arms". It may run on over lines of a docstring or comment.
 CITATION = re.compile(r'(docs/\w+\.md), "([^"\n]+)"')
@@ -130,7 +131,7 @@ def test_paths_and_links_that_are_not_there_are_named(tmp_path: Path) -> None:
     assert broken_links(page) == ["gone.md", "#gone"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_paths_and_links_of_the_pages_exist(page: Path) -> None:
     assert missing_paths(page.read_text(encoding="utf-8"), ROOT) == []
     assert broken_links(page) == []

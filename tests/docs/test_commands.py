@@ -19,7 +19,7 @@ import yaml
 
 from descentlab.experiment.config import parse_config
 from descentlab.imported.mapping import load_mapping
-from support.markdown_pages import PAGES, Block, anchors, blocks, prose
+from support.markdown_pages import PAGES, Block, blocks, prose
 from support.workflow_fixture import ROOT, run_verb, workflow_environment
 
 README = ROOT / "README.md"
@@ -183,15 +183,6 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
         if not MADE.match(name) and not any(f"/{file}".endswith(f"/{name.rstrip('/')}") for file in FILES)
     }
     assert absent == set()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_link_resolves(page: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", prose(page)):
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
 
 
 def test_the_example_optimizer_is_as_short_as_promised() -> None:

@@ -45,9 +45,3 @@ def blocks(language: str, *pages: str) -> list[Block]:
 def prose(page: Path) -> str:
     """A page without its blocks of code."""
     return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-
-
-def anchors(page: Path) -> set[str]:
-    """Where a link may point to in a page: its headings, as GitHub turns them into anchors."""
-    titles = re.findall(r"^#+ (.+)$", prose(page), flags=re.M)
-    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
