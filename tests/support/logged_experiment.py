@@ -1,4 +1,4 @@
-"""MLflow experiments as others log them: ``model.fit`` with autologging, and runs of made-up numbers; nothing of ours."""
+"""Externally logged MLflow experiments: ``model.fit`` with autologging, and runs of made-up numbers."""
 
 from __future__ import annotations
 
@@ -102,6 +102,7 @@ def log_run(
     Returns:
         MLflow's id of it.
     """
+    from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri)
@@ -109,13 +110,13 @@ def log_run(
     identity = found.experiment_id if found else client.create_experiment(experiment)
     before = len(client.search_runs([identity]))
     run = client.create_run(identity, start_time=BEGAN + 1000 * before).info.run_id
-    for name, value in params.items():
-        client.log_param(run, name, value)
-    for name, values in (curves or {}).items():
-        for step, value in enumerate(values, first_step):
-            client.log_metric(run, name, value, step=step)
-    for name, value in (ends or {}).items():
-        client.log_metric(run, name, value)
+    points = [(name, value, step) for name, ys in (curves or {}).items() for step, value in enumerate(ys, first_step)]
+    points += [(name, value, 0) for name, value in (ends or {}).items()]
+    client.log_batch(
+        run,
+        [Metric(name, value, BEGAN, step) for name, value, step in points],
+        [Param(name, str(value)) for name, value in params.items()],
+    )
     if status != "RUNNING":
         client.set_terminated(run, status)
     return str(run)
