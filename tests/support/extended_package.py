@@ -24,13 +24,13 @@ MEASURED = Path("measured/stability.parquet")
 
 
 def write_config(text: str) -> str:
-    """The page's config, small, with the README's problem and the page's measurement too."""
+    """The page's config, small, with the README's problem and the page's measurement and language too."""
     config = yaml.safe_load(text)
     config["problems"] = [
         *({"problem": name, "epochs": 3} for name in config["problems"]),
         {"problem": "my_problem:PROBLEM", "epochs": 3},
     ]
-    config |= {"arms": ["default"], "seeds": {"final": 2}, "measurements": ["stability"]}
+    config |= {"arms": ["default"], "seeds": {"final": 2}, "measurements": ["stability"], "report": {"language": "fr"}}
     Path("config.yaml").write_text(yaml.safe_dump(config))
     return "config.yaml"
 
