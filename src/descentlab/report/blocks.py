@@ -86,10 +86,10 @@ class Evidence:
 
     def metric(self, problem: str) -> str:
         """The problem's metric with its direction."""
-        about = self.plan["problems"][problem]
-        if about["higher_is_better"]:
-            return words("{metric} (higher is better)", metric=words(about["metric"]))
-        return words("{metric} (lower is better)", metric=words(about["metric"]))
+        problem_info = self.plan["problems"][problem]
+        if problem_info["higher_is_better"]:
+            return words("{metric} (higher is better)", metric=words(problem_info["metric"]))
+        return words("{metric} (lower is better)", metric=words(problem_info["metric"]))
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -204,5 +204,5 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 def present(names: Iterable[str], order: list[str]) -> list[str]:
     """``names`` once each, in the given order."""
-    there = set(names)
-    return [name for name in order if name in there]
+    wanted = set(names)
+    return [name for name in order if name in wanted]

@@ -53,10 +53,10 @@ def finish(
 
 def in_front(names: Iterable[str]) -> list[str]:
     """The optimizers whose lines are named: all where they are few, else the slides', else the first."""
-    different = distinct(names)
-    if len(different) <= NAMED:
-        return different
-    return [name for name in different if name in SLIDES] or different[:NAMED]
+    names_once = distinct(names)
+    if len(names_once) <= NAMED:
+        return names_once
+    return [name for name in names_once if name in SLIDES] or names_once[:NAMED]
 
 
 def back_to_front(names: Iterable[str], front: Sequence[str]) -> list[str]:

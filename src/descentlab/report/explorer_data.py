@@ -38,14 +38,14 @@ class ExplorerData:
             dictionary of columns. Names are places in the lists given; what is not a number is None.
         runs: final runs with a curve.
         evaluations: most evaluations of a run.
-        kept: most evaluations of a run that ``values`` has.
+        evaluations_kept: most evaluations of a run that ``values`` has.
         seeds: most seeds of a mean.
     """
 
     columns: dict[str, dict[str, list[Any]]]
     runs: int
     evaluations: int
-    kept: int
+    evaluations_kept: int
     seeds: int
 
 
@@ -102,7 +102,7 @@ def collect_curves(
         columns,
         runs=int((runs["evaluations"] > 0).sum()),
         evaluations=max(columns["curves"]["evaluations"], default=0),
-        kept=int(runs["evaluations"].max()) if len(runs) else 0,
+        evaluations_kept=int(runs["evaluations"].max()) if len(runs) else 0,
         seeds=int(means["n"].max()) if len(means) else 0,
     )
 
@@ -125,11 +125,11 @@ def final_curves(
     values = values.merge(means[["curve", "updates", "at"]], on=["curve", "updates"])
     if len(values) * len(MEASURES) > most_values:
         most = max(3, most_values // (len(MEASURES) * len(runs)))
-        kept = [
+        thinned = [
             pd.DataFrame({"curve": curve, "at": thin(updates.to_numpy(), most)})
             for curve, updates in means.groupby("curve", sort=False)["updates"]
         ]
-        values = values.merge(pd.concat(kept), on=["curve", "at"])
+        values = values.merge(pd.concat(thinned), on=["curve", "at"])
     counts = values.groupby("run").size().reindex(runs["run"], fill_value=0)
     return runs.assign(evaluations=counts.to_numpy()), values.sort_values(["run", "at"], kind="stable")
 

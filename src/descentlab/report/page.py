@@ -48,14 +48,14 @@ def write_report(results: Path, output: Path) -> None:
         measured=read_measured(results / "measured", plan["config"]["measurements"]),
         history=read_table(history, HISTORY) if (history := results / "history.parquet").exists() else None,
     )
-    with collected_seldom(), spoken(plan["config"]["report"].get("language", "en")):
+    with rare_garbage_collection(), spoken(plan["config"]["report"].get("language", "en")):
         sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
         write_text(output, render(evidence, sections))
     write_figures(sections, results / "figures")
 
 
 @contextlib.contextmanager
-def collected_seldom() -> Iterator[None]:
+def rare_garbage_collection() -> Iterator[None]:
     """Let the garbage collector look a hundredth as often: its looks are a seventh of the figures' time."""
     usual = gc.get_threshold()
     gc.set_threshold(100_000, *usual[1:])

@@ -95,8 +95,8 @@ def relative_luminance(colour: tuple[float, float, float]) -> float:
 
 def optimizer_marker(name: str) -> str:
     """A marker, a function of the name alone."""
-    place = list(COLOURS).index(name) if name in COLOURS else hashlib.sha256(name.encode()).digest()[3]
-    return MARKERS[place % len(MARKERS)]
+    index = list(COLOURS).index(name) if name in COLOURS else hashlib.sha256(name.encode()).digest()[3]
+    return MARKERS[index % len(MARKERS)]
 
 
 def label_room(names: Iterable[str]) -> float:
@@ -130,13 +130,13 @@ def new_figure(
 
     sns.set_theme(style="whitegrid", rc=STYLE)
     top, bottom = 0.32, 0.48
-    whole = (left + panels * width + (panels - 1) * gap + right, top + height + bottom)
-    figure, axes = plt.subplots(1, panels, figsize=whole, squeeze=False, sharey=share_y, sharex=share_x)
+    size = (left + panels * width + (panels - 1) * gap + right, top + height + bottom)
+    figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, sharey=share_y, sharex=share_x)
     figure.subplots_adjust(
-        left=left / whole[0],
-        right=1 - right / whole[0],
-        top=1 - top / whole[1],
-        bottom=bottom / whole[1],
+        left=left / size[0],
+        right=1 - right / size[0],
+        top=1 - top / size[1],
+        bottom=bottom / size[1],
         wspace=gap / width,
     )
     return figure, list(axes.ravel())

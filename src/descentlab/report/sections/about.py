@@ -69,40 +69,40 @@ def models(evidence: Evidence) -> Section:
     if "imported" in evidence.plan:
         return imported_models(evidence)
     blocks: list[Any] = []
-    for name, about in evidence.plan["problems"].items():
+    for name, info in evidence.plan["problems"].items():
         rows = [
             [layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"]
-            for layer in about["layers"]
+            for layer in info["layers"]
         ]
-        rows.append([words("total"), "", "", f"{about['parameters']:,}"])
-        count = f"{words(about['count'])}. " if about["count"] else ""
+        rows.append([words("total"), "", "", f"{info['parameters']:,}"])
+        count = f"{words(info['count'])}. " if info["count"] else ""
         caption = words(
             "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
             "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
-            title=words(about["title"]),
+            title=words(info["title"]),
             count=count,
-            train=about["train_examples"],
-            val=about["val_examples"],
-            test=about["test_examples"],
-            batch=about["batch_size"],
-            epochs=about["epochs"],
+            train=info["train_examples"],
+            val=info["val_examples"],
+            test=info["test_examples"],
+            batch=info["batch_size"],
+            epochs=info["epochs"],
             metric=evidence.metric(name),
-            margin=number(about["margin"]),
-            mode=about["mode"],
+            margin=number(info["margin"]),
+            mode=info["mode"],
         )
-        title = words("{problem}: {n:,} parameters", problem=name, n=about["parameters"])
+        title = words("{problem}: {n:,} parameters", problem=name, n=info["parameters"])
         headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
         blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))
     rows = [
         [
             name,
-            about["factory"],
-            ", ".join(f"{k}={v}" for k, v in next(iter(about["hyperparameters"].values())).items()),
-            number(float("nan") if about["default_learning_rate"] is None else about["default_learning_rate"]),
-            grid_words(about["grid"]),
-            about["paper"],
+            info["factory"],
+            ", ".join(f"{k}={v}" for k, v in next(iter(info["hyperparameters"].values())).items()),
+            number(float("nan") if info["default_learning_rate"] is None else info["default_learning_rate"]),
+            grid_words(info["grid"]),
+            info["paper"],
         ]
-        for name, about in evidence.plan["optimizers"].items()
+        for name, info in evidence.plan["optimizers"].items()
     ]
     headers = [words(header) for header in OPTIMIZER_HEADERS]
     caption = words("Keras' defaults where nothing is set.")
@@ -122,8 +122,8 @@ def protocol(evidence: Evidence) -> Section:
         return imported_protocol(evidence)
     config = Config.model_validate(evidence.plan["config"])
     seeds = config.seeds
-    told = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
-    rules = [[words(rule), words(meaning, **told)] for rule, meaning in RULES.items()]
+    fields = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
+    rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items()]
     headers = [words("rule"), words("what it means")]
     blocks: list[Any] = [Table("rules", words("The rules of the comparison"), headers, rules)]
     coverage = evidence.comparison.coverage
@@ -167,10 +167,10 @@ def provenance(evidence: Evidence) -> Section:
     plan = evidence.plan
     experiment = plan["config"]["experiment"]
     rows = [[name, version] for name, version in plan["versions"].items()]
-    for name, about in plan["problems"].items():
+    for name, problem_info in plan["problems"].items():
         rows += [
-            [words("{problem}: data (sha256)", problem=name), about["data_hash"]],
-            [words("{problem}: device, mode", problem=name), f"{about['device']}, {about['mode']}"],
+            [words("{problem}: data (sha256)", problem=name), problem_info["data_hash"]],
+            [words("{problem}: device, mode", problem=name), f"{problem_info['device']}, {problem_info['mode']}"],
         ]
     first = next(iter(evidence.comparison.scores["run_id"]), "")
     tag = words("descentlab.run_id, for example {example}", example=f"descentlab.run_id = '{first}'")

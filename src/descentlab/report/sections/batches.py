@@ -35,31 +35,38 @@ def batches(evidence: Evidence) -> Section | None:
     return Section("batches", words("One example, a batch, or all of them?"), [*blocks]) if blocks else None
 
 
-def by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
+def intervals_by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
     """Mean and 95 % t interval by batch size, ascending; NaN left out."""
     return {int(size): t_interval(values.to_numpy()) for size, values in table.groupby("batch_size")[column]}
 
 
-def gaps_apart(table: pd.DataFrame) -> dict[int, Interval]:
+def gap_differences(table: pd.DataFrame) -> dict[int, Interval]:
     """Full batch's gap minus each smaller batch's, paired by seed; positive where the smaller batch overfits less."""
     gaps = table.pivot(index="seed", columns="batch_size", values="gap_at_target")
     full = max(gaps)
     return {int(size): t_interval((gaps[full] - gaps[size]).to_numpy()) for size in sorted(gaps) if size != full}
 
 
-def draw_sizes(axes: Axes, found: dict[int, Interval], full: int | None, hollow: frozenset[int] = frozenset()) -> None:
+def draw_sizes(
+    axes: Axes, estimates: dict[int, Interval], full: int | None, hollow: frozenset[int] = frozenset()
+) -> None:
     """Means with intervals against batch size; the full set in another colour, ``hollow`` where a run missed."""
-    sizes = list(found)
-    axes.plot(sizes, [found[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
-    for size, value in found.items():
+    sizes = list(estimates)
+    axes.plot(sizes, [estimates[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
+    for size, estimate in estimates.items():
         colour = FULL if size == full else MINI
-        if np.isfinite(value.low):
+        if np.isfinite(estimate.low):
             axes.plot(
-                [size, size], [value.low, value.high], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3
+                [size, size],
+                [estimate.low, estimate.high],
+                color=colour,
+                linewidth=1.6,
+                solid_capstyle="butt",
+                zorder=3,
             )
         axes.plot(
             [size],
-            [value.mean],
+            [estimate.mean],
             marker="o",
             markersize=5.5,
             color=colour,
@@ -91,16 +98,16 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
 
 def gap_figure(table: pd.DataFrame) -> Figure:
     """Test minus training loss where the training loss is the target, and its paired difference to full batch."""
-    full, apart = int(table["batch_size"].max()), gaps_apart(table)
+    full, differences = int(table["batch_size"].max()), gap_differences(table)
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     draw_seeds(axes[0], table, "gap_at_target", "seed")
-    draw_sizes(axes[0], by_size(table, "gap_at_target"), full)
+    draw_sizes(axes[0], intervals_by_size(table, "gap_at_target"), full)
     axes[0].set_ylabel(words("test − training loss (lower is better)"))
     axes[1].axhline(0, color=GREY, linewidth=0.9)
-    draw_sizes(axes[1], apart, None)
+    draw_sizes(axes[1], differences, None)
     axes[1].set_xlim(axes[0].get_xlim())
     axes[1].set_ylabel(words("full batch's gap minus this one's"))
-    takeaway = gap_words(table, apart)
+    takeaway = gap_words(table, differences)
     missed = counted(
         int((~table["reached"]).sum()),
         "{n} of {of} runs never came to that loss and is left out.",
@@ -119,13 +126,13 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     return finish(figure, "batch-gap", takeaway=takeaway, caption=caption, data=table)
 
 
-def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
+def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
     """Whether full batch overfits more than mini-batches of 16 (or the smallest), and than how many sizes."""
-    size = MINI_BATCH if MINI_BATCH in apart else min(apart, default=0)
-    if size not in apart or apart[size].n == 0:
+    size = MINI_BATCH if MINI_BATCH in differences else min(differences, default=0)
+    if size not in differences or differences[size].n == 0:
         return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
-    chosen = apart[size]
-    judged = (
+    chosen = differences[size]
+    verdict = (
         words("mini-batches overfit less")
         if chosen.low > 0
         else words("mini-batches overfit more")
@@ -136,11 +143,11 @@ def gap_words(table: pd.DataFrame, apart: dict[int, Interval]) -> str:
         "At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} smaller "
         "batch sizes, {less} overfit clearly less than full batch, {more} clearly more",
         size=size,
-        judged=judged,
-        sizes=len(apart),
+        judged=verdict,
+        sizes=len(differences),
         value=interval_text(chosen, signed=True),
-        less=sum(found.low > 0 for found in apart.values()),
-        more=sum(found.high < 0 for found in apart.values()),
+        less=sum(difference.low > 0 for difference in differences.values()),
+        more=sum(difference.high < 0 for difference in differences.values()),
     )
 
 
@@ -160,7 +167,9 @@ def speed_figure(table: pd.DataFrame) -> Figure:
         rows = timed.drop_duplicates("batch_size") if column == "update_microseconds" else timed
         if column != "update_microseconds":
             draw_seeds(panel, rows, column, "seed")
-        draw_sizes(panel, by_size(rows, column), full, missed if column != "update_microseconds" else frozenset())
+        draw_sizes(
+            panel, intervals_by_size(rows, column), full, missed if column != "update_microseconds" else frozenset()
+        )
         panel.set_ylim(float(rows[column].min()) / 1.6, float(rows[column].max()) * 1.6)
         use_log_scale(panel, "y")
         panel.set_ylabel(label)
@@ -178,11 +187,11 @@ def speed_figure(table: pd.DataFrame) -> Figure:
 
 def speed_words(timed: pd.DataFrame) -> str:
     """Updates and time of one example and of all, and which batch size is there first."""
-    updates, seconds = by_size(timed, "updates"), by_size(timed, "seconds")
-    clock = by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
+    updates, seconds = intervals_by_size(timed, "updates"), intervals_by_size(timed, "seconds")
+    clock = intervals_by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
     small, full = min(updates), max(updates)
     first, last = (interval_text(updates[size]) for size in (small, full))
-    whole = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
+    complete = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
     text = words(
         "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
         "from {fast} to {slow} µs",
@@ -193,23 +202,23 @@ def speed_words(timed: pd.DataFrame) -> str:
         fast=number(clock[small].mean),
         slow=number(clock[full].mean),
     )
-    if not whole:
+    if not complete:
         return words("{text}; with no batch size every seed is there", text=text)
-    best = min(whole, key=lambda size: seconds[size].mean)
+    best = min(complete, key=lambda size: seconds[size].mean)
     value = interval_text(seconds[best])
-    who = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
-    return words("{text}; soonest there: {who}, seconds {value}", text=text, who=who, value=value)
+    winner = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
+    return words("{text}; soonest there: {who}, seconds {value}", text=text, who=winner, value=value)
 
 
 def memory_figure(table: pd.DataFrame) -> Figure:
     """Peak memory and time of one update of the slides' convolutional network, against batch size."""
-    shown = table.assign(megabytes=table["peak_bytes"] / 1e6, milliseconds=table["update_microseconds"] / 1e3)
+    scaled = table.assign(megabytes=table["peak_bytes"] / 1e6, milliseconds=table["update_microseconds"] / 1e3)
     labels = {"megabytes": words("peak memory, MB"), "milliseconds": words("milliseconds an update")}
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
-        draw_seeds(panel, shown, column, "repeat")
-        draw_sizes(panel, by_size(shown, column), None)
-        panel.set_ylim(float(shown[column].min()) / 1.6, float(shown[column].max()) * 1.6)
+        draw_seeds(panel, scaled, column, "repeat")
+        draw_sizes(panel, intervals_by_size(scaled, column), None)
+        panel.set_ylim(float(scaled[column].min()) / 1.6, float(scaled[column].max()) * 1.6)
         use_log_scale(panel, "y")
         panel.set_ylabel(label)
     takeaway = memory_words(table)
@@ -241,13 +250,14 @@ def memory_words(table: pd.DataFrame) -> str:
 
 def batch_table(table: pd.DataFrame) -> Table:
     """All batch sizes in figures."""
-    apart, gaps, updates = gaps_apart(table), by_size(table, "gap_at_target"), by_size(table, "updates")
+    differences = gap_differences(table)
+    gaps, updates = (intervals_by_size(table, column) for column in ("gap_at_target", "updates"))
     rows = []
     for size, group in table.groupby("batch_size"):
-        difference = apart.get(int(size))
+        difference = differences.get(int(size))
         cells = [
-            None if found is None or found.n == 0 else interval_text(found, signed=signed)
-            for found, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))
+            None if estimate is None or estimate.n == 0 else interval_text(estimate, signed=signed)
+            for estimate, signed in ((gaps[int(size)], False), (difference, True), (updates[int(size)], False))
         ]
         reached = words("{n} of {of}", n=int(group["reached"].sum()), of=len(group))
         rows.append(

@@ -100,33 +100,31 @@ def draw_best_of_k(
 
 def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -> str:
     """Where the best optimizer depends on how many rates were tried, and how Adam stands to plain SGD."""
-    moves, ahead = [], []
+    moves, adam_ahead = [], []
     for problem in problems:
         sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1
-        mine = table[table["problem"] == problem].sort_values("k", kind="stable")
-        goodness = mine.assign(goodness=(sign * mine["val_metric"]).round(12)).groupby("optimizer")["goodness"]
-        sides = [goodness.first(), goodness.last()]
-        best = [
-            [name for name in present(side.index, evidence.optimizers) if side[name] == side.max()] for side in sides
-        ]
+        curves = table[table["problem"] == problem].sort_values("k", kind="stable")
+        goodness = curves.assign(goodness=(sign * curves["val_metric"]).round(12)).groupby("optimizer")["goodness"]
+        ends = [goodness.first(), goodness.last()]
+        best = [[name for name in present(end.index, evidence.optimizers) if end[name] == end.max()] for end in ends]
         if not set(best[0]) & set(best[1]):
             first, last = (joined([optimizer_title(name) for name in names]) for names in best)
             moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
-        if {"adam", "sgd"} <= set(sides[0].index):
-            ahead.append([bool(side["adam"] > side["sgd"]) for side in sides])
+        if {"adam", "sgd"} <= set(ends[0].index):
+            adam_ahead.append([bool(end["adam"] > end["sgd"]) for end in ends])
     text = words(
         "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
         moves=len(moves),
         problems=counted(len(problems), "{n} problem", "{n} problems"),
     )
     text += f": {joined(moves)}" if moves else ""
-    if ahead:
-        one, whole = (sum(sides) for sides in zip(*ahead, strict=True))
+    if adam_ahead:
+        one, whole = (sum(ends) for ends in zip(*adam_ahead, strict=True))
         text = words(
             "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
             text=text,
             one=one,
-            of=len(ahead),
+            of=len(adam_ahead),
             whole=whole,
         )
     return text

@@ -38,9 +38,9 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
     height, room = 0.22 * len(order) + 0.2, label_room(order)
     figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
-        mine = rows[rows["problem"] == problem]
+        on_problem = rows[rows["problem"] == problem]
         panel.axvline(1, color=GREY, linewidth=0.9)
-        for row in mine.to_dict("records"):
+        for row in on_problem.to_dict("records"):
             draw_ratio(panel, row, order.index(row["optimizer"]))
         limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])
         label_rows(panel, order)
@@ -112,7 +112,7 @@ def break_even_table(evidence: Evidence) -> Table:
     table = evidence.comparison.break_even
     rows = []
     for row in table.to_dict("records"):
-        turned = bound_words(OPPOSITE[row["bound"]])
+        sign = bound_words(OPPOSITE[row["bound"]])
         reached = words("{n} / {n_sgd} of {of}", n=row["n_reached"], n_sgd=row["n_reached_sgd"], of=row["n_seeds"])
         rows.append(
             [
@@ -125,8 +125,8 @@ def break_even_table(evidence: Evidence) -> Table:
                 interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),
                 ratio_words(row, "seconds"),
                 words(judge(row)),
-                turned + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
-                turned
+                sign + interval(row["break_even"], row["break_even_low"], row["break_even_high"], row["n_seeds"]),
+                sign
                 + interval(
                     row["seconds_saved"] * 1e3,
                     row["saved_low"] * 1e3,

@@ -44,9 +44,9 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
     room = label_room(in_front(curves["optimizer"]))
     figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
     for panel, arm in zip(axes, arms, strict=True):
-        drawn = curves[curves["arm"] == arm].sort_values("updates", kind="stable")
-        drawn = drawn.iloc[np.argsort(drawn["optimizer"].map(evidence.optimizers.index), kind="stable")]
-        draw_curves(panel, drawn, "updates", "val_loss", y_scale="log")
+        arm_curves = curves[curves["arm"] == arm].sort_values("updates", kind="stable")
+        arm_curves = arm_curves.iloc[np.argsort(arm_curves["optimizer"].map(evidence.optimizers.index), kind="stable")]
+        draw_curves(panel, arm_curves, "updates", "val_loss", y_scale="log")
         panel.set_title(words(ARM_WORDS[arm]))
         panel.set_xlabel(words("updates"))
         panel.set_ylabel(words("validation loss"))
@@ -56,14 +56,14 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
 def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str:
     """What the curves are means of."""
     title = evidence.plan["problems"][problem]["title"]
-    about = {"title": words(title), "n": int(curves["n"].max())}
+    fields = {"title": words(title), "n": int(curves["n"].max())}
     if len(in_front(curves["optimizer"])) == curves["optimizer"].nunique():
-        means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **about)
+        means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **fields)
     else:
         means = words(
             "{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals of the named optimizers, the others are "
             "dashed (their names appear under the pointer).",
-            **about,
+            **fields,
         )
     return f"{means} " + words(
         "Curves of diverged seeds end where they diverged; the largest values may lie above the frame. Other measures and axes "
@@ -73,26 +73,28 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
 
 def early_leader(curves: pd.DataFrame, arm: str) -> str:
     """Who has the least mean validation loss after a tenth of the budget, and who at its end."""
-    mine = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
-    budget = mine["epoch"].max()
-    early = mine[mine["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
-    late = mine.groupby("optimizer", sort=False).last()
-    named = {"arm": words(ARM_WORDS[arm])}
+    finite = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
+    budget = finite["epoch"].max()
+    early = finite[finite["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
+    late = finite.groupby("optimizer", sort=False).last()
+    fields = {"arm": words(ARM_WORDS[arm])}
     if late.empty:
-        return words("no curve with {arm}", **named)
+        return words("no curve with {arm}", **fields)
     last = str(late["val_loss_mean"].idxmin())
     if early.empty:  # runs of other code may be evaluated seldom
-        return words("with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **named)
+        return words(
+            "with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **fields
+        )
     first = str(early["val_loss_mean"].idxmin())
-    named["first"] = optimizer_title(first)
+    fields["first"] = optimizer_title(first)
     if first == last:
         return words(
-            "with {arm}, {first} has the least validation loss after a tenth of the budget and at its end", **named
+            "with {arm}, {first} has the least validation loss after a tenth of the budget and at its end", **fields
         )
     return words(
         "with {arm}, {first} has the least validation loss after a tenth of the budget, {last} at its end",
         last=optimizer_title(last),
-        **named,
+        **fields,
     )
 
 
@@ -121,11 +123,11 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
     figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
-        mine = shares[shares["problem"] == problem]
-        whole = mine[mine["n_reached"] == mine["n"]]
-        draw_rows(panel, whole, order, "updates_restricted_mean", "low", "high")
-        part = mine[mine["n_reached"] < mine["n"]]
-        draw_rows(panel, part, order, "updates_restricted_mean", "low", "high", filled=False)
+        on_problem = shares[shares["problem"] == problem]
+        complete = on_problem[on_problem["n_reached"] == on_problem["n"]]
+        draw_rows(panel, complete, order, "updates_restricted_mean", "low", "high")
+        incomplete = on_problem[on_problem["n_reached"] < on_problem["n"]]
+        draw_rows(panel, incomplete, order, "updates_restricted_mean", "low", "high", filled=False)
         panel.set_xscale("log")
         panel.set_xlim(7e-4, 1.8)
         panel.set_xticks([0.001, 0.01, 0.1, 1], labels=["0.1", "1", "10", "100"])
@@ -150,25 +152,25 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
 
 def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
     """Who needs the fewest updates to the target on each problem, of those that reach it with every seed."""
-    named = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
+    fields = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
     fastest = []
     for problem in problems:
-        mine = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
-        if len(mine):
-            first = optimizer_title(str(mine.loc[mine["updates_restricted_mean"].idxmin(), "optimizer"]))
+        complete = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
+        if len(complete):
+            first = optimizer_title(str(complete.loc[complete["updates_restricted_mean"].idxmin(), "optimizer"]))
             fastest.append(words("{optimizer} on {problem}", optimizer=first, problem=problem))
     if not fastest:
         return words(
-            "{arm}: fewest updates to the {target} target: nobody, no optimizer reached it with every seed", **named
+            "{arm}: fewest updates to the {target} target: nobody, no optimizer reached it with every seed", **fields
         )
-    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **named)
+    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **fields)
 
 
 def speed_table(evidence: Evidence) -> Table:
     """All times to target in figures."""
-    rows = evidence.comparison.speed
-    shown = []
-    for row in rows.to_dict("records"):
+    speed = evidence.comparison.speed
+    rows = []
+    for row in speed.to_dict("records"):
         sign = BOUND_SIGNS[row["ratio_bound"]]
         ratio = (
             ""
@@ -177,7 +179,7 @@ def speed_table(evidence: Evidence) -> Table:
         )
         mean = interval(row["updates_restricted_mean"], row["low"], row["high"], row["n"])
         reached = words("{n} of {total}", n=row["n_reached"], total=row["n"])
-        shown.append(
+        rows.append(
             [
                 row["problem"],
                 words(row["arm"]),
@@ -209,7 +211,7 @@ def speed_table(evidence: Evidence) -> Table:
         reference=optimizer_title(evidence.reference),
     )
     title = words("All times to target in figures")
-    return Table("speed", title, headers, shown, caption, rows, frozenset({4, 6, 8}), folded=True)
+    return Table("speed", title, headers, rows, caption, speed, frozenset({4, 6, 8}), folded=True)
 
 
 def optimum_gap(evidence: Evidence) -> Section | None:
@@ -230,10 +232,10 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
     arms = evidence.arms_in(gaps)
     figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=label_room(order), share_y=True, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
-        drawn = gaps[gaps["arm"] == arm].copy()
+        clipped = gaps[gaps["arm"] == arm].copy()
         for column in ("gap_mean", "gap_low", "gap_high"):
-            drawn[column] = drawn[column].clip(lower=1e-9)
-        draw_rows(panel, drawn, order, "gap_mean", "gap_low", "gap_high")
+            clipped[column] = clipped[column].clip(lower=1e-9)
+        draw_rows(panel, clipped, order, "gap_mean", "gap_low", "gap_high")
         use_log_scale(panel, "x")
         panel.set_title(words(ARM_WORDS[arm]))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))

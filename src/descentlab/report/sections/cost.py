@@ -48,8 +48,8 @@ def cost(evidence: Evidence) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(table):
         ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
-        whole = [name for name, about in evidence.plan["optimizers"].items() if about["full_batch"]]
-        batched = ratios[~ratios["optimizer"].isin(whole)]
+        full_batch = [name for name, entry in evidence.plan["optimizers"].items() if entry["full_batch"]]
+        batched = ratios[~ratios["optimizer"].isin(full_batch)]
         if evidence.optimizers_in(batched[batched["optimizer"] != REFERENCE]):
             blocks = [time_figure(evidence, batched, what) for what in TIMED]
         pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
@@ -74,17 +74,17 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     # One of the set that is timed always may be a problem too, with batches of its own: those are in the table below.
     shown = shown.drop_duplicates(["model", "optimizer"])
     order = evidence.optimizers_in(shown)
-    whole = what == "step"
-    panels = len(models) + (not whole)
+    whole_step = what == "step"
+    panels = len(models) + (not whole_step)
     figure, axes = new_figure(panels, 1.95, 0.22 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True)
     for panel, model in zip(axes, models, strict=False):
-        mine = shown[shown["model"] == model]
+        on_model = shown[shown["model"] == model]
         panel.axvline(1, color=GREY, linewidth=0.9)
-        draw_rows(panel, mine, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
+        draw_rows(panel, on_model, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
         limit_ratios(panel, shown[[f"{what}_ratio", f"{what}_low", f"{what}_high"]])
-        panel.set_title(f"{model}, {mine['parameters'].iloc[0]:,}")
+        panel.set_title(f"{model}, {on_model['parameters'].iloc[0]:,}")
         panel.set_xlabel(words("time / plain SGD's"))
-    if not whole:
+    if not whole_step:
         state = shown[shown["model"] == models[-1]].assign(none=np.nan)
         draw_rows(axes[-1], state, order, "state_bytes_per_parameter", "none", "none")
         axes[-1].set_xlim(-0.5, float(state["state_bytes_per_parameter"].max()) * 1.1 + 0.5)
@@ -101,7 +101,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     )
     caption = (
         f"{caption}."
-        if whole
+        if whole_step
         else words(
             "{panels}; on the right the optimizer's variables by trainable parameter of {model}, counted, so without interval: a "
             "float32 takes 4 bytes, and plain SGD keeps none.",
@@ -119,13 +119,13 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
     )
     times, dearer = [], []
     for model in models:
-        mine = shown[shown["model"] == model].set_index("optimizer")
-        if name in mine.index:
-            row = mine.loc[name]
+        on_model = shown[shown["model"] == model].set_index("optimizer")
+        if name in on_model.index:
+            row = on_model.loc[name]
             value = interval(row[f"{what}_ratio"], row[f"{what}_low"], row[f"{what}_high"], int(row["n"]))
             times.append(words("{value} on {where}", value=value, where=model))
-        count = int((mine[f"{what}_low"] > 1).sum())
-        dearer.append(words("{n} of {of} on {where}", n=count, of=len(mine), where=model))
+        count = int((on_model[f"{what}_low"] > 1).sum())
+        dearer.append(words("{n} of {of} on {where}", n=count, of=len(on_model), where=model))
     _, takeaway = TIMED[what]
     return words(takeaway, optimizer=optimizer_title(name), times=joined(times), dearer=joined(dearer))
 
@@ -133,16 +133,16 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
     """All times, ratios and bytes in figures: models by size, optimizers in the order of the plan."""
     order = distinct([*evidence.optimizers, *ratios["optimizer"]])
-    by_size = np.lexsort(
+    order_by_size = np.lexsort(
         (ratios["optimizer"].map(order.index), ratios["batch_size"], ratios["model"], ratios["parameters"])
     )
     peaks = table.groupby(["model", "batch_size", "optimizer"])["device_peak_bytes"].median()
     on_device = bool(peaks.notna().any())
     rows = []
-    for row in ratios.iloc[by_size].to_dict("records"):
+    for row in ratios.iloc[order_by_size].to_dict("records"):
         update = interval(row["update_ratio"], row["update_low"], row["update_high"], row["n"])
         step = interval(row["step_ratio"], row["step_low"], row["step_high"], row["n"])
-        shown = [
+        cells = [
             row["model"],
             f"{row['parameters']:,}",
             f"{row['batch_size']:,}",
@@ -154,7 +154,7 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
             number(row["state_bytes_per_parameter"]),
         ]
         peak_bytes = peaks[row["model"], row["batch_size"], row["optimizer"]]
-        rows.append([*shown, *([number(peak_bytes / 1e6)] if on_device else [])])
+        rows.append([*cells, *([number(peak_bytes / 1e6)] if on_device else [])])
     headers = [
         words("model"),
         words("parameters"),

@@ -21,7 +21,7 @@ TITLES = {
 AXES = {"updates": message("updates"), "examples": message("examples"), "seconds": message("seconds")}
 FIRST_MEASURE = "val_loss"
 # What the script says, with the fields it fills.
-SAID = {
+MESSAGES = {
     "means": message(
         "{measure} on {problem}, {arm}, against {axis}: means of {optimizers} over up to n = {n} seeds, 95 % t intervals."
     ),
@@ -102,7 +102,7 @@ def takeaway(data: ExplorerData, problems: list[str], optimizers: list[str]) -> 
     return words(
         "{curves} of {optimizers} on {problems}, to choose from",
         curves=counted(data.runs or len(data.columns["curves"]["rate"]), "{n} curve", "{n} curves"),
-        optimizers=counted(len(optimizers), SAID["one_optimizer"], SAID["optimizers"]),
+        optimizers=counted(len(optimizers), MESSAGES["one_optimizer"], MESSAGES["optimizers"]),
         problems=counted(len(problems), "{n} problem", "{n} problems"),
     )
 
@@ -112,12 +112,12 @@ def caption(evidence: Evidence, data: ExplorerData) -> str:
     parts = [words("Means over up to n = {n} final seeds; bands are 95 % t intervals.", n=data.seeds)]
     if not data.runs:
         parts.append(words("Single runs are not among these results."))
-    elif data.kept < data.evaluations:
+    elif data.evaluations_kept < data.evaluations:
         parts.append(
             words(
                 "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the "
                 "logarithm of the updates; means have all.",
-                kept=data.kept,
+                kept=data.evaluations_kept,
                 all=data.evaluations,
             )
         )
@@ -158,7 +158,7 @@ def setup(
         "measures": list(MEASURES),
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
         "quantiles": [round(t_quantile(0.975, degrees), 6) for degrees in range(1, max(2, data.seeds))],
-        "words": {key: words(text) for key, text in SAID.items()},
+        "words": {key: words(text) for key, text in MESSAGES.items()},
     }
 
 

@@ -46,28 +46,28 @@ MARGINS = {
 def imported_models(evidence: Evidence) -> Section:
     """Problems and optimizers, as far as they were logged."""
     plan = evidence.plan
-    unsaid = words("unknown")
+    unknown = words("unknown")
     problems = [
         [
             name,
             evidence.metric(name),
-            f"{number(about['margin'])} ({words(MARGINS[about['margin_from']])})",
-            ", ".join(map(str, about["epochs"])) or unsaid,
-            ", ".join(map(str, about["batch_size"])) or unsaid,
+            f"{number(info['margin'])} ({words(MARGINS[info['margin_from']])})",
+            ", ".join(map(str, info["epochs"])) or unknown,
+            ", ".join(map(str, info["batch_size"])) or unknown,
             str(plan["runs"][name]),
         ]
-        for name, about in plan["problems"].items()
+        for name, info in plan["problems"].items()
     ]
     headers = [words("problem"), words("metric"), words("margin"), words("epochs"), words("batch size"), words("runs")]
     blocks = [Table("problems", words("Problems as they were logged"), headers, problems, numeric=frozenset({5}))]
     optimizers = [
         [
             name,
-            ", ".join(about["logged"]),
-            ", ".join(unsaid if rate is None else number(rate) for rate in about["grid"]),
-            about["paper"],
+            ", ".join(info["logged"]),
+            ", ".join(unknown if rate is None else number(rate) for rate in info["grid"]),
+            info["paper"],
         ]
-        for name, about in plan["optimizers"].items()
+        for name, info in plan["optimizers"].items()
     ]
     headers = [words("optimizer"), words("logged as"), words("learning rates"), words("source")]
     caption = words("All learning rates that were logged; the table of means says which one is compared.")

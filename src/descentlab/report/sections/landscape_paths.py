@@ -28,7 +28,7 @@ COARSENESS = 0.3  # points by which a drawn contour may leave the true one
 LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
 
 
-def ends_of(paths: pd.DataFrame) -> pd.DataFrame:
+def path_ends(paths: pd.DataFrame) -> pd.DataFrame:
     """The last point of each (landscape, optimizer), and whether it lies in the global basin."""
     last = paths.sort_values("update", kind="stable").groupby(["landscape", "optimizer"], sort=False).tail(1).copy()
     last["global_basin"] = [in_basin(row["landscape"], row["x"], row["y"]) for row in last.to_dict("records")]
@@ -49,15 +49,14 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
         names: the landscapes, from left to right.
     """
     optimizers = distinct(paths["optimizer"])
-    shown = paths[
-        paths["landscape"].isin(names) & np.isfinite(paths["value"])
-    ]  # of a path that diverged, what has a place
+    # Of a path that diverged, what has a place.
+    finite = paths[paths["landscape"].isin(names) & np.isfinite(paths["value"])]
     figure, axes = new_figure(len(names), 2.3, 2.3, right=label_room(optimizers), gap=0.5)
     ends: dict[str, tuple[float, float]] = {}
     for panel, name in zip(axes, names, strict=True):
         landscape = LANDSCAPES[name]
-        mine = shown[shown["landscape"] == name]
-        ends = (draw_on_contours if landscape.dimension == 2 else draw_along_axis)(panel, landscape, mine)
+        on_landscape = finite[finite["landscape"] == name]
+        ends = (draw_on_contours if landscape.dimension == 2 else draw_along_axis)(panel, landscape, on_landscape)
         panel.set_title(landscape_title(name))
     label_ends(axes[-1], ends, marked=True)
     flat = [name for name in names if LANDSCAPES[name].dimension == 1]
@@ -66,7 +65,7 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
         "starts and that decays to zero. The ring is the start, which is not among those that are counted; the cross the "
         "global minimum; marks the ends. Of later updates ever fewer are drawn, and steps over more than a quarter of the "
         "panel are faint. Grey lines join points of equal height.",
-        updates=counted(int(shown["update"].max()), "{n} update", "{n} updates"),
+        updates=counted(int(finite["update"].max()), "{n} update", "{n} updates"),
     )
     if flat:
         along = words(
@@ -75,7 +74,7 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
             landscapes=joined([landscape_title(name) for name in flat]),
         )
         caption = f"{caption} {along}"
-    return finish(figure, identity, takeaway=takeaway, caption=caption, data=shown)
+    return finish(figure, identity, takeaway=takeaway, caption=caption, data=finite)
 
 
 def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
@@ -106,9 +105,9 @@ def draw_contours(axes: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray)
     Args:
         heights: shape (len(y), len(x)).
     """
-    found = axes.contour(x, y, heights, levels=np.quantile(heights, CONTOURS))
-    levels = found.allsegs
-    found.remove()
+    contours = axes.contour(x, y, heights, levels=np.quantile(heights, CONTOURS))
+    levels = contours.allsegs
+    contours.remove()
     gap = np.full((1, 2), np.nan)
     for pieces in levels:
         points = np.concatenate([part for piece in pieces for part in (piece, gap)]) if pieces else gap
@@ -167,14 +166,14 @@ def draw_path(axes: Axes, name: str, x: np.ndarray, y: np.ndarray) -> tuple[floa
 
 def basin_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
     """Whose path from the drawn start ends in the global basin, landscape by landscape."""
-    ends = ends_of(paths)
+    ends = path_ends(paths)
     parts = []
     for name in names:
-        mine, where = ends[ends["landscape"] == name], landscape_title(name)
-        there = [descent_title(o) for o in mine.loc[mine["global_basin"], "optimizer"]]
+        on_landscape, where = ends[ends["landscape"] == name], landscape_title(name)
+        arrived = [descent_title(o) for o in on_landscape.loc[on_landscape["global_basin"], "optimizer"]]
         parts.append(
-            words("{who} on {where}", who=joined(there), where=where)
-            if there
+            words("{who} on {where}", who=joined(arrived), where=where)
+            if arrived
             else words("none on {where}", where=where)
         )
     return words("Paths from one start each that end in the global basin: {parts}", parts="; ".join(parts))
@@ -182,11 +181,11 @@ def basin_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
 
 def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
     """Whose path from the drawn start ends lowest and whose highest, valley by valley."""
-    ends = ends_of(paths)
+    ends = path_ends(paths)
     parts = []
     for name in names:
-        mine = ends[ends["landscape"] == name].sort_values("value", kind="stable")
-        first, last = mine.iloc[0], mine.iloc[-1]
+        on_landscape = ends[ends["landscape"] == name].sort_values("value", kind="stable")
+        first, last = on_landscape.iloc[0], on_landscape.iloc[-1]
         parts.append(
             words(
                 "lowest on {where} ends {first} ({low} above the minimum), highest {last} ({high})",
@@ -202,28 +201,28 @@ def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
 
 def strip_figure(paths: pd.DataFrame) -> Figure | None:
     """Stills of plain descent and of momentum in the double well; None without both of their paths."""
-    mine = paths[(paths["landscape"] == STRIP) & paths["optimizer"].isin(STRIP_OPTIMIZERS)]
-    if set(mine["optimizer"]) != set(STRIP_OPTIMIZERS):
+    strip = paths[(paths["landscape"] == STRIP) & paths["optimizer"].isin(STRIP_OPTIMIZERS)]
+    if set(strip["optimizer"]) != set(STRIP_OPTIMIZERS):
         return None
     landscape = LANDSCAPES[STRIP]
-    kept = set(mine["update"])
-    last = max(kept)
-    stills = [update for update in STILLS if update in kept and update < last] + [last]
+    updates = set(strip["update"])
+    last = max(updates)
+    stills = [update for update in STILLS if update in updates and update < last] + [last]
     figure, axes = new_figure(
         len(stills), 1.35, 1.5, left=0.5, right=label_room(STRIP_OPTIMIZERS), gap=0.12, share_y=True, share_x=True
     )
     for panel, update in zip(axes, stills, strict=True):
-        ends = draw_still(panel, landscape, mine[mine["update"] <= update])
+        ends = draw_still(panel, landscape, strip[strip["update"] <= update])
         panel.set_title(words("start") if update == 0 else counted(update, "{n} update", "{n} updates"))
     axes[0].set_ylabel(words("height"))
     label_ends(axes[-1], ends, marked=True)
-    takeaway = crossing_words(mine)
+    takeaway = crossing_words(strip)
     caption = words(
         "The double well, (x² − 1)² + 0.3x less its least value, the deep well on the left: one start (n = 1, no interval), "
         "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each "
         "optimizer has its own chosen rate, which decays to zero. Faint marks are where it was before."
     )
-    return finish(figure, "landscape-strip", takeaway=takeaway, caption=caption, data=mine)
+    return finish(figure, "landscape-strip", takeaway=takeaway, caption=caption, data=strip)
 
 
 def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:

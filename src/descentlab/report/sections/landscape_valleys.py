@@ -38,10 +38,10 @@ def height_figure(heights: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
     )
-    drawn = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
-    finite = drawn[["median", "low", "high"]].replace(np.inf, np.nan)
+    clipped = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
+    finite = clipped[["median", "low", "high"]].replace(np.inf, np.nan)
     for panel, name in zip(axes, names, strict=True):
-        draw_rows(panel, drawn[drawn["landscape"] == name], order, "median", "low", "high")
+        draw_rows(panel, clipped[clipped["landscape"] == name], order, "median", "low", "high")
         panel.set_title(landscape_title(name))
         panel.set_xlabel(words("height (lower is better)"))
         panel.set_xlim(FLOOR / 3, max(10 * FLOOR, 3 * float(np.nanmax(finite))))

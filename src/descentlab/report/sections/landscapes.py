@@ -68,16 +68,16 @@ def share_table(ends: pd.DataFrame) -> pd.DataFrame:
         began = group["start_global"]
         for rate, column in ENDS.items():
             ended = group[column]
-            found = share_interval(int(ended.sum()), len(group))
+            share = share_interval(int(ended.sum()), len(group))
             rows.append(
                 {
                     "landscape": landscape,
                     "optimizer": optimizer,
                     "rate": rate,
-                    "share": found.share,
-                    "low": found.low,
-                    "high": found.high,
-                    "n": found.n,
+                    "share": share.share,
+                    "low": share.low,
+                    "high": share.high,
+                    "n": share.n,
                     "start_share": began.mean(),
                     "escaped": int((ended & ~began).sum()),
                     "outside": int((~began).sum()),
@@ -95,11 +95,12 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
     )
     for panel, name in zip(axes, names, strict=True):
-        mine = shares[shares["landscape"] == name]
-        panel.axvline(float(mine["start_share"].iloc[0]), color=BACKDROP, linewidth=1.2, linestyle=(0, (3, 2)))
-        draw_rows(panel, mine[mine["rate"] == TUNED], order, "share", "low", "high", offset=-0.22)
-        draw_rows(panel, mine[mine["rate"] == CONSTANT], order, "share", "low", "high", offset=0.02, filled=False)
-        same = mine[(mine["rate"] == SAME) & (mine["optimizer"] == "momentum")]
+        on_landscape = shares[shares["landscape"] == name]
+        panel.axvline(float(on_landscape["start_share"].iloc[0]), color=BACKDROP, linewidth=1.2, linestyle=(0, (3, 2)))
+        decaying, constant, same = (on_landscape[on_landscape["rate"] == rate] for rate in (TUNED, CONSTANT, SAME))
+        draw_rows(panel, decaying, order, "share", "low", "high", offset=-0.22)
+        draw_rows(panel, constant, order, "share", "low", "high", offset=0.02, filled=False)
+        same = same[same["optimizer"] == "momentum"]
         panel.plot(
             same["share"],
             [order.index(o) + 0.26 for o in same["optimizer"]],
@@ -149,15 +150,15 @@ def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
 
 def compared_words(ends: pd.DataFrame, column: str) -> str:
     """``more often on …, less often on …``, by the 95 % interval of the difference paired by start; empty without both."""
-    judged: dict[str, list[str]] = {said: [] for said in COMPARED}
+    places_by_phrase: dict[str, list[str]] = {phrase: [] for phrase in COMPARED}
     for name, group in ends.groupby("landscape", sort=False):
         inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
         if set(inside) >= PAIR:
             low, high = estimate_difference((inside["momentum"] - inside["sgd"]).to_numpy()).interval()
             means = {optimizer: number(inside[optimizer].mean()) for optimizer in sorted(PAIR)}
             place = words("{where} ({momentum} against {sgd})", where=landscape_title(str(name)), **means)
-            judged[MORE if low > 0 else LESS if high < 0 else NEITHER].append(place)
-    parts = [words(said, places=joined(places)) for said, places in judged.items() if places]
+            places_by_phrase[MORE if low > 0 else LESS if high < 0 else NEITHER].append(place)
+    parts = [words(phrase, places=joined(places)) for phrase, places in places_by_phrase.items() if places]
     return joined(parts) if parts else ""
 
 
@@ -222,8 +223,8 @@ def rate_table(ends: pd.DataFrame) -> Table:
         rates += [float(first["learning_rate"]), float(first["constant_learning_rate"])]
         cells = []
         for column in ENDS.values():
-            found = share_interval(int(group[column].sum()), len(group))
-            cells.append(interval(found.share, found.low, found.high, found.n))
+            share = share_interval(int(group[column].sum()), len(group))
+            cells.append(interval(share.share, share.low, share.high, share.n))
         rows.append(
             [
                 landscape_title(str(landscape)),

@@ -35,21 +35,21 @@ GROUP_TITLES = {
 DRAWN_GROUPS = ("rare", "frequent", "all")
 VARIANTS = (message("full batch"), message("mini-batches"), message("Keras' accumulator"))
 FROM_ZERO = message("adagrad (accumulator 0)")
-KEPT = 0.01  # of the displacements: paths that lie nearer than this are called the same
+SAME_PATH = 0.01  # of the displacements: paths that lie nearer than this are called the same
 
 
 def magnitude(evidence: Evidence) -> Section | None:
     """The mechanism problems behind "AdaGrad normalises the magnitude", as far as they were measured."""
-    drawn = (
+    makers = (
         ("loss_scale", loss_scale_figure),
         ("imbalance", imbalance_figure),
         ("construction", construction_figure),
     )
     figures: list[Figure] = []
-    for name, draw in drawn:
+    for name, make in makers:
         table = evidence.measurement(name)
         if not table.empty:
-            figures.append(draw(table))
+            figures.append(make(table))
     return Section("magnitude", words("What normalising the gradients does"), [*figures]) if figures else None
 
 
@@ -63,7 +63,7 @@ def titles(optimizers: Iterable[str]) -> str:
     return joined([title(name) for name in optimizers])
 
 
-def told(row: pd.Series, value: str) -> str:
+def mean_text(row: pd.Series, value: str) -> str:
     """A row of :func:`average_by` in words."""
     return interval(row[f"{value}_mean"], row[f"{value}_low"], row[f"{value}_high"], int(row["n"]))
 
@@ -75,8 +75,8 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
     labels = [words(name) for name in order]
     figure, axes = new_figure(len(scales), 3.0, 0.26 * len(order) + 0.1, left=label_room(labels), share_y=True)
     for panel, scale in zip(axes, scales, strict=True):
-        mine = means[means["scale"] == scale]
-        draw_rows(panel, mine, order, "relative_distance_mean", "relative_distance_low", "relative_distance_high")
+        on_scale = means[means["scale"] == scale]
+        draw_rows(panel, on_scale, order, "relative_distance_mean", "relative_distance_low", "relative_distance_high")
         label_rows(panel, labels)
         panel.set_xlim(-0.04, 1.04)
         panel.set_title(words("loss × {factor}", factor=number(scale)))
@@ -101,29 +101,29 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
 def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
     """Who keeps the path whatever the factor, and how far it moves for plain descent and AdaGrad."""
     order = distinct(means["optimizer"])
-    most = means.groupby("optimizer")["relative_distance_high"].max().fillna(np.inf)
-    kept = [name for name in order if most[name] < KEPT]
+    farthest = means.groupby("optimizer")["relative_distance_high"].max().fillna(np.inf)
+    unmoved = [name for name in order if farthest[name] < SAME_PATH]
     factors = joined([number(scale) for scale in scales])
     parts = [
         words(
             "A loss multiplied by {factors} leaves the path of {optimizers} where it was",
             factors=factors,
-            optimizers=titles(kept),
+            optimizers=titles(unmoved),
         )
-        if kept
+        if unmoved
         else words("A loss multiplied by {factors} leaves the path of no optimizer where it was", factors=factors)
     ]
     for scale in scales:
-        here = means[means["scale"] == scale].set_index("optimizer")
-        asked = [name for name in ("sgd", "adagrad") if name in here.index]
-        if asked:
+        on_scale = means[means["scale"] == scale].set_index("optimizer")
+        named = [name for name in ("sgd", "adagrad") if name in on_scale.index]
+        if named:
             moved = [
                 words(
                     "{optimizer}'s by {distance}",
                     optimizer=title(name),
-                    distance=told(here.loc[name], "relative_distance"),
+                    distance=mean_text(on_scale.loc[name], "relative_distance"),
                 )
-                for name in asked
+                for name in named
             ]
             parts.append(words("times {factor} it moves {paths}", factor=number(scale), paths=joined(moved)))
     return "; ".join(parts)
@@ -142,13 +142,13 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
     draw_losses(axes, [curves[curves["group"] == group] for group in groups])
     updates = int(curves["updates"].max())
     last = curves[curves["updates"] == updates]
-    asked = [group for group in ("rare", "frequent") if group in groups]
-    ends = [end_words(last, group) for group in asked]
+    named = [group for group in ("rare", "frequent") if group in groups]
+    ends = [end_words(last, group) for group in named]
     both = words("{first}; that of {second}", first=ends[0], second=ends[1]) if len(ends) > 1 else ends[0]
     takeaway = words("After {updates} updates of the full batch, the loss of {ends}", updates=updates, ends=both)
     sizes = []
     for row in table.drop_duplicates("group").to_dict("records"):
-        if row["group"] in asked:
+        if row["group"] in named:
             group = words(GROUP_TITLES[str(row["group"])])
             sizes.append(
                 words("{classes} {group} with {n} examples", classes=row["classes"], group=group, n=row["n_examples"])
@@ -196,18 +196,18 @@ def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
 
 def end_words(last: pd.DataFrame, group: str) -> str:
     """Who has the least and who the most loss of a group of classes at the end."""
-    mine = last[last["group"] == group].reset_index(drop=True)
-    low, high = mine.loc[mine["loss_mean"].idxmin()], mine.loc[mine["loss_mean"].idxmax()]
-    values = {
+    in_group = last[last["group"] == group].reset_index(drop=True)
+    low, high = in_group.loc[in_group["loss_mean"].idxmin()], in_group.loc[in_group["loss_mean"].idxmax()]
+    fields = {
         "group": words(GROUP_TITLES[group]),
         "best": title(low["optimizer"]),
-        "least": told(low, "loss"),
+        "least": mean_text(low, "loss"),
         "worst": title(high["optimizer"]),
-        "most": told(high, "loss"),
+        "most": mean_text(high, "loss"),
     }
-    if len(mine) == 1:
-        return words("{group} is least with {best} ({least})", **values)
-    return words("{group} is least with {best} ({least}) and most with {worst} ({most})", **values)
+    if len(in_group) == 1:
+        return words("{group} is least with {best} ({least})", **fields)
+    return words("{group} is least with {best} ({least}) and most with {worst} ({most})", **fields)
 
 
 def construction_figure(table: pd.DataFrame) -> Figure:
@@ -220,8 +220,8 @@ def construction_figure(table: pd.DataFrame) -> Figure:
     )
     for panel, variant in zip(axes, variants, strict=True):
         panel.axvline(share, color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
-        mine = means[means["variant"] == variant]
-        draw_rows(panel, mine, order, "test_error_mean", "test_error_low", "test_error_high")
+        on_variant = means[means["variant"] == variant]
+        draw_rows(panel, on_variant, order, "test_error_mean", "test_error_low", "test_error_high")
         panel.set_title(words(variant))
         panel.set_xlabel(words("test error (lower is better)"))
         panel.set_xlim(-0.03, max(float(table["test_error"].max()), share) + 0.05)
@@ -244,36 +244,36 @@ def construction_figure(table: pd.DataFrame) -> Figure:
 
 def error_words(table: pd.DataFrame, variant: str) -> str:
     """Who makes no error in a variant, who exactly the rarer class's share, and the others' mean errors."""
-    mine = table[table["variant"] == variant]
-    none, majority, others = [], [], []
-    for name, rows in mine.groupby("optimizer", sort=False):
+    on_variant = table[table["variant"] == variant]
+    without_error, majority, others = [], [], []
+    for name, rows in on_variant.groupby("optimizer", sort=False):
         if (rows["test_error"] == 0).all():
-            none.append(str(name))
+            without_error.append(str(name))
         elif (rows["test_error"] == rows["negative_share"]).all():
             majority.append(str(name))
         else:
-            found = t_interval(rows["test_error"].to_numpy())
-            share = interval_text(found)
+            estimate = t_interval(rows["test_error"].to_numpy())
+            share = interval_text(estimate)
             others.append(words("{optimizer} errs on {share}", optimizer=title(str(name)), share=share))
     parts = []
     if majority:
-        found = t_interval(mine.drop_duplicates("seed")["negative_share"].to_numpy())
+        estimate = t_interval(on_variant.drop_duplicates("seed")["negative_share"].to_numpy())
         parts.append(
             counted(
                 len(majority),
                 "{optimizers} errs on exactly the rarer class's share ({share})",
                 "{optimizers} err on exactly the rarer class's share ({share})",
                 optimizers=titles(majority),
-                share=interval_text(found),
+                share=interval_text(estimate),
             )
         )
-    if none:
+    if without_error:
         parts.append(
             counted(
-                len(none),
+                len(without_error),
                 "{optimizers} errs on no test example",
                 "{optimizers} err on no test example",
-                optimizers=titles(none),
+                optimizers=titles(without_error),
             )
         )
     return joined([*parts, *others])

@@ -106,11 +106,11 @@ def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float
     values = rows[column].clip(lower=least)
     shifts = 0.16 + (np.arange(len(values)) % 5) * 0.05
     axes.scatter(values, y + shifts, s=10, color=colour, alpha=0.5, linewidths=0)
-    found = over_pairs(rows, column)
-    if np.isfinite(found.low):
-        ends = np.clip([found.low, found.high], least, None)
+    estimate = over_pairs(rows, column)
+    if np.isfinite(estimate.low):
+        ends = np.clip([estimate.low, estimate.high], least, None)
         axes.plot(ends, [y - 0.08] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
-    axes.plot([max(found.mean, least)], [y - 0.08], marker="o", markersize=6, color=colour, linestyle="none")
+    axes.plot([max(estimate.mean, least)], [y - 0.08], marker="o", markersize=6, color=colour, linestyle="none")
 
 
 def minima_words(groups: Groups) -> str:

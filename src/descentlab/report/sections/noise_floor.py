@@ -28,9 +28,9 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     room = label_room(names)
     ways = distinct(table["way"])
     figure, axes = new_figure(len(ways), 2.5, 2.7, right=room, gap=room + 0.45)
-    drawn = curves.assign(**{name: curves[name].clip(lower=LEAST) for name in ("gap_mean", "gap_low", "gap_high")})
+    clipped = curves.assign(**{name: curves[name].clip(lower=LEAST) for name in ("gap_mean", "gap_low", "gap_high")})
     for panel, way in zip(axes, ways, strict=True):
-        draw_curves(panel, drawn[drawn["way"] == way], "updates", "gap", y_scale="log")
+        draw_curves(panel, clipped[clipped["way"] == way], "updates", "gap", y_scale="log")
         panel.set_ylim(LEAST / 2, 10)
         panel.set_title(words(way))
         panel.set_xlabel(words("updates"))
@@ -51,9 +51,9 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
 
 def end_words(table: pd.DataFrame, way: str) -> str:
     """Who ends nearest the optimum and who furthest, on one way."""
-    mine = table[table["way"] == way]
-    last = mine[mine["updates"] == mine["updates"].max()]
+    on_way = table[table["way"] == way]
+    last = on_way[on_way["updates"] == on_way["updates"].max()]
     ends = {str(name): t_interval(group["gap"].to_numpy()) for name, group in last.groupby("optimizer", sort=False)}
     order = sorted(ends, key=lambda name: ends[name].mean)
-    shown = [f"{optimizer_title(name)} {interval_text(ends[name])}" for name in distinct([order[0], order[-1]])]
-    return f"{words(way)}: {joined(shown)}"
+    texts = [f"{optimizer_title(name)} {interval_text(ends[name])}" for name in distinct([order[0], order[-1]])]
+    return f"{words(way)}: {joined(texts)}"

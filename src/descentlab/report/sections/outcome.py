@@ -33,10 +33,10 @@ DECLARED_CELLS = (message("primary"), message("exploratory"))
 def paired_differences(evidence: Evidence) -> Section | None:
     """Every optimizer against the reference, seed by seed."""
     contrasts = evidence.comparison.contrasts
-    mine = contrasts[contrasts["second"] == evidence.reference]
-    if mine.empty:
+    to_reference = contrasts[contrasts["second"] == evidence.reference]
+    if to_reference.empty:
         return None
-    figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, mine, arm))]
+    figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, to_reference, arm))]
     table = contrast_table(evidence)
     title = words("Every optimizer against {reference}", reference=optimizer_title(evidence.reference))
     return Section("differences", title, [*figures, table])
@@ -57,10 +57,10 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         draw_margin_axis(panel)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
         draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
-        asked = set(rows.loc[rows["problem"] == problem, "optimizer"])
+        planned = set(rows.loc[rows["problem"] == problem, "optimizer"])
         for name in [name for name in order if name not in set(drawn["optimizer"])]:
-            why = words("no pair finished") if name in asked else words("not run")
-            panel.text(0, order.index(name), why, ha="center", va="center", fontsize=7.5)
+            reason = words("no pair finished") if name in planned else words("not run")
+            panel.text(0, order.index(name), reason, ha="center", va="center", fontsize=7.5)
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
         panel.set_xlabel(words("difference / margin"))
@@ -99,8 +99,8 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
 
 def contrast_table(evidence: Evidence) -> Table:
     """All contrasts in figures."""
-    rows = evidence.comparison.contrasts
-    shown = [
+    contrasts = evidence.comparison.contrasts
+    rows = [
         [
             row["problem"],
             words(row["arm"]),
@@ -112,7 +112,7 @@ def contrast_table(evidence: Evidence) -> Table:
             number(row["effect_size"], signed=True),
             row["note"],
         ]
-        for row in rows.to_dict("records")
+        for row in contrasts.to_dict("records")
     ]
     headers = [
         words("problem"),
@@ -130,7 +130,7 @@ def contrast_table(evidence: Evidence) -> Table:
         "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
         "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
     )
-    return Table("contrasts", title, headers, shown, caption, rows, frozenset({6, 7}), folded=True)
+    return Table("contrasts", title, headers, rows, caption, contrasts, frozenset({6, 7}), folded=True)
 
 
 def final_metric(evidence: Evidence) -> Section | None:
@@ -180,18 +180,18 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         panel.set_xlim(limits[0] - room, limits[1] + room)
     takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
     title = evidence.plan["problems"][problem]["title"]
-    told = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
+    fields = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
     if "imported" in evidence.plan:
         caption = words(
             "{title}. Test {metric} as it was logged; small points are seeds, large ones means with 95 % t intervals over seeds "
             "alone, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
-            **told,
+            **fields,
         )
     else:
         caption = words(
             "{title}. Test {metric} after the last update; small points are seeds, large ones means with 95 % t intervals over "
             "seeds and test examples, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
-            **told,
+            **fields,
         )
     return finish(figure, f"test-metric-{problem}", takeaway=takeaway, caption=caption, data=scores)
 
@@ -210,10 +210,10 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
 
 def leader(summary: pd.DataFrame, arm: str) -> str:
     """Who has the best mean in an arm, and by how much over the next."""
-    named = {"arm": words(ARM_WORDS[arm])}
+    fields = {"arm": words(ARM_WORDS[arm])}
     ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
     if ranked.empty:
-        return words("no run finished with {arm}", **named)
+        return words("no run finished with {arm}", **fields)
     best = ranked.iloc[0]
     first = ranked[ranked["rank"] == 1]
     behind = ranked[(ranked["rank"] > 1) & (ranked["n_finished"] == ranked["n_planned"])]
@@ -223,7 +223,7 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
         "{names} share the best mean with {arm}, {mean}",
         names=joined([optimizer_title(name) for name in first["optimizer"]]),
         mean=interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"]),
-        **named,
+        **fields,
     )
     if behind.empty:
         return text
@@ -237,7 +237,7 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
 def summary_table(evidence: Evidence) -> Table:
     """All means in figures."""
     summary = evidence.comparison.summary
-    shown = [
+    rows = [
         [
             row["problem"],
             words(row["arm"]),
@@ -271,4 +271,4 @@ def summary_table(evidence: Evidence) -> Table:
         "compares roughly."
     )
     title = words("All means in figures")
-    return Table("summary", title, headers, shown, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)
+    return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)

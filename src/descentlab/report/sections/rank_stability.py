@@ -66,20 +66,20 @@ def flips(evidence: Evidence) -> Section | None:
 
 def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
     """A row a choice: on how many problems it changes the winner, and the order of Adam and SGD."""
-    judged = summary.assign(
+    changes = summary.assign(
         changed=[winner_changes(row) for row in summary.to_dict("records")],
-        clear=[winner_changes(row) and clearly(row, ranked) for row in summary.to_dict("records")],
+        clear=[winner_changes(row) and is_clear_change(row, ranked) for row in summary.to_dict("records")],
     )
     rows: list[list[str]] = []
-    most, whom = 0, list[str]()
-    for _, group in judged.groupby(CHOICE, sort=False):
+    most_changed, most_changing = 0, list[str]()
+    for _, group in changes.groupby(CHOICE, sort=False):
         choice = choice_words(group.iloc[0].to_dict())
         changed, of = int(group["changed"].sum()), len(group)
-        if changed and changed >= most:
+        if changed and changed >= most_changed:
             problems = counted(of, "{n} problem", "{n} problems")
             where = words("{choice}, on {changed} of {problems}", choice=choice, changed=changed, problems=problems)
-            whom = [*(whom if changed == most else []), where]
-            most = changed
+            most_changing = [*(most_changing if changed == most_changed else []), where]
+            most_changed = changed
         taus = group["tau"].dropna()
         spread = (
             words("unknown")
@@ -97,15 +97,15 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
                 *(flip_count(group[column]) for column in PAIRS.values()),
             ]
         )
-    comparisons = counted(len(judged), "{n} comparison", "{n} comparisons")
-    changed = int(judged["changed"].sum())
+    comparisons = counted(len(changes), "{n} comparison", "{n} comparisons")
+    changed = int(changes["changed"].sum())
     title = (
         words(
             "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
             changed=changed,
             comparisons=comparisons,
-            clear=int(judged["clear"].sum()),
-            choices=joined(whom),
+            clear=int(changes["clear"].sum()),
+            choices=joined(most_changing),
         )
         if changed
         else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)
@@ -134,16 +134,16 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
 def choice_words(row: Mapping[str, object]) -> str:
     """``a mistake: learning rate chosen by test instead of validation``."""
     question, first, choice = (str(row[name]) for name in CHOICE)
-    told = words(QUESTIONS[question], choice=words(choice), first=words(first))
-    return words("a mistake: {choice}", choice=told) if row["marked"] else told
+    phrase = words(QUESTIONS[question], choice=words(choice), first=words(first))
+    return words("a mistake: {choice}", choice=phrase) if row["marked"] else phrase
 
 
 def flip_count(states: pd.Series) -> str:
     """``change places on 1 of 4``, over the problems that have both."""
-    there = states[states != ""]
-    if there.empty:
+    compared = states[states != ""]
+    if compared.empty:
         return words("not compared")
-    return words("change places on {n} of {of}", n=int((there == "flips").sum()), of=len(there))
+    return words("change places on {n} of {of}", n=int((compared == "flips").sum()), of=len(compared))
 
 
 def winner_changes(row: Mapping[str, object]) -> bool:
@@ -151,7 +151,7 @@ def winner_changes(row: Mapping[str, object]) -> bool:
     return not set(str(row["best_first"]).split(" = ")) & set(str(row["best"]).split(" = "))
 
 
-def clearly(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
+def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
     """Whether the intervals of the two winners (or of a pair) are apart under both choices, with all seeds finished."""
     firsts, others = (
         ([pair[0]], [pair[1]]) if pair else (str(row["best_first"]).split(" = "), str(row["best"]).split(" = "))
@@ -171,18 +171,18 @@ def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
     """How often Adam changes places with plain SGD and with momentum, and under which choices."""
     sentences = []
     for other, column in PAIRS.items():
-        named = optimizer_title(other)
-        there = summary[summary[column] != ""]
-        if there.empty:
-            sentences.append(words("Adam and {other} are not both in these rankings.", other=named))
+        title = optimizer_title(other)
+        compared = summary[summary[column] != ""]
+        if compared.empty:
+            sentences.append(words("Adam and {other} are not both in these rankings.", other=title))
             continue
-        flipped = there[there[column] == "flips"]
-        sure = sum(clearly(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
+        flipped = compared[compared[column] == "flips"]
+        clear = sum(is_clear_change(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
         text = words(
             "Adam and {other} change places in {flipped} of {comparisons}",
-            other=named,
+            other=title,
             flipped=len(flipped),
-            comparisons=counted(len(there), "{n} comparison", "{n} comparisons"),
+            comparisons=counted(len(compared), "{n} comparison", "{n} comparisons"),
         )
         if len(flipped):
             choices = [
@@ -190,7 +190,7 @@ def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
                 for _, group in flipped.groupby(CHOICE, sort=False)
             ]
             text = words(
-                "{text}, with intervals apart in {sure}: {choices}", text=text, sure=sure, choices=joined(choices)
+                "{text}, with intervals apart in {sure}: {choices}", text=text, sure=clear, choices=joined(choices)
             )
         sentences.append(f"{text}.")
     return " ".join(sentences)
@@ -202,17 +202,17 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
     def winner(row: Mapping[str, object], choice: str, best: str) -> str:
         axis = str(row[choice])
         rows = ranked[str(row["problem"]), str(row["question"]), axis]
-        found = rows.loc[str(row[best]).split(" = ")[0]]
-        text = f"{row[best]}, {interval(found['mean'], found['low'], found['high'], int(found['n']))}"
-        if np.isfinite(found["cut"]):
-            return words("{winner} at {cut} {axis}", winner=text, cut=number(found["cut"]), axis=words(axis))
+        best_row = rows.loc[str(row[best]).split(" = ")[0]]
+        text = f"{row[best]}, {interval(best_row['mean'], best_row['low'], best_row['high'], int(best_row['n']))}"
+        if np.isfinite(best_row["cut"]):
+            return words("{winner} at {cut} {axis}", winner=text, cut=number(best_row["cut"]), axis=words(axis))
         return text
 
-    shown = []
+    table_rows = []
     for row in summary.to_dict("records"):
         orders = [ORDERS[row[column]] for column in PAIRS.values()]
         tau = f"{number(row['tau'])} (n = {row['n']})"
-        shown.append(
+        table_rows.append(
             [
                 str(row["problem"]),
                 choice_words(row),
@@ -235,4 +235,4 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
-    return Table("flip-rankings", words("All pairs of rankings"), headers, shown, caption, table, folded=True)
+    return Table("flip-rankings", words("All pairs of rankings"), headers, table_rows, caption, table, folded=True)

@@ -27,16 +27,18 @@ def ranks(evidence: Evidence) -> Section | None:
 
 def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     """One arm: a row an optimizer, best on top; bars beside it join those that aren't told apart."""
-    order, least = list(table["optimizer"]), float(table["critical_difference"].iloc[0])
-    groups = alike(list(table["mean_rank"]), least)
+    order, critical_difference = list(table["optimizer"]), float(table["critical_difference"].iloc[0])
+    groups = alike(list(table["mean_rank"]), critical_difference)
     figure, (axes,) = new_figure(
         1, 4.2, 0.22 * (len(order) + 2), left=label_room(order), right=0.3 + 4.2 * BAR * len(groups)
     )
     draw_rows(axes, table.assign(low=np.nan, high=np.nan), order, "mean_rank", "low", "high")
     axes.set_ylim(len(order) - 0.4, -2.2)
     axes.set_xlim(0.7, len(order) + 0.3)
-    axes.plot([1, 1 + least], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
-    axes.text(1, -1.25, words("critical difference {least}", least=number(least)), va="bottom", fontsize=8)
+    axes.plot([1, 1 + critical_difference], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
+    axes.text(
+        1, -1.25, words("critical difference {least}", least=number(critical_difference)), va="bottom", fontsize=8
+    )
     for place, (first, last) in enumerate(groups):
         x = 1 + BAR * (place + 1)
         axes.plot(
@@ -69,13 +71,13 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
 def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:
     """Whether the optimizers' mean ranks differ, and whom the best is told apart from."""
     first = table.iloc[0]
-    about = {
+    fields = {
         "arm": words(ARM_WORDS[arm]),
         "ranked": int(first["n_optimizers"]),
         "test": words("Friedman's test, p = {p}, n = {n} problems", p=number(first["p"]), n=int(first["n"])),
     }
     if first["p"] > LEVEL:
-        return words("With {arm}, the mean ranks of {ranked} optimizers can't be told apart ({test})", **about)
+        return words("With {arm}, the mean ranks of {ranked} optimizers can't be told apart ({test})", **fields)
     last = groups[0][1] if groups and groups[0][0] == 0 else 0
     leaders = table.loc[table["mean_rank"] == first["mean_rank"], "optimizer"]
     return counted(
@@ -89,5 +91,5 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
         beaten=len(table) - 1 - last,
         others=len(table) - len(leaders),
         least=number(first["critical_difference"]),
-        **about,
+        **fields,
     )

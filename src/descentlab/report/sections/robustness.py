@@ -27,9 +27,9 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
     )
     for panel, problem in zip(axes, problems, strict=True):
-        mine = swept[swept["problem"] == problem]
-        draw_rows(panel, mine[~mine["censored"]], order, "width", "low", "high")
-        draw_rows(panel, mine[mine["censored"]], order, "width", "low", "high", filled=False)
+        on_problem = swept[swept["problem"] == problem]
+        draw_rows(panel, on_problem[~on_problem["censored"]], order, "width", "low", "high")
+        draw_rows(panel, on_problem[on_problem["censored"]], order, "width", "low", "high", filled=False)
         panel.set_title(problem)
         panel.set_xlabel(words("decades (wider is better)"))
     axes[0].set_xlim(left=0)  # of all, once all is drawn: it ends their growing with what is drawn
@@ -49,16 +49,16 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
 
 def widest_words(swept: pd.DataFrame, problem: str) -> str:
     """Who has the widest range on a problem, and how wide."""
-    mine = swept[swept["problem"] == problem]
-    row = mine.loc[mine["width"].idxmax()]
-    about = {
+    on_problem = swept[swept["problem"] == problem]
+    row = on_problem.loc[on_problem["width"].idxmax()]
+    fields = {
         "optimizer": optimizer_title(row["optimizer"]),
         "problem": problem,
         "width": interval(row["width"], row["low"], row["high"], row["n"]),
     }
     if row["censored"]:
-        return words("{optimizer} on {problem} (at least {width})", **about)
-    return words("{optimizer} on {problem} ({width})", **about)
+        return words("{optimizer} on {problem} (at least {width})", **fields)
+    return words("{optimizer} on {problem} ({width})", **fields)
 
 
 def width_table(evidence: Evidence) -> Table:

@@ -34,15 +34,16 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
     if rows.empty:
         return None
     problems = evidence.problems_in(rows)
-    drawn = drawn_names(evidence.optimizers_in(rows))
-    figure, axes = new_figure(len(problems), 2.0, 2.4, right=label_room(drawn), gap=0.25, share_y=True)
+    names = drawn_names(evidence.optimizers_in(rows))
+    figure, axes = new_figure(len(problems), 2.0, 2.4, right=label_room(names), gap=0.25, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
-        mine = rows[rows["problem"] == problem]
-        for place, name in enumerate(drawn):
-            draw_survival(panel, mine[mine["optimizer"] == name], name, place * HAIR)
-        positive = mine.loc[mine["updates"] > 0, "updates"]
+        on_problem = rows[rows["problem"] == problem]
+        for place, name in enumerate(names):
+            draw_survival(panel, on_problem[on_problem["optimizer"] == name], name, place * HAIR)
+        positive = on_problem.loc[on_problem["updates"] > 0, "updates"]
         panel.set_xlim(
-            max(float(positive.min()) if len(positive) else 1.0, 1.0) / 2, float(mine["budget_updates"].max()) * 1.6
+            max(float(positive.min()) if len(positive) else 1.0, 1.0) / 2,
+            float(on_problem["budget_updates"].max()) * 1.6,
         )
         use_log_scale(panel, "x")
         panel.set_ylim(-0.04, 1.06)
@@ -50,7 +51,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
         panel.set_xlabel(words("updates"))
     axes[0].set_ylabel(words("share of seeds not there yet"))
     # Curves end at 0 or at the share that missed, on top of each other: names hold for every panel.
-    label_ends(axes[-1], {name: (1.0, 1 - i / max(1, len(drawn) - 1)) for i, name in enumerate(drawn)})
+    label_ends(axes[-1], {name: (1.0, 1 - i / max(1, len(names) - 1)) for i, name in enumerate(names)})
     takeaway = survival_words(evidence, rows, problems, arm)
     caption = words(
         "Share of the seeds whose validation loss has not reached the {target} target yet (Kaplan & Meier 1958), n = up to {n} "
@@ -59,7 +60,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
         target=words(TARGET),
         n=int(rows.groupby(["problem", "optimizer"]).size().max()),
     )
-    if others := rows["optimizer"].nunique() - len(drawn):
+    if others := rows["optimizer"].nunique() - len(names):
         caption += " " + counted(
             others,
             "The optimizer not drawn is in the data and counts in the title.",
@@ -101,8 +102,8 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
     """
     parts = []
     for problem in problems:
-        mine = rows[rows["problem"] == problem]
-        groups = {name: mine[mine["optimizer"] == name] for name in evidence.optimizers_in(mine)}
+        on_problem = rows[rows["problem"] == problem]
+        groups = {name: on_problem[on_problem["optimizer"] == name] for name in evidence.optimizers_in(on_problem)}
         parts.append(
             counted(
                 len(groups),
@@ -140,15 +141,15 @@ def first_words(groups: dict[str, pd.DataFrame]) -> str:
             n=int(alike[most]["reached"].sum()),
             total=len(alike[most]),
         )
-    named = {"optimizer": optimizer_title(first), "median": text}
-    if level := sum(other == median for other, _ in medians.values()) - 1:
+    fields = {"optimizer": optimizer_title(first), "median": text}
+    if ties := sum(other == median for other, _ in medians.values()) - 1:
         return counted(
-            level,
+            ties,
             "first: {optimizer}, median {median}, level with {n} other",
             "first: {optimizer}, median {median}, level with {n} others",
-            **named,
+            **fields,
         )
-    return words("first: {optimizer}, median {median}", **named)
+    return words("first: {optimizer}, median {median}", **fields)
 
 
 def median_words(runs: pd.DataFrame) -> tuple[float, str]:
@@ -159,9 +160,9 @@ def median_words(runs: pd.DataFrame) -> tuple[float, str]:
     """
     times = np.where(runs["reached"], runs["updates"], np.inf)
     median = float(np.sort(times)[(len(times) - 1) // 2])
-    found = stats.quantile_test(times, p=0.5).confidence_interval(0.95)
-    known = not np.isnan(found.low) and not np.isnan(found.high)
-    ends = f"[{number(found.low)}, {number(found.high)}]" if known else words("(no interval)")
+    interval = stats.quantile_test(times, p=0.5).confidence_interval(0.95)
+    known = not np.isnan(interval.low) and not np.isnan(interval.high)
+    ends = f"[{number(interval.low)}, {number(interval.high)}]" if known else words("(no interval)")
     return median, words("{median} updates {interval}, n = {n}", median=number(median), interval=ends, n=len(times))
 
 
@@ -207,14 +208,14 @@ def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
     n = int(rows["n"].max())
     texts = []
     for factor, head in PROFILE_HEADS.items():
-        at = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
-        best = [name for name in order if name in at.index and at[name] == at.max() > 0]
+        shares = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
+        best = [name for name in order if name in shares.index and shares[name] == shares.max() > 0]
         if not best:
             names = words("nobody")
         elif len(best) <= MOST_NAMED:
             names = joined([optimizer_title(name) for name in best])
         else:
             names = words("{n} optimizers", n=len(best))
-        found = round(float(at.max()) * n) if len(at) else 0
-        texts.append(words(head, target=words(TARGET), names=names, found=found, problems=n))
+        count = round(float(shares.max()) * n) if len(shares) else 0
+        texts.append(words(head, target=words(TARGET), names=names, found=count, problems=n))
     return "; ".join(texts)

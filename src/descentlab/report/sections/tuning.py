@@ -111,13 +111,13 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
 def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str]) -> None:
     """A row an optimizer: the grid as a thin line, the good rates as a bar, rates at which a seed diverged as dots."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
-    about = evidence.plan["problems"][problem]
-    sign = 1 if about["higher_is_better"] else -1
+    problem_info = evidence.plan["problems"][problem]
+    sign = 1 if problem_info["higher_is_better"] else -1
     for place, name in enumerate(order):
         line = table[table["optimizer"] == name].sort_values("learning_rate")
         rates, colour = line["learning_rate"].to_numpy(), optimizer_colour(name)
         goodness = (sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
-        low, high, _ = good_range(rates, goodness, about["margin"])
+        low, high, _ = good_range(rates, goodness, problem_info["margin"])
         panel.plot([rates[0], rates[-1]], [place, place], color=colour, linewidth=0.7, alpha=0.6)
         panel.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.75)
         for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
@@ -136,19 +136,19 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
 
 def width_words(evidence: Evidence, problem: str) -> str:
     """Who is least and who most sensitive, by the width of the range within the margin, of those that are good at all."""
-    widths = evidence.comparison.widths
-    mine = widths[(widths["problem"] == problem) & widths["width"].notna()]
-    if mine.empty:
+    all_widths = evidence.comparison.widths
+    widths = all_widths[(all_widths["problem"] == problem) & all_widths["width"].notna()]
+    if widths.empty:
         return words("no learning rate finished with every seed")
-    about = evidence.plan["problems"][problem]
+    problem_info = evidence.plan["problems"][problem]
     means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
-    goodness = means["val_metric_mean"] if about["higher_is_better"] else -means["val_metric_mean"]
+    goodness = means["val_metric_mean"] if problem_info["higher_is_better"] else -means["val_metric_mean"]
     best = goodness.groupby(means["optimizer"]).max()
     # Who is bad at every rate is not thereby robust.
-    good = best.index[best >= best.max() - GOOD_MARGINS * about["margin"]]
-    mine = mine[mine["optimizer"].isin(good)]
-    widest, narrowest = mine.loc[mine["width"].idxmax()], mine.loc[mine["width"].idxmin()]
-    if len(mine) == 1:
+    good = best.index[best >= best.max() - GOOD_MARGINS * problem_info["margin"]]
+    widths = widths[widths["optimizer"].isin(good)]
+    widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
+    if len(widths) == 1:
         return words("range of good learning rates: {widest}", widest=range_words(widest))
     return words(
         "widest range of good learning rates: {widest}; narrowest: {narrowest}",
@@ -159,10 +159,10 @@ def width_words(evidence: Evidence, problem: str) -> str:
 
 def range_words(row: pd.Series) -> str:
     """An optimizer and the width of its range of good learning rates."""
-    about = {"optimizer": optimizer_title(row["optimizer"]), "width": number(row["width"])}
+    fields = {"optimizer": optimizer_title(row["optimizer"]), "width": number(row["width"])}
     if row["censored"]:
-        return words("{optimizer} (at least {width} decades)", **about)
-    return words("{optimizer} ({width} decades)", **about)
+        return words("{optimizer} (at least {width} decades)", **fields)
+    return words("{optimizer} ({width} decades)", **fields)
 
 
 def alarms(evidence: Evidence) -> Section:
