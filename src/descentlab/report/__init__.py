@@ -1,1 +1,1 @@
-"""From the comparison to the page: sections, figures, templates."""
+"""From the comparison to the page: sections, figures and templates."""

@@ -40,11 +40,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a section may draw from.
+    """Everything that a section may draw on.
 
     Attributes:
-        measured: step cost and mechanisms by name, as far as they were measured.
-        history: the evaluations of all runs, where they are at hand.
+        measured: tables of the measurements that were made, by name.
+        history: every evaluation of every run, if available.
     """
 
     plan: dict[str, Any]
@@ -65,7 +65,7 @@ class Evidence:
 
     @property
     def reference(self) -> str:
-        """The optimizer that differences are measured from."""
+        """The optimizer that the others are compared with."""
         return str(self.plan["config"]["report"]["reference"])
 
     def arms_in(self, table: pd.DataFrame) -> list[str]:
@@ -81,11 +81,11 @@ class Evidence:
         return present(table["optimizer"], self.optimizers)
 
     def measurement(self, name: str) -> pd.DataFrame:
-        """The table of a measurement, empty where it was not measured."""
+        """The table of a measurement; empty if it was not made."""
         return self.measured.get(name, pd.DataFrame())
 
     def metric(self, problem: str) -> str:
-        """The problem's metric with its direction."""
+        """The name of the problem's metric, with its direction."""
         problem_info = self.plan["problems"][problem]
         if problem_info["higher_is_better"]:
             return words("{metric} (higher is better)", metric=words(problem_info["metric"]))
@@ -93,18 +93,18 @@ class Evidence:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """The table as CSV, five significant digits."""
+    """The table as CSV with five significant digits."""
     return table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
 
 
 def packed_csv(table: pd.DataFrame) -> str:
-    """The table as CSV, by gzip and base64: a fifth of the bytes; the page's script unpacks it."""
+    """The table as gzipped CSV in base64, a fifth of the size; the page's script unpacks it."""
     return base64.b64encode(gzip.compress(csv_text(table).encode(), 9, mtime=0)).decode()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing: the takeaway is its title, computed from the data that it offers to download."""
+    """A drawing, titled by its takeaway, which is computed from the data offered for download."""
 
     identity: str
     takeaway: str
@@ -122,7 +122,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; ``numeric`` columns are set flush right. ``folded``: shown when the reader asks for it."""
+    """Rows of text. ``numeric`` columns are right-aligned; a ``folded`` table opens when the reader asks for it."""
 
     identity: str
     title: str
@@ -143,7 +143,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text; ``preformatted`` keeps its lines."""
+    """Running text; ``preformatted`` keeps its line breaks."""
 
     text: str
     preformatted: bool = False
@@ -154,15 +154,16 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Explorer:
-    """A chart that is drawn in the page from the reader's choices.
+    """A chart that the page draws from the reader's choices.
 
     Attributes:
-        problems, arms, optimizers, measures, axes: what can be chosen, each as shown; ``chosen`` are the places of the
-            optimizers and ``first_measure`` that of the measure that are drawn at first.
-        singles: whether there are single runs.
-        setup: what the script needs to begin with, as JSON that may stand in the page.
-        data: the curves, compressed, in base64.
-        library: Vega, Vega-Lite and Vega-Embed, likewise.
+        problems, arms, optimizers, measures, axes: the choices, as shown.
+        chosen: indices of the optimizers that are drawn at first.
+        first_measure: index of the measure that is drawn at first.
+        singles: whether the data has single runs.
+        setup: what the script needs to start, as JSON that is safe inside HTML.
+        data: the curves, gzipped, in base64.
+        library: Vega, Vega-Lite and Vega-Embed, packed in the same way.
     """
 
     identity: str
@@ -193,16 +194,16 @@ class Section:
 
 
 def interval_text(estimate: Interval, signed: bool = False) -> str:
-    """An estimate as a reader sees it: ``0.012 [0.003, 0.021], n = 10``."""
+    """An estimate as the reader sees it: ``0.012 [0.003, 0.021], n = 10``."""
     return interval(estimate.mean, estimate.low, estimate.high, estimate.n, signed)
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """``names`` once each, in the order of their first appearance."""
+    """``names`` without duplicates, in order of first appearance."""
     return list(dict.fromkeys(names))
 
 
 def present(names: Iterable[str], order: list[str]) -> list[str]:
-    """``names`` once each, in the given order."""
+    """``names`` without duplicates, in the given order."""
     wanted = set(names)
     return [name for name in order if name in wanted]

@@ -1,4 +1,4 @@
-"""What sections draw with: marks, lines and labels for tables that they are given, and the finished figure.
+"""What sections draw with: marks, lines and labels for given tables, and the finished figure.
 
 Nothing here computes a statistic.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import matplotlib.figure
     from matplotlib.axes import Axes
 
-NAMED = 8  # lines in one panel that names still fit beside
-MARGINS_SHOWN = 30.0  # a larger difference is drawn here
+NAMED = 8  # most lines in a panel that names fit beside
+MARGINS_SHOWN = 30.0  # larger differences are drawn here
 VERDICT_MARKS = {
     "better": "^",
     "worse": "v",
@@ -44,7 +44,7 @@ def finish(
     """Turn a Matplotlib drawing into a figure of the report, and close it.
 
     Args:
-        identity: unique in the page: the figure's anchor, the name of its files, and the prefix of the ids inside.
+        identity: unique on the page: the figure's anchor, its file name, and the prefix of the ids inside it.
         takeaway: the title, a sentence without its period; with the caption it is also the alternative text.
         data: the table that the takeaway and the drawing come from, offered for download as CSV.
     """
@@ -52,7 +52,7 @@ def finish(
 
 
 def in_front(names: Iterable[str]) -> list[str]:
-    """The optimizers whose lines are named: all where they are few, else the slides', else the first."""
+    """The optimizers whose lines get a name: all if they are few, else the slides', else the first few."""
     names_once = distinct(names)
     if len(names_once) <= NAMED:
         return names_once
@@ -60,12 +60,15 @@ def in_front(names: Iterable[str]) -> list[str]:
 
 
 def back_to_front(names: Iterable[str], front: Sequence[str]) -> list[str]:
-    """``names`` in the order of drawing: those in ``front`` last, over the others."""
+    """``names`` in drawing order: those in ``front`` last, on top of the others."""
     return sorted(names, key=lambda name: name in front)
 
 
 def line_style(name: str, leading: bool) -> dict[str, Any]:
-    """How an optimizer's line looks: solid where it is in front, else thin and dashed, with its name under the pointer."""
+    """Matplotlib's options for an optimizer's line: solid if ``leading``, else thin and dashed.
+
+    The page turns the ``gid`` into a tooltip with the optimizer's name.
+    """
     return {
         "color": optimizer_colour(name),
         "linewidth": 1.8 if leading else 0.9,
@@ -79,15 +82,16 @@ def line_style(name: str, leading: bool) -> dict[str, Any]:
 def draw_curves(
     axes: Axes, curves: pd.DataFrame, x: str, y: str, *, x_scale: str = "log", y_scale: str = "linear"
 ) -> None:
-    """Mean lines by optimizer; those :func:`in_front` with their interval and their name at the end.
+    """Draw one mean line per optimizer; those :func:`in_front` get their interval and a name at the end of the line.
 
     Args:
         curves: columns ``optimizer``, ``x``, ``<y>_mean``, ``<y>_low``, ``<y>_high``; ``x`` ascending.
+        x, y: the column on the x axis, and the measure on the y axis.
     """
     names = distinct(curves["optimizer"])
     front = in_front(names)
     ends: dict[str, tuple[float, float]] = {}
-    # A point at 0 has no place on a logarithmic axis: it stands half a step left of the first.
+    # A logarithmic axis has no 0: that point is drawn at half of the first positive x.
     positive = curves.loc[curves[x] > 0, x]
     least = float(positive.min()) / 2 if len(positive) else 0.5
     for name in back_to_front(names, front):
@@ -118,7 +122,12 @@ def draw_curves(
 
 
 def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
-    """Limits that show all but the wildest twentieth of the values on the bad side of a diverging curve."""
+    """Set y limits that cut off only the worst 3 % of the values, which belong to diverging curves.
+
+    Args:
+        values: finite, shape (n,), lower is better.
+        scale: ``linear`` or ``log``.
+    """
     low, high = np.quantile(values, [0.0, 0.97])
     if scale == "log":
         positive = values[values > 0]
@@ -131,7 +140,7 @@ def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
 
 
 def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
-    """A logarithmic axis that holds 1 and every value."""
+    """Make x a logarithmic axis that spans 1 and every finite value."""
     finite = values.to_numpy()[np.isfinite(values.to_numpy())]
     low, high = min(0.9, float(finite.min(initial=1.0))), max(1.2, float(finite.max(initial=1.0)))
     axes.set_xlim(low / 1.15, high * 1.15)
@@ -139,7 +148,14 @@ def limit_ratios(axes: Axes, values: pd.DataFrame) -> None:
 
 
 def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]:
-    """Limits that show the better end in full, and the worse one as far as it is bounded."""
+    """Limits that show the better end in full and the worse end only as far as it stays near.
+
+    Args:
+        means: finite values, shape (n,).
+
+    Returns:
+        Lowest and highest value to show.
+    """
     if means.empty:
         return 0.0, 1.0
     if higher_is_better:
@@ -149,9 +165,9 @@ def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]
 
 
 def draw_margin_axis(axes: Axes) -> None:
-    """Make x an axis of differences in margins, better on the right, with the range of negligible ones in grey.
+    """Make x an axis of differences in margins: better to the right, the negligible range in gray.
 
-    Linear within a margin of 0 and logarithmic beyond it; values are to be clipped to ±MARGINS_SHOWN.
+    It is linear within one margin of 0 and logarithmic beyond; values must be clipped to ±MARGINS_SHOWN.
     """
     axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=0.9)
@@ -161,11 +177,11 @@ def draw_margin_axis(axes: Axes) -> None:
 
 
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool = False) -> None:
-    """Names beside the ends of their lines with a piece of the line, moved apart where they would overlap.
+    """Write each optimizer's name and a sample of its line beside the end of the line, spaced so that none overlap.
 
     Args:
         ends: each optimizer's last point, in data coordinates.
-        marked: the lines have markers.
+        marked: whether the lines have markers.
     """
     if not ends:
         return
@@ -201,12 +217,15 @@ def draw_rows(
     offset: float = 0.0,
     filled: bool = True,
 ) -> None:
-    """One row an optimizer: a mark at the mean, a line over the interval.
+    """Draw one row per optimizer: a mark at the mean and a line over the interval.
 
     Args:
-        table: at most one row an optimizer, with the named columns; ``marks`` names a column of verdicts.
-        order: optimizers from top to bottom; those without a row stay empty.
-        offset: moves the rows, to put two sets beside each other.
+        table: at most one row per optimizer.
+        order: optimizers from top to bottom; those without a row in ``table`` stay empty.
+        mean, low, high: columns of the mean and of the interval's ends; NaN ends draw no line.
+        marks: a column of verdicts, which choose the mark.
+        offset: shifts the rows, in rows, so that two sets fit side by side.
+        filled: whether the marks are filled; inconclusive ones never are.
     """
     place = {name: i for i, name in enumerate(order)}
     for row in table.to_dict("records"):
@@ -230,14 +249,14 @@ def draw_rows(
 
 
 def label_rows(axes: Axes, order: Sequence[str]) -> None:
-    """Names of the optimizers on the y axis, first on top."""
+    """Name the rows on the y axis, the first on top."""
     axes.set_yticks(range(len(order)), labels=list(order))
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
 
 
 def draw_points(axes: Axes, scores: pd.DataFrame, order: Sequence[str], value: str) -> None:
-    """Each seed a point, in its optimizer's row; fixed shifts instead of random ones keep points apart."""
+    """Draw each seed as a point in its optimizer's row; fixed shifts, not random ones, keep points apart."""
     place = {name: i for i, name in enumerate(order)}
     rows = np.array([place[name] for name in scores["optimizer"]], dtype=float)
     y = rows + (scores["seed"].to_numpy() % 5 - 2) * 0.09

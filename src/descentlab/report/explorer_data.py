@@ -1,8 +1,8 @@
 """What the explorer draws, small enough for a page: every mean and every final run's curve, column by column.
 
-A page that opens from a file can ask nobody for more, so all of it travels inside: numbers of four significant digits in a
-few long columns, which compress well, and where there are very many, single runs at fewer of their evaluations. Means are
-never thinned.
+A page opened from a file can't request anything, so all data travel inside it: numbers with four significant digits in a
+few long columns, which compress well, and, if there are very many, fewer evaluations of each single run. Means are never
+thinned.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class ExplorerData:
     """The explorer's numbers.
 
     Attributes:
-        columns: ``curves`` (one entry an optimizer, arm and problem), ``means`` (one a curve and evaluation, curve after
-            curve), ``runs`` (one a final run) and ``values`` (one a run and evaluation kept, run after run), each a
-            dictionary of columns. Names are places in the lists given; what is not a number is None.
-        runs: final runs with a curve.
-        evaluations: most evaluations of a run.
-        evaluations_kept: most evaluations of a run that ``values`` has.
-        seeds: most seeds of a mean.
+        columns: four tables, each a dictionary of columns: ``curves`` (one entry per optimizer, arm and problem), ``means``
+            (one per curve and evaluation, curve by curve), ``runs`` (one per final run) and ``values`` (one per run and
+            evaluation kept, run by run). Names are indices into the given lists; None stands for what is not a number.
+        runs: number of final runs that have a curve.
+        evaluations: largest number of evaluations of a run.
+        evaluations_kept: largest number of evaluations of a run in ``values``.
+        seeds: largest number of seeds behind a mean.
     """
 
     columns: dict[str, dict[str, list[Any]]]
@@ -57,12 +57,13 @@ def collect_curves(
     optimizers: Sequence[str],
     most_values: int = MOST_VALUES,
 ) -> ExplorerData:
-    """The means of ``comparison.curves`` and the final runs' curves of ``history``, as far as it is there.
+    """The means in ``comparison.curves``, and the final runs' curves in ``history`` if available.
 
     Args:
-        history: evaluations with the columns of ``records.HISTORY``, of all runs or the final ones; None without them.
-        problems, arms, optimizers: the names that are shown, in their order.
-        most_values: numbers of single runs; above it each run keeps evaluations evenly spaced in the logarithm of its updates.
+        history: evaluations with the columns of ``records.HISTORY``, of all runs or only the final ones.
+        problems, arms, optimizers: the names to show, in their order.
+        most_values: limit on the numbers of single runs; above it, each run keeps evaluations that are evenly spaced in the
+            logarithm of its updates.
     """
     places = {"problem": list(problems), "arm": list(arms), "optimizer": list(optimizers)}
     shown = np.logical_and.reduce([comparison.curves[name].isin(names) for name, names in places.items()])
@@ -110,13 +111,13 @@ def collect_curves(
 def final_curves(
     scores: pd.DataFrame, history: pd.DataFrame | None, means: pd.DataFrame, most_values: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The final runs, and their evaluations thinned to ``most_values`` numbers; neither without a history.
+    """The final runs, and their evaluations thinned to ``most_values`` numbers; both empty without a history.
 
     Args:
-        means: columns of ``ROW``, ``updates``, ``curve`` (number of the curve) and ``at`` (number of its evaluation).
+        means: columns ``ROW``, ``updates``, ``curve`` (index of the curve) and ``at`` (index of its evaluation).
 
     Returns:
-        Runs with ``curve`` and the count of their ``evaluations``; evaluations with ``at`` and MEASURES, in the runs' order.
+        Runs with their ``curve`` and their number of ``evaluations``; evaluations with ``at`` and MEASURES, run by run.
     """
     runs = scores.merge(means.drop_duplicates("curve")[["curve", *ROW]], on=ROW).reset_index(names="run")
     if history is None:
@@ -135,17 +136,20 @@ def final_curves(
 
 
 def thin(updates: np.ndarray, most: int) -> np.ndarray:
-    """Places of at most ``most`` evaluations: the first, the last, between them evenly in the logarithm of the updates.
+    """Indices of at most ``most`` evaluations: the first, the last, and those between, evenly spaced in log updates.
 
-    The same places for updates that differ by a factor, so that runs stay pairs.
+    Updates that differ by a constant factor give the same indices, so that runs can still be paired.
 
     Args:
         updates: ascending, shape (n,).
         most: at least 3.
+
+    Returns:
+        Ascending indices, shape (k,) with k ≤ ``most``.
     """
     if len(updates) <= most:
         return np.arange(len(updates))
-    first = int(updates[0] <= 0)  # the start has no logarithm
+    first = int(updates[0] <= 0)  # an evaluation at 0 updates has no logarithm
     logs = np.log(updates[first:] / updates[first])  # of ratios, so that a factor changes no tie
     wanted = np.linspace(0, logs[-1], most - first)
     nearest = np.abs(logs[None, :] - wanted[:, None]).argmin(axis=1) + first
@@ -153,7 +157,7 @@ def thin(updates: np.ndarray, most: int) -> np.ndarray:
 
 
 def significant(values: pd.Series) -> list[float | None]:
-    """``values`` to DIGITS significant digits; None for what is not finite."""
+    """``values`` rounded to DIGITS significant digits; None where not finite."""
     return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 
@@ -163,10 +167,10 @@ def whole(values: pd.Series) -> list[int | None]:
 
 
 def packed(text: str) -> str:
-    """``text`` compressed by gzip, in base64: the same letters for the same text."""
+    """``text`` gzipped, in base64; the same text gives the same result."""
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
 def script_json(value: Any) -> str:
-    """``value`` as JSON that may stand inside a ``<script>`` element: no letter of it can end the element."""
+    """``value`` as JSON that is safe inside a ``<script>`` element: no character in it can end the element."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(HTML_LETTERS)

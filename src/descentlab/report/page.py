@@ -1,4 +1,4 @@
-"""The report: one HTML file, no request to any network, the same bytes for the same results."""
+"""The report: one HTML file that requests nothing from a network and has the same bytes for the same results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from descentlab.report.sections.first_screen import recommendations
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import read_table
 
-# The section that shows what a sentence of the first page was computed from, by the end of the sentence's id.
+# The section behind a sentence on the first page, by the end of the sentence's id.
 SECTION_OF = {
     "adam-momentum": "differences",
     "adam-sgd": "differences",
@@ -34,10 +34,10 @@ SECTION_OF = {
 
 
 def write_report(results: Path, output: Path) -> None:
-    """Write ``output`` from plan.json, selections.json and comparison/ in ``results``; figures also as SVG files.
+    """Write the page from plan.json, selections.json and comparison/, and its figures as SVG files.
 
     Args:
-        results: ``results/<experiment>``.
+        results: ``results/<experiment>``; the figures go to its ``figures/``.
         output: the HTML file.
     """
     plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def write_report(results: Path, output: Path) -> None:
 
 @contextlib.contextmanager
 def rare_garbage_collection() -> Iterator[None]:
-    """Let the garbage collector look a hundredth as often: its looks are a seventh of the figures' time."""
+    """Run the garbage collector a hundredth as often; it takes a seventh of the time of drawing."""
     usual = gc.get_threshold()
     gc.set_threshold(100_000, *usual[1:])
     try:
@@ -66,7 +66,7 @@ def rare_garbage_collection() -> Iterator[None]:
 
 
 def render(evidence: Evidence, sections: list[Section]) -> str:
-    """The page as text."""
+    """The page as HTML."""
     environment = Environment(
         loader=PackageLoader("descentlab.report", "templates"),
         autoescape=True,
@@ -111,7 +111,7 @@ def lead(evidence: Evidence) -> str:
 
 
 def write_figures(sections: list[Section], folder: Path) -> None:
-    """Every drawing as a file of its own, in place of those that were there."""
+    """Write every drawing to a file of its own, and remove those of an earlier report."""
     shutil.rmtree(folder, ignore_errors=True)
     for section in sections:
         for block in section.blocks:

@@ -1,4 +1,4 @@
-"""What all figures share: colour and marker by the optimizer's name, the house style, inline SVG in the page's colours."""
+"""What all figures share: each optimizer's color and marker, the house style, and inline SVG in the page's colors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The slides' optimizers have colours that colour-blind readers can tell apart (Okabe & Ito 2008, shifted for contrast);
-# the others vary hue and lightness around them. Each stands out from the page by 3:1, light or dark (WCAG 1.4.11), which
-# leaves little room: lines are told apart by marker and label as well, and no text has these colours.
+# The slides' optimizers have colors that color-blind readers can tell apart (Okabe & Ito 2008, shifted for contrast); the
+# others vary hue and lightness around them. Each has a contrast of 3:1 with the page, light or dark (WCAG 1.4.11), which
+# leaves little choice: markers and labels tell lines apart as well, and no text has these colors.
 COLOURS = {
     "gd": "#767676",
     "sgd": "#0072b2",
@@ -40,14 +40,14 @@ COLOURS = {
     "schedule_free_adamw": "#1a9bb0",
 }
 MARKERS = "osD^vP*X<>hdp8"
-LUMINANCE = 0.2  # of a derived colour: midway between too faint on white and too faint on black
+LUMINANCE = 0.2  # of a derived color: midway between too faint on white and too faint on black
 SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
 
-GREY = "#888888"  # of what is no optimizer: reference lines, bands, single seeds
+GREY = "#888888"  # of what isn't an optimizer: reference lines, bands, single seeds
 
-# Stand-ins that the finished SVG replaces by the page's own colours.
+# Stand-ins that figure_svg replaces by the page's own colors.
 INK, RULE = "#010203", "#0a0b0c"
-# A title at a fixed height isn't measured against the labels below it, which takes a third of the time of drawing.
+# With a fixed height, a title isn't measured against the labels below it, which takes a third of the drawing time.
 STYLE = {
     "axes.edgecolor": RULE,
     "axes.labelcolor": INK,
@@ -77,7 +77,7 @@ STYLE = {
 
 
 def optimizer_colour(name: str) -> str:
-    """``#rrggbb``, a function of the name alone: the table's own, or one derived from sha256 for any other name."""
+    """The optimizer's color as ``#rrggbb``: from the table, or derived from the SHA-256 of any other name."""
     if name in COLOURS:
         return COLOURS[name]
     digest = hashlib.sha256(name.encode()).digest()
@@ -88,19 +88,26 @@ def optimizer_colour(name: str) -> str:
 
 
 def relative_luminance(colour: tuple[float, float, float]) -> float:
-    """WCAG 2.1's relative luminance of sRGB components in 0…1."""
+    """Relative luminance by WCAG 2.1.
+
+    Args:
+        colour: red, green and blue of sRGB, each in 0…1.
+    """
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def optimizer_marker(name: str) -> str:
-    """A marker, a function of the name alone."""
+    """The optimizer's Matplotlib marker, which depends on nothing but its name."""
     index = list(COLOURS).index(name) if name in COLOURS else hashlib.sha256(name.encode()).digest()[3]
     return MARKERS[index % len(MARKERS)]
 
 
 def label_room(names: Iterable[str]) -> float:
-    """Inches beside a panel for the names and their marks. Wide letters; measuring text takes most of the time of drawing."""
+    """Inches beside a panel that fit the names and their marks.
+
+    Estimated from the number of letters, as wide ones: measuring text takes most of the time of drawing.
+    """
     return 0.5 + 0.08 * max(map(len, names), default=0)
 
 
@@ -115,12 +122,16 @@ def new_figure(
     share_y: bool = False,
     share_x: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A row of panels in the house style.
+    """A figure with a row of panels in the house style.
 
     Args:
+        panels: number of panels.
         width, height: of one panel, in inches.
-        left, right: room for labels beside the row, in inches.
+        left, right: room for labels on either side of the row, in inches.
         gap: room between panels, in inches.
+
+    Returns:
+        The figure and its panels, from left to right.
     """
     import matplotlib
 
@@ -143,9 +154,13 @@ def new_figure(
 
 
 def use_log_scale(axes: Axes, which: str) -> None:
-    """A logarithmic axis with plain labels (Matplotlib's own are typeset as formulas, slowly); limits must be set.
+    """Make an axis logarithmic, with plain labels; its limits must be set.
 
-    Decades are labelled, and 2 and 5 between them where there are fewer than two decades.
+    Decades are labeled, and 2 and 5 between them if there are fewer than two decades. Matplotlib's own labels are typeset as
+    formulas, which is slow.
+
+    Args:
+        which: ``x`` or ``y``.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -163,7 +178,7 @@ def use_log_scale(axes: Axes, which: str) -> None:
 
 
 def decade_label(value: float) -> str:
-    """``0.01``, ``100``, and ``10⁻⁶`` where zeros would have to be counted."""
+    """``0.01``, ``100``, or ``10⁻⁶`` where a reader would have to count zeros."""
     if 1e-4 < value < 1e5:
         return f"{value:g}"
     digits = str(round(np.log10(value)))
@@ -171,11 +186,13 @@ def decade_label(value: float) -> str:
 
 
 def figure_svg(figure: Figure, alt: str, identity: str) -> str:
-    """The figure as an ``<svg>`` element: text stays text, colours follow the page, same figure same bytes.
+    """The figure as an ``<svg>`` element, which closes it: text stays text, colors follow the page.
+
+    The same figure gives the same bytes.
 
     Args:
-        alt: what a reader who can't see it needs to know.
-        identity: prefix of the ids inside, unique in the page.
+        alt: alternative text.
+        identity: prefix of the ids inside, unique on the page.
     """
     import html
 
@@ -188,7 +205,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    # A tenth of a point is enough for coordinates; what is written between the tags stays as it is.
+    # A tenth of a point is enough for coordinates; the text between the tags stays as it is.
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)
     svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg).replace("; stroke-linecap: round", "")
     svg = svg.replace("'DejaVu Sans'", "system-ui,sans-serif").replace(INK, "currentColor").replace(RULE, "var(--rule)")
@@ -199,7 +216,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     text = html.escape(alt, quote=True)
     head = f'<svg class="plot" role="img" aria-label="{text}" viewBox="0 0 {width} {height}" '
-    # Letters of 9 points stay readable on a narrow screen (the box around scrolls) and don't grow huge on a wide one.
+    # Text of 9 points stays readable on a narrow screen (the box around it scrolls) and doesn't grow huge on a wide one.
     head += f'style="min-width:{round(float(width) * 1.1)}px;max-width:{round(float(width) * 1.5)}px" '
     head += 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
@@ -207,7 +224,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
 
 
 def standalone_svg(svg: str) -> str:
-    """An ``<svg>`` of :func:`figure_svg` outside a page: dark on white."""
+    """An ``<svg>`` of :func:`figure_svg` for use outside a page: dark on white."""
     head, tag, rest = svg.partition(">")
     return f"{head}{tag}<rect width='100%' height='100%' fill='#fff'/>{rest}".replace(
         "currentColor", "#1b1f24"
@@ -215,11 +232,12 @@ def standalone_svg(svg: str) -> str:
 
 
 def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Positions moved apart so that neighbours are at least ``least`` away, each as near to its own as that allows.
+    """Positions moved apart until neighbors are at least ``least`` away, each as near to its own as possible.
 
     Args:
-        positions: any order, shape (n,).
-        low, high: where the first and the last may lie; where there is no room for all, they are set evenly.
+        positions: in any order, shape (n,).
+        least: smallest distance between neighbors, in the unit of ``positions``.
+        low, high: range for the results; if they don't all fit, they are spaced evenly over it.
 
     Returns:
         Shape (n,), in the order of ``positions``.
@@ -229,7 +247,7 @@ def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, hi
         least = (high - low) / (n - 1)
     order = np.argsort(positions, kind="stable")
     placed = np.clip(np.asarray(positions, dtype=float)[order], low, high)
-    groups: list[tuple[float, int]] = []  # centre and size of runs of touching labels
+    groups: list[tuple[float, int]] = []  # center and size of runs of touching labels
     for position in placed:
         groups.append((float(position), 1))
         while True:

@@ -1,6 +1,6 @@
-"""The report's sections, in their order: one function each, ``Evidence`` → ``Section``.
+"""The report's sections in the order of the page, each a function from ``Evidence`` to a ``Section``.
 
-To add a section: write such a function and put it into this list.
+To add a section, write such a function and put it into this list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was trained, by which rules, and how to do it again."""
+"""What was trained, under which rules, and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 
 def models(evidence: Evidence) -> Section:
-    """Each problem's layers, as Keras prints them, and how the parameters add up."""
+    """Each problem's layers as Keras prints them, how the parameters add up, and the optimizers."""
     if "imported" in evidence.plan:
         return imported_models(evidence)
     blocks: list[Any] = []
@@ -111,7 +111,7 @@ def models(evidence: Evidence) -> Section:
 
 
 def grid_words(grid: list[float | None]) -> str:
-    """``0.001 … 0.1 (5)``."""
+    """The grid in short: ``0.001 … 0.1 (5)``."""
     rates = [rate for rate in grid if rate is not None]
     return f"{number(min(rates))} … {number(max(rates))} ({len(rates)})" if rates else words("none")
 
@@ -133,7 +133,7 @@ def protocol(evidence: Evidence) -> Section:
 
 
 def coverage_table(coverage: pd.DataFrame) -> Table:
-    """How often the intervals hold the truth, by the shape of the differences."""
+    """How often intervals contain the true difference in simulations, by the distribution of the differences."""
     rows = [
         [
             words(row["differences"]),
@@ -161,7 +161,7 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 
 
 def provenance(evidence: Evidence) -> Section:
-    """Versions, data, config, and the commands that make this page again."""
+    """Versions, data, configuration, and the command that reproduces the page."""
     if "imported" in evidence.plan:
         return imported_provenance(evidence)
     plan = evidence.plan
@@ -175,7 +175,7 @@ def provenance(evidence: Evidence) -> Section:
     first = next(iter(evidence.comparison.scores["run_id"]), "")
     tag = words("descentlab.run_id, for example {example}", example=f"descentlab.run_id = '{first}'")
     rows += [[words("MLflow experiment"), experiment], [words("MLflow tag of a run"), tag]]
-    # Where the runs are tracked changes nothing on the page, and an address may have a password.
+    # Where the runs are tracked changes nothing on the page, and its address may contain a password.
     plain = Config.model_validate(plan["config"]).model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
     again = words(
         "The same page again: save this as experiment.yaml, then {command}",

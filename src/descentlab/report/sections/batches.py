@@ -1,4 +1,4 @@
-"""What the size of a batch changes: overfitting at the same training loss, updates and time, and memory."""
+"""What the batch size changes: overfitting at the same training loss, updates and time to a target, and memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from descentlab.report.plotting import COLOURS, GREY, new_figure, use_log_scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MINI_BATCH = 16  # what the claim holds full batch against
-SMALL_BATCH = 64  # below, an update needs little more memory than what a process uses anyway
+MINI_BATCH = 16  # the batch size that the claim compares full batch with
+SMALL_BATCH = 64  # smaller batches need hardly more memory than the process itself
 MINI, FULL = COLOURS["sgd"], COLOURS["gd"]
 
 
@@ -36,12 +36,12 @@ def batches(evidence: Evidence) -> Section | None:
 
 
 def intervals_by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
-    """Mean and 95 % t interval by batch size, ascending; NaN left out."""
+    """Mean and 95 % t interval of a column by batch size, ascending; NaN left out."""
     return {int(size): t_interval(values.to_numpy()) for size, values in table.groupby("batch_size")[column]}
 
 
 def gap_differences(table: pd.DataFrame) -> dict[int, Interval]:
-    """Full batch's gap minus each smaller batch's, paired by seed; positive where the smaller batch overfits less."""
+    """Full batch's gap minus each smaller batch's, paired by seed; positive if the smaller batch overfits less."""
     gaps = table.pivot(index="seed", columns="batch_size", values="gap_at_target")
     full = max(gaps)
     return {int(size): t_interval((gaps[full] - gaps[size]).to_numpy()) for size in sorted(gaps) if size != full}
@@ -50,7 +50,13 @@ def gap_differences(table: pd.DataFrame) -> dict[int, Interval]:
 def draw_sizes(
     axes: Axes, estimates: dict[int, Interval], full: int | None, hollow: frozenset[int] = frozenset()
 ) -> None:
-    """Means with intervals against batch size; the full set in another colour, ``hollow`` where a run missed."""
+    """Draw means with their intervals against batch size.
+
+    Args:
+        estimates: by batch size, ascending.
+        full: the size of the whole training set, drawn in a color of its own.
+        hollow: sizes with a run that missed the target.
+    """
     sizes = list(estimates)
     axes.plot(sizes, [estimates[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
     for size, estimate in estimates.items():
@@ -82,7 +88,11 @@ def draw_sizes(
 
 
 def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
-    """Each seed (or repeat) a point, joined by a thin line, as the same seed has the same initial weights and split."""
+    """Draw each seed or repeat as points joined by a thin line: a seed has the same initial weights at every size.
+
+    Args:
+        by: the column that identifies a line, ``seed`` or ``repeat``.
+    """
     for _, rows in table.sort_values("batch_size").groupby(by):
         axes.plot(
             rows["batch_size"],
@@ -97,7 +107,7 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
 
 
 def gap_figure(table: pd.DataFrame) -> Figure:
-    """Test minus training loss where the training loss is the target, and its paired difference to full batch."""
+    """Test minus training loss at the target training loss, and its paired difference to full batch."""
     full, differences = int(table["batch_size"].max()), gap_differences(table)
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     draw_seeds(axes[0], table, "gap_at_target", "seed")
@@ -127,7 +137,7 @@ def gap_figure(table: pd.DataFrame) -> Figure:
 
 
 def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
-    """Whether full batch overfits more than mini-batches of 16 (or the smallest), and than how many sizes."""
+    """Whether full batch overfits more than batches of 16 (or the smallest), and more than how many sizes."""
     size = MINI_BATCH if MINI_BATCH in differences else min(differences, default=0)
     if size not in differences or differences[size].n == 0:
         return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
@@ -152,7 +162,7 @@ def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
 
 
 def speed_figure(table: pd.DataFrame) -> Figure:
-    """Updates to the target, time of an update, and their product, against batch size."""
+    """Updates to the target, time per update, and their product, against batch size."""
     full = int(table["batch_size"].max())
     timed = table.assign(seconds=table["updates"] * table["update_microseconds"] * 1e-6)
     missed = frozenset(int(size) for size in table.loc[~table["reached"], "batch_size"])
@@ -163,7 +173,7 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     }
     figure, axes = new_figure(len(labels), 2.3, 2.4, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
-        # The clock is read once a batch size, so its time has no interval.
+        # The time of an update is measured once per batch size, so it has no interval.
         rows = timed.drop_duplicates("batch_size") if column == "update_microseconds" else timed
         if column != "update_microseconds":
             draw_seeds(panel, rows, column, "seed")
@@ -186,7 +196,7 @@ def speed_figure(table: pd.DataFrame) -> Figure:
 
 
 def speed_words(timed: pd.DataFrame) -> str:
-    """Updates and time of one example and of all, and which batch size is there first."""
+    """Updates and time of the smallest and of the full batch, and which size reaches the target first."""
     updates, seconds = intervals_by_size(timed, "updates"), intervals_by_size(timed, "seconds")
     clock = intervals_by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
     small, full = min(updates), max(updates)
@@ -232,7 +242,7 @@ def memory_figure(table: pd.DataFrame) -> Figure:
 
 
 def memory_words(table: pd.DataFrame) -> str:
-    """What the largest batch needs, beside a small one."""
+    """Peak memory of the largest batch, and its ratio to that of a small one."""
     peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes").dropna()
     small, largest = SMALL_BATCH if SMALL_BATCH in peaks else min(peaks), max(peaks)
     ratio = ratio_interval(peaks[largest].to_numpy(), peaks[small].to_numpy())
@@ -249,7 +259,7 @@ def memory_words(table: pd.DataFrame) -> str:
 
 
 def batch_table(table: pd.DataFrame) -> Table:
-    """All batch sizes in figures."""
+    """The numbers of every batch size."""
     differences = gap_differences(table)
     gaps, updates = (intervals_by_size(table, column) for column in ("gap_at_target", "updates"))
     rows = []

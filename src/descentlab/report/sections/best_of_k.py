@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def best_of_k_figure(evidence: Evidence) -> Figure:
-    """Expected validation metric against the number of grid points tried, a panel a problem."""
+    """Expected validation metric against the number of rates tried, one panel per problem."""
     table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
     problems = evidence.problems_in(table)
     front = in_front(evidence.optimizers_in(table))
@@ -38,7 +38,11 @@ def best_of_k_figure(evidence: Evidence) -> Figure:
 
 
 def best_of_k_caption(evidence: Evidence, table: pd.DataFrame, problems: list[str], *, others: bool) -> str:
-    """What the figure shows and counts; ``others``: it has lines without a name."""
+    """What the figure shows and counts.
+
+    Args:
+        others: whether the figure has lines without a name.
+    """
     directions = []
     for problem in problems:
         higher = evidence.plan["problems"][problem]["higher_is_better"]
@@ -76,10 +80,13 @@ def best_of_k_caption(evidence: Evidence, table: pd.DataFrame, problems: list[st
 def draw_best_of_k(
     axes: Axes, lines: pd.DataFrame, order: list[str], front: list[str], higher_is_better: bool
 ) -> dict[str, tuple[float, float]]:
-    """A line an optimizer, those in front with their interval.
+    """Draw one line per optimizer; those in front get their interval.
+
+    Args:
+        lines: rows of one problem.
 
     Returns:
-        The last point of each line in front.
+        The last point of each line in front, in data coordinates.
     """
     bottom, top = value_range(lines["val_metric"], higher_is_better)
     ends = {}
@@ -99,7 +106,7 @@ def draw_best_of_k(
 
 
 def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]) -> str:
-    """Where the best optimizer depends on how many rates were tried, and how Adam stands to plain SGD."""
+    """Where the best optimizer depends on the number of rates tried, and how often Adam is ahead of plain SGD."""
     moves, adam_ahead = [], []
     for problem in problems:
         sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1

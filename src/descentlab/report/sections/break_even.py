@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TARGET = "medium"
 BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
-# What the tables' cells say.
+# Cells of the table.
 ARMS, TARGETS, JUDGED = (
     (message("default"), message("tuned"), message("extended")),
     (message("easy"), message("medium"), message("hard")),
@@ -28,7 +28,7 @@ ARMS, TARGETS, JUDGED = (
 
 
 def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
-    """Ratio of seconds to the medium target, a panel a problem; below 1 time is won."""
+    """Ratio of seconds to the medium target to plain SGD's, one panel per problem; below 1, time is won."""
     table = evidence.comparison.break_even
     rows = table[(table["arm"] == arm) & (table["target"] == TARGET)]
     if rows.empty:
@@ -61,7 +61,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
 
 
 def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
-    """The ratio of seconds with its interval, hollow where it is a bound, and the ratio of updates alone."""
+    """Draw the ratio of seconds with its interval, hollow if it is a bound, and the ratio of updates alone."""
     colour, bound = optimizer_colour(str(row["optimizer"])), str(row["bound"])
     axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
     axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=colour, linestyle="none", alpha=0.8)
@@ -77,7 +77,7 @@ def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
 
 
 def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
-    """In how many comparisons the steps saved pay, and what becomes of Adam on each problem."""
+    """In how many comparisons fewer steps pay off, and the verdict on Adam for each problem."""
     verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
     counts = verdicts["verdict"].value_counts()
     text = words(
@@ -97,18 +97,18 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
 
 
 def bound_words(bound: str) -> str:
-    """The sign that stands before a ratio which is a bound."""
+    """The sign in front of a ratio that is a bound."""
     return words(BOUND_SIGNS[bound])
 
 
 def ratio_words(row: Mapping[str, Any], name: str) -> str:
-    """``≤ 0.5 [0.4, 0.6], n = 10``: the ratio of updates or of seconds with its bound."""
+    """``≤ 0.5 [0.4, 0.6], n = 10``: the ratio of updates or of seconds, with its sign if it is a bound."""
     value = interval(row[f"{name}_ratio"], row[f"{name}_low"], row[f"{name}_high"], row["n_seeds"])
     return bound_words(row["bound"]) + value
 
 
 def break_even_table(evidence: Evidence) -> Table:
-    """Steps saved times step cost, all arms and targets."""
+    """Steps saved times the cost of a step, for all arms and targets."""
     table = evidence.comparison.break_even
     rows = []
     for row in table.to_dict("records"):

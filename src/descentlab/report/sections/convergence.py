@@ -36,7 +36,7 @@ def convergence(evidence: Evidence) -> Section | None:
 
 
 def curve_figure(evidence: Evidence, problem: str) -> Figure:
-    """One problem's validation loss over updates, a panel an arm."""
+    """One problem's validation loss against updates, one panel per arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = evidence.arms_in(curves)
     takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
@@ -72,7 +72,7 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
 
 
 def early_leader(curves: pd.DataFrame, arm: str) -> str:
-    """Who has the least mean validation loss after a tenth of the budget, and who at its end."""
+    """Who has the lowest mean validation loss after a tenth of the budget, and who at its end."""
     finite = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
     budget = finite["epoch"].max()
     early = finite[finite["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
@@ -81,7 +81,7 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     if late.empty:
         return words("no curve with {arm}", **fields)
     last = str(late["val_loss_mean"].idxmin())
-    if early.empty:  # runs of other code may be evaluated seldom
+    if early.empty:  # externally logged runs may have few evaluations
         return words(
             "with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **fields
         )
@@ -111,7 +111,7 @@ def time_to_target(evidence: Evidence) -> Section | None:
 
 
 def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figure | None:
-    """Share of the budget until the medium target, a panel a problem."""
+    """Share of the budget needed to reach the target, one panel per problem; None without rows of the arm."""
     speed = evidence.comparison.speed
     rows = speed[(speed["arm"] == arm) & (speed["target"] == target)]
     if rows.empty:
@@ -151,7 +151,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
 
 
 def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
-    """Who needs the fewest updates to the target on each problem, of those that reach it with every seed."""
+    """Who needs the fewest updates on each problem, among those that reach the target with every seed."""
     fields = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
     fastest = []
     for problem in problems:
@@ -167,7 +167,7 @@ def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: s
 
 
 def speed_table(evidence: Evidence) -> Table:
-    """All times to target in figures."""
+    """The numbers of every time to target."""
     speed = evidence.comparison.speed
     rows = []
     for row in speed.to_dict("records"):
@@ -215,7 +215,7 @@ def speed_table(evidence: Evidence) -> Table:
 
 
 def optimum_gap(evidence: Evidence) -> Section | None:
-    """How near the known optimum of a convex problem training ended."""
+    """How close to the known optimum of a convex problem training ended."""
     gaps = evidence.comparison.gaps
     if gaps.empty:
         return None
@@ -226,7 +226,7 @@ def optimum_gap(evidence: Evidence) -> Section | None:
 
 
 def gap_figure(evidence: Evidence, problem: str) -> Figure:
-    """One convex problem: gap by optimizer, arms side by side."""
+    """One convex problem: gap by optimizer, one panel per arm."""
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
     order = evidence.optimizers_in(gaps)
     arms = evidence.arms_in(gaps)

@@ -1,4 +1,4 @@
-"""What a step costs in time and memory, and whether fewer steps pay for dearer ones."""
+"""What a step costs in time and memory, and whether fewer steps make up for more expensive ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TIMED = {
 
 
 def cost(evidence: Evidence) -> Section | None:
-    """Step and update time beside plain SGD's, bytes of state, and the break-even with the steps that are saved."""
+    """Time of a step and of an update relative to plain SGD's, bytes of state, and the break-even with the steps saved."""
     table = evidence.measurement("step_cost")
     blocks: list[Figure | Table] = []
     if len(table):
@@ -60,7 +60,7 @@ def cost(evidence: Evidence) -> Section | None:
 
 
 def shown_models(ratios: pd.DataFrame) -> list[str]:
-    """The models that get a panel, smallest first: all where they are few, else the standard sizes."""
+    """The models that get a panel, smallest first: all if they are few, else the standard sizes."""
     models = distinct(ratios["model"])
     if len(models) <= MOST_PANELS:
         return models
@@ -68,10 +68,15 @@ def shown_models(ratios: pd.DataFrame) -> list[str]:
 
 
 def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
-    """Ratios to plain SGD, a panel a model; ``what`` is step, or update: then with a panel of the state's bytes."""
+    """Time relative to plain SGD's, one panel per model.
+
+    Args:
+        ratios: rows of :func:`summarise_step_cost`, models by size.
+        what: ``step`` for the whole step; ``update`` for the update alone, with a panel for the bytes of state.
+    """
     models = shown_models(ratios)
     shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != REFERENCE)]
-    # One of the set that is timed always may be a problem too, with batches of its own: those are in the table below.
+    # A model that is always timed may be a problem too, with another batch size: that row is in the table only.
     shown = shown.drop_duplicates(["model", "optimizer"])
     order = evidence.optimizers_in(shown)
     whole_step = what == "step"
@@ -113,7 +118,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
 
 
 def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
-    """How much Adam takes (the dearest where Adam is absent), and how many optimizers are clearly dearer than plain SGD."""
+    """Adam's ratio (or the largest, without Adam), and how many optimizers are clearly slower than plain SGD."""
     name = (
         "adam" if (shown["optimizer"] == "adam").any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
     )
@@ -131,7 +136,7 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
 
 
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
-    """All times, ratios and bytes in figures: models by size, optimizers in the order of the plan."""
+    """The numbers of every model and optimizer: models by size, optimizers in the order of the plan."""
     order = distinct([*evidence.optimizers, *ratios["optimizer"]])
     order_by_size = np.lexsort(
         (ratios["optimizer"].map(order.index), ratios["batch_size"], ratios["model"], ratios["parameters"])

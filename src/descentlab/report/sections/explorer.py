@@ -1,4 +1,4 @@
-"""The explorer: curves of the reader's own choice, drawn in the page by Vega-Lite from data that lies in it."""
+"""The explorer: curves of the reader's choice, which Vega-Lite draws in the page from data inside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TITLES = {
 }
 AXES = {"updates": message("updates"), "examples": message("examples"), "seconds": message("seconds")}
 FIRST_MEASURE = "val_loss"
-# What the script says, with the fields it fills.
+# What the script writes; it fills in the fields.
 MESSAGES = {
     "means": message(
         "{measure} on {problem}, {arm}, against {axis}: means of {optimizers} over up to n = {n} seeds, 95 % t intervals."
@@ -63,7 +63,7 @@ MESSAGES = {
 
 
 def explorer(evidence: Evidence) -> Section | None:
-    """Every curve of the final runs, to be chosen from; None without curves."""
+    """Every curve of the final runs to choose from; None without curves."""
     curves = evidence.comparison.curves
     if curves.empty:
         return None
@@ -92,13 +92,13 @@ def explorer(evidence: Evidence) -> Section | None:
 
 
 def known_axes(data: ExplorerData) -> dict[str, str]:
-    """The axes on which a point has a place: nobody knows what an update of other code's runs cost."""
+    """The axes that have values: the cost of an update is unknown for externally logged runs."""
     means = data.columns["means"]
     return {column: title for column, title in AXES.items() if any(value is not None for value in means[column])}
 
 
 def takeaway(data: ExplorerData, problems: list[str], optimizers: list[str]) -> str:
-    """What there is to choose from."""
+    """How much there is to choose from."""
     return words(
         "{curves} of {optimizers} on {problems}, to choose from",
         curves=counted(data.runs or len(data.columns["curves"]["rate"]), "{n} curve", "{n} curves"),
@@ -139,7 +139,7 @@ def caption(evidence: Evidence, data: ExplorerData) -> str:
 def setup(
     evidence: Evidence, data: ExplorerData, problems: list[str], arms: list[str], optimizers: list[str]
 ) -> dict[str, Any]:
-    """What the script needs before it unpacks the data: charts, names in the order of the data's places, words."""
+    """What the script needs before it unpacks the data: charts, names in the order of the data's indices, words."""
     return {
         "charts": chart_specs(),
         "problems": [
@@ -168,7 +168,7 @@ def is_higher_better(evidence: Evidence, problem: str, measure: str) -> bool:
 
 
 def measure_name(evidence: Evidence, problem: str, measure: str) -> str:
-    """The measure in a sentence, the metric by its own name."""
+    """The measure in a sentence; the metric goes by its own name."""
     if measure == "val_metric":
         return words("validation {metric}", metric=words(evidence.plan["problems"][problem]["metric"]))
     return words(TITLES[measure])
@@ -185,9 +185,9 @@ def measure_title(evidence: Evidence, problem: str, measure: str) -> str:
 def chart_specs() -> dict[str, Any]:
     """Vega-Lite charts without data: ``means``, ``seeds`` and ``difference``.
 
-    The script gives them ``rows`` (a point of a line each: ``x``, ``value``, ``low``, ``high``, the ``line`` it belongs to,
-    its ``optimizer``'s place and ``colour``) and ``ends`` (a name each: ``text``, ``end`` and ``place`` in pixels), scales
-    and axes.
+    The script adds scales, axes and two data sets. ``rows`` has one entry per point of a line: ``x``, ``value``, ``low``,
+    ``high``, the ``line`` it belongs to, its ``optimizer``'s index and ``colour``. ``ends`` has one per name: ``text``, and
+    ``end`` and ``place`` in pixels.
     """
     import altair as alt
 
@@ -215,7 +215,7 @@ def chart_specs() -> dict[str, Any]:
         .encode(x=x, y=y, color=colour, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0)))
         .add_params(hover)
     )
-    # In pixels of the frame: the script has moved names apart that would overlap.
+    # In pixels of the frame: the script moves names apart that would overlap.
     beside = {"y": alt.Y("place:Q", scale=None, axis=None), "opacity": faint}
     leader = (
         alt.Chart(ends)
@@ -249,7 +249,7 @@ def chart_specs() -> dict[str, Any]:
 
 @functools.cache
 def chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that puts ``vegaEmbed`` into ``window.descentlabEmbed``, packed."""
+    """Vega, Vega-Lite and Vega-Embed as one packed script that sets ``window.descentlabEmbed`` to ``vegaEmbed``."""
     import altair as alt
     import vl_convert
 

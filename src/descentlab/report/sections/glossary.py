@@ -1,4 +1,4 @@
-"""For students: every term of the page in one sentence, and the slides' formulas beside Keras' own."""
+"""For students: every term on the page in one sentence, and the slides' formulas next to Keras' own."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ TERMS = {
     ),
 }
 
-# The slides' code in their own names; Keras' updates as Keras 3.15 computes them, with g the gradient.
+# The slides' code with its own names, and the updates as Keras 3.15 computes them; g is the gradient.
 FORMULAS = (
     ("gd, sgd", "w = w − α·dw", "w ← w − α·g", ""),
     ("momentum", "v = μ·v + α·dw\nw = w − v", "v ← μ·v − α·g\nw ← w + v", message("The same but for the sign of v.")),
@@ -99,7 +99,7 @@ FORMULAS = (
 
 
 def glossary(evidence: Evidence) -> Section:
-    """Terms, and formulas of the slides' optimizers."""
+    """Terms, and the formulas of the slides' optimizers."""
     terms = [[words(term), words(meaning)] for term, meaning in TERMS.items()]
     formulas = [
         [name, words(slides), keras, words(note)]

@@ -1,4 +1,4 @@
-"""What was compared, by which rules, and how to do it again, where other code logged the runs."""
+"""What was compared, under which rules, and how to reproduce the page, for externally logged runs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def imported_protocol(evidence: Evidence) -> Section:
 
 
 def imported_provenance(evidence: Evidence) -> Section:
-    """Where the runs are, and the command that makes this page again."""
+    """Where the runs are stored, and the command that reproduces the page."""
     plan = evidence.plan
     experiment, imported = plan["config"]["experiment"], plan["imported"]
     rows = [[name, version] for name, version in plan["versions"].items()]

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 STRIP = "double_well"
 STRIP_OPTIMIZERS = ("sgd", "momentum")
-STILLS = (0, 2, 4, 8, 16)  # the last update that was kept comes after them
-BACKDROP = "#8a8a8a"  # of contours and curves: decoration, on a white page and on a black one
+STILLS = (0, 2, 4, 8, 16)  # updates; the last one recorded is added
+BACKDROP = "#8a8a8a"  # of contours and curves: mere decoration, on light and dark pages
 GRID_POINTS = 101
-CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box that lie lower
-COARSENESS = 0.3  # points by which a drawn contour may leave the true one
-LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps about would hide the others
+CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box below each line
+COARSENESS = 0.3  # distance that a drawn contour may keep from the true one, in points
+LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps around would hide the others
 
 
 def path_ends(paths: pd.DataFrame) -> pd.DataFrame:
@@ -36,20 +36,20 @@ def path_ends(paths: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_basin(name: str, x: float, y: float) -> bool:
-    """Whether a point lies in the global basin of the landscape ``name``."""
+    """Whether a point lies in the global basin of the landscape ``name``; ``y`` is ignored in one dimension."""
     landscape = LANDSCAPES[name]
     return bool(landscape.in_global_basin(np.array([[x, y][: landscape.dimension]]))[0])
 
 
 def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaway: str) -> Figure:
-    """A panel a landscape: the paths of all optimizers from its drawn start.
+    """The paths of all optimizers from the drawn start, one panel per landscape.
 
     Args:
         paths: columns of TRAJECTORY_COLUMNS.
         names: the landscapes, from left to right.
     """
     optimizers = distinct(paths["optimizer"])
-    # Of a path that diverged, what has a place.
+    # A path that diverged is drawn as long as it is finite.
     finite = paths[paths["landscape"].isin(names) & np.isfinite(paths["value"])]
     figure, axes = new_figure(len(names), 2.3, 2.3, right=label_room(optimizers), gap=0.5)
     ends: dict[str, tuple[float, float]] = {}
@@ -78,10 +78,10 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
 
 
 def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Contours of a landscape of two dimensions, and the paths on them.
+    """Draw the contours of a two-dimensional landscape, and the paths on them.
 
     Returns:
-        Each optimizer's end, in data coordinates.
+        The end of each optimizer's path, in data coordinates.
     """
     (low_x, low_y), (high_x, high_y) = landscape.low, landscape.high
     x, y = np.linspace(low_x, high_x, GRID_POINTS), np.linspace(low_y, high_y, GRID_POINTS)
@@ -100,10 +100,11 @@ def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> d
 
 
 def draw_contours(axes: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray) -> None:
-    """Lines of equal height, one line a level with gaps in it, which takes a fraction of the room of many lines.
+    """Draw contour lines, each level as one line with gaps in it: a fraction of the bytes of many lines.
 
     Args:
-        heights: shape (len(y), len(x)).
+        x, y: shapes (nx,) and (ny,).
+        heights: shape (ny, nx).
     """
     contours = axes.contour(x, y, heights, levels=np.quantile(heights, CONTOURS))
     levels = contours.allsegs
@@ -116,10 +117,10 @@ def draw_contours(axes: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray)
 
 
 def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Where paths in one dimension are after each update, which runs downwards.
+    """Draw one-dimensional paths: position across, updates downward on a logarithmic axis.
 
     Returns:
-        Each optimizer's end, in data coordinates.
+        The end of each optimizer's path, in data coordinates.
     """
     low, high = landscape.low[0], landscape.high[0]
     last = float(paths["update"].max()) + 1
@@ -143,7 +144,10 @@ def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> di
 
 
 def draw_path(axes: Axes, name: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """A path on axes whose limits are set: a line, faint where it leaps, and a mark at the end.
+    """Draw a path on axes whose limits are set: a line, faint where it leaps, and a mark at its end.
+
+    Args:
+        x, y: shape (n,), in data coordinates.
 
     Returns:
         The end, in data coordinates.
@@ -200,7 +204,7 @@ def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
 
 
 def strip_figure(paths: pd.DataFrame) -> Figure | None:
-    """Stills of plain descent and of momentum in the double well; None without both of their paths."""
+    """Stills of plain descent and of momentum in the double well; None unless both have a path."""
     strip = paths[(paths["landscape"] == STRIP) & paths["optimizer"].isin(STRIP_OPTIMIZERS)]
     if set(strip["optimizer"]) != set(STRIP_OPTIMIZERS):
         return None
@@ -226,10 +230,10 @@ def strip_figure(paths: pd.DataFrame) -> Figure | None:
 
 
 def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """The curve with each optimizer where it is last, and faintly where it was before.
+    """Draw the curve with each optimizer's last position, and faintly those before it.
 
     Returns:
-        Where each of them is, in data coordinates.
+        Each optimizer's last position, in data coordinates.
     """
     x = np.linspace(landscape.low[0], landscape.high[0], 81)
     start = float(landscape.above_minimum(np.array([landscape.drawn_start]))[0])
@@ -237,7 +241,9 @@ def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[st
     places = {}
     for name, path in paths.groupby("optimizer", sort=False):
         colour, marker = optimizer_colour(str(name)), optimizer_marker(str(name))
-        before = path.iloc[:-1].assign(place=path["x"].round(2)).drop_duplicates("place")  # at rest it is drawn once
+        before = (
+            path.iloc[:-1].assign(place=path["x"].round(2)).drop_duplicates("place")
+        )  # one mark for all updates at rest
         axes.plot(
             before["x"], before["value"], marker=marker, markersize=2.5, alpha=0.35, color=colour, linestyle="none"
         )
@@ -250,7 +256,7 @@ def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[st
 
 
 def crossing_words(paths: pd.DataFrame) -> str:
-    """Where plain descent and momentum end from the start of the strip, and since when they are there."""
+    """Where plain descent and momentum end from the strip's start, and from which update on they stay there."""
     parts = []
     for name in STRIP_OPTIMIZERS:
         path = paths[paths["optimizer"] == name].sort_values("update")

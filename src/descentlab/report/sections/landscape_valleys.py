@@ -1,4 +1,4 @@
-"""How far down a valley each optimizer comes: median heights above the minimum after equally many updates."""
+"""How far down a valley each optimizer gets: median heights above the minimum after equally many updates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from descentlab.report.sections.landscape_words import FLOOR, descent_title, hei
 
 
 def height_table(ends: pd.DataFrame) -> pd.DataFrame:
-    """Median final value above the minimum and its quartiles over the starts, one row a (landscape, optimizer)."""
+    """Median final height above the minimum, and its quartiles over the starts.
+
+    Args:
+        ends: rows of LANDSCAPE_COLUMNS.
+
+    Returns:
+        One row per (landscape, optimizer): ``median``, ``low``, ``high``, ``n``, ``diverged`` starts and ``updates``.
+    """
     rows = []
     for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
         low, median, high = np.quantile(group["value"], [0.25, 0.5, 0.75], method="nearest")
@@ -33,7 +40,7 @@ def height_table(ends: pd.DataFrame) -> pd.DataFrame:
 
 
 def height_figure(heights: pd.DataFrame) -> Figure:
-    """Median final height in each valley with its quartiles."""
+    """Median final height in each valley, with its quartiles."""
     order, names = distinct(heights["optimizer"]), distinct(heights["landscape"])
     figure, axes = new_figure(
         len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
@@ -66,7 +73,7 @@ def height_figure(heights: pd.DataFrame) -> Figure:
 
 
 def valley_words(heights: pd.DataFrame) -> str:
-    """Who comes lowest in each valley, and how many decades adagrad lies below plain descent (above, where negative)."""
+    """Who gets lowest in each valley, and how many decades AdaGrad lies below plain descent (negative: above)."""
     best, gains = [], list[str]()
     for name, group in heights.groupby("landscape", sort=False):
         rows = group.set_index("optimizer")["median"].clip(FLOOR)

@@ -1,4 +1,4 @@
-"""Names of the known landscapes and of the optimizers on them, and heights above a minimum, as a reader sees them."""
+"""Names of the known landscapes and of the optimizers on them, and heights above a minimum, as the reader sees them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from descentlab.i18n.wording import message, words
 from descentlab.measurements.landscape_functions import LANDSCAPES
 from descentlab.report.blocks import number, optimizer_title
 
-FLOOR = 1e-12  # a height below it is called this
-TITLES = (  # of LANDSCAPES
+FLOOR = 1e-12  # lower heights are shown as this
+TITLES = (  # of LANDSCAPES, registered for translation
     message("double well"),
     message("Styblinski–Tang"),
     message("Rastrigin"),
@@ -27,7 +27,7 @@ def landscape_title(name: str) -> str:
 
 
 def descent_title(name: str) -> str:
-    """An optimizer's name where gradients are full: nothing is stochastic."""
+    """An optimizer's name where gradients are full, so that plain SGD is plain descent."""
     return words(DESCENTS[name]) if name in DESCENTS else optimizer_title(name)
 
 
@@ -37,7 +37,7 @@ def place_words(who: str, landscape: str, value: str) -> str:
 
 
 def height_text(height: float) -> str:
-    """A height above the minimum; what lies below the floor is only said to."""
+    """A height above the minimum; at or below FLOOR, only that it is at most that."""
     if not np.isfinite(height):
         return words("diverged")
     return words("at most {value}", value=f"{FLOOR:g}") if height <= FLOOR else number(height)

@@ -30,7 +30,7 @@ MORE, LESS, NEITHER = COMPARED = (
 
 
 def landscapes(evidence: Evidence) -> Section | None:
-    """Shares of starts that end in the global basin, paths, and how far down valleys each optimizer comes."""
+    """Shares of starts that end in the global basin, paths, and how far down valleys each optimizer gets."""
     ends = evidence.measurement("landscapes")
     paths = evidence.measurement("trajectories")
     if ends.empty or paths.empty:
@@ -54,14 +54,15 @@ def landscapes(evidence: Evidence) -> Section | None:
 
 
 def share_table(ends: pd.DataFrame) -> pd.DataFrame:
-    """Share of starts that end in the global basin with its exact interval, by choice of the learning rate.
+    """Share of starts that end in the global basin with its exact 95 % interval, by choice of the learning rate.
 
     Args:
         ends: rows of LANDSCAPE_COLUMNS.
 
     Returns:
-        One row a (landscape, optimizer, rate): ``share``, ``low``, ``high``, ``n``; ``start_share``, that of starts which
-        begin there; ``escaped`` of ``outside``, starts that began outside and end inside; ``lost`` of ``inside``.
+        One row per (landscape, optimizer, rate): ``share``, ``low``, ``high``, ``n``; ``start_share``, the share of starts
+        that begin in the global basin; ``escaped``, how many of the ``outside`` ones end inside; ``lost``, how many of the
+        ``inside`` ones end outside.
     """
     rows = []
     for (landscape, optimizer), group in ends.groupby(["landscape", "optimizer"], sort=False):
@@ -89,7 +90,7 @@ def share_table(ends: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
-    """Shares with a decaying rate (filled) and a constant one (hollow), a panel a landscape."""
+    """Shares with a decaying rate (filled) and with a constant one (hollow), one panel per landscape."""
     order, names = distinct(shares["optimizer"]), distinct(shares["landscape"])
     figure, axes = new_figure(
         len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
@@ -149,7 +150,10 @@ def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
 
 
 def compared_words(ends: pd.DataFrame, column: str) -> str:
-    """``more often on …, less often on …``, by the 95 % interval of the difference paired by start; empty without both."""
+    """``more often on …, less often on …``, by the 95 % interval of the difference paired by start.
+
+    Empty where a landscape lacks momentum or plain descent.
+    """
     places_by_phrase: dict[str, list[str]] = {phrase: [] for phrase in COMPARED}
     for name, group in ends.groupby("landscape", sort=False):
         inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
@@ -163,7 +167,7 @@ def compared_words(ends: pd.DataFrame, column: str) -> str:
 
 
 def escape_table(shares: pd.DataFrame) -> Table:
-    """How many starts momentum and plain descent bring into the global basin, and how many they carry out of it."""
+    """How many starts momentum and plain descent carry into the global basin, and how many out of it."""
     columns = [
         (optimizer, rate)
         for rate in (TUNED, CONSTANT, SAME)
@@ -206,7 +210,7 @@ def escape_table(shares: pd.DataFrame) -> Table:
 
 
 def edge_words(rates: Sequence[float]) -> str:
-    """How many of the chosen rates lie on the edge of the grid, beyond which better ones may lie."""
+    """How many of the chosen rates lie on the edge of the grid, beyond which there may be better ones."""
     return counted(
         sum(rate in (GRID[0], GRID[-1]) for rate in rates),
         "{n} of {of} chosen rates lies on the edge of the grid",

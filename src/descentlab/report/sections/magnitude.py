@@ -1,4 +1,4 @@
-"""What normalising the gradients' magnitude does: scaled losses, rare classes, and a case where it generalises worse."""
+"""What normalizing the gradient's magnitude does: scaled losses, rare classes, and a case where it generalizes worse."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ GROUP_TITLES = {
 DRAWN_GROUPS = ("rare", "frequent", "all")
 VARIANTS = (message("full batch"), message("mini-batches"), message("Keras' accumulator"))
 FROM_ZERO = message("adagrad (accumulator 0)")
-SAME_PATH = 0.01  # of the displacements: paths that lie nearer than this are called the same
+SAME_PATH = 0.01  # of the displacements: closer paths count as the same
 
 
 def magnitude(evidence: Evidence) -> Section | None:
-    """The mechanism problems behind "AdaGrad normalises the magnitude", as far as they were measured."""
+    """The mechanism problems behind "AdaGrad normalizes the magnitude", as far as they were measured."""
     makers = (
         ("loss_scale", loss_scale_figure),
         ("imbalance", imbalance_figure),
@@ -59,17 +59,17 @@ def title(name: str) -> str:
 
 
 def titles(optimizers: Iterable[str]) -> str:
-    """Several optimizers in a sentence."""
+    """Several optimizers' names in a sentence."""
     return joined([title(name) for name in optimizers])
 
 
 def mean_text(row: pd.Series, value: str) -> str:
-    """A row of :func:`average_by` in words."""
+    """The mean of column ``value`` in a row of :func:`average_by`, with its interval."""
     return interval(row[f"{value}_mean"], row[f"{value}_low"], row[f"{value}_high"], int(row["n"]))
 
 
 def loss_scale_figure(table: pd.DataFrame) -> Figure:
-    """How far a factor on the loss moves the path of training: a panel a factor, a row an optimizer."""
+    """How far a factor on the loss moves the training path: one panel per factor, one row per optimizer."""
     means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
     scales, order = sorted(set(table["scale"])), distinct(table["optimizer"])
     labels = [words(name) for name in order]
@@ -99,7 +99,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
 
 
 def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
-    """Who keeps the path whatever the factor, and how far it moves for plain descent and AdaGrad."""
+    """Who keeps the path whatever the factor, and how far it moves for plain SGD and AdaGrad."""
     order = distinct(means["optimizer"])
     farthest = means.groupby("optimizer")["relative_distance_high"].max().fillna(np.inf)
     unmoved = [name for name in order if farthest[name] < SAME_PATH]
@@ -130,7 +130,7 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
 
 
 def imbalance_figure(table: pd.DataFrame) -> Figure:
-    """Loss of rare and of frequent classes over updates, a panel a group of classes."""
+    """Loss of rare and of frequent classes against updates, one panel per group of classes."""
     curves = average_by(table, ["group", "optimizer", "updates"], ["loss"])
     groups = [group for group in DRAWN_GROUPS if (curves["group"] == group).any()]
     room = label_room(distinct(table["optimizer"]))
@@ -171,10 +171,10 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
 
 
 def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
-    """Mean losses with their bands against updates, both logarithmic, on one loss axis for all panels.
+    """Draw mean losses with their bands against updates, on logarithmic axes and with one loss axis for all panels.
 
     Args:
-        panels: for each of ``axes`` the rows of :func:`average_by` that it shows, updates ascending.
+        panels: the rows of :func:`average_by` for each of ``axes``, updates ascending.
     """
     means = pd.concat(panels)["loss_mean"]
     positive = means[means > 0]
@@ -186,7 +186,7 @@ def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
         panel.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
         use_log_scale(panel, "x")
         use_log_scale(panel, "y")
-    # Names stand at heights of the axis, so its limits must be there before them.
+    # Names are placed by the axis, so its limits must be set first.
     for panel, curves in zip(axes, panels, strict=True):
         last = curves[curves["updates"] == curves["updates"].max()]
         label_ends(
@@ -195,7 +195,7 @@ def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
 
 
 def end_words(last: pd.DataFrame, group: str) -> str:
-    """Who has the least and who the most loss of a group of classes at the end."""
+    """Who has the lowest and who the highest loss on a group of classes at the end."""
     in_group = last[last["group"] == group].reset_index(drop=True)
     low, high = in_group.loc[in_group["loss_mean"].idxmin()], in_group.loc[in_group["loss_mean"].idxmax()]
     fields = {
@@ -211,7 +211,7 @@ def end_words(last: pd.DataFrame, group: str) -> str:
 
 
 def construction_figure(table: pd.DataFrame) -> Figure:
-    """Test error beside the share of the rarer class: a panel a variant, a row an optimizer."""
+    """Test error against the share of the rarer class: one panel per variant, one row per optimizer."""
     variants, order = distinct(table["variant"]), distinct(table["optimizer"])
     means = average_by(table, ["variant", "optimizer"], ["test_error"])
     share = float(table["negative_share"].mean())
@@ -243,7 +243,7 @@ def construction_figure(table: pd.DataFrame) -> Figure:
 
 
 def error_words(table: pd.DataFrame, variant: str) -> str:
-    """Who makes no error in a variant, who exactly the rarer class's share, and the others' mean errors."""
+    """Who makes no error in a variant, who errs on exactly the rarer class's share, and the others' mean errors."""
     on_variant = table[table["variant"] == variant]
     without_error, majority, others = [], [], []
     for name, rows in on_variant.groupby("optimizer", sort=False):

@@ -1,4 +1,4 @@
-"""One minimum or several: how far apart the solutions of other seeds lie, and what lies between them."""
+"""One minimum or several: how far apart the solutions of different seeds lie, and what lies between them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 CONVEX = "logistic_regression"
 TRAINED, MATCHED = message("as trained"), message("matched")
-ROUNDING = 10 * float(np.finfo(np.float32).eps)  # of the loss: a difference that float32 sums can make by themselves
+ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
 COLOUR = {TRAINED: COLOURS["adam"], MATCHED: COLOURS["momentum"]}
 Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
 
 
 def minima(evidence: Evidence) -> Section | None:
-    """Distance and loss barrier between solutions: logistic regression beside a multi-layer perceptron."""
+    """Distance and loss barrier between solutions: logistic regression next to a multilayer perceptron."""
     table = evidence.measurement("minima")
     if table.empty:
         return None
@@ -44,7 +44,7 @@ def disjoint_pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_of(table: pd.DataFrame) -> Groups:
-    """The pairs by what is compared, convex first: logistic regression, and the perceptron as trained and matched."""
+    """The pairs by problem and matching, convex first: logistic regression, the perceptron as trained, and matched."""
     parts = {
         (str(problem), str(matching)): rows for (problem, matching), rows in table.groupby(["problem", "matching"])
     }
@@ -52,23 +52,23 @@ def groups_of(table: pd.DataFrame) -> Groups:
 
 
 def group_title(group: tuple[str, str]) -> str:
-    """``mlp, as trained``; in the convex case, of which no matching is asked, the problem alone."""
+    """``mlp, as trained``; in the convex case, which needs no matching, the problem alone."""
     problem, matching = group
     return problem if group == (CONVEX, TRAINED) else f"{problem}, {words(matching)}"
 
 
 def over_pairs(rows: pd.DataFrame, column: str) -> Interval:
-    """Mean and 95 % t interval over disjoint pairs."""
+    """Mean and 95 % t interval of a column over disjoint pairs."""
     return t_interval(disjoint_pairs(rows)[column].to_numpy())
 
 
 def pair_figure(table: pd.DataFrame) -> Figure:
-    """All pairs as points, means over disjoint pairs with their interval; distance on the left, barrier on the right."""
+    """All pairs as points, means over disjoint pairs with intervals; distance on the left, barrier on the right."""
     groups = groups_of(table)
     titles = [group_title(group) for group in groups]
     figure, axes = new_figure(2, 3.1, 0.5 * len(groups) + 0.3, left=label_room(titles) - 0.3, gap=0.3, share_y=True)
     for panel, column in zip(axes, WIDE, strict=True):
-        # A barrier of exactly 0, and an interval's end at or below 0, have no place on a logarithmic axis: its left end.
+        # A barrier of 0 or an interval's end at or below 0 can't be on a logarithmic axis: it is drawn at its left end.
         least = float(table.loc[table[column] > 0, column].min()) / 3 if (table[column] > 0).any() else 1e-9
         for y, ((problem, matching), rows) in enumerate(groups.items()):
             colour = COLOURS["sgd"] if problem == CONVEX else COLOUR[matching]
@@ -102,7 +102,12 @@ def pair_figure(table: pd.DataFrame) -> Figure:
 
 
 def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float, colour: str) -> None:
-    """One row: every pair a point, above them the mean of the disjoint pairs with its interval."""
+    """Draw one row: each pair as a point, and above them the mean over disjoint pairs with its interval.
+
+    Args:
+        y: the row.
+        least: left end of the axis, to which smaller values are clipped.
+    """
     values = rows[column].clip(lower=least)
     shifts = 0.16 + (np.arange(len(values)) % 5) * 0.05
     axes.scatter(values, y + shifts, s=10, color=colour, alpha=0.5, linewidths=0)
@@ -114,7 +119,7 @@ def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float
 
 
 def minima_words(groups: Groups) -> str:
-    """What becomes of the two halves of the claim: who ends in one place, who elsewhere each time, and the barrier."""
+    """Who ends in one place, who in a different one each time, and what matching does to distance and barrier."""
     parts = [place_words(problem, rows) for (problem, matching), rows in groups.items() if matching == TRAINED]
     for (problem, matching), rows in groups.items():
         if matching == MATCHED:
@@ -131,7 +136,7 @@ def minima_words(groups: Groups) -> str:
 
 
 def place_words(problem: str, rows: pd.DataFrame) -> str:
-    """``mlp ends in one place from every seed (distance 0.0004 …, barriers within rounding)`` or elsewhere."""
+    """``mlp ends in one place from every seed (distance 0.0004 …, barriers within rounding)``, or elsewhere."""
     distance, barrier = over_pairs(rows, "relative_distance"), over_pairs(rows, "barrier")
     if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
         largest = number(float(rows["barrier"].max()))
@@ -151,7 +156,7 @@ def place_words(problem: str, rows: pd.DataFrame) -> str:
 
 
 def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
-    """``lowers the barrier: 0.1 … before, 0.005 … after``: judged by the paired difference over disjoint pairs."""
+    """``lowers the barrier: 0.1 … before, 0.005 … after``, judged by the paired difference over disjoint pairs."""
     keys = ["first_seed", "second_seed"]
     both = disjoint_pairs(trained).merge(disjoint_pairs(matched), on=keys, suffixes=("", "_matched"))
     fall = t_interval((both["barrier"] - both["barrier_matched"]).to_numpy())
@@ -167,12 +172,12 @@ def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
 
 
 def range_words(values: pd.Series | np.ndarray) -> str:
-    """``0.9 to 1.4``: the least and the most."""
+    """``0.9 to 1.4``: the smallest and the largest value."""
     return words("{least} to {most}", least=number(float(values.min())), most=number(float(values.max())))
 
 
 def pair_table(table: pd.DataFrame) -> Table:
-    """Distances, barriers and losses in figures; every pair to download."""
+    """The numbers of distances, barriers and losses; every pair to download."""
     rows = []
     for group, pairs in groups_of(table).items():
         losses = pairs[["loss_first", "loss_second"]].to_numpy()

@@ -1,4 +1,4 @@
-"""How near to a known optimum training comes, by schedule and batch: the noise floor of a constant rate."""
+"""How close training gets to a known optimum, by schedule and batch: the noise floor of a constant rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from descentlab.report.blocks import Evidence, Figure, distinct, interval_text, 
 from descentlab.report.drawing import draw_curves, finish
 from descentlab.report.plotting import label_room, new_figure
 
-LEAST = 1e-8  # single precision says nothing below
+LEAST = 1e-8  # single precision resolves nothing below
 WAY_TITLES = (
     message("mini-batches, constant rate"),
     message("mini-batches, decayed rate"),
@@ -19,7 +19,7 @@ WAY_TITLES = (
 
 
 def noise_floor_figure(evidence: Evidence) -> Figure | None:
-    """Gap to the least loss of logistic regression over updates, a panel a way of training."""
+    """Gap to the lowest loss of logistic regression against updates, one panel per way of training."""
     table = evidence.measurement("noise_floor")
     if table.empty:
         return None
@@ -50,7 +50,7 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
 
 
 def end_words(table: pd.DataFrame, way: str) -> str:
-    """Who ends nearest the optimum and who furthest, on one way."""
+    """Who ends closest to the optimum and who farthest, for one way of training."""
     on_way = table[table["way"] == way]
     last = on_way[on_way["updates"] == on_way["updates"].max()]
     ends = {str(name): t_interval(group["gap"].to_numpy()) for name, group in last.groupby("optimizer", sort=False)}

@@ -19,7 +19,7 @@ from descentlab.report.blocks import (
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
 from descentlab.report.plotting import label_room, new_figure
 
-# Cells of the tables of figures, here and in the other sections.
+# Cells of the tables, here and in the other sections.
 ARM_CELLS = (
     message("default"),
     message("tuned"),
@@ -43,7 +43,7 @@ def paired_differences(evidence: Evidence) -> Section | None:
 
 
 def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> Figure | None:
-    """Differences in units of each problem's margin, a panel a problem."""
+    """Differences in units of each problem's margin, one panel per problem; None without rows of the arm."""
     rows = contrasts[contrasts["arm"] == arm].rename(columns={"first": "optimizer"})
     if rows.empty:
         return None
@@ -98,7 +98,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
 
 
 def contrast_table(evidence: Evidence) -> Table:
-    """All contrasts in figures."""
+    """The numbers of every contrast."""
     contrasts = evidence.comparison.contrasts
     rows = [
         [
@@ -134,7 +134,7 @@ def contrast_table(evidence: Evidence) -> Table:
 
 
 def final_metric(evidence: Evidence) -> Section | None:
-    """Final test metric by optimizer and arm, each seed a point."""
+    """Final test metric by optimizer and arm, one point per seed."""
     if evidence.comparison.scores.empty:
         return None
     problems = evidence.problems_in(evidence.comparison.scores)
@@ -143,7 +143,7 @@ def final_metric(evidence: Evidence) -> Section | None:
 
 
 def metric_figure(evidence: Evidence, problem: str) -> Figure:
-    """One problem: a panel an arm, a row an optimizer."""
+    """One problem: one panel per arm, one row per optimizer."""
     scores = evidence.comparison.scores[evidence.comparison.scores["problem"] == problem]
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
     order = evidence.optimizers_in(summary)
@@ -197,7 +197,14 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
 
 
 def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, float]:
-    """Limits that show the better end in full and at least three quarters of the values; never empty."""
+    """Limits that show the better end in full and at least three quarters of the values.
+
+    Args:
+        values: finite, shape (n,).
+
+    Returns:
+        Lowest and highest value to show, which always differ.
+    """
     if len(values) == 0:
         return 0.0, 1.0
     goodness = values if higher_is_better else -values
@@ -209,7 +216,7 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
 
 
 def leader(summary: pd.DataFrame, arm: str) -> str:
-    """Who has the best mean in an arm, and by how much over the next."""
+    """Who has the best mean in an arm, and by how much."""
     fields = {"arm": words(ARM_WORDS[arm])}
     ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
     if ranked.empty:
@@ -235,7 +242,7 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
 
 
 def summary_table(evidence: Evidence) -> Table:
-    """All means in figures."""
+    """The numbers of every mean."""
     summary = evidence.comparison.summary
     rows = [
         [

@@ -1,4 +1,4 @@
-"""What flips it: how much the ranking depends on choices that papers differ in."""
+"""What flips it: how much the ranking depends on choices in which papers differ."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def flips(evidence: Evidence) -> Section | None:
 
 
 def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
-    """A row a choice: on how many problems it changes the winner, and the order of Adam and SGD."""
+    """One row per choice: on how many problems it changes the winner, and the order of Adam and SGD."""
     changes = summary.assign(
         changed=[winner_changes(row) for row in summary.to_dict("records")],
         clear=[winner_changes(row) and is_clear_change(row, ranked) for row in summary.to_dict("records")],
@@ -139,7 +139,7 @@ def choice_words(row: Mapping[str, object]) -> str:
 
 
 def flip_count(states: pd.Series) -> str:
-    """``change places on 1 of 4``, over the problems that have both."""
+    """``change places on 1 of 4``, over the problems that have both optimizers."""
     compared = states[states != ""]
     if compared.empty:
         return words("not compared")
@@ -152,7 +152,11 @@ def winner_changes(row: Mapping[str, object]) -> bool:
 
 
 def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
-    """Whether the intervals of the two winners (or of a pair) are apart under both choices, with all seeds finished."""
+    """Whether the two winners' intervals don't overlap under either choice, and all their seeds finished.
+
+    Args:
+        pair: two optimizers to compare instead of the winners.
+    """
     firsts, others = (
         ([pair[0]], [pair[1]]) if pair else (str(row["best_first"]).split(" = "), str(row["best"]).split(" = "))
     )

@@ -1,4 +1,4 @@
-"""Ranks over problems, where there are enough problems: a critical-difference diagram an arm."""
+"""Ranks over problems, if there are enough of them: one critical-difference diagram per arm."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import INK, label_room, new_figure
 
 LEVEL = 0.05
-BAR = 0.022  # between two bars, in widths of the panel
+BAR = 0.022  # distance between two bars, in panel widths
 
 
 def ranks(evidence: Evidence) -> Section | None:
-    """Mean ranks of the optimizers that all problems have; none below ten problems."""
+    """Mean ranks of the optimizers that ran on all problems; None below ten problems."""
     table = evidence.comparison.ranks
     arms = evidence.arms_in(table)
     if not arms:
@@ -26,7 +26,7 @@ def ranks(evidence: Evidence) -> Section | None:
 
 
 def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
-    """One arm: a row an optimizer, best on top; bars beside it join those that aren't told apart."""
+    """One arm: one row per optimizer, best on top; bars join those that can't be told apart."""
     order, critical_difference = list(table["optimizer"]), float(table["critical_difference"].iloc[0])
     groups = alike(list(table["mean_rank"]), critical_difference)
     figure, (axes,) = new_figure(
@@ -69,7 +69,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
 
 
 def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:
-    """Whether the optimizers' mean ranks differ, and whom the best is told apart from."""
+    """Whether the optimizers' mean ranks differ, and from how many the best can be told apart."""
     first = table.iloc[0]
     fields = {
         "arm": words(ARM_WORDS[arm]),

@@ -1,4 +1,4 @@
-"""How far a learning rate may be off before the score leaves the margin, or the run diverges."""
+"""How far off a learning rate may be before the score leaves the margin, or the run diverges."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from descentlab.report.plotting import label_room, new_figure
 
 
 def robustness_blocks(evidence: Evidence) -> list[Figure | Table]:
-    """The figure of what was swept, and the table of everything."""
+    """The figure of the robustness sweep, and the table of all widths."""
     widths = evidence.comparison.widths
     figure = width_figure(evidence, widths[(widths["phase"] == "sweep") & widths["width"].notna()])
     return [*([figure] if figure else []), width_table(evidence)]
 
 
 def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
-    """Widths of the range of good rates from the robustness sweep, a panel a problem."""
+    """Widths of the range of good rates from the robustness sweep, one panel per problem."""
     if swept.empty:
         return None
     problems = evidence.problems_in(swept)
@@ -48,7 +48,7 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
 
 
 def widest_words(swept: pd.DataFrame, problem: str) -> str:
-    """Who has the widest range on a problem, and how wide."""
+    """Who has the widest range on a problem, and how wide it is."""
     on_problem = swept[swept["problem"] == problem]
     row = on_problem.loc[on_problem["width"].idxmax()]
     fields = {
@@ -62,7 +62,7 @@ def widest_words(swept: pd.DataFrame, problem: str) -> str:
 
 
 def width_table(evidence: Evidence) -> Table:
-    """Widths and distances to divergence in figures."""
+    """The numbers of widths and of distances to divergence."""
     widths = evidence.comparison.widths
     rows = []
     for row in widths.to_dict("records"):

@@ -1,4 +1,4 @@
-"""Time to target as curves: which share of the seeds has not reached it yet, and performance profiles over problems."""
+"""Time to target as curves: the share of seeds that have not reached it yet, and performance profiles over problems."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TARGET = message("medium")
-LEAST_PROBLEMS = 2  # for a share of problems
-MOST_NAMED = 3  # that are level; more are counted
-HAIR = 0.006  # of a share: how far curves are moved up, one from the next, so that none hides another
+LEAST_PROBLEMS = 2  # below, a share of problems says nothing
+MOST_NAMED = 3  # tied optimizers; more are only counted
+HAIR = 0.006  # share by which each curve is moved up from the one before, so that none hides another
 PROFILE_HEADS = {
     1.0: message("fastest to the {target} target most often: {names}, on {found} of {problems} problems"),
     2.0: message("within twice the fastest most often: {names}, on {found} of {problems} problems"),
@@ -28,7 +28,7 @@ PROFILE_HEADS = {
 
 
 def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
-    """Kaplan–Meier curves of the updates until the medium target, a panel a problem."""
+    """Kaplan–Meier curves of the updates to the medium target, one panel per problem."""
     reached = evidence.comparison.reached
     rows = reached[(reached["arm"] == arm) & (reached["target"] == TARGET)]
     if rows.empty:
@@ -50,7 +50,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
         panel.set_title(problem)
         panel.set_xlabel(words("updates"))
     axes[0].set_ylabel(words("share of seeds not there yet"))
-    # Curves end at 0 or at the share that missed, on top of each other: names hold for every panel.
+    # Curves end on top of each other, at 0 or at the share that missed, so the names aren't tied to their ends.
     label_ends(axes[-1], {name: (1.0, 1 - i / max(1, len(names) - 1)) for i, name in enumerate(names)})
     takeaway = survival_words(evidence, rows, problems, arm)
     caption = words(
@@ -68,26 +68,26 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
         )
     return finish(
         figure, f"survival-{arm}", takeaway=takeaway, caption=caption, data=rows.drop(columns="run_id")
-    )  # long, and told by the other columns
+    )  # long, and the other columns identify the run
 
 
 def drawn_names(names: list[str]) -> list[str]:
-    """The slides' optimizers, as many as are there, else the first few: more curves of ten seeds would hide each other."""
+    """The slides' optimizers among ``names``, else the first few: with more, curves of ten seeds hide each other."""
     return [name for name in names if name in SLIDES] or names[:NAMED]
 
 
 def draw_survival(axes: Axes, runs: pd.DataFrame, name: str, shift: float) -> None:
-    """One optimizer's steps up to its budget, with a cross there where runs were cut off.
+    """Draw one optimizer's steps up to its budget, with a cross there if runs were censored.
 
     Args:
         runs: of one problem, arm and target; may be empty.
-        shift: moves the curve up, so that curves that fall together stay apart.
+        shift: moves the curve up, so that curves that coincide stay apart.
     """
     if runs.empty:
         return
     times, shares = kaplan_meier(runs["updates"].to_numpy(), runs["reached"].to_numpy())
     budget = float(runs["budget_updates"].max())
-    # The time 0 has no place on a logarithmic axis: the curve comes in from the left.
+    # A logarithmic axis has no 0: the curve comes in from the left.
     x, y = np.r_[np.maximum(times, 1e-3), budget], np.r_[shares, shares[-1]] + shift
     colour = optimizer_colour(name)
     axes.plot(x, y, drawstyle="steps-post", color=colour, linewidth=1.6, gid=f"linename-{name}--")
@@ -96,9 +96,9 @@ def draw_survival(axes: Axes, runs: pd.DataFrame, name: str, shift: float) -> No
 
 
 def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], arm: str) -> str:
-    """On each problem: how many optimizers reach the target with every seed, and whose median is the least.
+    """For each problem: how many optimizers reach the target with every seed, and who has the lowest median.
 
-    Full batch with its few, large updates has a budget of its own, and no part in whose median is the least.
+    Full-batch descent has a budget of its own, in fewer but larger updates, so its median isn't compared.
     """
     parts = []
     for problem in problems:
@@ -123,7 +123,7 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
 
 
 def first_words(groups: dict[str, pd.DataFrame]) -> str:
-    """Whose median is the least, of the optimizers with the largest budget; without any median, who reaches it most often.
+    """Who has the lowest median among those with the largest budget; if none has one, who gets there most often.
 
     Args:
         groups: each optimizer's runs on one problem.
@@ -153,10 +153,13 @@ def first_words(groups: dict[str, pd.DataFrame]) -> str:
 
 
 def median_words(runs: pd.DataFrame) -> tuple[float, str]:
-    """Updates by which half of the seeds have reached the target, inf where fewer do, and as text with the interval.
+    """Updates after which half of the seeds have reached the target, as a number and as text with its interval.
 
-    The interval holds the median with at least 95 %, from order statistics, whatever the distribution (scipy's quantile
-    test); an end that lies among the runs that missed is never.
+    The interval covers the median with at least 95 %, by order statistics, for any distribution (scipy's quantile test); an
+    end among the runs that missed is "never".
+
+    Returns:
+        The median, inf if fewer than half of the seeds reach the target, and its text.
     """
     times = np.where(runs["reached"], runs["updates"], np.inf)
     median = float(np.sort(times)[(len(times) - 1) // 2])
@@ -167,7 +170,7 @@ def median_words(runs: pd.DataFrame) -> tuple[float, str]:
 
 
 def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
-    """Performance profiles over problems; from two problems on."""
+    """Performance profiles over problems; None below two problems."""
     profiles = evidence.comparison.profiles
     rows = profiles[(profiles["arm"] == arm) & (profiles["target"] == TARGET)]
     if rows.empty or int(rows["n"].max()) < LEAST_PROBLEMS:

@@ -48,7 +48,7 @@ def sensitivity(evidence: Evidence) -> Section | None:
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
-    """One problem: curves of a few optimizers over their grids, and beside them everyone's range of good rates."""
+    """One problem: curves of a few optimizers over their grids, and every optimizer's range of good rates."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
     order = evidence.optimizers_in(table)
     front = in_front(order)
@@ -71,7 +71,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
 
 
 def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) -> None:
-    """A line an optimizer over its grid."""
+    """Draw one line per optimizer over its grid."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     bottom, top = value_range(table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna(), higher)
@@ -109,7 +109,7 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
 
 
 def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str]) -> None:
-    """A row an optimizer: the grid as a thin line, the good rates as a bar, rates at which a seed diverged as dots."""
+    """Draw one row per optimizer: the grid as a thin line, good rates as a bar, rates at which a seed diverged as dots."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
     problem_info = evidence.plan["problems"][problem]
     sign = 1 if problem_info["higher_is_better"] else -1
@@ -121,7 +121,7 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
         panel.plot([rates[0], rates[-1]], [place, place], color=colour, linewidth=0.7, alpha=0.6)
         panel.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.75)
         for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
-            if np.isclose(end, edge):  # through logarithms and back
+            if np.isclose(end, edge):  # equal before a round trip through logarithms
                 panel.plot([end], [place], marker=arrow, markersize=5, color=colour, linestyle="none")
         gone = rates[line["n_diverged"].to_numpy() > 0]
         panel.plot(gone, np.full(len(gone), place), ".", markersize=4, color=INK)
@@ -135,7 +135,7 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
 
 
 def width_words(evidence: Evidence, problem: str) -> str:
-    """Who is least and who most sensitive, by the width of the range within the margin, of those that are good at all."""
+    """Who is least and who most sensitive, by the width of the good range, among those that do well at all."""
     all_widths = evidence.comparison.widths
     widths = all_widths[(all_widths["problem"] == problem) & all_widths["width"].notna()]
     if widths.empty:
@@ -144,7 +144,7 @@ def width_words(evidence: Evidence, problem: str) -> str:
     means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
     goodness = means["val_metric_mean"] if problem_info["higher_is_better"] else -means["val_metric_mean"]
     best = goodness.groupby(means["optimizer"]).max()
-    # Who is bad at every rate is not thereby robust.
+    # An optimizer that is bad at every rate isn't robust for that.
     good = best.index[best >= best.max() - GOOD_MARGINS * problem_info["margin"]]
     widths = widths[widths["optimizer"].isin(good)]
     widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
