@@ -24,7 +24,7 @@ from descentlab.report.drawing import (
     label_ends,
     limit_values,
 )
-from descentlab.report.plotting import SLIDES, new_figure, optimizer_colour
+from descentlab.report.plotting import SLIDES, new_figure, optimizer_color
 
 
 def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:
@@ -77,13 +77,13 @@ def test_lines_in_front_are_drawn_last() -> None:
     assert back_to_front(["adam", "o1", "sgd", "o2"], ["sgd", "adam"]) == ["o1", "o2", "adam", "sgd"]
 
 
-def test_named_lines_have_their_colour_a_band_and_a_name() -> None:
+def test_named_lines_have_their_color_a_band_and_a_name() -> None:
     _, (axes,) = new_figure(1, 3, 2)
     draw_curves(axes, curves(["adam", "sgd"]), "updates", "loss", y_scale="log")
     lines = {line.get_gid(): line for line in axes.lines if line.get_gid()}
     assert set(lines) == {"linename-adam--", "linename-sgd--"}
     adam = lines["linename-adam--"]
-    assert to_hex(adam.get_color()) == optimizer_colour("adam")
+    assert to_hex(adam.get_color()) == optimizer_color("adam")
     np.testing.assert_allclose(adam.get_ydata(), [2, 1, 2 / 11, 2 / 101])
     np.testing.assert_allclose(adam.get_xdata(), [0.5, 1, 10, 100])  # 0 stands half a step left of the first update
     assert len(axes.collections) == 2
@@ -160,7 +160,7 @@ def test_rows_have_an_interval_where_there_is_one_and_the_mark_of_their_verdict(
     assert (list(sgd.get_xdata()), list(sgd.get_ydata())) == ([2.0], [2])
     assert (adam.get_marker(), sgd.get_marker()) == ("o", "^")
     assert adam.get_markerfacecolor() == "none"  # inconclusive is hollow
-    assert sgd.get_markerfacecolor() == optimizer_colour("sgd")
+    assert sgd.get_markerfacecolor() == optimizer_color("sgd")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["adam", "gd", "sgd"]
 
 

@@ -166,7 +166,7 @@ def test_scales_measures_and_axes_are_drawn_as_chosen(opened: Opened) -> None:
     assert "nothing to draw" in opened.said() and page.locator(".chart svg").count() == 0
 
 
-def test_the_chart_follows_the_colour_scheme_and_is_printed_light(browser: Any, written: Path) -> None:
+def test_the_chart_follows_the_color_scheme_and_is_printed_light(browser: Any, written: Path) -> None:
     opened = Opened(browser, written, offline=True, color_scheme="light").stands()
     ink = "document.querySelector('.chart .mark-text text').getAttribute('fill')"
     light = opened.page.evaluate(ink)

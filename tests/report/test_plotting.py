@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.report.plotting import (
-    COLOURS,
+    COLORS,
     MARKERS,
     SLIDES,
     decade_label,
     figure_svg,
     label_room,
     new_figure,
-    optimizer_colour,
+    optimizer_color,
     optimizer_marker,
     relative_luminance,
     spread_labels,
@@ -32,8 +32,8 @@ from descentlab.report.plotting import (
 NAMES = [*OPTIMIZERS, "gd_equal_updates"]
 
 
-def luminance(colour: str) -> float:
-    digits = colour.removeprefix("#")
+def luminance(color: str) -> float:
+    digits = color.removeprefix("#")
     digits = "".join(c * 2 for c in digits) if len(digits) == 3 else digits
     red, green, blue = (int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
     return relative_luminance((red, green, blue))
@@ -44,22 +44,22 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def page_colours(name: str) -> list[str]:
+def page_colors(name: str) -> list[str]:
     """A variable's value on a light page and on a dark one."""
     css = files("descentlab.report").joinpath("templates/report.css").read_text()
     return re.findall(rf"--{name}:(#[0-9a-f]+)", css)
 
 
-def test_luminance_of_known_colours() -> None:
+def test_luminance_of_known_colors() -> None:
     """WCAG 2.1: white 1, black 0; #767676 is the lightest grey of contrast 4.5 on white."""
     assert luminance("#ffffff") == pytest.approx(1)
     assert luminance("#000000") == 0
     assert contrast("#767676", "#ffffff") >= 4.5 > contrast("#777777", "#ffffff")
 
 
-def test_every_optimizer_of_the_table_has_a_colour_of_its_own() -> None:
-    assert set(NAMES) == set(COLOURS)
-    assert len({optimizer_colour(name) for name in NAMES}) == len(NAMES)
+def test_every_optimizer_of_the_table_has_a_color_of_its_own() -> None:
+    assert set(NAMES) == set(COLORS)
+    assert len({optimizer_color(name) for name in NAMES}) == len(NAMES)
     assert set(SLIDES) <= set(NAMES)
 
 
@@ -67,35 +67,35 @@ def test_the_slides_optimizers_have_markers_of_their_own() -> None:
     assert len({optimizer_marker(name) for name in SLIDES}) == len(SLIDES)
 
 
-def test_no_two_optimizers_share_colour_family_and_marker() -> None:
-    assert len({(optimizer_colour(name), optimizer_marker(name)) for name in NAMES}) == len(NAMES)
+def test_no_two_optimizers_share_color_family_and_marker() -> None:
+    assert len({(optimizer_color(name), optimizer_marker(name)) for name in NAMES}) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_colour_stands_out_on_a_light_and_on_a_dark_page(name: str) -> None:
-    papers = page_colours("paper")
+def test_a_color_stands_out_on_a_light_and_on_a_dark_page(name: str) -> None:
+    papers = page_colors("paper")
     assert len(papers) == 2
     for paper in papers:
-        assert contrast(optimizer_colour(name), paper) >= 3, paper  # WCAG 2.1, 1.4.11
+        assert contrast(optimizer_color(name), paper) >= 3, paper  # WCAG 2.1, 1.4.11
 
 
 @given(st.text())
-def test_any_other_name_has_a_colour_that_stands_out(name: str) -> None:
-    colour = optimizer_colour(name)
-    assert re.fullmatch("#[0-9a-f]{6}", colour)
-    assert optimizer_colour(name) == colour
+def test_any_other_name_has_a_color_that_stands_out(name: str) -> None:
+    color = optimizer_color(name)
+    assert re.fullmatch("#[0-9a-f]{6}", color)
+    assert optimizer_color(name) == color
     assert optimizer_marker(name) in MARKERS
-    assert min(contrast(colour, paper) for paper in page_colours("paper")) >= 3
+    assert min(contrast(color, paper) for paper in page_colors("paper")) >= 3
 
 
-def test_other_names_keep_colour_and_marker_in_another_process() -> None:
-    code = "from descentlab.report.plotting import *; print(optimizer_colour('mine'), optimizer_marker('mine'))"
+def test_other_names_keep_color_and_marker_in_another_process() -> None:
+    code = "from descentlab.report.plotting import *; print(optimizer_color('mine'), optimizer_marker('mine'))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert printed == [optimizer_colour("mine"), optimizer_marker("mine")]
+    assert printed == [optimizer_color("mine"), optimizer_marker("mine")]
 
 
-def test_other_names_have_other_colours() -> None:
-    assert len({optimizer_colour(f"mine_{i}") for i in range(50)}) >= 48
+def test_other_names_have_other_colors() -> None:
+    assert len({optimizer_color(f"mine_{i}") for i in range(50)}) >= 48
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_other_names_have_other_colours() -> None:
 )
 def test_text_is_readable_on_a_light_and_on_a_dark_page(text: str, ground: str) -> None:
     """WCAG 2.1, 1.4.3 (AA): 4.5."""
-    ratios = [contrast(a, b) for a, b in zip(page_colours(text), page_colours(ground), strict=True)]
+    ratios = [contrast(a, b) for a, b in zip(page_colors(text), page_colors(ground), strict=True)]
     assert len(ratios) == 2
     assert min(ratios) >= 4.5
 
@@ -177,7 +177,7 @@ HOSTILE = """<script>alert("1")</script> & $x_$ 'q'"""
 
 def drawn(identity: str = "one", alt: str = "what is seen") -> str:
     figure, (axes, _) = new_figure(2, 2, 2)
-    axes.plot([0, 1], [0, 1], color=optimizer_colour("adam"), gid="linename-adam--")
+    axes.plot([0, 1], [0, 1], color=optimizer_color("adam"), gid="linename-adam--")
     axes.fill_between([0, 1], [0, 0], [1, 2], alpha=0.2, linewidth=0)
     axes.set_xticks([0.125, 0.875])
     axes.set_title(HOSTILE)
@@ -200,7 +200,7 @@ def test_a_figure_says_what_is_seen() -> None:
     assert root.attrib["aria-label"] == HOSTILE
 
 
-def test_a_figure_follows_the_colours_of_the_page() -> None:
+def test_a_figure_follows_the_colors_of_the_page() -> None:
     svg = drawn()
     assert "currentColor" in svg and "var(--rule)" in svg
     assert "#010203" not in svg and "#0a0b0c" not in svg

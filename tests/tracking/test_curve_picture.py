@@ -11,7 +11,7 @@ import pytest
 
 from descentlab.tracking.curve_picture import set_scale, write_curve_picture
 
-COLOURS = {"adam": "#d55e00", "momentum": "#00845f"}
+COLORS = {"adam": "#d55e00", "momentum": "#00845f"}
 
 
 def curve(start: float = 1.0) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def curve(start: float = 1.0) -> pd.DataFrame:
 
 def test_it_is_a_small_png_and_the_same_for_the_same_curves(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        write_curve_picture(tmp_path / name, "up / adam", {"adam": curve(), "momentum": curve(2)}, COLOURS)
+        write_curve_picture(tmp_path / name, "up / adam", {"adam": curve(), "momentum": curve(2)}, COLORS)
     png = (tmp_path / "a.png").read_bytes()
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", png[16:24]) == (640, 320)
@@ -32,8 +32,8 @@ def test_it_is_a_small_png_and_the_same_for_the_same_curves(tmp_path: Path) -> N
 
 
 def test_another_curve_is_another_picture(tmp_path: Path) -> None:
-    write_curve_picture(tmp_path / "a.png", "up / adam", {"adam": curve()}, COLOURS)
-    write_curve_picture(tmp_path / "b.png", "up / adam", {"adam": curve(2)}, COLOURS)
+    write_curve_picture(tmp_path / "a.png", "up / adam", {"adam": curve()}, COLORS)
+    write_curve_picture(tmp_path / "b.png", "up / adam", {"adam": curve(2)}, COLORS)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
@@ -55,5 +55,5 @@ def test_the_scale_is_of_the_means(means: list[float], scale: str, limits: tuple
 
 
 def test_a_curve_without_a_finite_value_is_drawn(tmp_path: Path) -> None:
-    write_curve_picture(tmp_path / "a.png", "up / adam", {"adam": curve(np.nan)}, COLOURS)
+    write_curve_picture(tmp_path / "a.png", "up / adam", {"adam": curve(np.nan)}, COLORS)
     assert (tmp_path / "a.png").exists()

@@ -13,10 +13,10 @@ import pandas as pd
 
 from descentlab.report.blocks import Figure, distinct
 from descentlab.report.plotting import (
-    GREY,
+    GRAY,
     SLIDES,
     figure_svg,
-    optimizer_colour,
+    optimizer_color,
     optimizer_marker,
     spread_labels,
     use_log_scale,
@@ -70,7 +70,7 @@ def line_style(name: str, leading: bool) -> dict[str, Any]:
     The page turns the ``gid`` into a tooltip with the optimizer's name.
     """
     return {
-        "color": optimizer_colour(name),
+        "color": optimizer_color(name),
         "linewidth": 1.8 if leading else 0.9,
         "alpha": 1.0 if leading else 0.55,
         "zorder": 3 if leading else 2,
@@ -106,7 +106,7 @@ def draw_curves(
         )
         if leading:
             low, high = line[f"{y}_low"], line[f"{y}_high"]
-            axes.fill_between(horizontal, low, high, color=optimizer_colour(name), alpha=0.15, linewidth=0, zorder=1)
+            axes.fill_between(horizontal, low, high, color=optimizer_color(name), alpha=0.15, linewidth=0, zorder=1)
             visible = mean[np.isfinite(mean)]
             if len(visible):
                 ends[name] = (float(horizontal.loc[visible.index[-1]]), float(visible.iloc[-1]))
@@ -169,8 +169,8 @@ def draw_margin_axis(axes: Axes) -> None:
 
     It is linear within one margin of 0 and logarithmic beyond; values must be clipped to ±MARGINS_SHOWN.
     """
-    axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
-    axes.axvline(0, color=GREY, linewidth=0.9)
+    axes.axvspan(-1, 1, color=GRAY, alpha=0.18, linewidth=0)
+    axes.axvline(0, color=GRAY, linewidth=0.9)
     axes.set_xscale("symlog", linthresh=1, linscale=0.8)
     axes.set_xlim(-MARGINS_SHOWN * 1.6, MARGINS_SHOWN * 1.6)
     axes.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
@@ -192,7 +192,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool
         axes.plot(
             [1.015, 1.05, 1.085],
             [height] * 3,
-            color=optimizer_colour(name),
+            color=optimizer_color(name),
             linewidth=1.8,
             markevery=[1],
             marker=optimizer_marker(name) if marked else "",
@@ -231,18 +231,18 @@ def draw_rows(
     for row in table.to_dict("records"):
         name = str(row["optimizer"])
         y = place[name] + offset
-        colour = optimizer_colour(name)
+        color = optimizer_color(name)
         mark = VERDICT_MARKS[str(row[marks])] if marks else "o"
         hollow = (marks is not None and row[marks] == "inconclusive") or not filled
         if np.isfinite(row[low]) and np.isfinite(row[high]):
-            axes.plot([row[low], row[high]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
+            axes.plot([row[low], row[high]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
         axes.plot(
             [row[mean]],
             [y],
             marker=mark,
             markersize=5.5,
-            color=colour,
-            markerfacecolor="none" if hollow else colour,
+            color=color,
+            markerfacecolor="none" if hollow else color,
             linestyle="none",
         )
     label_rows(axes, order)
@@ -260,5 +260,5 @@ def draw_points(axes: Axes, scores: pd.DataFrame, order: Sequence[str], value: s
     place = {name: i for i, name in enumerate(order)}
     rows = np.array([place[name] for name in scores["optimizer"]], dtype=float)
     y = rows + (scores["seed"].to_numpy() % 5 - 2) * 0.09
-    colours = [optimizer_colour(name) for name in scores["optimizer"]]
-    axes.scatter(scores[value], y, s=9, c=colours, alpha=0.45, linewidths=0, zorder=2)
+    colors = [optimizer_color(name) for name in scores["optimizer"]]
+    axes.scatter(scores[value], y, s=9, c=colors, alpha=0.45, linewidths=0, zorder=2)

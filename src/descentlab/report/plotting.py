@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The slides' optimizers have colors that color-blind readers can tell apart (Okabe & Ito 2008, shifted for contrast); the
 # others vary hue and lightness around them. Each has a contrast of 3:1 with the page, light or dark (WCAG 1.4.11), which
 # leaves little choice: markers and labels tell lines apart as well, and no text has these colors.
-COLOURS = {
+COLORS = {
     "gd": "#767676",
     "sgd": "#0072b2",
     "momentum": "#00845f",
@@ -43,7 +43,7 @@ MARKERS = "osD^vP*X<>hdp8"
 LUMINANCE = 0.2  # of a derived color: midway between too faint on white and too faint on black
 SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
 
-GREY = "#888888"  # of what isn't an optimizer: reference lines, bands, single seeds
+GRAY = "#888888"  # of what isn't an optimizer: reference lines, bands, single seeds
 
 # Stand-ins that figure_svg replaces by the page's own colors.
 INK, RULE = "#010203", "#0a0b0c"
@@ -76,10 +76,10 @@ STYLE = {
 }
 
 
-def optimizer_colour(name: str) -> str:
+def optimizer_color(name: str) -> str:
     """The optimizer's color as ``#rrggbb``: from the table, or derived from the SHA-256 of any other name."""
-    if name in COLOURS:
-        return COLOURS[name]
+    if name in COLORS:
+        return COLORS[name]
     digest = hashlib.sha256(name.encode()).digest()
     hue, saturation = digest[0] / 256, 0.5 + digest[1] / 512
     shades = [colorsys.hls_to_rgb(hue, lightness / 256, saturation) for lightness in range(256)]
@@ -87,19 +87,19 @@ def optimizer_colour(name: str) -> str:
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
-def relative_luminance(colour: tuple[float, float, float]) -> float:
+def relative_luminance(color: tuple[float, float, float]) -> float:
     """Relative luminance by WCAG 2.1.
 
     Args:
-        colour: red, green and blue of sRGB, each in 0…1.
+        color: red, green and blue of sRGB, each in 0…1.
     """
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def optimizer_marker(name: str) -> str:
     """The optimizer's Matplotlib marker, which depends on nothing but its name."""
-    index = list(COLOURS).index(name) if name in COLOURS else hashlib.sha256(name.encode()).digest()[3]
+    index = list(COLORS).index(name) if name in COLORS else hashlib.sha256(name.encode()).digest()[3]
     return MARKERS[index % len(MARKERS)]
 
 
@@ -251,16 +251,16 @@ def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, hi
     for position in placed:
         groups.append((float(position), 1))
         while True:
-            centre, size = groups[-1]
+            center, size = groups[-1]
             half = least * (size - 1) / 2
-            groups[-1] = (min(max(centre, low + half), high - half), size)
+            groups[-1] = (min(max(center, low + half), high - half), size)
             if len(groups) < 2:
                 break
             (a, m), (b, k) = groups[-2:]
             if b - a >= least * (m + k) / 2 - 1e-12:
                 break
             groups[-2:] = [((a * m + b * k) / (m + k), m + k)]
-    spread = [centre + least * (np.arange(size) - (size - 1) / 2) for centre, size in groups]
+    spread = [center + least * (np.arange(size) - (size - 1) / 2) for center, size in groups]
     moved = np.empty(n)
     moved[order] = np.concatenate(spread) if spread else np.empty(0)
     return moved

@@ -18,7 +18,7 @@ INCHES, DOTS = (6.4, 3.2), 100
 RULE = "#d5dae0"
 
 
-def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFrame], colours: Mapping[str, str]) -> None:
+def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFrame], colors: Mapping[str, str]) -> None:
     """Write a PNG of validation loss over updates: means over seeds in bands of their 95 % intervals.
 
     A PNG takes a third less time to draw than an SVG, and every parent run has one.
@@ -26,7 +26,7 @@ def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFram
     Args:
         title: above the axes.
         curves: by label, ``updates``, ``val_loss_mean``, ``val_loss_low`` and ``val_loss_high`` of each evaluation.
-        colours: by label, as matplotlib takes them.
+        colors: by label, as matplotlib takes them.
     """
     from matplotlib.figure import Figure
 
@@ -37,11 +37,11 @@ def write_curve_picture(path: Path, title: str, curves: Mapping[str, pd.DataFram
             curve["updates"],
             curve["val_loss_low"],
             curve["val_loss_high"],
-            color=colours[label],
+            color=colors[label],
             alpha=0.2,
             linewidth=0,
         )
-        axes.plot(curve["updates"], curve["val_loss_mean"], color=colours[label], linewidth=1.6, label=label)
+        axes.plot(curve["updates"], curve["val_loss_mean"], color=colors[label], linewidth=1.6, label=label)
     set_scale(axes, np.concatenate([curve["val_loss_mean"].to_numpy() for curve in curves.values()]))
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("updates", fontsize=9)

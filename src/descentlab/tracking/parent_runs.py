@@ -13,7 +13,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.experiment.records import SPLITS
-from descentlab.report.plotting import optimizer_colour
+from descentlab.report.plotting import optimizer_color
 from descentlab.tracking.curve_picture import write_curve_picture
 from descentlab.tracking.entry import TRAINING, DataSet, Entry
 from descentlab.tracking.links import link_runs, picture_address
@@ -103,7 +103,7 @@ def parent_entry(
             KIND: "parent",
             "problem": problem,
             "optimizer": optimizer,
-            "mlflow.runColor": optimizer_colour(optimizer),
+            "mlflow.runColor": optimizer_color(optimizer),
             TRAINING: join_digests(mine),
         },
         params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
@@ -147,8 +147,8 @@ def curve_columns(curve: pd.DataFrame, metric: str, stamp: int) -> dict[str, np.
 
 def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -> None:
     """Draw the optimizer's curve together with the reference's."""
-    colours = {label: optimizer_colour(label.split(" ")[0]) for label in curves}
-    write_curve_picture(folder / PICTURE, title, curves, colours)
+    colors = {label: optimizer_color(label.split(" ")[0]) for label in curves}
+    write_curve_picture(folder / PICTURE, title, curves, colors)
 
 
 def describe(plan: dict[str, Any], problem: str, optimizer: str, experiment: str, pictured: bool) -> str:

@@ -11,14 +11,14 @@ from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t
 from descentlab.i18n.wording import counted, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish
-from descentlab.report.plotting import COLOURS, GREY, new_figure, use_log_scale
+from descentlab.report.plotting import COLORS, GRAY, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MINI_BATCH = 16  # the batch size that the claim compares full batch with
 SMALL_BATCH = 64  # smaller batches need hardly more memory than the process itself
-MINI, FULL = COLOURS["sgd"], COLOURS["gd"]
+MINI, FULL = COLORS["sgd"], COLORS["gd"]
 
 
 def batches(evidence: Evidence) -> Section | None:
@@ -60,12 +60,12 @@ def draw_sizes(
     sizes = list(estimates)
     axes.plot(sizes, [estimates[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
     for size, estimate in estimates.items():
-        colour = FULL if size == full else MINI
+        color = FULL if size == full else MINI
         if np.isfinite(estimate.low):
             axes.plot(
                 [size, size],
                 [estimate.low, estimate.high],
-                color=colour,
+                color=color,
                 linewidth=1.6,
                 solid_capstyle="butt",
                 zorder=3,
@@ -75,10 +75,10 @@ def draw_sizes(
             [estimate.mean],
             marker="o",
             markersize=5.5,
-            color=colour,
+            color=color,
             linestyle="none",
             zorder=4,
-            markerfacecolor="none" if size in hollow else colour,
+            markerfacecolor="none" if size in hollow else color,
         )
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
@@ -97,7 +97,7 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
         axes.plot(
             rows["batch_size"],
             rows[column],
-            color=GREY,
+            color=GRAY,
             linewidth=0.6,
             alpha=0.45,
             marker="o",
@@ -113,7 +113,7 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     draw_seeds(axes[0], table, "gap_at_target", "seed")
     draw_sizes(axes[0], intervals_by_size(table, "gap_at_target"), full)
     axes[0].set_ylabel(words("test − training loss (lower is better)"))
-    axes[1].axhline(0, color=GREY, linewidth=0.9)
+    axes[1].axhline(0, color=GRAY, linewidth=0.9)
     draw_sizes(axes[1], differences, None)
     axes[1].set_xlim(axes[0].get_xlim())
     axes[1].set_ylabel(words("full batch's gap minus this one's"))

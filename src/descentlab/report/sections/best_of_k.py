@@ -9,7 +9,7 @@ import pandas as pd
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import Evidence, Figure, optimizer_title, present
 from descentlab.report.drawing import back_to_front, finish, in_front, label_ends, line_style, value_range
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour
+from descentlab.report.plotting import label_room, new_figure, optimizer_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ def draw_best_of_k(
         axes.plot(line["k"], mean, **line_style(name, leading))
         if leading:
             low, high = line["low"].clip(bottom, top), line["high"].clip(bottom, top)
-            axes.fill_between(line["k"], low, high, color=optimizer_colour(name), alpha=0.12, linewidth=0, zorder=1)
+            axes.fill_between(line["k"], low, high, color=optimizer_color(name), alpha=0.12, linewidth=0, zorder=1)
             ends[name] = (float(line["k"].iloc[-1]), float(mean.iloc[-1]))
     room = (top - bottom) * 0.05 or 0.01
     axes.set_ylim(bottom - room, top + room)

@@ -12,7 +12,7 @@ from descentlab.analysis.formatting import BOUND_SIGNS
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
-from descentlab.report.plotting import GREY, label_room, new_figure, optimizer_colour
+from descentlab.report.plotting import GRAY, label_room, new_figure, optimizer_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
     figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         on_problem = rows[rows["problem"] == problem]
-        panel.axvline(1, color=GREY, linewidth=0.9)
+        panel.axvline(1, color=GRAY, linewidth=0.9)
         for row in on_problem.to_dict("records"):
             draw_ratio(panel, row, order.index(row["optimizer"]))
         limit_ratios(panel, rows[["seconds_ratio", "seconds_low", "seconds_high", "updates_ratio"]])
@@ -62,16 +62,16 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
 
 def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
     """Draw the ratio of seconds with its interval, hollow if it is a bound, and the ratio of updates alone."""
-    colour, bound = optimizer_colour(str(row["optimizer"])), str(row["bound"])
-    axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
-    axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=colour, linestyle="none", alpha=0.8)
+    color, bound = optimizer_color(str(row["optimizer"])), str(row["bound"])
+    axes.plot([row["seconds_low"], row["seconds_high"]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
+    axes.plot([row["updates_ratio"]], [y], marker="|", markersize=7, color=color, linestyle="none", alpha=0.8)
     axes.plot(
         [row["seconds_ratio"]],
         [y],
         marker=BOUND_MARKS.get(bound, "o"),
         markersize=5.5,
-        color=colour,
-        markerfacecolor="none" if bound else colour,
+        color=color,
+        markerfacecolor="none" if bound else color,
         linestyle="none",
     )
 

@@ -20,7 +20,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, limit_ratios
-from descentlab.report.plotting import GREY, label_room, new_figure
+from descentlab.report.plotting import GRAY, label_room, new_figure
 from descentlab.report.sections.break_even import break_even_figure, break_even_table
 
 MOST_PANELS = 4
@@ -84,7 +84,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     figure, axes = new_figure(panels, 1.95, 0.22 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True)
     for panel, model in zip(axes, models, strict=False):
         on_model = shown[shown["model"] == model]
-        panel.axvline(1, color=GREY, linewidth=0.9)
+        panel.axvline(1, color=GRAY, linewidth=0.9)
         draw_rows(panel, on_model, order, f"{what}_ratio", f"{what}_low", f"{what}_high")
         limit_ratios(panel, shown[[f"{what}_ratio", f"{what}_low", f"{what}_high"]])
         panel.set_title(f"{model}, {on_model['parameters'].iloc[0]:,}")

@@ -11,7 +11,7 @@ from descentlab.i18n.wording import counted, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title
 from descentlab.report.drawing import in_front
 from descentlab.report.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
-from descentlab.report.plotting import optimizer_colour
+from descentlab.report.plotting import optimizer_color
 
 TITLES = {
     "train_loss": message("training loss"),
@@ -78,7 +78,7 @@ def explorer(evidence: Evidence) -> Section | None:
         caption=caption(evidence, data),
         problems=problems,
         arms=[words(ARM_WORDS[arm]) for arm in arms],
-        optimizers=[(name, optimizer_colour(name)) for name in optimizers],
+        optimizers=[(name, optimizer_color(name)) for name in optimizers],
         measures=[words(TITLES[measure]) for measure in MEASURES],
         axes=[words(axis) for axis in known_axes(data).values()],
         chosen=frozenset(place for place, name in enumerate(optimizers) if name in front),
@@ -153,7 +153,7 @@ def setup(
         ],
         "arms": [words(ARM_WORDS[arm]) for arm in arms],
         "optimizers": [
-            {"name": name, "title": optimizer_title(name), "colour": optimizer_colour(name)} for name in optimizers
+            {"name": name, "title": optimizer_title(name), "colour": optimizer_color(name)} for name in optimizers
         ],
         "measures": list(MEASURES),
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
@@ -193,7 +193,7 @@ def chart_specs() -> dict[str, Any]:
 
     rows, ends = alt.NamedData(name="rows"), alt.NamedData(name="ends")
     x, y = alt.X("x:Q"), alt.Y("value:Q")
-    colour = alt.Color("colour:N", scale=None)
+    color = alt.Color("colour:N", scale=None)
     emphasised = alt.param(name="emphasised", value=-1)
     faint = alt.when("emphasised < 0 || datum.optimizer == emphasised").then(alt.value(1)).otherwise(alt.value(0.12))
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", nearest=True, empty=False)
@@ -201,18 +201,18 @@ def chart_specs() -> dict[str, Any]:
     band = (
         alt.Chart(rows)
         .mark_area(clip=True, fillOpacity=0.15)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail="line:N", opacity=faint)
+        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=color, detail="line:N", opacity=faint)
     )
     thin_line = (
         alt.Chart(rows)
         .mark_line(clip=True, strokeWidth=1.1, strokeOpacity=0.8)
-        .encode(x=x, y=y, color=colour, detail="line:N", opacity=faint)
+        .encode(x=x, y=y, color=color, detail="line:N", opacity=faint)
     )
     line = thin_line.mark_line(clip=True, strokeWidth=2)
     points = (
         alt.Chart(rows, name="points")
         .mark_point(clip=True, filled=True, size=60, tooltip=alt.TooltipContent("data"))
-        .encode(x=x, y=y, color=colour, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0)))
+        .encode(x=x, y=y, color=color, opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0)))
         .add_params(hover)
     )
     # In pixels of the frame: the script moves names apart that would overlap.
@@ -223,7 +223,7 @@ def chart_specs() -> dict[str, Any]:
         .encode(
             x=alt.value(alt.expr("width + 3")),
             x2=alt.value(alt.expr("width + 15")),
-            color=colour,
+            color=color,
             y=alt.Y("end:Q", scale=None, axis=None),
             y2="place:Q",
             opacity=faint,

@@ -12,7 +12,7 @@ from descentlab.i18n.wording import counted, joined, words
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
 from descentlab.report.blocks import Figure, distinct, number
 from descentlab.report.drawing import finish, label_ends
-from descentlab.report.plotting import INK, label_room, new_figure, optimizer_colour, optimizer_marker
+from descentlab.report.plotting import INK, label_room, new_figure, optimizer_color, optimizer_marker
 from descentlab.report.sections.landscape_words import descent_title, height_text, landscape_title
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def draw_path(axes: Axes, name: str, x: np.ndarray, y: np.ndarray) -> tuple[floa
     Returns:
         The end, in data coordinates.
     """
-    colour = optimizer_colour(name)
+    color = optimizer_color(name)
     points = np.column_stack([x, y]).astype(np.float64)
     places = axes.transAxes.inverted().transform(axes.transData.transform(points))
     gap = np.full((1, 2), np.nan)
@@ -161,10 +161,10 @@ def draw_path(axes: Axes, name: str, x: np.ndarray, y: np.ndarray) -> tuple[floa
         joined_steps += [gap, after[None]] if length > LEAP else [after[None]]
         leaps += [before[None], after[None], gap] if length > LEAP else []
     axes.plot(
-        *np.concatenate(joined_steps).T, color=colour, linewidth=1.2, alpha=0.9, zorder=3, gid=f"linename-{name}--"
+        *np.concatenate(joined_steps).T, color=color, linewidth=1.2, alpha=0.9, zorder=3, gid=f"linename-{name}--"
     )
-    axes.plot(*np.concatenate(leaps).T, color=colour, linewidth=0.5, alpha=0.4, zorder=2)
-    axes.plot(x[-1], y[-1], marker=optimizer_marker(name), markersize=5.5, color=colour, linestyle="none", zorder=4)
+    axes.plot(*np.concatenate(leaps).T, color=color, linewidth=0.5, alpha=0.4, zorder=2)
+    axes.plot(x[-1], y[-1], marker=optimizer_marker(name), markersize=5.5, color=color, linestyle="none", zorder=4)
     return float(x[-1]), float(y[-1])
 
 
@@ -240,15 +240,15 @@ def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[st
     axes.plot(x, landscape.above_minimum(x[:, None]), color=BACKDROP, linewidth=1.2)
     places = {}
     for name, path in paths.groupby("optimizer", sort=False):
-        colour, marker = optimizer_colour(str(name)), optimizer_marker(str(name))
+        color, marker = optimizer_color(str(name)), optimizer_marker(str(name))
         before = (
             path.iloc[:-1].assign(place=path["x"].round(2)).drop_duplicates("place")
         )  # one mark for all updates at rest
         axes.plot(
-            before["x"], before["value"], marker=marker, markersize=2.5, alpha=0.35, color=colour, linestyle="none"
+            before["x"], before["value"], marker=marker, markersize=2.5, alpha=0.35, color=color, linestyle="none"
         )
         places[str(name)] = (float(path["x"].iloc[-1]), float(path["value"].iloc[-1]))
-        axes.plot(*places[str(name)], marker=marker, markersize=6, color=colour, linestyle="none", zorder=4)
+        axes.plot(*places[str(name)], marker=marker, markersize=6, color=color, linestyle="none", zorder=4)
     axes.set_ylim(-0.3, max(1.5, 1.1 * start))
     axes.set_xticks([-1, 0, 1], labels=["−1", "0", "1"])
     axes.grid(visible=False)

@@ -12,7 +12,7 @@ from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
 from descentlab.report.blocks import Evidence, Figure, Section, Table, distinct, interval, number
 from descentlab.report.drawing import draw_rows, finish
-from descentlab.report.plotting import label_room, new_figure, optimizer_colour
+from descentlab.report.plotting import label_room, new_figure, optimizer_color
 from descentlab.report.sections.landscape_paths import BACKDROP, basin_words, height_words, path_figure, strip_figure
 from descentlab.report.sections.landscape_valleys import height_figure, height_table
 from descentlab.report.sections.landscape_words import descent_title, landscape_title, place_words
@@ -107,7 +107,7 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
             [order.index(o) + 0.26 for o in same["optimizer"]],
             marker="x",
             markersize=6,
-            color=optimizer_colour("momentum"),
+            color=optimizer_color("momentum"),
             linestyle="none",
             zorder=4,
         )

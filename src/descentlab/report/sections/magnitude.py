@@ -21,7 +21,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
-from descentlab.report.plotting import GREY, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.plotting import GRAY, label_room, new_figure, optimizer_color, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,9 +180,9 @@ def draw_losses(axes: list[Axes], panels: list[pd.DataFrame]) -> None:
     positive = means[means > 0]
     for panel, curves in zip(axes, panels, strict=True):
         for name, line in curves.groupby("optimizer", sort=False):
-            x, colour = line["updates"].clip(lower=0.5), optimizer_colour(str(name))
-            panel.plot(x, line["loss_mean"], color=colour, linewidth=1.8, zorder=3, gid=f"linename-{name}--")
-            panel.fill_between(x, line["loss_low"], line["loss_high"], color=colour, alpha=0.15, linewidth=0, zorder=1)
+            x, color = line["updates"].clip(lower=0.5), optimizer_color(str(name))
+            panel.plot(x, line["loss_mean"], color=color, linewidth=1.8, zorder=3, gid=f"linename-{name}--")
+            panel.fill_between(x, line["loss_low"], line["loss_high"], color=color, alpha=0.15, linewidth=0, zorder=1)
         panel.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
         use_log_scale(panel, "x")
         use_log_scale(panel, "y")
@@ -219,7 +219,7 @@ def construction_figure(table: pd.DataFrame) -> Figure:
         len(variants), 2.3, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True, share_x=True
     )
     for panel, variant in zip(axes, variants, strict=True):
-        panel.axvline(share, color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
+        panel.axvline(share, color=GRAY, linewidth=1.2, linestyle=(0, (4, 2)))
         on_variant = means[means["variant"] == variant]
         draw_rows(panel, on_variant, order, "test_error_mean", "test_error_low", "test_error_high")
         panel.set_title(words(variant))

@@ -12,7 +12,7 @@ from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish, label_rows
-from descentlab.report.plotting import COLOURS, GREY, label_room, new_figure, use_log_scale
+from descentlab.report.plotting import COLORS, GRAY, label_room, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ CONVEX = "logistic_regression"
 TRAINED, MATCHED = message("as trained"), message("matched")
 ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
-COLOUR = {TRAINED: COLOURS["adam"], MATCHED: COLOURS["momentum"]}
+COLOR = {TRAINED: COLORS["adam"], MATCHED: COLORS["momentum"]}
 Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
 
 
@@ -71,8 +71,8 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         # A barrier of 0 or an interval's end at or below 0 can't be on a logarithmic axis: it is drawn at its left end.
         least = float(table.loc[table[column] > 0, column].min()) / 3 if (table[column] > 0).any() else 1e-9
         for y, ((problem, matching), rows) in enumerate(groups.items()):
-            colour = COLOURS["sgd"] if problem == CONVEX else COLOUR[matching]
-            draw_pairs(panel, rows, column, y, least, colour)
+            color = COLORS["sgd"] if problem == CONVEX else COLOR[matching]
+            draw_pairs(panel, rows, column, y, least, color)
         highest = np.nanmax(
             [least * 10, table[column].max(), *(over_pairs(rows, column).high for rows in groups.values())]
         )
@@ -80,7 +80,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         use_log_scale(panel, "x")
         panel.set_xlabel(words(WIDE[column]))
         label_rows(panel, titles)
-    axes[0].axvline(MATCHED_APART, color=GREY, linewidth=0.9)
+    axes[0].axvline(MATCHED_APART, color=GRAY, linewidth=0.9)
     zeros = int((table["barrier"] == 0).sum())
     caption = words(
         "Networks trained on one fixed split from other initial weights and batch orders, in pairs. Left: L2 distance of all "
@@ -101,7 +101,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
     return finish(figure, "minima-pairs", takeaway=takeaway, caption=caption, data=table)
 
 
-def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float, colour: str) -> None:
+def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float, color: str) -> None:
     """Draw one row: each pair as a point, and above them the mean over disjoint pairs with its interval.
 
     Args:
@@ -110,12 +110,12 @@ def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float
     """
     values = rows[column].clip(lower=least)
     shifts = 0.16 + (np.arange(len(values)) % 5) * 0.05
-    axes.scatter(values, y + shifts, s=10, color=colour, alpha=0.5, linewidths=0)
+    axes.scatter(values, y + shifts, s=10, color=color, alpha=0.5, linewidths=0)
     estimate = over_pairs(rows, column)
     if np.isfinite(estimate.low):
         ends = np.clip([estimate.low, estimate.high], least, None)
-        axes.plot(ends, [y - 0.08] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
-    axes.plot([max(estimate.mean, least)], [y - 0.08], marker="o", markersize=6, color=colour, linestyle="none")
+        axes.plot(ends, [y - 0.08] * 2, color=color, linewidth=1.6, solid_capstyle="butt")
+    axes.plot([max(estimate.mean, least)], [y - 0.08], marker="o", markersize=6, color=color, linestyle="none")
 
 
 def minima_words(groups: Groups) -> str:

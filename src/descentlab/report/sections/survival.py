@@ -12,7 +12,7 @@ from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title
 from descentlab.report.drawing import NAMED, back_to_front, finish, in_front, label_ends, line_style
-from descentlab.report.plotting import SLIDES, label_room, new_figure, optimizer_colour, use_log_scale
+from descentlab.report.plotting import SLIDES, label_room, new_figure, optimizer_color, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,10 +89,10 @@ def draw_survival(axes: Axes, runs: pd.DataFrame, name: str, shift: float) -> No
     budget = float(runs["budget_updates"].max())
     # A logarithmic axis has no 0: the curve comes in from the left.
     x, y = np.r_[np.maximum(times, 1e-3), budget], np.r_[shares, shares[-1]] + shift
-    colour = optimizer_colour(name)
-    axes.plot(x, y, drawstyle="steps-post", color=colour, linewidth=1.6, gid=f"linename-{name}--")
+    color = optimizer_color(name)
+    axes.plot(x, y, drawstyle="steps-post", color=color, linewidth=1.6, gid=f"linename-{name}--")
     if not runs["reached"].all():
-        axes.plot([budget], [y[-1]], marker="x", markersize=6, color=colour, linestyle="none")
+        axes.plot([budget], [y[-1]], marker="x", markersize=6, color=color, linestyle="none")
 
 
 def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], arm: str) -> str:

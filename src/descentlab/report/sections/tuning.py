@@ -15,7 +15,7 @@ from descentlab.report.plotting import (
     INK,
     label_room,
     new_figure,
-    optimizer_colour,
+    optimizer_color,
     optimizer_marker,
     use_log_scale,
 )
@@ -78,11 +78,11 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
     ends: dict[str, tuple[float, float]] = {}
     for name in names:
         line = table[table["optimizer"] == name].sort_values("learning_rate")
-        colour, rates = optimizer_colour(name), line["learning_rate"]
+        color, rates = optimizer_color(name), line["learning_rate"]
         mean = line["val_metric_mean"].clip(bottom, top)
-        panel.plot(rates, mean, color=colour, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
+        panel.plot(rates, mean, color=color, marker=optimizer_marker(name), markersize=3.5, linewidth=1.4)
         low, high = line["val_metric_low"].clip(bottom, top), line["val_metric_high"].clip(bottom, top)
-        panel.vlines(rates, low, high, color=colour, linewidth=0.8, alpha=0.6)
+        panel.vlines(rates, low, high, color=color, linewidth=0.8, alpha=0.6)
         chosen = line[line["chosen"]]
         panel.plot(
             chosen["learning_rate"],
@@ -90,11 +90,11 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
             "o",
             markersize=9,
             markerfacecolor="none",
-            color=colour,
+            color=color,
         )
         diverged = line[line["n_diverged"] > 0]
         worst = bottom if higher else top
-        panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=colour)
+        panel.plot(diverged["learning_rate"], np.full(len(diverged), worst), "x", markersize=6, color=color)
         good = mean[np.isfinite(mean)]
         if len(good):
             ends[name] = (float(rates.loc[good.index[-1]]), float(good.iloc[-1]))
@@ -115,14 +115,14 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
     sign = 1 if problem_info["higher_is_better"] else -1
     for place, name in enumerate(order):
         line = table[table["optimizer"] == name].sort_values("learning_rate")
-        rates, colour = line["learning_rate"].to_numpy(), optimizer_colour(name)
+        rates, color = line["learning_rate"].to_numpy(), optimizer_color(name)
         goodness = (sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
         low, high, _ = good_range(rates, goodness, problem_info["margin"])
-        panel.plot([rates[0], rates[-1]], [place, place], color=colour, linewidth=0.7, alpha=0.6)
-        panel.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.75)
+        panel.plot([rates[0], rates[-1]], [place, place], color=color, linewidth=0.7, alpha=0.6)
+        panel.plot([low, high], [place, place], color=color, linewidth=5, solid_capstyle="butt", alpha=0.75)
         for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
             if np.isclose(end, edge):  # equal before a round trip through logarithms
-                panel.plot([end], [place], marker=arrow, markersize=5, color=colour, linestyle="none")
+                panel.plot([end], [place], marker=arrow, markersize=5, color=color, linestyle="none")
         gone = rates[line["n_diverged"].to_numpy() > 0]
         panel.plot(gone, np.full(len(gone), place), ".", markersize=4, color=INK)
         chosen = line.loc[line["chosen"], "learning_rate"]
