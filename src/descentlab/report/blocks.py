@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,7 +190,7 @@ class Section:
 
     identity: str
     title: str
-    blocks: list[Figure | Table | Paragraph | Explorer]
+    blocks: Sequence[Figure | Table | Paragraph | Explorer]
 
 
 def interval_text(estimate: Interval, signed: bool = False) -> str:

@@ -153,6 +153,30 @@ def new_figure(
     return figure, list(axes.ravel())
 
 
+def new_row_figure(
+    panels: int,
+    width: float,
+    labels: Sequence[str],
+    *,
+    row: float = 0.22,
+    margin: float = 0.0,
+    right: float = 0.15,
+    gap: float = 0.25,
+    share_x: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A :func:`new_figure` whose panels share one row per label, with room for the labels on the left.
+
+    Args:
+        labels: of the rows.
+        row: height of a row, in inches.
+        margin: height of a panel beyond its rows, in inches.
+    """
+    height = row * len(labels) + margin
+    return new_figure(
+        panels, width, height, left=label_room(labels), right=right, gap=gap, share_y=True, share_x=share_x
+    )
+
+
 def use_log_scale(axes: Axes, which: str) -> None:
     """Make an axis logarithmic, with plain labels; its limits must be set.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import yaml
 
@@ -68,7 +66,7 @@ def models(evidence: Evidence) -> Section:
     """Each problem's layers as Keras prints them, how the parameters add up, and the optimizers."""
     if "imported" in evidence.plan:
         return imported_models(evidence)
-    blocks: list[Any] = []
+    blocks: list[Table] = []
     for name, info in evidence.plan["problems"].items():
         rows = [
             [layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"]
@@ -125,7 +123,7 @@ def protocol(evidence: Evidence) -> Section:
     fields = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
     rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items()]
     headers = [words("rule"), words("what it means")]
-    blocks: list[Any] = [Table("rules", words("The rules of the comparison"), headers, rules)]
+    blocks: list[Table] = [Table("rules", words("The rules of the comparison"), headers, rules)]
     coverage = evidence.comparison.coverage
     if len(coverage):
         blocks.append(coverage_table(coverage))

@@ -32,7 +32,7 @@ def batches(evidence: Evidence) -> Section | None:
         blocks.append(memory_figure(memory))
     if len(compared):
         blocks.append(batch_table(compared))
-    return Section("batches", words("One example, a batch, or all of them?"), [*blocks]) if blocks else None
+    return Section("batches", words("One example, a batch, or all of them?"), blocks) if blocks else None
 
 
 def intervals_by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
@@ -104,6 +104,13 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
             markersize=2.5,
             zorder=1,
         )
+
+
+def scale_logarithmically(axes: Axes, values: pd.Series, label: str) -> None:
+    """Make y a logarithmic axis with some room around ``values``."""
+    axes.set_ylim(float(values.min()) / 1.6, float(values.max()) * 1.6)
+    use_log_scale(axes, "y")
+    axes.set_ylabel(label)
 
 
 def gap_figure(table: pd.DataFrame) -> Figure:
@@ -180,9 +187,7 @@ def speed_figure(table: pd.DataFrame) -> Figure:
         draw_sizes(
             panel, intervals_by_size(rows, column), full, missed if column != "update_microseconds" else frozenset()
         )
-        panel.set_ylim(float(rows[column].min()) / 1.6, float(rows[column].max()) * 1.6)
-        use_log_scale(panel, "y")
-        panel.set_ylabel(label)
+        scale_logarithmically(panel, rows[column], label)
     takeaway = speed_words(timed)
     caption = words(
         "Plain SGD on digits, perceptron, up to a training loss of {loss}: mean and 95 % t interval over n = {n} seeds, thin "
@@ -228,9 +233,7 @@ def memory_figure(table: pd.DataFrame) -> Figure:
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
         draw_seeds(panel, scaled, column, "repeat")
         draw_sizes(panel, intervals_by_size(scaled, column), None)
-        panel.set_ylim(float(scaled[column].min()) / 1.6, float(scaled[column].max()) * 1.6)
-        use_log_scale(panel, "y")
-        panel.set_ylabel(label)
+        scale_logarithmically(panel, scaled[column], label)
     takeaway = memory_words(table)
     caption = words(
         "One update of plain SGD on the slides' convolutional network: the most memory held in it above that before the "

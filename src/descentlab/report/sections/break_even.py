@@ -12,7 +12,7 @@ from descentlab.analysis.formatting import BOUND_SIGNS
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
-from descentlab.report.plotting import GRAY, label_room, new_figure, optimizer_color
+from descentlab.report.plotting import GRAY, new_row_figure, optimizer_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         return None
     problems = evidence.problems_in(rows)
     order = evidence.optimizers_in(rows)
-    height, room = 0.22 * len(order) + 0.2, label_room(order)
-    figure, axes = new_figure(len(problems), 1.95, height, left=room, gap=0.15, share_y=True)
+    figure, axes = new_row_figure(len(problems), 1.95, order, margin=0.2, gap=0.15)
     for panel, problem in zip(axes, problems, strict=True):
         on_problem = rows[rows["problem"] == problem]
         panel.axvline(1, color=GRAY, linewidth=0.9)

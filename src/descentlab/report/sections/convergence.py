@@ -19,7 +19,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front
-from descentlab.report.plotting import label_room, new_figure, use_log_scale
+from descentlab.report.plotting import label_room, new_figure, new_row_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.report.sections.survival import profile_figure, survival_figure
 
@@ -121,7 +121,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     shares = rows.copy()
     for column in ("updates_restricted_mean", "low", "high"):
         shares[column] = (rows[column] / rows["budget_updates"]).clip(1e-3, 1)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
+    figure, axes = new_row_figure(len(problems), 1.95, order, gap=0.15)
     for panel, problem in zip(axes, problems, strict=True):
         on_problem = shares[shares["problem"] == problem]
         complete = on_problem[on_problem["n_reached"] == on_problem["n"]]
@@ -230,7 +230,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
     order = evidence.optimizers_in(gaps)
     arms = evidence.arms_in(gaps)
-    figure, axes = new_figure(len(arms), 3.0, 0.22 * len(order), left=label_room(order), share_y=True, share_x=True)
+    figure, axes = new_row_figure(len(arms), 3.0, order, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
         clipped = gaps[gaps["arm"] == arm].copy()
         for column in ("gap_mean", "gap_low", "gap_high"):

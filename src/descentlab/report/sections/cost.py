@@ -20,7 +20,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, limit_ratios
-from descentlab.report.plotting import GRAY, label_room, new_figure
+from descentlab.report.plotting import GRAY, new_row_figure
 from descentlab.report.sections.break_even import break_even_figure, break_even_table
 
 MOST_PANELS = 4
@@ -56,7 +56,7 @@ def cost(evidence: Evidence) -> Section | None:
         blocks += [*pays, cost_table(evidence, table, ratios)]
         if len(evidence.comparison.break_even):
             blocks.append(break_even_table(evidence))
-    return Section("cost", words("What a step costs, and whether it pays"), [*blocks]) if blocks else None
+    return Section("cost", words("What a step costs, and whether it pays"), blocks) if blocks else None
 
 
 def shown_models(ratios: pd.DataFrame) -> list[str]:
@@ -81,7 +81,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     order = evidence.optimizers_in(shown)
     whole_step = what == "step"
     panels = len(models) + (not whole_step)
-    figure, axes = new_figure(panels, 1.95, 0.22 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True)
+    figure, axes = new_row_figure(panels, 1.95, order, margin=0.2, gap=0.15)
     for panel, model in zip(axes, models, strict=False):
         on_model = shown[shown["model"] == model]
         panel.axvline(1, color=GRAY, linewidth=0.9)

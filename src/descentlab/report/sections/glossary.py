@@ -113,4 +113,4 @@ def glossary(evidence: Evidence) -> Section:
             "w: weights; α: learning rate; dw, g: gradient; v, m, h: what the optimizer remembers, from 0 unless said."
         )
         blocks.append(Table("formulas", words("The slides' formula beside Keras' own"), headers, formulas, caption))
-    return Section("glossary", words("Glossary"), [*blocks])
+    return Section("glossary", words("Glossary"), blocks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 import yaml
 
@@ -72,7 +71,7 @@ def imported_models(evidence: Evidence) -> Section:
     headers = [words("optimizer"), words("logged as"), words("learning rates"), words("source")]
     caption = words("All learning rates that were logged; the table of means says which one is compared.")
     blocks.append(Table("optimizers", words("Optimizers"), headers, optimizers, caption, folded=True))
-    return Section("models", words("Problems and optimizers"), [*blocks])
+    return Section("models", words("Problems and optimizers"), blocks)
 
 
 def imported_protocol(evidence: Evidence) -> Section:
@@ -95,7 +94,9 @@ def imported_provenance(evidence: Evidence) -> Section:
         [words("MLflow run, for example"), str(next(iter(evidence.comparison.scores["run_id"]), ""))],
         [words("commits of the code that trained"), ", ".join(imported["commits"]) or words("unknown")],
     ]
-    blocks: list[Any] = [Table("versions", words("Versions and tracking"), [words("what"), words("value")], rows)]
+    blocks: list[Table | Paragraph] = [
+        Table("versions", words("Versions and tracking"), [words("what"), words("value")], rows)
+    ]
     command = f"python -m descentlab report --mlflow-experiment {shlex.quote(experiment)}"
     if not imported["mapping"]:
         blocks.append(Paragraph(words("The same page again: {command}", command=command)))

@@ -8,7 +8,7 @@ import pandas as pd
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import Figure, distinct, number
 from descentlab.report.drawing import draw_rows, finish
-from descentlab.report.plotting import label_room, new_figure, use_log_scale
+from descentlab.report.plotting import new_row_figure, use_log_scale
 from descentlab.report.sections.landscape_words import FLOOR, descent_title, height_text, landscape_title, place_words
 
 
@@ -42,9 +42,7 @@ def height_table(ends: pd.DataFrame) -> pd.DataFrame:
 def height_figure(heights: pd.DataFrame) -> Figure:
     """Median final height in each valley, with its quartiles."""
     order, names = distinct(heights["optimizer"]), distinct(heights["landscape"])
-    figure, axes = new_figure(
-        len(names), 1.7, 0.26 * len(order) + 0.2, left=label_room(order), gap=0.25, share_y=True, share_x=True
-    )
+    figure, axes = new_row_figure(len(names), 1.7, order, row=0.26, margin=0.2, gap=0.25, share_x=True)
     clipped = heights.assign(**{c: heights[c].clip(FLOOR) for c in ("median", "low", "high")})
     finite = clipped[["median", "low", "high"]].replace(np.inf, np.nan)
     for panel, name in zip(axes, names, strict=True):

@@ -12,7 +12,7 @@ from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
 from descentlab.report.blocks import Evidence, Figure, Section, Table, distinct, interval, number
 from descentlab.report.drawing import draw_rows, finish
-from descentlab.report.plotting import label_room, new_figure, optimizer_color
+from descentlab.report.plotting import new_row_figure, optimizer_color
 from descentlab.report.sections.landscape_paths import BACKDROP, basin_words, height_words, path_figure, strip_figure
 from descentlab.report.sections.landscape_valleys import height_figure, height_table
 from descentlab.report.sections.landscape_words import descent_title, landscape_title, place_words
@@ -92,9 +92,7 @@ def share_table(ends: pd.DataFrame) -> pd.DataFrame:
 def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     """Shares with a decaying rate (filled) and with a constant one (hollow), one panel per landscape."""
     order, names = distinct(shares["optimizer"]), distinct(shares["landscape"])
-    figure, axes = new_figure(
-        len(names), 2.2, 0.4 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
-    )
+    figure, axes = new_row_figure(len(names), 2.2, order, row=0.4, margin=0.2, gap=0.15, share_x=True)
     for panel, name in zip(axes, names, strict=True):
         on_landscape = shares[shares["landscape"] == name]
         panel.axvline(float(on_landscape["start_share"].iloc[0]), color=BACKDROP, linewidth=1.2, linestyle=(0, (3, 2)))

@@ -21,7 +21,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
-from descentlab.report.plotting import GRAY, label_room, new_figure, optimizer_color, use_log_scale
+from descentlab.report.plotting import GRAY, label_room, new_figure, new_row_figure, optimizer_color, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def magnitude(evidence: Evidence) -> Section | None:
         table = evidence.measurement(name)
         if not table.empty:
             figures.append(make(table))
-    return Section("magnitude", words("What normalising the gradients does"), [*figures]) if figures else None
+    return Section("magnitude", words("What normalising the gradients does"), figures) if figures else None
 
 
 def title(name: str) -> str:
@@ -73,7 +73,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
     means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
     scales, order = sorted(set(table["scale"])), distinct(table["optimizer"])
     labels = [words(name) for name in order]
-    figure, axes = new_figure(len(scales), 3.0, 0.26 * len(order) + 0.1, left=label_room(labels), share_y=True)
+    figure, axes = new_row_figure(len(scales), 3.0, labels, row=0.26, margin=0.1)
     for panel, scale in zip(axes, scales, strict=True):
         on_scale = means[means["scale"] == scale]
         draw_rows(panel, on_scale, order, "relative_distance_mean", "relative_distance_low", "relative_distance_high")
@@ -215,9 +215,7 @@ def construction_figure(table: pd.DataFrame) -> Figure:
     variants, order = distinct(table["variant"]), distinct(table["optimizer"])
     means = average_by(table, ["variant", "optimizer"], ["test_error"])
     share = float(table["negative_share"].mean())
-    figure, axes = new_figure(
-        len(variants), 2.3, 0.26 * len(order) + 0.1, left=label_room(order), share_y=True, share_x=True
-    )
+    figure, axes = new_row_figure(len(variants), 2.3, order, row=0.26, margin=0.1, share_x=True)
     for panel, variant in zip(axes, variants, strict=True):
         panel.axvline(share, color=GRAY, linewidth=1.2, linestyle=(0, (4, 2)))
         on_variant = means[means["variant"] == variant]

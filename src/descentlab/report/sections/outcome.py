@@ -17,7 +17,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
-from descentlab.report.plotting import label_room, new_figure
+from descentlab.report.plotting import new_row_figure
 
 # Cells of the tables, here and in the other sections.
 ARM_CELLS = (
@@ -52,7 +52,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     scaled = rows.copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
-    figure, axes = new_figure(len(problems), 1.95, 0.22 * len(order), left=label_room(order), gap=0.15, share_y=True)
+    figure, axes = new_row_figure(len(problems), 1.95, order, gap=0.15)
     for panel, problem in zip(axes, problems, strict=True):
         draw_margin_axis(panel)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
@@ -148,9 +148,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == problem]
     order = evidence.optimizers_in(summary)
     arms = evidence.arms_in(summary)
-    figure, axes = new_figure(
-        len(arms), 3.3, 0.22 * len(order), left=label_room(order), right=1.0, gap=1.0, share_y=True
-    )
+    figure, axes = new_row_figure(len(arms), 3.3, order, right=1.0, gap=1.0)
     higher = evidence.plan["problems"][problem]["higher_is_better"]
     finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
     for panel, arm in zip(axes, arms, strict=True):

@@ -61,7 +61,7 @@ def flips(evidence: Evidence) -> Section | None:
         blocks.append(best_of_k_figure(evidence))
     if len(summary):
         blocks.append(ranking_table(summary, ranked, table))
-    return Section("flips", words("What flips it?"), [*blocks]) if blocks else None
+    return Section("flips", words("What flips it?"), blocks) if blocks else None
 
 
 def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:

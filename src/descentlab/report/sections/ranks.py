@@ -22,7 +22,7 @@ def ranks(evidence: Evidence) -> Section | None:
     if not arms:
         return None
     figures = [rank_figure(evidence, table[table["arm"] == arm].reset_index(drop=True), arm) for arm in arms]
-    return Section("ranks", words("Ranks over problems"), [*figures])
+    return Section("ranks", words("Ranks over problems"), figures)
 
 
 def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:

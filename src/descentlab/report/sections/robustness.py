@@ -7,7 +7,7 @@ import pandas as pd
 from descentlab.i18n.wording import joined, words
 from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title
 from descentlab.report.drawing import draw_rows, finish
-from descentlab.report.plotting import label_room, new_figure
+from descentlab.report.plotting import new_row_figure
 
 
 def robustness_blocks(evidence: Evidence) -> list[Figure | Table]:
@@ -23,9 +23,7 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         return None
     problems = evidence.problems_in(swept)
     order = evidence.optimizers_in(swept)
-    figure, axes = new_figure(
-        len(problems), 1.95, 0.24 * len(order) + 0.2, left=label_room(order), gap=0.15, share_y=True, share_x=True
-    )
+    figure, axes = new_row_figure(len(problems), 1.95, order, row=0.24, margin=0.2, gap=0.15, share_x=True)
     for panel, problem in zip(axes, problems, strict=True):
         on_problem = swept[swept["problem"] == problem]
         draw_rows(panel, on_problem[~on_problem["censored"]], order, "width", "low", "high")
