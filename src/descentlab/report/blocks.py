@@ -204,6 +204,11 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def present(names: Iterable[str], order: list[str]) -> list[str]:
-    """``names`` without duplicates, in the given order."""
+    """``names`` without duplicates, in the given order.
+
+    Example:
+        >>> present(["sgd", "adam", "sgd"], order=["adam", "lion", "sgd"])
+        ['adam', 'sgd']
+    """
     wanted = set(names)
     return [name for name in order if name in wanted]

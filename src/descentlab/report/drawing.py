@@ -155,6 +155,10 @@ def value_range(means: pd.Series, higher_is_better: bool) -> tuple[float, float]
 
     Returns:
         Lowest and highest value to show.
+
+    Example:
+        >>> value_range(pd.Series([0.1, 0.2, 50.0]), higher_is_better=False)  # a loss of 50 is off the scale
+        (0.1, 0.4)
     """
     if means.empty:
         return 0.0, 1.0

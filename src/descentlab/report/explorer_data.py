@@ -146,6 +146,10 @@ def thin(updates: np.ndarray, most: int) -> np.ndarray:
 
     Returns:
         Ascending indices, shape (k,) with k ≤ ``most``.
+
+    Example:
+        >>> thin(np.array([0, 1, 2, 4, 8, 16]), most=4).tolist()  # 0, 1, 4 and 16 updates
+        [0, 1, 3, 5]
     """
     if len(updates) <= most:
         return np.arange(len(updates))
@@ -157,7 +161,12 @@ def thin(updates: np.ndarray, most: int) -> np.ndarray:
 
 
 def significant(values: pd.Series) -> list[float | None]:
-    """``values`` rounded to DIGITS significant digits; None where not finite."""
+    """``values`` rounded to DIGITS significant digits; None where not finite.
+
+    Example:
+        >>> significant(pd.Series([1234.56, np.inf]))
+        [1235.0, None]
+    """
     return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 

@@ -202,7 +202,12 @@ def use_log_scale(axes: Axes, which: str) -> None:
 
 
 def decade_label(value: float) -> str:
-    """``0.01``, ``100``, or ``10⁻⁶`` where a reader would have to count zeros."""
+    """A tick's label, as a power of ten where a reader would have to count zeros.
+
+    Example:
+        >>> decade_label(0.01), decade_label(1e-6)
+        ('0.01', '10⁻⁶')
+    """
     if 1e-4 < value < 1e5:
         return f"{value:g}"
     digits = str(round(np.log10(value)))
@@ -265,6 +270,10 @@ def spread_labels(positions: Sequence[float], least: float, low: float = 0.0, hi
 
     Returns:
         Shape (n,), in the order of ``positions``.
+
+    Example:
+        >>> spread_labels([0.9, 0.5, 0.5], least=0.2).tolist()
+        [0.9, 0.4, 0.6]
     """
     n = len(positions)
     if n > 1 and least * (n - 1) > high - low:

@@ -16,8 +16,8 @@ from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.survival import (
     draw_survival,
-    drawn_names,
     median_words,
+    names_to_draw,
     profile_figure,
     survival_figure,
 )
@@ -123,8 +123,8 @@ def test_full_batch_is_drawn_with_its_own_budget_and_never_first() -> None:
 
 
 def test_the_slides_optimizers_are_drawn_else_the_first_few() -> None:
-    assert drawn_names(["sgd", "lion", "adam", "muon"]) == ["sgd", "adam"]
-    assert drawn_names([f"own_{i}" for i in range(20)]) == [f"own_{i}" for i in range(8)]
+    assert names_to_draw(["sgd", "lion", "adam", "muon"]) == ["sgd", "adam"]
+    assert names_to_draw([f"own_{i}" for i in range(20)]) == [f"own_{i}" for i in range(8)]
     whole = drawn(times({"adam": FAST, "rmsprop": SLOW}))
     assert whole.caption.endswith("one from the next.")
     rest = {f"own_{i}": SLOW for i in range(2)}

@@ -43,7 +43,7 @@ def disjoint_pairs(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["first_seed"].map(partner) == rows["second_seed"]]
 
 
-def groups_of(table: pd.DataFrame) -> Groups:
+def pair_groups(table: pd.DataFrame) -> Groups:
     """The pairs by problem and matching, convex first: logistic regression, the perceptron as trained, and matched."""
     parts = {
         (str(problem), str(matching)): rows for (problem, matching), rows in table.groupby(["problem", "matching"])
@@ -57,14 +57,14 @@ def group_title(group: tuple[str, str]) -> str:
     return problem if group == (CONVEX, TRAINED) else f"{problem}, {words(matching)}"
 
 
-def over_pairs(rows: pd.DataFrame, column: str) -> Interval:
+def pairs_interval(rows: pd.DataFrame, column: str) -> Interval:
     """Mean and 95 % t interval of a column over disjoint pairs."""
     return t_interval(disjoint_pairs(rows)[column].to_numpy())
 
 
 def pair_figure(table: pd.DataFrame) -> Figure:
     """All pairs as points, means over disjoint pairs with intervals; distance on the left, barrier on the right."""
-    groups = groups_of(table)
+    groups = pair_groups(table)
     titles = [group_title(group) for group in groups]
     figure, axes = new_figure(2, 3.1, 0.5 * len(groups) + 0.3, left=label_room(titles) - 0.3, gap=0.3, share_y=True)
     for panel, column in zip(axes, WIDE, strict=True):
@@ -74,7 +74,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
             color = COLORS["sgd"] if problem == CONVEX else COLOR[matching]
             draw_pairs(panel, rows, column, y, least, color)
         highest = np.nanmax(
-            [least * 10, table[column].max(), *(over_pairs(rows, column).high for rows in groups.values())]
+            [least * 10, table[column].max(), *(pairs_interval(rows, column).high for rows in groups.values())]
         )
         panel.set_xlim(least / 1.5, float(highest) * 1.5)
         use_log_scale(panel, "x")
@@ -90,7 +90,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         "changes nothing that it computes. Points are all pairs; marks the means over n = {n} pairs that share no seed, with "
         "95 % t intervals, cut off at the left end of the axis",
         apart=MATCHED_APART,
-        n=max(over_pairs(rows, "barrier").n for rows in groups.values()),
+        n=max(pairs_interval(rows, "barrier").n for rows in groups.values()),
     )
     caption = (
         words("{text}, where {zeros} barriers of exactly 0 are drawn.", text=caption, zeros=zeros)
@@ -111,7 +111,7 @@ def draw_pairs(axes: Axes, rows: pd.DataFrame, column: str, y: int, least: float
     values = rows[column].clip(lower=least)
     shifts = 0.16 + (np.arange(len(values)) % 5) * 0.05
     axes.scatter(values, y + shifts, s=10, color=color, alpha=0.5, linewidths=0)
-    estimate = over_pairs(rows, column)
+    estimate = pairs_interval(rows, column)
     if np.isfinite(estimate.low):
         ends = np.clip([estimate.low, estimate.high], least, None)
         axes.plot(ends, [y - 0.08] * 2, color=color, linewidth=1.6, solid_capstyle="butt")
@@ -123,7 +123,7 @@ def minima_words(groups: Groups) -> str:
     parts = [place_words(problem, rows) for (problem, matching), rows in groups.items() if matching == TRAINED]
     for (problem, matching), rows in groups.items():
         if matching == MATCHED:
-            distance = interval_text(over_pairs(rows, "relative_distance"))
+            distance = interval_text(pairs_interval(rows, "relative_distance"))
             barrier = barrier_words(groups[problem, TRAINED], rows)
             parts.append(
                 words(
@@ -137,7 +137,7 @@ def minima_words(groups: Groups) -> str:
 
 def place_words(problem: str, rows: pd.DataFrame) -> str:
     """``mlp ends in one place from every seed (distance 0.0004 …, barriers within rounding)``, or elsewhere."""
-    distance, barrier = over_pairs(rows, "relative_distance"), over_pairs(rows, "barrier")
+    distance, barrier = pairs_interval(rows, "relative_distance"), pairs_interval(rows, "barrier")
     if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
         largest = number(float(rows["barrier"].max()))
         between = words(
@@ -161,8 +161,8 @@ def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
     both = disjoint_pairs(trained).merge(disjoint_pairs(matched), on=keys, suffixes=("", "_matched"))
     fall = t_interval((both["barrier"] - both["barrier_matched"]).to_numpy())
     values = {
-        "before": interval_text(over_pairs(trained, "barrier")),
-        "after": interval_text(over_pairs(matched, "barrier")),
+        "before": interval_text(pairs_interval(trained, "barrier")),
+        "after": interval_text(pairs_interval(matched, "barrier")),
     }
     if fall.low > 0:
         return words("lowers the barrier: {before} before, {after} after", **values)
@@ -179,15 +179,15 @@ def range_words(values: pd.Series | np.ndarray) -> str:
 def pair_table(table: pd.DataFrame) -> Table:
     """The numbers of distances, barriers and losses; every pair to download."""
     rows = []
-    for group, pairs in groups_of(table).items():
+    for group, pairs in pair_groups(table).items():
         losses = pairs[["loss_first", "loss_second"]].to_numpy()
         rows.append(
             [
                 group_title(group),
                 str(len(pairs)),
-                interval_text(over_pairs(pairs, "relative_distance")),
+                interval_text(pairs_interval(pairs, "relative_distance")),
                 range_words(pairs["relative_distance"]),
-                interval_text(over_pairs(pairs, "barrier")),
+                interval_text(pairs_interval(pairs, "barrier")),
                 range_words(pairs["barrier"]),
                 range_words(losses),
             ]

@@ -34,7 +34,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
     if rows.empty:
         return None
     problems = evidence.problems_in(rows)
-    names = drawn_names(evidence.optimizers_in(rows))
+    names = names_to_draw(evidence.optimizers_in(rows))
     figure, axes = new_figure(len(problems), 2.0, 2.4, right=label_room(names), gap=0.25, share_y=True)
     for panel, problem in zip(axes, problems, strict=True):
         on_problem = rows[rows["problem"] == problem]
@@ -71,7 +71,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
     )  # long, and the other columns identify the run
 
 
-def drawn_names(names: list[str]) -> list[str]:
+def names_to_draw(names: list[str]) -> list[str]:
     """The slides' optimizers among ``names``, else the first few: with more, curves of ten seeds hide each other."""
     return [name for name in names if name in SLIDES] or names[:NAMED]
 
