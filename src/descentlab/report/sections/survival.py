@@ -66,9 +66,8 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
             "The optimizer not drawn is in the data and counts in the title.",
             "The {n} optimizers not drawn are in the data and count in the title.",
         )
-    return finish(
-        figure, f"survival-{arm}", takeaway=takeaway, caption=caption, data=rows.drop(columns="run_id")
-    )  # long, and the other columns identify the run
+    data = rows.drop(columns="run_id")  # long, and the other columns identify the run
+    return finish(figure, f"survival-{arm}", takeaway=takeaway, caption=caption, data=data)
 
 
 def names_to_draw(names: list[str]) -> list[str]:
