@@ -127,16 +127,6 @@ def test_state_bytes_per_parameter(known: OptimizerEntry) -> None:
     assert state_bytes(optimizer) / 16 == BYTES[known.name]
 
 
-def test_slots_are_those_of_the_protocol() -> None:
-    slots = {count: {n for n, known in OPTIMIZERS.items() if known.state_slots == count} for count in (0, 1, 2, 3)}
-    assert slots == {
-        0: {"gd", "sgd"},
-        1: {"momentum", "nesterov", "adagrad", "rmsprop", "lion"},
-        2: {"adam", "adamw", "adamax", "nadam", "adadelta", "ftrl", "lamb", "schedule_free_adamw"},
-        3: {"amsgrad"},
-    }
-
-
 @pytest.mark.parametrize("known", [*OPTIMIZERS.values(), SLIDES_ADAGRAD], ids=lambda known: known.name)
 def test_loss_falls_on_a_quadratic(known: OptimizerEntry) -> None:
     """f(w) = ½ Σ c (w − w*)² with curvatures from 0.5 to 1.5, at the centre of the grid: to a fifth in 100 updates.

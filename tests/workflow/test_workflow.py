@@ -119,8 +119,8 @@ def test_progress_can_be_followed(finished_workflow: Path) -> None:
     assert re.search(r"\d+ of \d+ steps", (finished_workflow / "snakemake.out").read_text())
 
 
-def test_a_second_run_has_nothing_to_do(finished_workflow: Path) -> None:
-    again = run_snakemake(finished_workflow)
+def test_a_second_run_has_nothing_to_do(finished_workflow: Path, tmp_path: Path) -> None:
+    again = run_snakemake(copied(finished_workflow, tmp_path / "copy"))
     assert again.returncode == 0, again.stdout
     assert "Nothing to be done" in again.stdout
 
@@ -239,11 +239,12 @@ def test_a_diverging_run_is_a_row_not_a_failure(tmp_path: Path) -> None:
     assert set(alarms.loc[alarms["optimizer"] == "sgd", "kind"]) == {"diverged"}
 
 
-def test_snakemake_lints_and_reports(finished_workflow: Path) -> None:
-    lint = run_snakemake(finished_workflow, "--lint")
+def test_snakemake_lints_and_reports(finished_workflow: Path, tmp_path: Path) -> None:
+    folder = copied(finished_workflow, tmp_path / "copy")
+    lint = run_snakemake(folder, "--lint")
     assert lint.returncode == 0, lint.stdout
-    report = finished_workflow / "snakemake-report.zip"
-    made = run_snakemake(finished_workflow, "--report", str(report))
+    report = tmp_path / "snakemake-report.zip"
+    made = run_snakemake(folder, "--report", str(report))
     assert made.returncode == 0, made.stdout
     with zipfile.ZipFile(report) as archive:
         pages = [name for name in archive.namelist() if name.endswith(".html")]

@@ -7,6 +7,7 @@ first − second, positive where the first is better.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -136,6 +137,7 @@ def count_wins(
     return int(won.sum()), int(won.sum() + lost.sum())
 
 
+@functools.cache
 def sign_test_p(wins: tuple[int, int]) -> float:
     """Two-sided p of the sign test; 1 where no pair is decided.
 
@@ -148,6 +150,7 @@ def sign_test_p(wins: tuple[int, int]) -> float:
     return float(stats.binomtest(*wins).pvalue) if wins[1] else 1.0
 
 
+@functools.cache
 def judge_wins(wins: tuple[int, int], level: float) -> str:
     """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible result.
 
