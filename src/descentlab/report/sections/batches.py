@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
 from descentlab.i18n.wording import counted, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish
-from descentlab.report.plotting import COLORS, GRAY, new_figure, use_log_scale
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from descentlab.report.plotting import GRAY, new_figure
+from descentlab.report.sections.batch_sizes import draw_seeds, draw_sizes, intervals_by_size, scale_logarithmically
 
 MINI_BATCH = 16  # the batch size that the claim compares full batch with
 SMALL_BATCH = 64  # smaller batches need hardly more memory than the process itself
-MINI, FULL = COLORS["sgd"], COLORS["gd"]
 
 
 def batches(evidence: Evidence) -> Section | None:
@@ -35,82 +29,11 @@ def batches(evidence: Evidence) -> Section | None:
     return Section("batches", words("One example, a batch, or all of them?"), blocks) if blocks else None
 
 
-def intervals_by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:
-    """Mean and 95 % t interval of a column by batch size, ascending; NaN left out."""
-    return {int(size): t_interval(values.to_numpy()) for size, values in table.groupby("batch_size")[column]}
-
-
 def gap_differences(table: pd.DataFrame) -> dict[int, Interval]:
     """Full batch's gap minus each smaller batch's, paired by seed; positive if the smaller batch overfits less."""
     gaps = table.pivot(index="seed", columns="batch_size", values="gap_at_target")
     full = max(gaps)
     return {int(size): t_interval((gaps[full] - gaps[size]).to_numpy()) for size in sorted(gaps) if size != full}
-
-
-def draw_sizes(
-    axes: Axes, estimates: dict[int, Interval], full: int | None, hollow: frozenset[int] = frozenset()
-) -> None:
-    """Draw means with their intervals against batch size.
-
-    Args:
-        estimates: by batch size, ascending.
-        full: the size of the whole training set, drawn in a color of its own.
-        hollow: sizes with a run that missed the target.
-    """
-    sizes = list(estimates)
-    axes.plot(sizes, [estimates[size].mean for size in sizes], color=MINI, linewidth=1.2, alpha=0.6, zorder=2)
-    for size, estimate in estimates.items():
-        color = FULL if size == full else MINI
-        if np.isfinite(estimate.low):
-            axes.plot(
-                [size, size],
-                [estimate.low, estimate.high],
-                color=color,
-                linewidth=1.6,
-                solid_capstyle="butt",
-                zorder=3,
-            )
-        axes.plot(
-            [size],
-            [estimate.mean],
-            marker="o",
-            markersize=5.5,
-            color=color,
-            linestyle="none",
-            zorder=4,
-            markerfacecolor="none" if size in hollow else color,
-        )
-    axes.set_xscale("log")
-    axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
-    axes.set_xticks(sizes, labels=[words("all") if size == full else f"{size:,}" for size in sizes])
-    axes.minorticks_off()
-    axes.set_xlabel(words("examples in a batch"))
-
-
-def draw_seeds(axes: Axes, table: pd.DataFrame, column: str, by: str) -> None:
-    """Draw each seed or repeat as points joined by a thin line: a seed has the same initial weights at every size.
-
-    Args:
-        by: the column that identifies a line, ``seed`` or ``repeat``.
-    """
-    for _, rows in table.sort_values("batch_size").groupby(by):
-        axes.plot(
-            rows["batch_size"],
-            rows[column],
-            color=GRAY,
-            linewidth=0.6,
-            alpha=0.45,
-            marker="o",
-            markersize=2.5,
-            zorder=1,
-        )
-
-
-def scale_logarithmically(axes: Axes, values: pd.Series, label: str) -> None:
-    """Make y a logarithmic axis with some room around ``values``."""
-    axes.set_ylim(float(values.min()) / 1.6, float(values.max()) * 1.6)
-    use_log_scale(axes, "y")
-    axes.set_ylabel(label)
 
 
 def gap_figure(table: pd.DataFrame) -> Figure:
