@@ -99,11 +99,7 @@ def draw_curves(
         horizontal = line[x].clip(lower=least) if x_scale == "log" else line[x]
         mean = line[f"{y}_mean"]
         leading = name in front
-        axes.plot(
-            horizontal,
-            mean,
-            **line_style(name, leading),
-        )
+        axes.plot(horizontal, mean, **line_style(name, leading))
         if leading:
             low, high = line[f"{y}_low"], line[f"{y}_high"]
             axes.fill_between(horizontal, low, high, color=optimizer_color(name), alpha=0.15, linewidth=0, zorder=1)
@@ -122,7 +118,7 @@ def draw_curves(
 
 
 def limit_values(axes: Axes, values: np.ndarray, scale: str) -> None:
-    """Set y limits that cut off only the worst 3 % of the values, which belong to diverging curves.
+    """Set y limits that cut off at most the worst 3 % of the values, which belong to diverging curves.
 
     Args:
         values: finite, shape (n,), lower is better.

@@ -122,7 +122,7 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
     name = (
         "adam" if (shown["optimizer"] == "adam").any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
     )
-    times, dearer = [], []
+    times, slower = [], []
     for model in models:
         on_model = shown[shown["model"] == model].set_index("optimizer")
         if name in on_model.index:
@@ -130,9 +130,9 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
             value = interval(row[f"{what}_ratio"], row[f"{what}_low"], row[f"{what}_high"], int(row["n"]))
             times.append(words("{value} on {where}", value=value, where=model))
         count = int((on_model[f"{what}_low"] > 1).sum())
-        dearer.append(words("{n} of {of} on {where}", n=count, of=len(on_model), where=model))
+        slower.append(words("{n} of {of} on {where}", n=count, of=len(on_model), where=model))
     _, takeaway = TIMED[what]
-    return words(takeaway, optimizer=optimizer_title(name), times=joined(times), dearer=joined(dearer))
+    return words(takeaway, optimizer=optimizer_title(name), times=joined(times), dearer=joined(slower))
 
 
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
