@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from support.local_daemons import free_ports, running_daemon, wait_until
 
-GIVEN, REFUSED, LOST = "given", "refused", "lost"  # lost: the server did it, and the client is told that it failed
+GIVEN, REFUSED, LOST = "given", "refused", "lost"  # lost: the server did it, but answers the client that it failed
 
 
 @contextlib.contextmanager
@@ -93,10 +93,10 @@ def faulty_proxy(server: str, faults: Faults) -> Iterator[str]:
                 connection = http.client.HTTPConnection(target, timeout=60)
                 connection.request(self.command, self.path, content, headers)
                 response = connection.getresponse()
-                told = response.read()
+                body = response.read()
                 connection.close()
                 if fate == GIVEN:
-                    status, answer = response.status, told
+                    status, answer = response.status, body
             time.sleep(faults.delay_seconds)
             with contextlib.suppress(ConnectionError):  # the client may have gone
                 self.send_response(status)

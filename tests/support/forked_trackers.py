@@ -18,14 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from descentlab.tracking.entry import DIGEST, NOTE, RUN_ID
-from descentlab.tracking.track import create_store, track_problem
-from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs, write_models
-
-DATABASE = Path("results/mlflow.db")
-EMPTY = Path("results/empty.db")
+from support.tracked_jobs import RESULTS
 
 
 def run_in_children(works: Sequence[Callable[[], object]]) -> list[int]:
@@ -49,24 +43,6 @@ def run_in_children(works: Sequence[Callable[[], object]]) -> list[int]:
 def run_in_child(work: Callable[[], object]) -> int:
     """Run one; its exit status."""
     return run_in_children([work])[0]
-
-
-def track(uri: str | None = None, results: Path = RESULTS) -> None:
-    """Track the problem of ``results`` in this process."""
-    track_problem(results, PROBLEM, uri)
-
-
-def write_tracked(folder: Path, optimizers: Sequence[str]) -> Path:
-    """In ``folder`` the jobs of ``optimizers``, an empty store and one that holds them all; returns the folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        write_jobs(some_runs(optimizers))
-        write_models(optimizers)
-        create_store(None)
-        shutil.copy(DATABASE, EMPTY)
-        track()
-    return folder
 
 
 def write_copy(folder: Path, experiment: str) -> Path:

@@ -1,4 +1,4 @@
-"""Finished jobs of two optimizers, as files to track, and an empty store to track them to."""
+"""Finished jobs of two optimizers, as files to track, and stores to track them to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import math
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Sequence
@@ -13,13 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import write_table
 from descentlab.tracking.store import create_store
+from descentlab.tracking.track import TrackSummary, track_problem
 from support.comparison_fixture import generated_history, generated_plan, generated_runs
 
 RESULTS = Path("results/generated")
+DATABASE = Path("results/mlflow.db")
+EMPTY = Path("results/empty.db")
 PROBLEM = "up"
 
 
@@ -77,3 +82,35 @@ def copy_empty_store(path: Path) -> str:
     """A store without experiments at ``path``; its URI."""
     path.write_bytes(empty_database())
     return f"sqlite:///{path.resolve()}"
+
+
+def track(uri: str | None = None, results: Path = RESULTS, tuning_curves: bool = False) -> TrackSummary:
+    """Track the problem of ``results`` in this process."""
+    return track_problem(results, PROBLEM, uri, tuning_curves)
+
+
+def write_tracked(folder: Path, optimizers: Sequence[str]) -> Path:
+    """In ``folder`` the jobs of ``optimizers``, an empty store and one that holds them all; returns the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_jobs(some_runs(optimizers))
+        write_models(optimizers)
+        for database in (EMPTY, DATABASE):
+            copy_empty_store(database)
+        track()
+    return folder
+
+
+def copy_tracked(source: Path, target: Path) -> None:
+    """Copy a folder from :func:`write_tracked`; the copy's store has its own artifacts."""
+    shutil.copytree(source / "results", target / "results", ignore=shutil.ignore_patterns("*.db*"))
+    copy_database(source / DATABASE, target / DATABASE)
+    with contextlib.closing(sqlite3.connect(target / DATABASE)) as database, database:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+        ):
+            replaced = f"replace({column}, '{source.resolve().as_uri()}', '{target.resolve().as_uri()}')"
+            database.execute(f"UPDATE {table} SET {column} = {replaced}")

@@ -10,35 +10,33 @@ from mlflow.tracking import MlflowClient
 
 from descentlab.tracking.entry import NOTE
 from descentlab.tracking.experiment_page import experiment_tags
-from descentlab.tracking.saved_views import OWNED, VIEW_TAG
+from descentlab.tracking.links import link_artifact, link_view
+from descentlab.tracking.saved_views import OWNED, START, VIEW_TAG
 from descentlab.tracking.store import store_uri
-from descentlab.tracking.track import track_problem, track_report
+from descentlab.tracking.track import track_report
 from support.comparison_fixture import generated_plan
-from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
+from support.tracked_jobs import RESULTS
 
 FOUND = {"up.sgd": "a", "up.adam": "b", "report": "c"}
 
 
-def test_the_first_paragraph_asks_the_question_and_leads_to_the_report_and_the_parents() -> None:
-    note = experiment_tags(generated_plan(), "7", FOUND)[NOTE]
-    first = re.sub(r"\]\([^)]*\)", "]", note.split("\n\n")[0])
-    assert first.startswith(
-        "Which optimizer should a model be trained with? Read [the report], or open [the parent runs], one for each"
-    )
-    assert "(#/experiments/7/runs/c/artifacts/index.html?" in note.split("\n\n")[0]
+def links(markdown: str) -> list[str]:
+    return re.findall(r"\]\((#[^)]*)\)", markdown)
 
 
-def test_before_there_is_a_report_none_is_promised() -> None:
-    note = experiment_tags(generated_plan(), "7", {})[NOTE]
-    assert note.startswith("Which optimizer should a model be trained with? Open [the parent runs](")
-    assert "index.html" not in note
+@pytest.mark.parametrize("reported", [True, False])
+def test_the_first_paragraph_leads_to_the_report_once_there_is_one_and_to_the_parents(reported: bool) -> None:
+    note = experiment_tags(generated_plan(), "7", FOUND if reported else {})[NOTE]
+    report = [link_artifact("7", "c", "index.html")] if reported else []
+    assert links(note.split("\n\n")[0]) == [*report, link_view("7", START)]
+    assert ("index.html" in note) == reported
 
 
 def test_every_view_is_linked_and_every_link_has_its_view() -> None:
     tags = experiment_tags(generated_plan(), "7", FOUND)
     linked = {
         query["viewStateShareKey"][0]
-        for link in re.findall(r"\]\((#[^)]*)\)", tags[NOTE])
+        for link in links(tags[NOTE])
         if "viewStateShareKey" in (query := parse_qs(link.partition("?")[2]))
     }
     assert linked == {name.removeprefix(VIEW_TAG) for name in tags if name.startswith(VIEW_TAG)}
@@ -46,10 +44,8 @@ def test_every_view_is_linked_and_every_link_has_its_view() -> None:
     assert all(len(value) < 5000 for value in tags.values())  # what MLflow takes
 
 
-@pytest.mark.usefixtures("own_folder")
+@pytest.mark.usefixtures("tracked")
 def test_the_conditions_that_it_names_find_runs() -> None:
-    write_jobs(some_runs())
-    track_problem(RESULTS, PROBLEM, None)
     client = MlflowClient(store_uri(None))
     experiment = client.get_experiment_by_name("generated")
     assert experiment is not None
@@ -59,10 +55,8 @@ def test_the_conditions_that_it_names_find_runs() -> None:
     assert counts == [2, 4]  # two parents; two tuned seeds of each
 
 
-@pytest.mark.usefixtures("own_folder")
+@pytest.mark.usefixtures("tracked")
 def test_the_report_is_linked_once_it_is_logged_and_a_readers_view_is_kept() -> None:
-    write_jobs(some_runs())
-    track_problem(RESULTS, PROBLEM, None)
     client = MlflowClient(store_uri(None))
     experiment = client.get_experiment_by_name("generated")
     assert experiment is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,14 @@ from mlflow.tracking import MlflowClient
 from descentlab.tracking.entry import DIGEST, NOTE, RUN_ID
 from descentlab.tracking.logged_models import best_final_run
 from descentlab.tracking.store import store_uri
-from descentlab.tracking.track import track_problem
-from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs, write_models
+from support.tracked_jobs import (
+    PROBLEM,
+    RESULTS,
+    some_runs,
+    track,
+    write_jobs,
+    write_models,
+)
 
 
 def finals(**columns: list[object]) -> pd.DataFrame:
@@ -53,25 +58,22 @@ def test_the_best_run_is_of_the_tuned_arm_by_validation(runs: pd.DataFrame, best
 
 
 @pytest.fixture
-def client(own_folder: None) -> Iterator[MlflowClient]:
+def client(tracked: None) -> MlflowClient:
     """A client of a store in which the runs of two optimizers are tracked, with their models."""
-    write_jobs(some_runs())
-    write_models()
-    track_problem(RESULTS, PROBLEM, None)
-    yield MlflowClient(store_uri(None))
+    return MlflowClient(store_uri(None))
 
 
 def experiment(client: MlflowClient) -> str:
-    found = client.get_experiment_by_name("generated")
-    assert found is not None
-    return str(found.experiment_id)
+    experiment = client.get_experiment_by_name("generated")
+    assert experiment is not None
+    return str(experiment.experiment_id)
 
 
 def models(client: MlflowClient) -> dict[str, LoggedModel]:
-    """The logged models by name; a double fails."""
-    found = list(client.search_logged_models([experiment(client)]))
-    by_name = {model.name: model for model in found}
-    assert len(by_name) == len(found)
+    """The logged models by name; a duplicate fails."""
+    logged = list(client.search_logged_models([experiment(client)]))
+    by_name = {model.name: model for model in logged}
+    assert len(by_name) == len(logged)
     return by_name
 
 
@@ -80,9 +82,9 @@ def runs_by_key(client: MlflowClient) -> dict[str, str]:
 
 
 def test_each_parent_has_the_model_of_its_best_run(client: MlflowClient) -> None:
-    found, ids, runs = models(client), runs_by_key(client), some_runs()
-    assert set(found) == {"up-adam", "up-momentum"}
-    for name, model in found.items():
+    logged, ids, runs = models(client), runs_by_key(client), some_runs()
+    assert set(logged) == {"up-adam", "up-momentum"}
+    for name, model in logged.items():
         optimizer = name.removeprefix("up-")
         best = best_final_run(runs[runs["optimizer"] == optimizer])
         assert best is not None
@@ -121,33 +123,27 @@ def test_logging_a_model_adds_nothing_to_its_run(client: MlflowClient) -> None:
             assert run.data.tags[DIGEST]
 
 
-def test_tracking_again_keeps_the_models(client: MlflowClient) -> None:
-    before = {name: model.model_id for name, model in models(client).items()}
-    assert track_problem(RESULTS, PROBLEM, None).logged == 0
-    assert {name: model.model_id for name, model in models(client).items()} == before
-
-
 def test_another_training_of_the_best_run_replaces_its_model(client: MlflowClient) -> None:
     before = {name: model.model_id for name, model in models(client).items()}
     runs = some_runs()
     runs.loc[runs["run_id"] == best_final_run(runs[runs["optimizer"] == "adam"]), "digest"] = "f" * 64
     write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     after = models(client)
     assert after["up-adam"].model_id != before["up-adam"]
     assert after["up-momentum"].model_id == before["up-momentum"]
 
 
-def test_a_model_that_was_begun_is_logged_anew_and_a_double_removed(client: MlflowClient) -> None:
+def test_a_model_whose_logging_was_cut_off_is_removed(client: MlflowClient) -> None:
     whole = models(client)["up-adam"]
     client.create_logged_model(experiment(client), "up-adam", whole.source_run_id, whole.tags)
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     assert models(client)["up-adam"].model_id == whole.model_id
 
 
 def test_a_model_whose_optimizer_left_the_plan_leaves_the_store(client: MlflowClient) -> None:
     write_jobs(some_runs(("adam",)))
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     assert set(models(client)) == {"up-adam"}
 
 
@@ -155,17 +151,17 @@ def test_models_of_jobs_that_have_not_ended_are_left_alone(client: MlflowClient)
     before = models(client)["up-adam"].model_id
     write_jobs(some_runs(), jobs=2)
     (RESULTS / "train" / PROBLEM / "1.history.parquet").unlink()  # adam's
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     after = models(client)
     assert set(after) == {"up-adam", "up-momentum"}
     assert after["up-adam"].model_id == before
 
 
-@pytest.mark.usefixtures("own_folder")
+@pytest.mark.usefixtures("empty_store")
 def test_without_a_file_there_is_no_model() -> None:
     write_jobs(some_runs())
     write_models(("adam",))
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     assert set(models(MlflowClient(store_uri(None)))) == {"up-adam"}
 
 
@@ -180,9 +176,9 @@ def test_a_loaded_model_has_the_test_metric_that_is_logged_of_it(
     problem = ProblemData(plan, "mlp", device)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished_workflow}/results/mlflow.db")
     client = MlflowClient()
-    found = client.get_experiment_by_name("test")
-    assert found is not None
-    logged = client.search_logged_models([found.experiment_id], "tags.problem = 'mlp'")
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    logged = client.search_logged_models([experiment.experiment_id], "tags.problem = 'mlp'")
     assert {model.name for model in logged} == {"mlp-sgd", "mlp-momentum", "mlp-adam"}
     for model in logged:
         test = problem.split(int(model.params["seed"])).test

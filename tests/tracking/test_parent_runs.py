@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
@@ -63,6 +65,16 @@ def test_a_parents_curve_has_the_names_of_its_childrens() -> None:
     np.testing.assert_allclose(curve["val_loss_low"], curve["val_loss"])  # both seeds have the same curve
 
 
+def test_its_metrics_are_the_means_of_the_final_seeds_with_their_intervals() -> None:
+    runs = some_runs()
+    metrics = parents(runs)["momentum"].metrics
+    finals = runs[(runs["optimizer"] == "momentum") & (runs["phase"] == "final") & (runs["arm"] == "tuned")]
+    assert metrics["tuned/n"] == len(finals) == 2
+    mean, half = finals["test_metric"].mean(), 12.706205 * finals["test_metric"].sem()  # t(0.975, 1)
+    ends = [metrics[f"tuned/test_accuracy_{end}"] for end in ("low", "mean", "high")]
+    assert ends == pytest.approx([mean - half, mean, mean + half], rel=1e-6)
+
+
 def test_without_a_final_run_there_is_neither_curve_nor_picture() -> None:
     runs = some_runs()
     parent = parents(runs[runs["phase"] != "final"])["adam"]
@@ -77,12 +89,16 @@ def test_the_picture_is_among_the_files_and_in_the_note(tmp_path: Path) -> None:
     parent.write_artifacts(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [PICTURE]
     note = parent.late_tags("ab12", None)["mlflow.note.content"]
-    assert f"![The mean curve of adam](get-artifact?path={PICTURE}&run_uuid=ab12)" in note
-    assert "[its tuning runs, best first](#/experiments/7/runs?" in note
-    assert "53 parameters" in note
+    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", note) == [f"get-artifact?path={PICTURE}&run_uuid=ab12"]
+    searches = [parse_qs(query) for query in re.findall(r"\]\(#/experiments/7/runs\?([^)]*)\)", note)]
+    assert [search["searchFilter"] for search in searches] == [
+        [f"tags.problem = 'up' and tags.optimizer = 'adam' and tags.phase = '{phase}'"] for phase in ("final", "tuning")
+    ]
+    assert (searches[1]["orderByKey"], searches[1]["orderByAsc"]) == (["metrics.`val_accuracy`"], ["false"])
+    assert "53" in note  # the parameters
 
 
-def test_new_trainings_of_the_reference_are_drawn_anew_and_change_nothing_else() -> None:
+def test_new_trainings_of_the_reference_are_redrawn_and_change_nothing_else() -> None:
     runs = some_runs()
     before = parents(runs)
     runs.loc[runs["optimizer"] == "momentum", "digest"] = "f" * 64  # the reference's

@@ -11,9 +11,8 @@ from mlflow.tracking import MlflowClient
 from descentlab.tracking.entry import RUN_ID
 from descentlab.tracking.saved_views import START, VIEW_TAG, compared_optimizers, saved_views, view_name
 from descentlab.tracking.store import store_uri
-from descentlab.tracking.track import track_problem
 from support.comparison_fixture import generated_plan
-from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
+from support.tracked_jobs import some_runs, track, write_jobs
 
 FOUND = {f"up.{name}": f"id of {name}" for name in ("sgd", "adam")}
 
@@ -46,8 +45,8 @@ def test_views_of_runs_that_are_not_logged_are_left_out() -> None:
 
 
 def test_the_best_are_first_whichever_direction_is_better() -> None:
-    found = states(generated_plan(), FOUND)
-    assert [found[view_name("means", problem)]["orderByAsc"] for problem in ("up", "down")] == [False, True]
+    views = states(generated_plan(), FOUND)
+    assert [views[view_name("means", problem)]["orderByAsc"] for problem in ("up", "down")] == [False, True]
 
 
 def test_a_chart_has_the_mean_and_the_ends_of_its_interval() -> None:
@@ -64,11 +63,11 @@ def test_learning_rates_are_closed_groups() -> None:
     assert rates["groupsExpanded"] == {f"param.learning_rate.{rate}": False for rate in ("0.001", "0.01", "0.1")}
 
 
-@pytest.mark.usefixtures("own_folder")
+@pytest.mark.usefixtures("empty_store")
 def test_every_view_finds_its_runs_and_their_metrics() -> None:
     runs = some_runs(("sgd", "adam"))
     write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     client = MlflowClient(store_uri(None))
     experiment = client.get_experiment_by_name("generated")
     assert experiment is not None
@@ -84,7 +83,7 @@ def test_every_view_finds_its_runs_and_their_metrics() -> None:
     for name, keys in expected.items():
         state = json.loads(json.loads(tags[f"{VIEW_TAG}{name}"])["state"])
         order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
-        found = client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=[order])
-        assert {run.data.tags[RUN_ID] for run in found} == keys, name
+        listed = client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=[order])
+        assert {run.data.tags[RUN_ID] for run in listed} == keys, name
         shown = {column.split("`")[1] for column in state["selectedColumns"] if column.startswith("metrics.")}
-        assert shown <= set(found[0].data.metrics), name
+        assert shown <= set(listed[0].data.metrics), name

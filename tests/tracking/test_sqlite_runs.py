@@ -14,8 +14,8 @@ from descentlab.tracking import sqlite_runs
 from descentlab.tracking.entry import DIGEST, RUN_ID, Entry
 from descentlab.tracking.sqlite_runs import is_plain
 from descentlab.tracking.store import open_store
-from descentlab.tracking.track import TrackError, track_problem
-from support.tracked_jobs import PROBLEM, RESULTS, copy_empty_store, some_runs, write_jobs
+from descentlab.tracking.track import TrackError
+from support.tracked_jobs import copy_empty_store, some_runs, track, write_jobs
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -68,7 +68,7 @@ def test_new_runs_have_the_very_rows_that_mlflows_client_writes(
 ) -> None:
     runs = some_runs()
     write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, store_in("inserted"), tuning_curves=True)
+    track(store_in("inserted"), tuning_curves=True)
     inserted = stored_rows("inserted/mlflow.db")
     assert len(inserted["runs"]) == len(runs) + 2
     assert len(inserted["inputs"]) == len(inserted["runs"])  # each has its data set
@@ -77,7 +77,7 @@ def test_new_runs_have_the_very_rows_that_mlflows_client_writes(
     monkeypatch.setattr(sqlite_runs, "KNOWN_SCHEMAS", frozenset({"older"}))
     uri = store_in("by_client")
     for logged in (len(runs), 0):
-        assert track_problem(RESULTS, PROBLEM, uri, tuning_curves=True).logged == logged
+        assert track(uri, tuning_curves=True).logged == logged
     by_client = stored_rows("by_client/mlflow.db")
     assert set(by_client) == set(inserted)
     for table, rows in by_client.items():
@@ -105,7 +105,7 @@ def test_a_name_that_mlflow_would_refuse_is_refused() -> None:
     runs["metric"] = "mean/../accuracy"
     write_jobs(runs)
     with pytest.raises(TrackError, match="Invalid value"):
-        track_problem(RESULTS, PROBLEM, store_in("new"))
+        track(store_in("new"))
 
 
 def add_constraint(database: str, statement: str) -> None:
@@ -122,9 +122,9 @@ def test_runs_that_break_a_constraint_together_are_written_by_the_client() -> No
         "CREATE TRIGGER unfinished BEFORE INSERT ON runs WHEN NEW.end_time IS NOT NULL "
         "BEGIN SELECT RAISE(ABORT, 'a run begins without an end'); END",
     )
-    assert track_problem(RESULTS, PROBLEM, uri).logged == len(runs)
+    assert track(uri).logged == len(runs)
     strict = stored_rows("strict/mlflow.db")
-    track_problem(RESULTS, PROBLEM, store_in("plain"))
+    track(store_in("plain"))
     assert strict == stored_rows("plain/mlflow.db")
     assert len(list(Path("strict").rglob("curve.png"))) == 1  # none stays of the transaction that was undone
 
@@ -135,7 +135,7 @@ def test_a_run_that_breaks_a_constraint_whoever_writes_it_is_named_and_no_row_is
     uri = store_in("strict")
     add_constraint("strict/mlflow.db", "CREATE UNIQUE INDEX once ON tags (value) WHERE key = 'mode'")
     with pytest.raises(TrackError) as refused:
-        track_problem(RESULTS, PROBLEM, uri)
+        track(uri)
     assert re.fullmatch(
         r"MLflow's database refuses the run 'up / adam / [^']*' \(UNIQUE constraint failed: [^)]*\)\. The results are safe in "
         "their files; remove the constraint from the database, or set tracking.uri or MLFLOW_TRACKING_URI to another store, "

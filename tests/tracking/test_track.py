@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 import time
@@ -15,11 +16,13 @@ from mlflow.tracking import MlflowClient
 
 from descentlab.tracking.entry import DIGEST, PARENT, RUN_ID
 from descentlab.tracking.store import store_uri
-from descentlab.tracking.track import TrackError, create_store, follow, track_problem, track_report
+from descentlab.tracking.track import TrackError, create_store, follow, track_report
 from support.comparison_fixture import generated_history
-from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
+from support.logged_experiment import new_store
+from support.tracked_jobs import DATABASE, RESULTS, some_runs, track, write_jobs
 
 pytestmark = pytest.mark.usefixtures("own_folder")
+tracked = pytest.mark.usefixtures("tracked")
 
 
 def client() -> MlflowClient:
@@ -36,9 +39,10 @@ def logged() -> dict[str, Run]:
     return by_key
 
 
-def rows_of(table: str) -> int:
-    with sqlite3.connect("results/mlflow.db") as database:
-        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+def dump() -> list[str]:
+    """Everything in the database."""
+    with contextlib.closing(sqlite3.connect(DATABASE)) as database:
+        return list(database.iterdump())
 
 
 def curves_of(run: Run) -> dict[str, dict[int, float]]:
@@ -49,10 +53,11 @@ def curves_of(run: Run) -> dict[str, dict[int, float]]:
     }
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_the_store_holds_what_the_files_hold_and_nothing_else() -> None:
     runs = some_runs()
     write_jobs(runs)
-    summary = track_problem(RESULTS, PROBLEM, None)
+    summary = track()
     assert (summary.logged, summary.known, summary.removed) == (len(runs), 0, 0)
     found = logged()
     assert set(found) == {*runs["run_id"], "up.adam", "up.momentum"}
@@ -100,23 +105,22 @@ def check_metrics(run: Run, row: dict[str, Any], curve: pd.DataFrame) -> None:
         assert curves[name] == {step: value for step, value in expected.items() if math.isfinite(value)}
 
 
-def test_tracking_again_adds_nothing() -> None:
-    runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
-    before = [rows_of(table) for table in ("runs", "metrics", "params", "tags", "latest_metrics", "inputs")]
-    again = track_problem(RESULTS, PROBLEM, None)
-    assert (again.logged, again.known, again.removed) == (0, len(runs), 0)
-    assert [rows_of(table) for table in ("runs", "metrics", "params", "tags", "latest_metrics", "inputs")] == before
+@tracked
+def test_tracking_again_changes_nothing() -> None:
+    before = dump()
+    again = track()
+    assert (again.logged, again.known, again.removed) == (0, len(some_runs()), 0)
+    assert dump() == before
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_a_new_run_adds_only_itself() -> None:
     runs = some_runs()
     write_jobs(runs.iloc[:-1])
-    track_problem(RESULTS, PROBLEM, None)
+    track()
     before = {key: run.info.run_id for key, run in logged().items()}
     write_jobs(runs)
-    assert track_problem(RESULTS, PROBLEM, None).logged == 1
+    assert track().logged == 1
     after = {key: run.info.run_id for key, run in logged().items()}
     assert set(after) - set(before) == {runs["run_id"].iloc[-1]}
     assert {key: after[key] for key in runs["run_id"].iloc[:-1]} == {
@@ -124,46 +128,42 @@ def test_a_new_run_adds_only_itself() -> None:
     }
 
 
+@tracked
 def test_another_training_replaces_the_run() -> None:
     runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
     changed = runs["run_id"].iloc[0]
     old = logged()[changed].info.run_id
     runs.loc[0, ["digest", "val_loss"]] = ["f" * 64, 0.125]
     write_jobs(runs)
-    summary = track_problem(RESULTS, PROBLEM, None)
+    summary = track()
     assert (summary.logged, summary.removed) == (1, 1)
-    found = logged()[changed]
-    assert found.info.run_id != old
-    assert found.data.metrics["val_loss"] == 0.125
+    run = logged()[changed]
+    assert run.info.run_id != old
+    assert run.data.metrics["val_loss"] == 0.125
 
 
+@tracked
 def test_a_run_that_left_the_plan_leaves_the_store() -> None:
     runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
     write_jobs(runs.iloc[1:])
-    assert track_problem(RESULTS, PROBLEM, None).removed == 1
+    assert track().removed == 1
     assert runs["run_id"].iloc[0] not in logged()
 
 
-def test_doubles_are_healed() -> None:
+@tracked
+def test_a_duplicate_is_removed() -> None:
     runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
     original = logged()[runs["run_id"].iloc[0]]
     tags = {k: v for k, v in original.data.tags.items() if k != DIGEST}
     later = original.info.start_time + 5
     client().create_run(original.info.experiment_id, later, tags, original.info.run_name)
-    assert track_problem(RESULTS, PROBLEM, None).removed == 1
+    assert track().removed == 1
     assert logged()[runs["run_id"].iloc[0]].info.run_id == original.info.run_id
 
 
+@tracked
 def test_a_run_that_was_cut_off_is_completed() -> None:
     runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
     key = runs[runs["phase"] == "final"]["run_id"].iloc[-1]
     whole = logged()[key]
     history = {name: client().get_metric_history(whole.info.run_id, name) for name in whole.data.metrics}
@@ -172,7 +172,7 @@ def test_a_run_that_was_cut_off_is_completed() -> None:
     begun = client().create_run(whole.info.experiment_id, whole.info.start_time, tags, whole.info.run_name).info.run_id
     first = history["curve/val_loss"][0]
     client().log_batch(begun, [Metric(first.key, first.value, first.timestamp, first.step)])
-    assert track_problem(RESULTS, PROBLEM, None).logged == 1
+    assert track().logged == 1
     completed = logged()[key]
     assert completed.info.run_id == begun
     assert completed.data.metrics == whole.data.metrics
@@ -181,31 +181,17 @@ def test_a_run_that_was_cut_off_is_completed() -> None:
         assert [(m.value, m.timestamp, m.step) for m in got] == [(m.value, m.timestamp, m.step) for m in values]
 
 
-def test_parents_hold_the_means_of_final_seeds() -> None:
-    runs = some_runs()
-    write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
-    parent = logged()["up.momentum"]
-    finals = runs[(runs["optimizer"] == "momentum") & (runs["phase"] == "final") & (runs["arm"] == "tuned")]
-    assert len(finals) == 2
-    assert parent.data.metrics["tuned/test_accuracy_mean"] == pytest.approx(finals["test_metric"].mean())
-    half = 12.706205 * finals["test_metric"].sem()  # t(0.975, 1), any table of Student's t
-    assert parent.data.metrics["tuned/test_accuracy_high"] == pytest.approx(
-        finals["test_metric"].mean() + half, rel=1e-6
-    )
-    assert parent.data.metrics["tuned/n"] == 2
-
-
+@pytest.mark.usefixtures("empty_store")
 def test_curves_of_tuning_runs_are_logged_when_asked_for() -> None:
     runs = some_runs()
     write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None, tuning_curves=True)
-    found = logged()
-    phases = {key: run.data.tags["phase"] for key, run in found.items() if "phase" in run.data.tags}
-    with_curve = {key for key in phases if any(name.startswith("curve/") for name in found[key].data.metrics)}
-    assert {phases[key] for key in with_curve} == {"tuning", "final"}
+    track(tuning_curves=True)
+    trainings = [run.data for run in logged().values() if "phase" in run.data.tags]
+    with_curve = [data for data in trainings if any(name.startswith("curve/") for name in data.metrics)]
+    assert {data.tags["phase"] for data in with_curve} == {"tuning", "final"}
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_jobs_are_followed_until_all_have_ended() -> None:
     runs = some_runs()
     write_jobs(runs, jobs=2)
@@ -213,24 +199,23 @@ def test_jobs_are_followed_until_all_have_ended() -> None:
     assert set(runs["run_id"]) <= set(logged())
 
 
-def test_the_store_is_made_once_and_can_be_read_while_it_is_written() -> None:
+def test_a_store_is_created_once_without_mlflows_empty_experiment_and_can_be_read_while_it_is_written() -> None:
     create_store(None)
-    with sqlite3.connect("results/mlflow.db") as database:
+    with contextlib.closing(sqlite3.connect(DATABASE)) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    before = Path("results/mlflow.db").stat().st_size
-    create_store(None)
-    assert Path("results/mlflow.db").stat().st_size == before
-
-
-def test_mlflows_empty_experiment_is_hidden_in_a_new_store_only() -> None:
-    create_store(None)
     assert client().search_experiments() == []
-    theirs = f"sqlite:///{Path('theirs.db').resolve()}"
-    MlflowClient(theirs).search_experiments()  # makes the database
-    create_store(theirs)
-    assert [experiment.name for experiment in MlflowClient(theirs).search_experiments()] == ["Default"]
+    before = dump()
+    create_store(None)
+    assert dump() == before
 
 
+def test_a_store_that_mlflow_created_keeps_its_empty_experiment() -> None:
+    uri = new_store(Path.cwd())
+    create_store(uri)
+    assert [experiment.name for experiment in MlflowClient(uri).search_experiments()] == ["Default"]
+
+
+@pytest.mark.usefixtures("empty_store")
 def test_there_is_one_report_with_the_newest_files() -> None:
     write_jobs(some_runs())
     (RESULTS / "figures").mkdir()
@@ -248,11 +233,11 @@ def test_there_is_one_report_with_the_newest_files() -> None:
     assert [a.path for a in client().list_artifacts(run.info.run_id, "figures")] == ["figures/new.svg"]
 
 
-def test_a_server_that_is_away_is_one_line_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_is_one_line_and_soon() -> None:
     write_jobs(some_runs())
     begun = time.monotonic()
     with pytest.raises(TrackError) as refused:
-        track_problem(RESULTS, PROBLEM, "http://127.0.0.1:9")
+        track("http://127.0.0.1:9")
     assert time.monotonic() - begun < 60
     message = str(refused.value)
     assert message.startswith("Logging to MLflow at http://127.0.0.1:9 failed with ")

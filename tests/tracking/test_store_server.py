@@ -12,7 +12,8 @@ import pytest
 
 from descentlab.tracking.track import TrackError
 from support.faulty_server import GIVEN, LOST, REFUSED, Faults, faulty_proxy, running_server
-from support.forked_trackers import DATABASE, renamed, run_in_children, stored, track, write_copy, write_tracked
+from support.forked_trackers import renamed, run_in_children, stored, write_copy
+from support.tracked_jobs import DATABASE, track, write_tracked
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 CREATE = "/runs/create"
@@ -50,8 +51,8 @@ def whole(undisturbed: Path, experiment: str) -> Counter[tuple[Any, ...]]:
 
 def held(folder: Path, experiment: str) -> Counter[tuple[Any, ...]]:
     """What it holds of it."""
-    found = stored(folder / "mlflow.db")
-    return Counter({row: count for row, count in found.items() if experiment in f"{row[0]} {row[1]}".split()})
+    contents = stored(folder / "mlflow.db")
+    return Counter({row: count for row, count in contents.items() if experiment in f"{row[0]} {row[1]}".split()})
 
 
 def test_a_slow_server_gets_four_calls_a_run(undisturbed: Path, folder: Path, server: str) -> None:

@@ -16,23 +16,18 @@ from typing import Any
 
 import pytest
 
-from descentlab.tracking import sqlite_runs
-from descentlab.tracking import store as mlflow_store
+from descentlab.tracking import sqlite_runs, store
 from descentlab.tracking.track import TrackError
 from support.forked_trackers import (
-    DATABASE,
-    EMPTY,
     killed_at_commit,
     renamed,
     run_in_child,
     run_in_children,
     stored,
-    track,
     write_copy,
-    write_tracked,
 )
 from support.small_disk import small_disk
-from support.tracked_jobs import RESULTS
+from support.tracked_jobs import DATABASE, EMPTY, RESULTS, track
 
 # Both wait for as long as their stdin is open.
 LOCK_DATABASE = """
@@ -48,17 +43,11 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with jobs, and a store that holds them."""
-    return write_tracked(tmp_path_factory.mktemp("undisturbed"), ("momentum", "adam"))
-
-
-@pytest.fixture(scope="module")
-def whole(undisturbed: Path) -> Counter[tuple[Any, ...]]:
+def whole(tracked_folder: Path) -> Counter[tuple[Any, ...]]:
     """What a store of these jobs must hold in the end."""
-    found = stored(undisturbed / DATABASE)
-    assert set(found.values()) == {1}
-    return found
+    contents = stored(tracked_folder / DATABASE)
+    assert set(contents.values()) == {1}
+    return contents
 
 
 def refusal() -> str:
@@ -94,8 +83,10 @@ def holder(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_store_whose_making_was_killed_is_made_anew(undisturbed: Path, whole: Counter[tuple[Any, ...]]) -> None:
-    shutil.copytree(undisturbed / RESULTS, RESULTS)
+def test_a_store_whose_creation_was_killed_is_created_by_the_next(
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]]
+) -> None:
+    shutil.copytree(tracked_folder / RESULTS, RESULTS)
     assert run_in_child(killed_at_commit(40, track)) == -9
     assert not DATABASE.exists()
     check_completed(whole)
@@ -103,20 +94,20 @@ def test_a_store_whose_making_was_killed_is_made_anew(undisturbed: Path, whole: 
 
 @pytest.mark.parametrize("moment", [1, 2, 3, 4, 6, 9, 12, 16])
 def test_a_tracker_that_was_killed_is_completed(
-    undisturbed: Path, whole: Counter[tuple[Any, ...]], moment: int
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]], moment: int
 ) -> None:
-    shutil.copytree(undisturbed / RESULTS, RESULTS)
-    shutil.copy(undisturbed / EMPTY, DATABASE)
+    shutil.copytree(tracked_folder / RESULTS, RESULTS)
+    shutil.copy(tracked_folder / EMPTY, DATABASE)
     assert run_in_child(killed_at_commit(moment, track)) == -9
     assert stored(DATABASE) != whole
     check_completed(whole)
 
 
 def test_a_database_that_another_program_locks_is_one_line(
-    undisturbed: Path, whole: Counter[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(undisturbed / RESULTS, RESULTS)
-    shutil.copy(undisturbed / EMPTY, DATABASE)
+    shutil.copytree(tracked_folder / RESULTS, RESULTS)
+    shutil.copy(tracked_folder / EMPTY, DATABASE)
     # The experiment is there, the runs aren't: their insertion is what waits.
     assert run_in_child(killed_at_commit(2, track)) == -9
     monkeypatch.setattr(sqlite_runs, "LOCK_SECONDS", 0.2)
@@ -128,12 +119,12 @@ def test_a_database_that_another_program_locks_is_one_line(
 
 
 def test_a_tracker_that_hangs_does_not_keep_others_for_ever_and_a_dead_one_not_at_all(
-    undisturbed: Path, whole: Counter[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(undisturbed / RESULTS, RESULTS)
+    shutil.copytree(tracked_folder / RESULTS, RESULTS)
     lock = DATABASE.resolve().with_name(".mlflow.db.lock")
     with holder(LOCK_FILE, lock):
-        monkeypatch.setattr(mlflow_store, "LOCK_SECONDS", 0.2)
+        monkeypatch.setattr(store, "LOCK_SECONDS", 0.2)
         assert refusal() == (
             f"Timed out after 0.2 s waiting for the store lock at {lock}, which another process holds. The results are safe in "
             f"their files; end that process if it hangs ('fuser {lock}' shows its id) and track again"
@@ -143,11 +134,11 @@ def test_a_tracker_that_hangs_does_not_keep_others_for_ever_and_a_dead_one_not_a
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
 def test_a_full_disk_leaves_a_database_that_can_be_read_and_completed(
-    undisturbed: Path, whole: Counter[tuple[Any, ...]], tmp_path: Path
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]], tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, 8), contextlib.chdir(disk):
-        shutil.copytree(undisturbed / RESULTS, RESULTS)
+        shutil.copytree(tracked_folder / RESULTS, RESULTS)
         filler = Path("filler")
         # Room for some of the schema; then, with all of it, for nothing; then for a picture and none of the rows.
         for kibibytes in (256, 16, 96):
@@ -158,15 +149,15 @@ def test_a_full_disk_leaves_a_database_that_can_be_read_and_completed(
             ), line
             filler.unlink()
             if not DATABASE.exists():
-                shutil.copy(undisturbed / EMPTY, DATABASE)
+                shutil.copy(tracked_folder / EMPTY, DATABASE)
             with contextlib.closing(sqlite3.connect(DATABASE)) as database:
                 assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         check_completed(whole)
 
 
 def test_sixteen_trackers_of_two_experiments_share_a_store_that_none_has_made(
-    undisturbed: Path, whole: Counter[tuple[Any, ...]]
+    tracked_folder: Path, whole: Counter[tuple[Any, ...]]
 ) -> None:
-    experiments = [write_copy(undisturbed, name) for name in ("generated", "second")]
+    experiments = [write_copy(tracked_folder, name) for name in ("generated", "second")]
     assert run_in_children([partial(track, None, results) for results in experiments * 8]) == [0] * 16
     assert stored(DATABASE) == whole + renamed(whole, "second")
