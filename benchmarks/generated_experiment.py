@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 
 from descentlab.experiment.config import Config, parse_config
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES, SPLITS, RunSpec
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.run_spec import SEALED_PHASES, RunSpec
 from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.problems.base import SPLITS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import write_table
 
@@ -45,67 +49,64 @@ def make_config(runs: int) -> Config:
     )
 
 
-def make_plan(config: Config) -> dict[str, Any]:
-    """The contents of plan.json; no model is built."""
-    about = {
-        "problem": "mlp",
-        "title": "A generated problem",
-        "metric": "accuracy",
-        "higher_is_better": True,
-        "margin": 0.01,
-        "convex": False,
-        "loss_bound": 1e4,
-        "epochs": EPOCHS,
-        "batch_size": BATCH,
-        "train_examples": TRAIN_EXAMPLES,
-        "val_examples": 317,
-        "test_examples": TEST_EXAMPLES,
-        "parameters": 4810,
-        "count": "4,810",
-        "data_hash": "d" * 64,
-        "layers": [{"name": "hidden", "type": "Dense", "output_shape": "(None, 64)", "parameters": 4810}],
-        "mode": "xla",
-        "width": 1,
-        "device": "CPU",
-    }
-    entries = {entry.name: entry for entry in config.entries(config.problems[0])}
+def make_plan(config: Config) -> TrainingPlan:
+    """The plan; no model is built."""
+    problem = PlannedProblem(
+        problem="mlp",
+        title="A generated problem",
+        metric="accuracy",
+        higher_is_better=True,
+        margin=0.01,
+        convex=False,
+        loss_bound=1e4,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        train_examples=TRAIN_EXAMPLES,
+        val_examples=317,
+        test_examples=TEST_EXAMPLES,
+        parameters=4810,
+        count="4,810",
+        data_hash="d" * 64,
+        layers=(Layer("hidden", "Dense", "(None, 64)", 4810),),
+        mode="xla",
+        device="CPU",
+    )
     optimizers = {
-        name: {
-            "factory": entry.factory,
-            "centre_learning_rate": entry.centre_learning_rate,
-            "paper": entry.paper,
-            "state_slots": entry.state_slots,
-            "full_batch": False,
-            "equal_updates": False,
-            "tuned_schedule": entry.tuned_schedule,
-            "hyperparameters": {arm: {} for arm in config.arms},
-            "default_learning_rate": entry.rate_at(-2),
-            "extended_trials": [],
-            "source_lines": None,
-            "grid": entry.grid(config.tuning.points),
-        }
-        for name, entry in entries.items()
+        entry.name: PlannedOptimizer(
+            factory=entry.factory,
+            centre_learning_rate=entry.centre_learning_rate,
+            tuned_weight_decay=entry.tuned_weight_decay,
+            paper=entry.paper,
+            state_slots=entry.state_slots,
+            full_batch=False,
+            equal_updates=False,
+            tuned_schedule=entry.tuned_schedule,
+            hyperparameters={arm: {} for arm in config.arms},
+            default_learning_rate=entry.rate_at(-2),
+            grid=tuple(entry.grid(config.tuning.points)),
+        )
+        for entry in config.entries(config.problems[0])
     }
-    problems = [problem.name for problem in config.problems]
-    return {
-        "config": config.model_dump(mode="json"),
-        "problems": {name: about for name in problems},
-        "optimizers": optimizers,
-        "jobs": {name: [list(optimizers)] for name in problems},
-        "runs": dict.fromkeys(problems, 0),
-        "versions": {"python": "3", "git_commit": "generated"},
-    }
+    names = [problem.name for problem in config.problems]
+    return TrainingPlan(
+        config=config,
+        problems=dict.fromkeys(names, problem),
+        optimizers=optimizers,
+        jobs={name: (tuple(optimizers),) for name in names},
+        runs=dict.fromkeys(names, 0),
+        versions={"python": "3", "git_commit": "generated"},
+    )
 
 
-def make_selections(plan: dict[str, Any], runs: int) -> list[dict[str, Any]]:
+def make_selections(plan: TrainingPlan, runs: int) -> list[dict[str, Any]]:
     """The middle of every grid is chosen; sweeps make up what is missing to ``runs``."""
-    config = parse_config(plan["config"], "plan")
+    config = plan.config
     each = config.tuning.points * config.seeds.tuning + 4 * config.seeds.final
-    missing = (runs - each * len(plan["problems"]) * len(plan["optimizers"])) // config.sweep.seeds
+    missing = (runs - each * len(plan.problems) * len(plan.optimizers)) // config.sweep.seeds
     selections = []
-    for problem in plan["problems"]:
-        for name, about in plan["optimizers"].items():
-            grid = about["grid"]
+    for problem in plan.problems:
+        for name, optimizer in plan.optimizers.items():
+            grid = list(optimizer.grid)
             selection = {
                 "problem": problem,
                 "optimizer": name,
@@ -124,16 +125,16 @@ def make_selections(plan: dict[str, Any], runs: int) -> list[dict[str, Any]]:
     return selections
 
 
-def make_tables(plan: dict[str, Any], specs: list[RunSpec], evaluations: int) -> dict[str, pd.DataFrame]:
+def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> dict[str, pd.DataFrame]:
     """Runs, histories and examples of one problem: losses that fall exponentially, faster at some rates."""
     generator = np.random.default_rng(0)
-    order = {name: k for k, name in enumerate(plan["optimizers"])}
+    order = {name: k for k, name in enumerate(plan.optimizers)}
     n = len(specs)
     named = pd.DataFrame(
         [{**{k: v for k, v in spec.as_dict().items() if k in RUNS}, "run_id": spec.run_id} for spec in specs]
     )
     steps = np.log10(
-        named["learning_rate"] / named["optimizer"].map({k: v["grid"][3] for k, v in plan["optimizers"].items()})
+        named["learning_rate"] / named["optimizer"].map({k: v.grid[3] for k, v in plan.optimizers.items()})
     )
     speed = (4 + 0.1 * named["optimizer"].map(order)) * 10 ** (-0.3 * steps.abs()) + generator.normal(0, 0.1, n)
     sealed = named["phase"].isin(SEALED_PHASES).to_numpy()
@@ -196,7 +197,7 @@ def make_tables(plan: dict[str, Any], specs: list[RunSpec], evaluations: int) ->
     return {"runs": runs, "history": pd.DataFrame(history), "examples": pd.DataFrame(examples)}
 
 
-def make_step_cost(plan: dict[str, Any]) -> pd.DataFrame:
+def make_step_cost(plan: TrainingPlan) -> pd.DataFrame:
     """A step of every optimizer on every problem."""
     rows = [
         {
@@ -209,11 +210,11 @@ def make_step_cost(plan: dict[str, Any]) -> pd.DataFrame:
             "update_microseconds": np.nan,
             "step_microseconds": 50.0 + number + 0.1 * k,
             "device": "CPU",
-            "state_bytes_per_parameter": 4.0 * (about["state_slots"] or 0),
+            "state_bytes_per_parameter": 4.0 * (optimizer.state_slots or 0),
             "device_peak_bytes": np.nan,
         }
-        for problem in plan["problems"]
-        for number, (name, about) in enumerate(plan["optimizers"].items())
+        for problem in plan.problems
+        for number, (name, optimizer) in enumerate(plan.optimizers.items())
         for k in range(COST_ROUNDS)
     ]
     return pd.DataFrame(rows)
@@ -224,7 +225,7 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
     plan = make_plan(make_config(runs))
     selections = make_selections(plan, runs)
     written = 0
-    for problem in plan["problems"]:
+    for problem in plan.problems:
         mine = [selection for selection in selections if selection["problem"] == problem]
         specs: list[RunSpec] = []
         for selection in mine:
@@ -238,5 +239,5 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
         write_text(results / "train" / problem / "0.selections.json", json.dumps(mine))
         written += len(specs)
     write_table(make_step_cost(plan), STEP_COST_COLUMNS, results / "measured" / "step_cost.parquet")
-    write_text(results / "plan.json", json.dumps(plan))
+    plan.write(results / "plan.json")
     return written

@@ -25,6 +25,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rows import Row, as_table
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan_parts import PlannedOptimizer, PlannedProblem
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow/config/default.yaml"
@@ -66,18 +68,17 @@ class Measured:
     our_metric: float
 
 
-def kind_of(optimizer: dict[str, Any]) -> str:
-    """The stratum of an optimizer of plan.json: a key of ``CHOSEN``."""
-    if optimizer["full_batch"]:
-        return "gd_equal_updates" if optimizer["equal_updates"] else "gd"
-    return {"SGD": "sgd", "Muon": "muon"}.get(optimizer["factory"], "adaptive")
+def kind_of(optimizer: PlannedOptimizer) -> str:
+    """The stratum of an optimizer: a key of ``CHOSEN``."""
+    if optimizer.full_batch:
+        return "gd_equal_updates" if optimizer.equal_updates else "gd"
+    return {"SGD": "sgd", "Muon": "muon"}.get(optimizer.factory, "adaptive")
 
 
-def read_experiment(runs_table: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+def read_experiment(runs_table: Path) -> tuple[TrainingPlan, pd.DataFrame]:
     """Plan and runs of a finished experiment; where there is none, of ``CONFIG`` with a sweep of the usual number."""
     if runs_table.exists():
-        plan = json.loads((runs_table.parent / "plan.json").read_text(encoding="utf-8"))
-        return plan, pd.read_parquet(runs_table)
+        return TrainingPlan.read(runs_table.parent), pd.read_parquet(runs_table)
     from descentlab.experiment.config import load_config
     from descentlab.experiment.jobs import SWEPT_RATES, is_swept
     from descentlab.experiment.runs import entries_of, planned_runs
@@ -85,7 +86,7 @@ def read_experiment(runs_table: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
     config = load_config(CONFIG)
     plan, selections = make_plan(config), []
-    for problem in plan["problems"]:
+    for problem in plan.problems:
         for name, entry in entries_of(plan, problem).items():
             rate = entry.centre_learning_rate
             beside = [entry.rate_at(k) for k in (-1, 1)] if rate else []
@@ -106,15 +107,15 @@ def choose_runs(runs: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.concat(chosen).drop(columns="turn")
 
 
-def epochs_planned(about: dict[str, Any], kind: str) -> int:
+def epochs_planned(problem: PlannedProblem, kind: str) -> int:
     """Epochs that ``fit`` needs for a run: as many as updates for full batch with equal updates."""
-    per_epoch = about["train_examples"] // about["batch_size"]
-    return int(about["epochs"] * (per_epoch if kind == "gd_equal_updates" else 1))
+    per_epoch = problem.train_examples // problem.batch_size
+    return problem.epochs * (per_epoch if kind == "gd_equal_updates" else 1)
 
 
-def train_naively(run: dict[str, Any], about: dict[str, Any], tracking_uri: str, folder: Path) -> Measured:
+def train_naively(run: dict[str, Any], problem: PlannedProblem, tracking_uri: str, folder: Path) -> Measured:
     """Train one run in a process of its own and time it; NaiveError where it fails or does other work than ours."""
-    planned = epochs_planned(about, run["kind"])
+    planned = epochs_planned(problem, run["kind"])
     epochs = planned if planned <= MOST_EPOCHS else planned // SHORTENED
     words = [
         sys.executable,
@@ -135,7 +136,7 @@ def train_naively(run: dict[str, Any], about: dict[str, Any], tracking_uri: str,
         "--epochs",
         epochs,
         "--batch-size",
-        about["batch_size"],
+        problem.batch_size,
         "--seed",
         run["seed"],
         "--tracking-uri",
@@ -235,15 +236,15 @@ def compare_with_naive(runs_table: Path, our_wall_seconds: float, cores: int = 2
         seed: of the draw.
     """
     plan, table = read_experiment(runs_table)
-    runs = table.assign(kind=[kind_of(plan["optimizers"][name]) for name in table["optimizer"]])
-    chosen, abouts = choose_runs(runs, seed), plan["problems"]
+    runs = table.assign(kind=[kind_of(plan.optimizers[name]) for name in table["optimizer"]])
+    chosen = choose_runs(runs, seed)
     # At random, so that other programs slow all strata alike; the long ones first: no core waits at the end.
     specs = chosen.sample(frac=1, random_state=seed).to_dict("records")
     specs.sort(key=lambda run: run["kind"] != "gd_equal_updates")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(cores) as pool:
 
         def train(run: dict[str, Any]) -> Measured:
-            return train_naively(run, abouts[run["problem"]], f"sqlite:///{name}/naive.db", Path(name))
+            return train_naively(run, plan.problems[run["problem"]], f"sqlite:///{name}/naive.db", Path(name))
 
         first = train(runs.query(CHECKED).to_dict("records")[0])
         measured = list(pool.map(train, specs))

@@ -42,9 +42,10 @@ def make_optimizer(entry: Any, arm: str, learning_rate: float, schedule: str, up
     """The Keras optimizer, its rate constant or falling linearly from ``learning_rate`` to zero after ``updates``."""
     import keras
 
+    from descentlab.experiment.records import rate_from_table
     from descentlab.optimizers.build import build
 
-    optimizer = build(entry, arm, learning_rate)
+    optimizer = build(entry, arm, rate_from_table(learning_rate))
     if schedule == "linear":
         optimizer.learning_rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, 0.0)
     return optimizer
@@ -67,7 +68,7 @@ def train(settings: argparse.Namespace) -> dict[str, float]:
 
     from descentlab.experiment.config import load_config
     from descentlab.problems.base import split_data
-    from descentlab.training.problem_data import find_problem
+    from descentlab.training.find_problem import find_problem
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -23,7 +23,8 @@ from benchmarks.generated_experiment import NAME, TEST_EXAMPLES, make_config, wr
 from benchmarks.growth import Growth, rounded, shown
 from benchmarks.report_at_scale import STAGES
 from descentlab.experiment.jobs import cut_jobs
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
 from descentlab.training.cache import RunResult, store_result

@@ -12,6 +12,7 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmarks.child_process import run_verb
 from benchmarks.rows import Row, as_table
 from descentlab.experiment.config import parse_config
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import read_table, write_table
 
@@ -68,10 +70,10 @@ def small_config(optimizers: int) -> dict[str, Any]:
     return {**config, "experiment": EXPERIMENT, "problems": kept, "optimizers": named, "measurements": []}
 
 
-def repeat_optimizers(results: Path, plan: dict[str, Any], times: int) -> int:
+def repeat_optimizers(results: Path, plan: TrainingPlan, times: int) -> int:
     """Write every optimizer's runs ``times`` times, copies under other names; returns how many runs there are."""
     written = 0
-    for problem, jobs in plan["jobs"].items():
+    for problem, jobs in plan.jobs.items():
         folder = results / "train" / problem
         for name, columns in (("runs", RUNS), ("history", HISTORY)):
             whole = pd.concat([read_table(folder / f"{job}.{name}.parquet", columns) for job in range(len(jobs))])
@@ -82,19 +84,22 @@ def repeat_optimizers(results: Path, plan: dict[str, Any], times: int) -> int:
                 copies.append(again.assign(optimizer=whole["optimizer"] + f"_{copy}") if name == "runs" else again)
             write_table(pd.concat(copies), columns, folder / f"0.{name}.parquet")
             written += times * len(whole) if name == "runs" else 0
-        plan["jobs"][problem] = [[optimizer for job in jobs for optimizer in job]]
-    for optimizer, about in list(plan["optimizers"].items()):
-        plan["optimizers"] |= {f"{optimizer}_{copy}": about for copy in range(1, times)}
-    (results / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    optimizers = {
+        f"{name}_{copy}" if copy else name: optimizer
+        for copy in range(times)
+        for name, optimizer in plan.optimizers.items()
+    }
+    together = {problem: (tuple(name for job in jobs for name in job),) for problem, jobs in plan.jobs.items()}
+    replace(plan, jobs=together, optimizers=optimizers).write(results / "plan.json")
     return written
 
 
-def train_all(folder: Path, plan: dict[str, Any]) -> float:
+def train_all(folder: Path, plan: TrainingPlan) -> float:
     """Processor seconds of the plan's jobs, a process each."""
     file = f"results/{EXPERIMENT}/plan.json"
     return sum(
         run_verb(folder, "train", file, "--problem", problem, "--job", str(job)).cpu_seconds
-        for problem, jobs in plan["jobs"].items()
+        for problem, jobs in plan.jobs.items()
         for job in range(len(jobs))
     )
 
@@ -113,8 +118,8 @@ def measure_tracking(runs: int = 280) -> Row:
         settings = small_config(optimizers)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         run_verb(folder, "plan", "config.yaml")
-        plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
-        jobs = sum(map(len, plan["jobs"].values()))
+        plan = TrainingPlan.read(results)
+        jobs = sum(map(len, plan.jobs.values()))
         trained_seconds = train_all(folder, plan)
         trained = sum(len(pd.read_parquet(path)) for path in results.glob("train/*/*.runs.parquet"))
         times = max(1, math.ceil(TRACKED / trained))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.experiment.config import Config, ConfigError, check_folders, load_config, parse_config, printable
+from descentlab.experiment.plan import PLAN_FILE, Plan, TrainingPlan
 from descentlab.storage.atomic import write_text
 from descentlab.training.execution.running_jobs import running_job
 
@@ -97,11 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read_plan(path: Path) -> tuple[dict[str, Any], Config]:
-    plan = json.loads(path.read_text(encoding="utf-8"))
-    return plan, parse_config(plan["config"], str(path))
-
-
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.analysis.power import power_lines
     from descentlab.training.plan import make_plan
@@ -112,11 +108,11 @@ def _plan(options: argparse.Namespace) -> None:
         config = load_config(options.config or Path("workflow/config/default.yaml"))
     check_folders(config.experiment)
     plan = make_plan(config)
-    write_text(options.output or Path("results", config.experiment, "plan.json"), json.dumps(plan, indent=1))
-    for problem, runs in plan["runs"].items():
-        jobs = plan["jobs"][problem]
+    plan.write(options.output or Path("results", config.experiment, PLAN_FILE))
+    for problem, runs in plan.runs.items():
+        jobs = plan.jobs[problem]
         print(f"{problem}: {runs} runs of {sum(map(len, jobs))} optimizers in {len(jobs)} jobs", file=sys.stderr)
-    print(f"{sum(plan['runs'].values())} runs in all", file=sys.stderr)
+    print(f"{sum(plan.runs.values())} runs in all", file=sys.stderr)
     for line in power_lines(plan):
         print(line, file=sys.stderr)
 
@@ -124,72 +120,77 @@ def _plan(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from descentlab.training.job import train_job
 
-    plan, config = _read_plan(options.plan)
-    output = options.plan.parent / "train" / config.problem(options.problem).name
+    plan = TrainingPlan.read(options.plan)
+    output = options.plan.parent / "train" / plan.config.problem(options.problem).name
     train_job(plan, options.problem, options.job, output, options.plan.parents[1] / "cache")
 
 
 def _measure(options: argparse.Namespace) -> None:
     from descentlab.measurements.measure import measure
 
-    plan, config = _read_plan(options.plan)
+    plan = TrainingPlan.read(options.plan)
     output, cache = options.plan.parent / "measured", options.plan.parents[1] / "cache"
     measure(
-        plan, options.names or config.measurements, output, cache, lambda line: print(line, file=sys.stderr, flush=True)
+        plan,
+        options.names or plan.config.measurements,
+        output,
+        cache,
+        lambda line: print(line, file=sys.stderr, flush=True),
     )
 
 
 def _store(options: argparse.Namespace) -> None:
     from descentlab.tracking.track import create_store
 
-    create_store(_read_plan(options.plan)[1].tracking.uri)
+    create_store(TrainingPlan.read(options.plan).config.tracking.uri)
 
 
 def _track(options: argparse.Namespace) -> None:
     from descentlab.tracking.track import follow, track_problem
 
-    tracking = _read_plan(options.results / "plan.json")[1].tracking
+    plan = TrainingPlan.read(options.results)
+    tracking = plan.config.tracking
     if options.follow:
-        follow(options.results, tracking.uri, tracking.tuning_curves)
+        follow(plan, options.results, tracking.uri, tracking.tuning_curves)
         return
-    plan, _ = _read_plan(options.results / "plan.json")
-    for problem in [options.problem] if options.problem else plan["problems"]:
-        print(track_problem(options.results, problem, tracking.uri, tracking.tuning_curves), file=sys.stderr)
+    for problem in [options.problem] if options.problem else plan.problems:
+        print(track_problem(plan, options.results, problem, tracking.uri, tracking.tuning_curves), file=sys.stderr)
 
 
 def _collect(options: argparse.Namespace) -> None:
     from descentlab.training.collect import collect_runs
 
-    collect_runs(options.results)
+    collect_runs(TrainingPlan.read(options.results), options.results)
 
 
 def _compare(options: argparse.Namespace) -> None:
     from descentlab.analysis.compare import compare_results
 
-    compare_results(options.results)
+    compare_results(Plan.read(options.results), options.results)
 
 
 def _report(options: argparse.Namespace) -> None:
     from descentlab.report.page import write_report
 
-    results = options.results
     if options.mlflow_experiment is not None:
-        results = _import(options)
+        plan, results = _import(options)
     elif options.mapping or options.tracking_uri:
         raise ConfigError("report: --mapping and --tracking-uri belong to --mlflow-experiment, which is not given")
+    else:
+        plan, results = Plan.read(options.results), options.results
     output = options.output or Path("reports", results.name, "index.html")
-    write_report(results, output)
+    write_report(plan, results, output)
     print(output)
 
 
-def _import(options: argparse.Namespace) -> Path:
+def _import(options: argparse.Namespace) -> tuple[Plan, Path]:
     from descentlab.analysis.compare import compare_results
     from descentlab.imported.experiment import import_experiment
     from descentlab.imported.mapping import load_mapping
 
-    results = import_experiment(options.mlflow_experiment, load_mapping(options.mapping), options.tracking_uri)
-    compare_results(results)
-    return results
+    plan, results = import_experiment(options.mlflow_experiment, load_mapping(options.mapping), options.tracking_uri)
+    compare_results(plan, results)
+    return plan, results
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -210,8 +211,8 @@ def _diff(options: argparse.Namespace) -> int:
 def _track_report(options: argparse.Namespace) -> None:
     from descentlab.tracking.track import track_report
 
-    uri = _read_plan(options.results / "plan.json")[1].tracking.uri
-    track_report(options.results, options.report, uri)
+    plan = TrainingPlan.read(options.results)
+    track_report(plan, options.results, options.report, plan.config.tracking.uri)
 
 
 def _step_cost(options: argparse.Namespace) -> None:

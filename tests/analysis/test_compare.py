@@ -31,6 +31,7 @@ from support.comparison_fixture import (
     generated_plan,
     generated_runs,
     generated_selections,
+    of_optimizers,
 )
 
 
@@ -235,7 +236,7 @@ def test_what_is_absent_is_said_not_to_be_tested(absent: str, arm: str) -> None:
     runs = generated_runs(0)
     runs = runs[(runs["optimizer"] != absent) & (runs["arm"].eq(arm) | (arm == "tuned"))]
     plan = generated_plan(arms=["default", "tuned"] if arm == "tuned" else ["default"])
-    plan["optimizers"].pop(absent, None)
+    plan = of_optimizers(plan, [name for name in plan.optimizers if name != absent])
     selections = [s for s in generated_selections() if s["optimizer"] != absent] if arm == "tuned" else []
     found = compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES)
     heads = " ".join(answer["head"] for answer in found.answers)
@@ -283,9 +284,8 @@ def test_results_are_compared_in_the_language_of_the_report(
     for name, (table, columns) in tables.items():
         write_table(table, columns, tmp_path / f"{name}.parquet")
     plan = generated_plan(report={"title": None, "reference": "momentum", **report})
-    for name, content in (("plan", plan), ("selections", generated_selections())):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    compare_results(tmp_path)
+    (tmp_path / "selections.json").write_text(json.dumps(generated_selections()))
+    compare_results(plan, tmp_path)
     found = read_comparison(tmp_path / "comparison")
     assert row(found.alarms, kind="edge", problem="up")["text"] == text
     entries = {entry["id"]: entry for entry in found.claims}

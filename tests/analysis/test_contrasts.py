@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +12,12 @@ from scipy.stats import binomtest
 from descentlab.analysis.contrasts import contrast, declared_pairs
 from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.i18n import wording
 from descentlab.i18n.wording import spoken
 from descentlab.storage.tables import check_table
-from support.comparison_fixture import PROBLEMS, generated_plan
+from support.comparison_fixture import PROBLEMS, generated_plan, with_problems
 
 SEEDS = 10
 EXAMPLES = 40
@@ -52,9 +55,9 @@ def scored_runs(
     return check_table(pd.DataFrame(rows), RUNS, "scored"), scores
 
 
-def plan_of(*names: str) -> dict[str, object]:
+def plan_of(*names: str) -> TrainingPlan:
     plan = generated_plan(arms=["tuned"])
-    return {**plan, "optimizers": {name: plan["optimizers"]["sgd"] for name in names}}
+    return replace(plan, optimizers=dict.fromkeys(names, plan.optimizers["sgd"]))
 
 
 PLAN = plan_of("sgd", "momentum", "adam")
@@ -178,7 +181,7 @@ def test_permuting_rows_changes_nothing() -> None:
 def test_scaling_a_metric_with_its_margin_changes_no_verdict() -> None:
     finals, scores = scored_runs(3)
     larger = finals.assign(test_metric=finals["test_metric"] * 1000)
-    plan = {**PLAN, "problems": {k: {**v, "margin": v["margin"] * 1000} for k, v in PLAN["problems"].items()}}
+    plan = with_problems(PLAN, margin=1000 * PLAN.problems["up"].margin)
     before = contrast(PLAN, finals, scores)
     after = contrast(plan, larger, {run: values * 1000 for run, values in scores.items()})
     assert judged(before) == judged(after)

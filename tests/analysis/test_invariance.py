@@ -15,9 +15,17 @@ from descentlab.analysis import compare, contrasts, pairing
 from descentlab.analysis.claims import ledger, run_estimands
 from descentlab.analysis.claims.verdicts import read_claims
 from descentlab.analysis.tables import Comparison
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES
 from descentlab.storage.tables import check_table
-from support.comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
+from support.comparison_fixture import (
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+    with_names,
+    with_reference,
+)
 
 TEST_EXAMPLES = 12
 Verdicts = dict[tuple[str, ...], str]
@@ -27,7 +35,7 @@ Verdicts = dict[tuple[str, ...], str]
 class Experiment:
     """What a comparison is made of."""
 
-    plan: dict[str, Any]
+    plan: TrainingPlan
     runs: pd.DataFrame
     history: pd.DataFrame
     examples: pd.DataFrame
@@ -125,13 +133,13 @@ def scaled(table: pd.DataFrame, ending: str, factor: float, others: tuple[str, .
     return table.assign(**{name: table[name] * factor for name in columns})
 
 
-def with_problems(plan: dict[str, Any], **factors: float) -> dict[str, Any]:
+def with_scaled_problems(plan: TrainingPlan, **factors: float) -> TrainingPlan:
     """``plan`` with what each problem is described by times a factor."""
     problems = {
-        name: {**about, **{key: about[key] * factor for key, factor in factors.items()}}
-        for name, about in plan["problems"].items()
+        name: dataclasses.replace(problem, **{key: getattr(problem, key) * factor for key, factor in factors.items()})
+        for name, problem in plan.problems.items()
     }
-    return {**plan, "problems": problems}
+    return dataclasses.replace(plan, problems=problems)
 
 
 def test_the_experiments_have_every_kind_of_verdict_to_lose() -> None:
@@ -165,19 +173,18 @@ def test_the_order_of_rows_changes_no_verdict(experiment: Experiment, before: Co
 
 
 def test_the_order_in_the_config_changes_no_verdict(experiment: Experiment, before: Comparison) -> None:
-    plan = {
-        **experiment.plan,
-        **{kind: dict(reversed(experiment.plan[kind].items())) for kind in ("problems", "optimizers")},
-    }
+    plan = dataclasses.replace(
+        experiment.plan,
+        problems=dict(reversed([*experiment.plan.problems.items()])),
+        optimizers=dict(reversed([*experiment.plan.optimizers.items()])),
+    )
     after = dataclasses.replace(experiment, plan=plan).compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)
 
 
 def renamed(experiment: Experiment, names: dict[str, str]) -> Experiment:
-    plan = experiment.plan
-    config = {**plan["config"], "report": {**plan["config"]["report"], "reference": names.get("momentum", "momentum")}}
-    plan = {**plan, "config": config, "optimizers": {names.get(k, k): v for k, v in plan["optimizers"].items()}}
+    plan = with_reference(with_names(experiment.plan, names), names.get("momentum", "momentum"))
     selections = [
         {**made, "optimizer": names.get(made["optimizer"], made["optimizer"])} for made in experiment.selections
     ]
@@ -216,7 +223,7 @@ def test_the_names_that_no_claim_asks_for_change_no_entry_of_the_ledger(
 def test_the_unit_of_the_metric_changes_no_verdict(experiment: Experiment, before: Comparison, factor: float) -> None:
     larger = dataclasses.replace(
         experiment,
-        plan=with_problems(experiment.plan, margin=factor),
+        plan=with_scaled_problems(experiment.plan, margin=factor),
         runs=scaled(experiment.runs, "_metric", factor),
         history=scaled(experiment.history, "_metric", factor),
         examples=scaled(experiment.examples, "score", factor),
@@ -233,7 +240,7 @@ def test_the_unit_of_the_loss_changes_no_verdict(
 ) -> None:
     larger = dataclasses.replace(
         experiment,
-        plan=with_problems(experiment.plan, loss_bound=factor),
+        plan=with_scaled_problems(experiment.plan, loss_bound=factor),
         runs=scaled(experiment.runs, "_loss", factor, ("penalty", "optimum")),
         history=scaled(experiment.history, "_loss", factor, ("penalty",)),
     )
@@ -250,13 +257,13 @@ def test_the_unit_of_the_loss_changes_no_verdict(
 
 def test_the_direction_of_the_metric_changes_no_verdict(experiment: Experiment, before: Comparison) -> None:
     problems = {
-        name: {**about, "higher_is_better": not about["higher_is_better"]}
-        for name, about in experiment.plan["problems"].items()
+        name: dataclasses.replace(problem, higher_is_better=not problem.higher_is_better)
+        for name, problem in experiment.plan.problems.items()
     }
     runs = scaled(experiment.runs, "_metric", -1.0)
     turned = dataclasses.replace(
         experiment,
-        plan={**experiment.plan, "problems": problems},
+        plan=dataclasses.replace(experiment.plan, problems=problems),
         runs=runs.assign(higher_is_better=~runs["higher_is_better"]),
         history=scaled(experiment.history, "_metric", -1.0),
         examples=scaled(experiment.examples, "score", -1.0),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from statsmodels.stats.power import TTestPower
 
 from descentlab.analysis.power import example_floor, least_seeds, percent, power_lines
-from support.comparison_fixture import generated_plan
+from descentlab.experiment.plan import TrainingPlan
+from support.comparison_fixture import generated_plan, with_problems
 
 
-def plan_of(seeds: int, **about: Any) -> dict[str, Any]:
-    plan = generated_plan(seeds={"final": seeds, "tuning": 2})
-    return {**plan, "problems": {name: {**problem, **about} for name, problem in plan["problems"].items()}}
+def plan_of(seeds: int, **about: Any) -> TrainingPlan:
+    return with_problems(generated_plan(seeds={"final": seeds, "tuning": 2}), **about)
 
 
 @pytest.mark.parametrize("level", [0.05, 0.025, 0.0125, 0.005])
@@ -47,7 +48,7 @@ def test_what_a_plan_says() -> None:
 
 def test_holms_first_step_is_by_the_number_of_problems() -> None:
     one = plan_of(10, test_examples=360)
-    one["problems"].pop("down")
+    one = replace(one, problems={"up": one.problems["up"]})
     assert "at level 0.05," in power_lines(one)[0]
     assert "at level 0.025," in power_lines(plan_of(10))[0]
 

@@ -18,9 +18,16 @@ from descentlab.analysis.rank_stability import (
     rank_optimizers,
     summarise_flips,
 )
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import check_table, empty_table
-from support.comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
+from support.comparison_fixture import (
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+    with_names,
+)
 
 COSTS = {(problem, name): 10.0 if name == "adam" else 5.0 for problem in ("up", "down") for name in ("sgd", "adam")}
 
@@ -48,7 +55,7 @@ def with_neighbours(seed: int = 0) -> pd.DataFrame:
 
 def measured(
     runs: pd.DataFrame,
-    plan: dict[str, Any] | None = None,
+    plan: TrainingPlan | None = None,
     *,
     history: pd.DataFrame | None = None,
     selections: list[dict[str, Any]] | None = None,
@@ -209,8 +216,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 
 def test_renaming_optimizers_renames_only() -> None:
     names = {"gd": "zeta", "sgd": "beta", "momentum": "alpha", "adam": "omega", "rmsprop": "kappa"}
-    plan, renamed = generated_plan(), generated_plan()
-    renamed["optimizers"] = {names[name]: about for name, about in plan["optimizers"].items()}
+    renamed = with_names(generated_plan(), names)
     runs = with_neighbours()
     others = runs.assign(optimizer=runs["optimizer"].map(names))
     selections = [{**made, "optimizer": names[made["optimizer"]]} for made in generated_selections()]
@@ -223,7 +229,7 @@ def test_renaming_optimizers_renames_only() -> None:
     assert_frame_equal(first[["tau", "n"]], second[["tau", "n"]])
     renamed_best = first["best"].map(lambda best: {names[name] for name in best.split(" = ")})
     assert renamed_best.tolist() == second["best"].map(lambda best: set(best.split(" = "))).tolist()
-    curve = measure_best_of_k(plan, runs, generated_selections())
+    curve = measure_best_of_k(generated_plan(), runs, generated_selections())
     assert_frame_equal(
         curve.assign(optimizer=curve["optimizer"].map(names)), measure_best_of_k(renamed, others, selections)
     )

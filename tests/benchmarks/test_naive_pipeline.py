@@ -28,6 +28,7 @@ from benchmarks.naive_pipeline import (
 from benchmarks.naive_run import make_optimizer
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
+from support.comparison_fixture import generated_plan
 
 RUN = {"problem": "p", "kind": "sgd", "optimizer": "sgd", "arm": "tuned", "phase": "final", "seed": 0}
 MEASURED = Measured(RUN, 10.0, 8.0, 20, 20, 6.0, 1.0, naive_metric=0.95, our_metric=0.96)
@@ -47,10 +48,10 @@ def test_the_keras_schedule_gives_every_update_the_rate_that_ours_has() -> None:
 def test_without_a_finished_experiment_the_runs_are_counted_from_the_config(tmp_path: Path) -> None:
     plan, runs = read_experiment(tmp_path / "runs.parquet")
     assert 5_000 < len(runs) < 6_500
-    runs = runs.assign(kind=[kind_of(plan["optimizers"][name]) for name in runs["optimizer"]])
+    runs = runs.assign(kind=[kind_of(plan.optimizers[name]) for name in runs["optimizer"]])
     chosen = choose_runs(runs, 0)
     assert len(chosen) >= 30
-    assert set(chosen["problem"]) == set(plan["problems"])
+    assert set(chosen["problem"]) == set(plan.problems)
     for (_, kind), stratum in chosen.groupby(["problem", "kind"]):
         assert len(stratum) == CHOSEN[kind]
         assert len(stratum) == 1 or set(stratum["arm"]) == {"default", "tuned"}
@@ -59,8 +60,8 @@ def test_without_a_finished_experiment_the_runs_are_counted_from_the_config(tmp_
 
 
 def test_full_batch_with_equal_updates_takes_an_epoch_an_update() -> None:
-    about = {"epochs": 25, "train_examples": 1120, "batch_size": 32}
-    assert [epochs_planned(about, kind) for kind in ("sgd", "gd", "gd_equal_updates")] == [25, 25, 875]
+    problem = replace(generated_plan().problems["up"], epochs=25, train_examples=1120, batch_size=32)
+    assert [epochs_planned(problem, kind) for kind in ("sgd", "gd", "gd_equal_updates")] == [25, 25, 875]
 
 
 def test_the_total_weighs_each_stratum_by_its_planned_runs() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from descentlab.experiment.plan import TrainingPlan
 from support.markdown_pages import blocks
 from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
 
@@ -40,7 +41,7 @@ def test_each_search_finds_what_the_page_says() -> None:
 
     runs = some_runs()
     write_jobs(runs)
-    track_problem(RESULTS, PROBLEM, None)
+    track_problem(TrainingPlan.read(RESULTS), RESULTS, PROBLEM, None)
     done = subprocess.run(
         [sys.executable, "-c", searches() + SHOW],
         capture_output=True,

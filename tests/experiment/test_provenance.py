@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from descentlab.experiment.config import Config, parse_config
-from descentlab.experiment.provenance import PACKAGE, STAGES, job_digest, module_digest
+from descentlab.experiment.provenance import STAGES, job_digest, module_digest
+from support.edited_package import copy_package, edited, output_of
 
 # Tracking imports what it logs from several stages, so nearly every edit touches it.
 DECIDED = {"plan", "train", "measure", "collect", "compare", "report"}
@@ -33,18 +30,12 @@ print(json.dumps({stage: code_digest(stage) for stage in STAGES}))
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package that can be edited."""
-    copy = tmp_path_factory.mktemp("edited") / "descentlab"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
+    return copy_package(tmp_path_factory.mktemp("edited"))
 
 
 def digests_of(package: Path) -> dict[str, str]:
     """The digest of each stage by the code of a copy of the package."""
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    finished = subprocess.run(
-        [sys.executable, "-c", DIGESTS], env=environment, capture_output=True, text=True, check=True
-    )
-    return dict(json.loads(finished.stdout))
+    return dict(json.loads(output_of(package, DIGESTS)))
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +45,13 @@ def before(package: Path) -> dict[str, str]:
 
 def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
     """The stages whose digest differs once files have those texts; the files are put back."""
-    paths = {package / name: text for name, text in texts.items()}
-    originals = {path: path.read_bytes() if path.exists() else None for path in paths}
-    try:
-        for path, text in paths.items():
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
+    with edited(package, texts):
         after = digests_of(package)
-    finally:
-        for path, original in originals.items():
-            path.unlink() if original is None else path.write_bytes(original)
     return {stage for stage in STAGES if after[stage] != before[stage]}
 
 
 @pytest.mark.parametrize(
-    ("edited", "touched"),
+    ("name", "touched"),
     [
         # What is compared and shown imports the measurements' columns, and they import what measures.
         ("training/engine/trainer.py", DECIDED - {"collect"}),
@@ -79,13 +62,13 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
         ("imported/logged.py", set()),
     ],
 )
-def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], edited: str, touched: set[str]) -> None:
-    text = (package / edited).read_text() + "edited = 1\n"
-    assert touched_by(package, before, **{edited: text}) & DECIDED == touched
+def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], name: str, touched: set[str]) -> None:
+    text = (package / name).read_text() + "edited = 1\n"
+    assert touched_by(package, before, **{name: text}) & DECIDED == touched
 
 
 @pytest.mark.parametrize(
-    ("edited", "touched"),
+    ("name", "touched"),
     [
         ("report/templates/report.css", {"report"}),
         ("i18n/catalogues/es.po", {"compare", "report", "track"}),
@@ -93,9 +76,9 @@ def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], edite
     ],
 )
 def test_a_data_file_touches_the_stages_that_read_it(
-    package: Path, before: dict[str, str], edited: str, touched: set[str]
+    package: Path, before: dict[str, str], name: str, touched: set[str]
 ) -> None:
-    assert touched <= touched_by(package, before, **{edited: (package / edited).read_text() + "\n"})
+    assert touched <= touched_by(package, before, **{name: (package / name).read_text() + "\n"})
 
 
 def test_comments_and_docstrings_touch_nothing(package: Path, before: dict[str, str]) -> None:

@@ -60,8 +60,8 @@ def written(mapping: str) -> Path:
 
 def imported(mapping: str = "") -> Path:
     """The compared results of experiment ``e`` in this folder."""
-    results = import_experiment("e", load_mapping(written(mapping) if mapping else None), None)
-    compare_results(results)
+    plan, results = import_experiment("e", load_mapping(written(mapping) if mapping else None), None)
+    compare_results(plan, results)
     return results
 
 

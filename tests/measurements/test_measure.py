@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from descentlab.experiment.config import ConfigError, parse_config
 from descentlab.experiment.measurements import MEASUREMENTS, Measurement, measured_tables, read_measured
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.measurements import measure as module
 from descentlab.measurements.measure import MeasurementError, measure, measurement_digest
 from descentlab.optimizers.import_path import import_object
@@ -20,7 +20,7 @@ from descentlab.training.plan import make_plan
 
 
 @pytest.fixture(scope="module")
-def plan(device: str) -> dict[str, Any]:
+def plan(device: str) -> TrainingPlan:
     del device
     return make_plan(parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd"]}, "test"))
 
@@ -42,7 +42,7 @@ def test_no_table_has_two_sources_and_every_measurement_is_in_one_of_the_groups(
 
 
 def test_what_was_measured_is_not_measured_again(
-    plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
@@ -69,13 +69,11 @@ def test_what_was_measured_is_not_measured_again(
     assert calls == [3, 3, 4]
 
 
-def changed(plan: dict[str, Any], part: str, name: str, **values: Any) -> dict[str, Any]:
-    copy: dict[str, Any] = json.loads(json.dumps(plan))
-    copy[part][name] |= values
-    return copy
+def changed(plan: TrainingPlan, part: str, name: str, **values: Any) -> TrainingPlan:
+    return replace(plan, **{part: {name: replace(getattr(plan, part)[name], **values)}})
 
 
-def test_only_what_depends_on_the_plan_is_measured_again(plan: dict[str, Any]) -> None:
+def test_only_what_depends_on_the_plan_is_measured_again(plan: TrainingPlan) -> None:
     for other in (
         changed(plan, "problems", "mlp", batch_size=16),
         changed(plan, "optimizers", "sgd", hyperparameters={"default": {}, "tuned": {"momentum": 0.5}}),
@@ -94,7 +92,7 @@ def test_tables_of_another_config_are_left(tmp_path: Path) -> None:
     assert set(read_measured(tmp_path, ["landscapes", "step_cost"])) == {"landscapes", "trajectories"}
 
 
-def test_unknown_measurements_are_refused(plan: dict[str, Any], tmp_path: Path) -> None:
+def test_unknown_measurements_are_refused(plan: TrainingPlan, tmp_path: Path) -> None:
     valid = ", ".join(MEASUREMENTS)
     with pytest.raises(MeasurementError) as raised:
         measure(plan, ["landscape"], tmp_path, tmp_path, print)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.optimizers.build import evaluation_weights
+from descentlab.optimizers.evaluation_weights import evaluation_weights
 from support import optimizer_references as rules
 from support.muon_reference import muon
 from support.optimizer_trials import (

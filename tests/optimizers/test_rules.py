@@ -71,7 +71,7 @@ def test_updates_equal_the_reference(name: str, start: np.ndarray, gradients: li
 @pytest.mark.parametrize(("start", "gradients"), BOTH, ids=["matrix", "vector"])
 def test_the_slides_adagrad_is_exactly_the_slides(start: np.ndarray, gradients: list[np.ndarray]) -> None:
     expected = rules.slides_adagrad(start, gradients)
-    assert distance(build(SLIDES_ADAGRAD, "default", float("nan")), expected, start, gradients) < 1e-6
+    assert distance(build(SLIDES_ADAGRAD, "default", None), expected, start, gradients) < 1e-6
     # ε is 1e-4 and outside the root: at a gradient of 1e-4 the first step is one half, not nearly one.
-    path, _ = trained(build(SLIDES_ADAGRAD, "default", float("nan")), np.zeros(1), [np.array([1e-4])])
+    path, _ = trained(build(SLIDES_ADAGRAD, "default", None), np.zeros(1), [np.array([1e-4])])
     np.testing.assert_allclose(path[0], [-0.5], rtol=1e-6)

@@ -12,11 +12,12 @@ import pytest
 
 from descentlab.experiment.config import ConfigError, parse_config
 from descentlab.experiment.jobs import runs_per_optimizer
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.experiment.runs import planned_runs
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import SCHEDULES
-from descentlab.optimizers.search_space import EPSILONS, MOMENTA, all_trials, extended_trials, momentum_name
+from descentlab.optimizers.search_space import EPSILONS, MOMENTA, Trial, all_trials, extended_trials, momentum_name
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
 from descentlab.training.collect import collect_runs
@@ -27,8 +28,8 @@ from descentlab.training.tuning import select_trial
 pytestmark = pytest.mark.usefixtures("device")
 
 
-def hyperparameters(trials: list[dict[str, Any]], name: str) -> set[float]:
-    return {trial["hyperparameters"][name] for trial in trials}
+def hyperparameters(trials: list[Trial], name: str) -> set[float]:
+    return {trial.hyperparameters[name] for trial in trials}
 
 
 @pytest.mark.parametrize(
@@ -39,11 +40,11 @@ def test_what_is_tuned_is_what_the_optimizer_has(optimizer: str, momentum: str |
     entry = OPTIMIZERS[optimizer]
     assert momentum_name(entry) == momentum
     trials = extended_trials(entry, 7, 60)
-    names = {name for trial in trials for name in trial["hyperparameters"]}
+    names = {name for trial in trials for name in trial.hyperparameters}
     assert names == {name for name in (momentum, "epsilon" if entry.factory != "SGD" else None) if name}
     if momentum:
         assert hyperparameters(trials, momentum) == set(MOMENTA)
-    assert {trial["schedule"] for trial in trials} == set(SCHEDULES)
+    assert {trial.schedule for trial in trials} == set(SCHEDULES)
 
 
 def test_the_learning_rate_moves_up_with_the_root_of_epsilon() -> None:
@@ -51,13 +52,14 @@ def test_the_learning_rate_moves_up_with_the_root_of_epsilon() -> None:
     grid = entry.grid(7)
     assert hyperparameters(extended_trials(entry, 7, 60), "epsilon") == set(EPSILONS)
     for trial in extended_trials(entry, 7, 60):
-        moved = trial["learning_rate"] / np.sqrt(max(1.0, trial["hyperparameters"]["epsilon"] / 1e-4))
+        assert trial.learning_rate is not None
+        moved = trial.learning_rate / np.sqrt(max(1.0, trial.hyperparameters["epsilon"] / 1e-4))
         assert np.abs(np.log(np.array(grid) / moved)).min() < 0.01
 
 
 def test_every_optimizer_gets_the_same_points_and_none_twice() -> None:
     schedules = {
-        name: [trial["schedule"] for trial in extended_trials(OPTIMIZERS[name], 7, 20)] for name in ("adam", "nadam")
+        name: [trial.schedule for trial in extended_trials(OPTIMIZERS[name], 7, 20)] for name in ("adam", "nadam")
     }
     assert schedules["adam"] == schedules["nadam"]
     assert len(extended_trials(OPTIMIZERS["adam"], 7, 20)) == 20
@@ -68,22 +70,21 @@ def test_every_optimizer_gets_the_same_points_and_none_twice() -> None:
 def test_an_optimizer_without_a_rate_has_no_schedule() -> None:
     entry = replace(OPTIMIZERS["adam"], centre_learning_rate=None)
     trials = extended_trials(entry, 7, 10)
-    assert {(trial["learning_rate"], trial["schedule"]) for trial in trials} == {(None, "constant")}
+    assert {(trial.learning_rate, trial.schedule) for trial in trials} == {(None, "constant")}
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 def test_every_trial_of_every_optimizer_can_be_built(optimizer: str) -> None:
     for trial in extended_trials(OPTIMIZERS[optimizer], 7, 6):
-        made = build(OPTIMIZERS[optimizer], "extended", trial["learning_rate"], trial["hyperparameters"])
-        for name, value in trial["hyperparameters"].items():
+        made = build(OPTIMIZERS[optimizer], "extended", trial.learning_rate, trial.hyperparameters)
+        for name, value in trial.hyperparameters.items():
             assert getattr(made, name) == value
 
 
 def test_the_tuned_choice_comes_first_and_once() -> None:
-    selection = {"learning_rate": 0.01}
-    first = {"learning_rate": 0.01, "schedule": "linear", "hyperparameters": {}}
-    other = {"learning_rate": 0.1, "schedule": "cosine", "hyperparameters": {}}
-    assert all_trials({"extended_trials": [other, first], "tuned_schedule": "linear"}, selection) == [first, other]
+    first, other = Trial(0.01, "linear", {}), Trial(0.1, "cosine", {})
+    assert all_trials(0.01, "linear", [other, first]) == [first, other]
+    assert all_trials(None, "linear", [first])[0] == Trial(None, "constant", {})
 
 
 def record(metric: float, loss: float = 1.0, status: str = "finished") -> dict[str, Any]:
@@ -92,10 +93,10 @@ def record(metric: float, loss: float = 1.0, status: str = "finished") -> dict[s
 
 def test_the_best_trial_is_chosen() -> None:
     trials = [[record(0.5), record(0.7)], [record(0.9), record(0.4)], [record(0.99, status="diverged"), record(0.99)]]
-    assert select_trial(trials, True) == 1
-    assert select_trial(trials, False) == 0
-    assert select_trial([[record(0.5, 2.0)], [record(0.5, 1.0)]], True) == 1
-    assert select_trial([[record(0.5, status="diverged")]] * 2, True) == 0
+    assert select_trial(trials, 1) == 1
+    assert select_trial(trials, -1) == 0
+    assert select_trial([[record(0.5, 2.0)], [record(0.5, 1.0)]], 1) == 1
+    assert select_trial([[record(0.5, status="diverged")]] * 2, 1) == 0
 
 
 def test_the_arm_needs_the_tuned_one() -> None:
@@ -117,9 +118,9 @@ def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
     plan = make_plan(config)
     results = tmp_path / "e"
     results.mkdir()
-    (results / "plan.json").write_text(json.dumps(plan))
+    plan.write(results / "plan.json")
     train_job(plan, "logistic_regression", 0, results / "train/logistic_regression", tmp_path / "cache")
-    collect_runs(results)
+    collect_runs(TrainingPlan.read(results), results)
     runs = read_table(results / "runs.parquet", RUNS)
     assert (runs["status"] != "missing").all() and runs["run_id"].is_unique
     selections = json.loads((results / "selections.json").read_text())

@@ -14,8 +14,9 @@ import pytest
 
 from descentlab.analysis.formatting import interval
 from descentlab.analysis.statistics.intervals import t_interval
+from descentlab.experiment.plan import TrainingPlan
 from support.browser import launched
-from support.comparison_fixture import SEEDS
+from support.comparison_fixture import SEEDS, with_names
 from support.explorer_evidence import NAMES, evidence_with_history
 from support.explorer_page import Opened, write_page
 from support.report_evidence import changed
@@ -206,14 +207,8 @@ def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
         name: getattr(comparison, name).replace({"optimizer": names, "problem": names})
         for name in ("curves", "summary", "scores")
     }
-    plan = {
-        **good.plan,
-        **{
-            kind: {names.get(name, name): about for name, about in good.plan[kind].items()}
-            for kind in ("problems", "optimizers")
-        },
-    }
-    hostile = dataclasses.replace(changed(good, **tables), plan=plan)
+    assert isinstance(good.plan, TrainingPlan)
+    hostile = dataclasses.replace(changed(good, **tables), plan=with_names(good.plan, names))
     opened = Opened(browser, write_page(hostile, tmp_path / "index.html"), offline=True).stands()
     assert opened.page.evaluate("window.harmed") is None
     assert opened.page.locator("img").count() == 0

@@ -20,6 +20,7 @@ import pytest
 
 from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import TABLES
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.report.page import render
 from descentlab.report.sections import SECTIONS, Evidence
 from descentlab.report.sections.first_screen import answer
@@ -29,6 +30,7 @@ from support.comparison_fixture import (
     generated_plan,
     generated_runs,
     generated_selections,
+    with_names,
 )
 from support.report_evidence import evidence_of
 from support.written_report import built, written_results
@@ -76,9 +78,11 @@ def test_the_same_results_give_the_same_bytes_in_any_process(tmp_path: Path) -> 
     pages = []
     for seed in ("1", "2"):
         output = tmp_path / f"{seed}.html"
-        paths = f"Path({str(results)!r}), Path({str(output)!r})"
-        code = f"from pathlib import Path; from descentlab.report.page import write_report; write_report({paths})"
-        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        subprocess.run(
+            [sys.executable, "-m", "descentlab", "report", str(results), "--output", str(output)],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
         pages.append(output.read_bytes())
     assert pages[0] == pages[1]
 
@@ -197,12 +201,8 @@ def test_hostile_names_are_escaped_everywhere() -> None:
     comparison = dataclasses.replace(
         good.comparison, **{name: renamed(getattr(good.comparison, name), names) for name in TABLES}
     )
-    plan = {
-        **good.plan,
-        "problems": {names.get(k, k): v for k, v in good.plan["problems"].items()},
-        "optimizers": {names.get(k, k): v for k, v in good.plan["optimizers"].items()},
-    }
-    hostile = Evidence(plan, comparison, [])
+    assert isinstance(good.plan, TrainingPlan)
+    hostile = Evidence(with_names(good.plan, names), comparison, [])
     page = render(hostile, [section for make in SECTIONS if (section := make(hostile)) is not None])
     assert "<script>x" not in page and "<img" not in page
     assert "&lt;script&gt;" in page and "&lt;img" in page

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, RunSpec
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.storage.tables import (
     Column,
     TableError,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment.plan import ImportedPlan, TrainingPlan
+from descentlab.experiment.plan_parts import Imported, LoggedConfig, LoggedOptimizer, LoggedProblem, LoggedSeeds
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.settings import ReportConfig
 from descentlab.storage.tables import check_table, empty_table
 
 PROBLEMS = {"up": True, "down": False}  # higher is better, lower is better
@@ -20,8 +25,8 @@ UPDATES = (0, 1, 2, 4, 8, 16)
 ADVANTAGE = {"gd": -0.2, "sgd": 0.0, "momentum": 0.0, "adam": 0.1, "rmsprop": -0.1}
 
 
-def generated_plan(**config: Any) -> dict[str, Any]:
-    """The contents of plan.json."""
+def generated_plan(**config: Any) -> TrainingPlan:
+    """The plan; ``config``: what differs from the generated experiment's."""
     about = {
         "problem": "mlp",
         "title": "A generated problem",
@@ -41,7 +46,7 @@ def generated_plan(**config: Any) -> dict[str, Any]:
         "data_hash": "d" * 64,
         "layers": [{"name": "dense", "type": "Dense", "output_shape": "(None, 2)", "parameters": 53}],
     }
-    return {
+    content = {
         "config": {
             "experiment": "generated",
             "problems": [{"problem": "mlp", "name": name} for name in PROBLEMS],
@@ -59,7 +64,9 @@ def generated_plan(**config: Any) -> dict[str, Any]:
                 "paper": "a paper",
                 "full_batch": name == "gd",
                 "equal_updates": False,
+                "centre_learning_rate": 0.01,
                 "state_slots": 0,
+                "tuned_weight_decay": None,
                 "hyperparameters": {"default": {}, "tuned": {}},
                 "default_learning_rate": 0.01,
                 "grid": [0.001, 0.01, 0.1],
@@ -71,6 +78,94 @@ def generated_plan(**config: Any) -> dict[str, Any]:
         "runs": dict.fromkeys(PROBLEMS, 0),
         "versions": {"python": "3.11", "git_commit": "abc"},
     }
+    return TrainingPlan.from_json(content, "generated")
+
+
+def with_problems(plan: TrainingPlan, **values: Any) -> TrainingPlan:
+    """The plan with other values in every problem."""
+    return replace(plan, problems={name: replace(problem, **values) for name, problem in plan.problems.items()})
+
+
+def with_optimizer(plan: TrainingPlan, name: str, **values: Any) -> TrainingPlan:
+    """The plan with other values in an optimizer."""
+    return replace(plan, optimizers={**plan.optimizers, name: replace(plan.optimizers[name], **values)})
+
+
+def of_optimizers(plan: TrainingPlan, names: Iterable[str]) -> TrainingPlan:
+    """The plan with no optimizers but these."""
+    return replace(plan, optimizers={name: plan.optimizers[name] for name in names})
+
+
+def with_names(plan: TrainingPlan, names: Mapping[str, str]) -> TrainingPlan:
+    """The plan with problems and optimizers under other names; those of the config stay."""
+    return replace(
+        plan,
+        problems={names.get(name, name): problem for name, problem in plan.problems.items()},
+        optimizers={names.get(name, name): optimizer for name, optimizer in plan.optimizers.items()},
+    )
+
+
+def with_reference(plan: TrainingPlan, reference: str) -> TrainingPlan:
+    """The plan with another optimizer that differences are measured from."""
+    report = plan.config.report.model_copy(update={"reference": reference})
+    return replace(plan, config=plan.config.model_copy(update={"report": report}))
+
+
+def imported_plan(commits: Sequence[str] = ("abc",)) -> ImportedPlan:
+    """The plan of the same experiment, had it been logged externally."""
+    optimizers = {
+        name: LoggedOptimizer(
+            factory="SGD",
+            paper="",
+            full_batch=False,
+            equal_updates=False,
+            state_slots=None,
+            hyperparameters={"logged": {}},
+            default_learning_rate=None,
+            grid=(None,),
+            logged=(name.upper(),),
+        )
+        for name in OPTIMIZERS
+    }
+    problems = {
+        name: LoggedProblem(
+            problem=name,
+            title=name,
+            metric="accuracy",
+            higher_is_better=higher,
+            margin=0.02,
+            margin_from="declared",
+            convex=None,
+            loss_bound=None,
+            epochs=(2, 3),
+            batch_size=(8,),
+            train_examples=None,
+            val_examples=None,
+            test_examples=None,
+            parameters=None,
+            count="",
+            layers=(),
+            data_hash="",
+            mode=None,
+            device=None,
+        )
+        for name, higher in PROBLEMS.items()
+    }
+    return ImportedPlan(
+        config=LoggedConfig(
+            experiment="generated",
+            arms=("logged",),
+            seeds=LoggedSeeds(final=SEEDS),
+            report=ReportConfig(reference="momentum"),
+        ),
+        imported=Imported(experiment_id="7", mapping={}, commits=tuple(commits)),
+        problems=problems,
+        optimizers=optimizers,
+        jobs={},
+        runs=dict.fromkeys(PROBLEMS, 1),
+        versions={"python": "3.11"},
+        unknown=(),
+    )
 
 
 def generated_runs(seed: int, noise: float = 0.002) -> pd.DataFrame:

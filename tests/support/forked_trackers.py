@@ -6,7 +6,6 @@ This process itself opens no store that they open: SQLite's connections must not
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -15,9 +14,11 @@ import sqlite3
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import DIGEST, NOTE, RUN_ID
 from support.tracked_jobs import RESULTS
 
@@ -49,9 +50,9 @@ def write_copy(folder: Path, experiment: str) -> Path:
     """A copy of the results in ``folder`` in this folder, as another experiment's; the path of it."""
     results = RESULTS.with_name(experiment)
     shutil.copytree(folder / RESULTS, results)
-    plan = json.loads((results / "plan.json").read_text())
-    plan["config"]["experiment"] = experiment
-    (results / "plan.json").write_text(json.dumps(plan))
+    plan = TrainingPlan.read(results)
+    config = plan.config.model_copy(update={"experiment": experiment})
+    replace(plan, config=config).write(results / "plan.json")
     return results
 
 

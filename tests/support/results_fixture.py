@@ -16,6 +16,8 @@ from support.comparison_fixture import (
     generated_plan,
     generated_runs,
     generated_selections,
+    of_optimizers,
+    with_problems,
 )
 
 
@@ -27,17 +29,15 @@ def write_results(
     **config: Any,
 ) -> Path:
     """Write plan.json, selections.json, claims.json and comparison/; ``about``: what differs in every problem."""
-    plan = generated_plan(**config)
-    for problem in plan["problems"].values():
-        problem.update(about or {})
-    names = [optimizer["optimizer"] for optimizer in plan["config"]["optimizers"]]
-    plan["optimizers"] = {name: plan["optimizers"][name] for name in names}
+    plan = with_problems(generated_plan(**config), **(about or {}))
+    names = [optimizer.name for optimizer in plan.config.optimizers]
+    plan = of_optimizers(plan, names)
     runs = generated_runs(0) if runs is None else runs
     runs = runs[runs["optimizer"].isin(names)]
     selections = generated_selections() if selections is None else selections
     selections = [selection for selection in selections if selection["optimizer"] in names]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps(plan))
+    plan.write(folder / "plan.json")
     (folder / "selections.json").write_text(json.dumps(selections))
     write_comparison(compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), folder / "comparison")
     return folder

@@ -10,7 +10,8 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from descentlab.experiment.records import HISTORY, RUNS, SPLITS
+from descentlab.experiment.records import HISTORY, RUNS
+from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import read_table
 from descentlab.tracking.entry import PARENT, RUN_ID, TRAINING
 

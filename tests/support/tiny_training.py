@@ -59,7 +59,7 @@ def log_losses(weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.nd
 
 def optimizer_maker(name: str) -> Callable[[], Any]:
     known = OPTIMIZERS.get(name, SLIDES_ADAGRAD)
-    return lambda: build(known, "default", known.centre_learning_rate or float("nan"))
+    return lambda: build(known, "default", known.centre_learning_rate)
 
 
 def decayed_rates(name: str) -> np.ndarray:

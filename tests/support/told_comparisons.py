@@ -11,18 +11,22 @@ import pandas as pd
 
 from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import Comparison
+from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import (
     NO_EXAMPLES,
     generated_history,
     generated_plan,
     generated_runs,
     generated_selections,
+    of_optimizers,
+    with_optimizer,
+    with_reference,
 )
 
 
 def compared(
     runs: pd.DataFrame,
-    plan: dict[str, Any],
+    plan: TrainingPlan,
     selections: list[dict[str, Any]],
     measured: Mapping[str, pd.DataFrame] | None = None,
 ) -> Comparison:
@@ -70,8 +74,8 @@ def everything_went_well() -> Comparison:
 def much_went_wrong() -> Comparison:
     """Divergences on both sides, failed and missing runs, few seeds, edges, bounds, an optimizer of the reader's own."""
     runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "tuning": 2})
-    plan["optimizers"]["rmsprop"] |= {"factory": "RMSprop", "hyperparameters": {"tuned": {"momentum": 0.9}}}
-    plan["optimizers"]["gd"] |= {"source_lines": 9}
+    plan = with_optimizer(plan, "rmsprop", factory="RMSprop", hyperparameters={"tuned": {"momentum": 0.9}})
+    plan = with_optimizer(plan, "gd", source_lines=9)
     final = runs["phase"] == "final"
     for optimizer, seeds, status in (
         ("adam", [0], "diverged"),
@@ -92,10 +96,8 @@ def much_went_wrong() -> Comparison:
 def much_is_absent() -> Comparison:
     """Neither Adam nor momentum, nothing tuned, no optimum known, nothing measured."""
     runs, plan = generated_runs(0).assign(optimum=np.nan), generated_plan(arms=["default"])
-    for name in ("adam", "momentum", "rmsprop"):
-        del plan["optimizers"][name]
-    plan["config"]["report"]["reference"] = "sgd"
-    return compared(runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan["optimizers"]))], plan, [])
+    plan = with_reference(of_optimizers(plan, ["gd", "sgd"]), "sgd")
+    return compared(runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan.optimizers))], plan, [])
 
 
 def told(comparison: Comparison) -> list[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import write_table
 from descentlab.tracking.store import create_store
@@ -53,10 +54,10 @@ def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
     """plan.json and the tables of ``jobs`` jobs, an optimizer each where there are two."""
     names = list(dict.fromkeys(runs["optimizer"]))
     cut = [names] if jobs == 1 else [[name] for name in names]
-    plan = {**generated_plan(), "jobs": {PROBLEM: cut}}
-    plan["problems"] = {PROBLEM: plan["problems"][PROBLEM]}
+    plan = generated_plan()
+    plan = replace(plan, jobs={PROBLEM: tuple(map(tuple, cut))}, problems={PROBLEM: plan.problems[PROBLEM]})
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "plan.json").write_text(json.dumps(plan))
+    plan.write(RESULTS / "plan.json")
     for job, optimizers in enumerate(cut):
         mine = runs[runs["optimizer"].isin(optimizers)]
         write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
@@ -86,7 +87,7 @@ def copy_empty_store(path: Path) -> str:
 
 def track(uri: str | None = None, results: Path = RESULTS, tuning_curves: bool = False) -> TrackSummary:
     """Track the problem of ``results`` in this process."""
-    return track_problem(results, PROBLEM, uri, tuning_curves)
+    return track_problem(TrainingPlan.read(results), results, PROBLEM, uri, tuning_curves)
 
 
 def write_tracked(folder: Path, optimizers: Sequence[str]) -> Path:

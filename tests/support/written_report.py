@@ -8,6 +8,7 @@ from typing import Any
 
 from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import write_comparison
+from descentlab.experiment.plan import Plan
 from descentlab.report.page import write_report
 from support.comparison_fixture import (
     NO_EXAMPLES,
@@ -15,19 +16,18 @@ from support.comparison_fixture import (
     generated_plan,
     generated_runs,
     generated_selections,
+    with_problems,
 )
 from support.report_evidence import generated_comparison
 
 
 def written_results(folder: Path, **changes: Any) -> Path:
     """plan.json, selections.json and comparison/ of the generated experiment."""
-    plan = generated_plan(**changes.get("config", {}))
-    for about in plan["problems"].values():
-        about.update(changes.get("about", {}))
+    plan = with_problems(generated_plan(**changes.get("config", {})), **changes.get("about", {}))
     runs = changes.get("runs", generated_runs(0))
     selections = changes.get("selections", generated_selections())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps(plan))
+    plan.write(folder / "plan.json")
     (folder / "selections.json").write_text(json.dumps(selections))
     comparison = (
         compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES)
@@ -39,5 +39,6 @@ def written_results(folder: Path, **changes: Any) -> Path:
 
 
 def built(folder: Path, **changes: Any) -> str:
-    write_report(written_results(folder / "results", **changes), folder / "index.html")
+    results = written_results(folder / "results", **changes)
+    write_report(Plan.read(results), results, folder / "index.html")
     return (folder / "index.html").read_text()

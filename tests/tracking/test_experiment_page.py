@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 from mlflow.tracking import MlflowClient
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import NOTE
 from descentlab.tracking.experiment_page import experiment_tags
 from descentlab.tracking.links import link_artifact, link_view
@@ -66,7 +67,7 @@ def test_the_report_is_linked_once_it_is_logged_and_a_readers_view_is_kept() -> 
         client.set_experiment_tag(experiment.experiment_id, name, "{}")
     report = RESULTS / "index.html"
     report.write_text("a report")
-    track_report(RESULTS, report, None)
+    track_report(TrainingPlan.read(RESULTS), RESULTS, report, None)
     tags = client.get_experiment(experiment.experiment_id).tags
     assert own in tags
     assert outdated not in tags

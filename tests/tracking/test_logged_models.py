@@ -7,14 +7,13 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
 from descentlab.tracking.entry import DIGEST, NOTE, RUN_ID
-from descentlab.tracking.logged_models import best_final_run
 from descentlab.tracking.store import store_uri
+from descentlab.training.best_model import best_final_run
 from support.tracked_jobs import (
     PROBLEM,
     RESULTS,
@@ -23,38 +22,6 @@ from support.tracked_jobs import (
     write_jobs,
     write_models,
 )
-
-
-def finals(**columns: list[object]) -> pd.DataFrame:
-    """Four finished final runs, seeds 0 to 3; the last is the best."""
-    plain = {
-        "run_id": list("abcd"),
-        "phase": "final",
-        "arm": "tuned",
-        "status": "finished",
-        "seed": range(4),
-        "val_metric": [0.1, 0.2, 0.3, 0.4],
-        "higher_is_better": True,
-    }
-    return pd.DataFrame({**plain, **columns})
-
-
-@pytest.mark.parametrize(
-    ("runs", "best"),
-    [
-        (finals(), "d"),
-        (finals(higher_is_better=[False] * 4), "a"),
-        (finals(val_metric=[0.1, 0.4, 0.4, 0.2]), "b"),  # of equals the smallest seed
-        (finals(status=["finished"] * 3 + ["diverged"]), "c"),
-        (finals(arm=["tuned"] * 2 + ["default"] * 2), "b"),
-        (finals(arm=["default"] * 4), "d"),
-        (finals(phase=["final"] + ["neighbour"] * 3), "a"),
-        (finals(phase=["tuning"] * 4), None),
-        (finals(status=["diverged"] * 4), None),
-    ],
-)
-def test_the_best_run_is_of_the_tuned_arm_by_validation(runs: pd.DataFrame, best: str | None) -> None:
-    assert best_final_run(runs) == best
 
 
 @pytest.fixture
@@ -86,7 +53,7 @@ def test_each_parent_has_the_model_of_its_best_run(client: MlflowClient) -> None
     assert set(logged) == {"up-adam", "up-momentum"}
     for name, model in logged.items():
         optimizer = name.removeprefix("up-")
-        best = best_final_run(runs[runs["optimizer"] == optimizer])
+        best = best_final_run(runs[runs["optimizer"] == optimizer], "tuned")
         assert best is not None
         assert model.source_run_id == ids[f"up.{optimizer}"]
         assert f"/runs/{ids[best]}?" in model.tags[NOTE]
@@ -116,7 +83,7 @@ def test_logging_a_model_adds_nothing_to_its_run(client: MlflowClient) -> None:
         assert database.execute(twice).fetchall() == []
     ids, runs = runs_by_key(client), some_runs()
     for optimizer in ("adam", "momentum"):
-        best = best_final_run(runs[runs["optimizer"] == optimizer])
+        best = best_final_run(runs[runs["optimizer"] == optimizer], "tuned")
         for key in (best, f"up.{optimizer}"):
             run = client.get_run(ids[str(key)])
             assert run.info.status == "FINISHED"
@@ -126,7 +93,7 @@ def test_logging_a_model_adds_nothing_to_its_run(client: MlflowClient) -> None:
 def test_another_training_of_the_best_run_replaces_its_model(client: MlflowClient) -> None:
     before = {name: model.model_id for name, model in models(client).items()}
     runs = some_runs()
-    runs.loc[runs["run_id"] == best_final_run(runs[runs["optimizer"] == "adam"]), "digest"] = "f" * 64
+    runs.loc[runs["run_id"] == best_final_run(runs[runs["optimizer"] == "adam"], "tuned"), "digest"] = "f" * 64
     write_jobs(runs)
     track()
     after = models(client)

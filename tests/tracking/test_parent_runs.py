@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from descentlab.tracking.entry import Entry
-from descentlab.tracking.parent_runs import PICTURE, main_arm, mean_curves, parent_entries
+from descentlab.tracking.parent_runs import PICTURE, mean_curves, parent_entries
 from support.comparison_fixture import generated_history, generated_plan
 from support.tracked_jobs import PROBLEM, some_runs
 
@@ -22,13 +22,8 @@ def parents(runs: pd.DataFrame) -> dict[str, Entry]:
     return {entry.tags["optimizer"]: entry for entry in entries}
 
 
-def test_the_main_arm_is_tuned_where_there_is_one() -> None:
-    assert main_arm(pd.DataFrame({"arm": ["default", "tuned"]})) == "tuned"
-    assert main_arm(pd.DataFrame({"arm": ["default", "default"]})) == "default"
-
-
-def test_curves_are_means_over_the_main_arms_seeds_with_their_intervals() -> None:
-    finals = pd.DataFrame({"run_id": ["a", "b", "c"], "optimizer": "adam", "arm": ["tuned", "tuned", "default"]})
+def test_curves_are_means_over_seeds_with_their_intervals() -> None:
+    finals = pd.DataFrame({"run_id": ["a", "b"], "optimizer": "adam"})
     history = pd.DataFrame(
         {
             "run_id": [*"aabbc"],

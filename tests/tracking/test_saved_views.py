@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import RUN_ID
 from descentlab.tracking.saved_views import START, VIEW_TAG, compared_optimizers, saved_views, view_name
 from descentlab.tracking.store import store_uri
@@ -17,7 +18,7 @@ from support.tracked_jobs import some_runs, track, write_jobs
 FOUND = {f"up.{name}": f"id of {name}" for name in ("sgd", "adam")}
 
 
-def states(plan: dict[str, Any], found: dict[str, str]) -> dict[str, dict[str, Any]]:
+def states(plan: TrainingPlan, found: dict[str, str]) -> dict[str, dict[str, Any]]:
     """What each view holds, by its id."""
     return {name: json.loads(json.loads(view)["state"]) for name, view in saved_views(plan, found).items()}
 

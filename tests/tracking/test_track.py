@@ -14,6 +14,7 @@ import pytest
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import DIGEST, PARENT, RUN_ID
 from descentlab.tracking.store import store_uri
 from descentlab.tracking.track import TrackError, create_store, follow, track_report
@@ -195,7 +196,7 @@ def test_curves_of_tuning_runs_are_logged_when_asked_for() -> None:
 def test_jobs_are_followed_until_all_have_ended() -> None:
     runs = some_runs()
     write_jobs(runs, jobs=2)
-    follow(RESULTS, None)
+    follow(TrainingPlan.read(RESULTS), RESULTS, None)
     assert set(runs["run_id"]) <= set(logged())
 
 
@@ -223,10 +224,10 @@ def test_there_is_one_report_with_the_newest_files() -> None:
     (RESULTS / "comparison").mkdir()
     report = Path("index.html")
     report.write_text("first")
-    track_report(RESULTS, report, None)
+    track_report(TrainingPlan.read(RESULTS), RESULTS, report, None)
     (RESULTS / "figures/old.svg").rename(RESULTS / "figures/new.svg")
     report.write_text("second")
-    track_report(RESULTS, report, None)
+    track_report(TrainingPlan.read(RESULTS), RESULTS, report, None)
     run = logged()["report"]
     page = client().download_artifacts(run.info.run_id, "index.html")
     assert Path(page).read_text() == "second"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.storage.tables import empty_table, read_table, write_table
 from descentlab.training.collect import collect_runs
@@ -19,7 +20,7 @@ def written_jobs(results: Path, problems: tuple[str, ...]) -> pd.DataFrame:
     runs = generated_runs(0)
     plan = generated_plan(tuning={"points": 3, "neighbours": False}, seeds={"final": 6, "tuning": 2})
     results.mkdir(parents=True)
-    (results / "plan.json").write_text(json.dumps(plan))
+    plan.write(results / "plan.json")
     for problem in problems:
         mine = runs[runs["problem"] == problem]
         job = results / "train" / problem
@@ -34,7 +35,7 @@ def written_jobs(results: Path, problems: tuple[str, ...]) -> pd.DataFrame:
 def test_whole_jobs_are_joined_as_they_are(tmp_path: Path) -> None:
     runs = written_jobs(tmp_path / "e", ("up", "down"))
     # The generated rmsprop runs are at 0.01, its selection at 0.1: those finals are planned and not there.
-    collect_runs(tmp_path / "e")
+    collect_runs(TrainingPlan.read(tmp_path / "e"), tmp_path / "e")
     merged = read_table(tmp_path / "e/runs.parquet", RUNS)
     there = merged[merged["status"] != "missing"].reset_index(drop=True)
     assert_frame_equal(there, runs)
@@ -48,7 +49,7 @@ def test_whole_jobs_are_joined_as_they_are(tmp_path: Path) -> None:
 
 def test_a_job_that_is_not_there_becomes_rows(tmp_path: Path) -> None:
     written_jobs(tmp_path / "e", ("up",))
-    collect_runs(tmp_path / "e")
+    collect_runs(TrainingPlan.read(tmp_path / "e"), tmp_path / "e")
     merged = read_table(tmp_path / "e/runs.parquet", RUNS)
     missing = merged[merged["problem"] == "down"]
     assert set(missing["status"]) == {"missing"}
@@ -62,6 +63,6 @@ def test_a_job_that_is_not_there_becomes_rows(tmp_path: Path) -> None:
 def test_the_same_jobs_give_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         written_jobs(tmp_path / folder, ("up", "down"))
-        collect_runs(tmp_path / folder)
+        collect_runs(TrainingPlan.read(tmp_path / folder), tmp_path / folder)
     for name in ("runs.parquet", "history.parquet", "examples.parquet", "selections.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

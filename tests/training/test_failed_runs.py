@@ -13,15 +13,17 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from descentlab.experiment.config import parse_config
-from descentlab.experiment.records import HISTORY, RUNS, RunSpec
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import HISTORY, RUNS
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.experiment.runs import entries_of, final_runs
 from descentlab.storage.tables import check_table, read_table
-from descentlab.training import optimizer_job
-from descentlab.training.cache import RunResult
+from descentlab.training import member_run
 from descentlab.training.failed_runs import MOST_LETTERS, FaultPolicy, failed_result, reason_of
+from descentlab.training.find_problem import planned_problem
 from descentlab.training.optimizer_job import OptimizerJob, TrainingError
 from descentlab.training.plan import make_plan
-from descentlab.training.problem_data import ProblemData
+from descentlab.training.run_result import RunResult
 from descentlab.training.tuning import select_learning_rate
 from support.workflow_fixture import run_snakemake
 
@@ -60,7 +62,7 @@ LOST = replace(PROBLEM, name="lost", title="Lost", load_data=load_data, stratifi
 
 
 @pytest.fixture(scope="module")
-def plan(device: str) -> dict[str, Any]:
+def plan(device: str) -> TrainingPlan:
     del device
     config = {
         "experiment": "e",
@@ -75,7 +77,7 @@ def plan(device: str) -> dict[str, Any]:
 @pytest.fixture
 def bad_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The batches of seed 1 can't be drawn, until the patch is undone."""
-    whole = optimizer_job.data_order
+    whole = member_run.data_order
 
     def order(problem: str, seed: int, *arguments: Any) -> np.ndarray:
         if seed == 1:
@@ -83,14 +85,14 @@ def bad_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         return whole(problem, seed, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optimizer_job, "data_order", order)
+        patch.setattr(member_run, "data_order", order)
         yield patch
 
 
-def trained(plan: dict[str, Any], cache: Path, device: str, keep_going: bool = True) -> list[tuple[RunResult, bool]]:
+def trained(plan: TrainingPlan, cache: Path, device: str, keep_going: bool = True) -> list[tuple[RunResult, bool]]:
     """The results of the three final runs, which train side by side, and whether each had to be trained."""
-    problem, entry = ProblemData(plan, PROBLEM, device), entries_of(plan, PROBLEM)["sgd"]
-    job = OptimizerJob(problem, entry, cache, plan["versions"], FaultPolicy(keep_going))
+    problem, entry = planned_problem(plan, PROBLEM, device), entries_of(plan, PROBLEM)["sgd"]
+    job = OptimizerJob(plan, problem, entry, cache, FaultPolicy(keep_going))
     return [(result, anew) for _, result, anew in job.run(final_runs(plan, PROBLEM, "sgd", None))]
 
 
@@ -99,7 +101,7 @@ def cached(cache: Path) -> int:
 
 
 def test_one_of_several_side_by_side_fails_alone_and_is_trained_again(
-    plan: dict[str, Any], tmp_path: Path, device: str, bad_seed: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    plan: TrainingPlan, tmp_path: Path, device: str, bad_seed: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     results = [result for result, _ in trained(plan, tmp_path / "disturbed", device)]
     assert [result.record["status"] for result in results] == ["finished", "failed", "finished"]
@@ -122,7 +124,7 @@ def test_one_of_several_side_by_side_fails_alone_and_is_trained_again(
 
 @pytest.mark.usefixtures("bad_seed")
 def test_without_keeping_going_the_job_ends_with_the_runs_name_and_what_finished_is_kept(
-    plan: dict[str, Any], tmp_path: Path, device: str
+    plan: TrainingPlan, tmp_path: Path, device: str
 ) -> None:
     with pytest.raises(TrainingError) as raised:
         trained(plan, tmp_path, device, keep_going=False)

@@ -17,24 +17,28 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from descentlab.experiment.config import parse_config
-from descentlab.experiment.records import RUNS, RunSpec
+from descentlab.__main__ import main
+from descentlab.experiment.config import Config, parse_config
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import RUNS
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.experiment.runs import entries_of, final_runs, tuning_runs
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import ProblemError
 from descentlab.storage.tables import read_table
-from descentlab.training import optimizer_job
-from descentlab.training.cache import RunResult
+from descentlab.training import member_run
+from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import train_job
 from descentlab.training.optimizer_job import OptimizerJob, TrainingError
 from descentlab.training.plan import make_plan
-from descentlab.training.problem_data import ProblemData
+from descentlab.training.run_digest import problem_code
+from descentlab.training.run_result import RunResult
 from descentlab.training.tuning import select_learning_rate
 
 pytestmark = pytest.mark.usefixtures("device")
 
 
-def planned(**changes: object) -> dict[str, Any]:
+def planned(**changes: object) -> TrainingPlan:
     plain = {
         "experiment": "e",
         "problems": [{"problem": "logistic_regression", "epochs": 2}],
@@ -47,16 +51,16 @@ def planned(**changes: object) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def plan(device: str) -> dict[str, Any]:
+def plan(device: str) -> TrainingPlan:
     del device
     return planned()
 
 
 def tuned_with_noisy_test_targets(
-    plan: dict[str, Any], folder: Path, device: str, noise_seed: int | None
+    plan: TrainingPlan, folder: Path, device: str, noise_seed: int | None
 ) -> tuple[list[float], list[RunResult]]:
     """Tuning results where the test targets were replaced by noise."""
-    problem = ProblemData(plan, "logistic_regression", device)
+    problem = planned_problem(plan, "logistic_regression", device)
     if noise_seed is not None:
         data = problem.data
         y = data.y.copy()
@@ -64,18 +68,18 @@ def tuned_with_noisy_test_targets(
         y[test] = np.random.default_rng(noise_seed).integers(0, 10, len(test))
         assert (y[test] != data.y[test]).any()
         problem.__dict__["data"] = replace(data, y=y, test=test)
-    jobs = OptimizerJob(problem, entries_of(plan, "logistic_regression")["adam"], folder, plan["versions"])
+    jobs = OptimizerJob(plan, problem, entries_of(plan, "logistic_regression")["adam"], folder)
     results = [result for _, result, _ in jobs.run(tuning_runs(plan, "logistic_regression", "adam"))]
     return [result.record["val_metric"] for result in results], results
 
 
-def selected(plan: dict[str, Any], results: list[RunResult]) -> dict[str, Any]:
+def selected(plan: TrainingPlan, results: list[RunResult]) -> dict[str, Any]:
     specs = tuning_runs(plan, "logistic_regression", "adam")
     records = [result.record for result in results]
-    return select_learning_rate(OPTIMIZERS["adam"], "logistic_regression", specs, records, True)
+    return select_learning_rate(OPTIMIZERS["adam"], "logistic_regression", specs, records, 1)
 
 
-def test_tuning_cannot_read_a_test_target(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+def test_tuning_cannot_read_a_test_target(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     plain, plain_results = tuned_with_noisy_test_targets(plan, tmp_path / "plain", device, None)
     for noise_seed in (1, 2):
         noisy, noisy_results = tuned_with_noisy_test_targets(plan, tmp_path / f"{noise_seed}", device, noise_seed)
@@ -88,7 +92,7 @@ def test_tuning_cannot_read_a_test_target(plan: dict[str, Any], tmp_path: Path, 
 
 
 def test_the_selection_is_on_disk_before_a_final_run_starts(
-    plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "e/train/logistic_regression"
     selected_when_final: list[set[str]] = []
@@ -110,16 +114,16 @@ def test_the_selection_is_on_disk_before_a_final_run_starts(
     assert len(runs) == len(selected_when_final) + 2 * 3 * 2
 
 
-def run_once(plan: dict[str, Any], optimizer: str, seed: int, cache: Path, device: str) -> RunResult:
-    problem = ProblemData(plan, "logistic_regression", device)
-    job = OptimizerJob(problem, entries_of(plan, "logistic_regression")[optimizer], cache, plan["versions"])
+def run_once(plan: TrainingPlan, optimizer: str, seed: int, cache: Path, device: str) -> RunResult:
+    problem = planned_problem(plan, "logistic_regression", device)
+    job = OptimizerJob(plan, problem, entries_of(plan, "logistic_regression")[optimizer], cache)
     specs = final_runs(plan, "logistic_regression", optimizer, None)
     ((_, result, trained),) = job.run([next(spec for spec in specs if spec.seed == seed)])
     assert trained
     return result
 
 
-def test_same_seed_same_bits_other_seed_other_bits(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+def test_same_seed_same_bits_other_seed_other_bits(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     first = run_once(plan, "adam", 0, tmp_path / "first", device)
     again = run_once(plan, "adam", 0, tmp_path / "again", device)
     other = run_once(plan, "adam", 1, tmp_path / "other", device)
@@ -133,7 +137,7 @@ def test_same_seed_same_bits_other_seed_other_bits(plan: dict[str, Any], tmp_pat
     assert first.record["split_hash"] != other.record["split_hash"]
 
 
-def test_optimizers_of_one_seed_are_paired(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+def test_optimizers_of_one_seed_are_paired(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     sgd = run_once(plan, "sgd", 0, tmp_path, device)
     adam = run_once(plan, "adam", 0, tmp_path, device)
     for name in ("init_hash", "split_hash", "optimum", "updates_planned"):
@@ -143,17 +147,18 @@ def test_optimizers_of_one_seed_are_paired(plan: dict[str, Any], tmp_path: Path,
     assert sgd.record["train_loss"] != adam.record["train_loss"]
 
 
-def test_training_does_not_go_below_the_optimum(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+def test_training_does_not_go_below_the_optimum(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     record = run_once(plan, "adam", 0, tmp_path, device).record
     assert record["train_loss"] + record["penalty"] > record["optimum"] > 0.1
 
 
-def test_data_other_than_those_planned_with_are_refused(plan: dict[str, Any], device: str) -> None:
-    about = {**plan["problems"]["logistic_regression"], "data_hash": "0" * 64}
-    problem = ProblemData({**plan, "problems": {"logistic_regression": about}}, "logistic_regression", device)
+def test_data_other_than_those_planned_with_are_refused(plan: TrainingPlan, device: str) -> None:
+    planned_with = plan.problems["logistic_regression"]
+    others = replace(plan, problems={"logistic_regression": replace(planned_with, data_hash="0" * 64)})
+    problem = planned_problem(others, "logistic_regression", device)
     with pytest.raises(ProblemError) as refused:
         _ = problem.data
-    received = plan["problems"]["logistic_regression"]["data_hash"][:12]
+    received = planned_with.data_hash[:12]
     assert str(refused.value) == (
         "problem 'logistic_regression': the data must be those of plan.json (sha256 000000000000…); received "
         f"{received}…. Plan again"
@@ -161,12 +166,12 @@ def test_data_other_than_those_planned_with_are_refused(plan: dict[str, Any], de
 
 
 def test_a_run_that_raises_is_named(
-    plan: dict[str, Any], tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+    plan: TrainingPlan, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raising(*arguments: object) -> None:
         raise MemoryError("too much")
 
-    monkeypatch.setattr(optimizer_job, "data_order", raising)
+    monkeypatch.setattr(member_run, "data_order", raising)
     with pytest.raises(TrainingError) as raised:
         run_once(plan, "adam", 0, tmp_path, device)
     message = str(raised.value)
@@ -210,18 +215,19 @@ def test_an_edit_of_the_readers_problem_makes_other_runs(
         importlib.invalidate_caches()
         linecache.checkcache()
         plan = planned(problems=["edited_problem:PROBLEM"], optimizers=["sgd"], arms=["default"])
-        sources.append(ProblemData(plan, "problem", device).source)
+        problem = planned_problem(plan, "problem", device)
+        sources.append(problem_code(problem.problem, problem.source))
     assert sources[0] != sources[1]
 
 
-def test_the_saved_model_is_the_best_final_run_by_validation(plan: dict[str, Any], tmp_path: Path, device: str) -> None:
+def test_the_saved_model_is_the_best_final_run_by_validation(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     output = tmp_path / "e/train/logistic_regression"
     train_job(plan, "logistic_regression", 0, output, tmp_path / "cache")
     runs = read_table(output / "0.runs.parquet", RUNS)
     finals = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final") & (runs["optimizer"] == "adam")]
     best = finals.loc[finals["val_metric"].idxmax()]
     model = keras.saving.load_model(tmp_path / "e/models/logistic_regression/adam.keras")
-    problem = ProblemData(plan, "logistic_regression", device)
+    problem = planned_problem(plan, "logistic_regression", device)
     test = problem.split(int(best["seed"])).test
     predicted = np.asarray(model(problem.data.x[test])).argmax(1)
     assert np.mean(predicted == problem.data.y[test]) == pytest.approx(best["test_metric"])
@@ -230,8 +236,8 @@ def test_the_saved_model_is_the_best_final_run_by_validation(plan: dict[str, Any
 def test_evaluations_on_a_part_end_with_the_whole(tmp_path: Path) -> None:
     wanted = {"problem": "logistic_regression", "epochs": 2, "evaluation_examples": 50, "train_examples": 320}
     made = planned(problems=[wanted], optimizers=["sgd"], arms=["default"])
-    about = made["problems"]["logistic_regression"]
-    assert (about["train_examples"], about["val_examples"]) == (320, 80)
+    problem = made.problems["logistic_regression"]
+    assert (problem.train_examples, problem.val_examples) == (320, 80)
     output = tmp_path / "e/train/logistic_regression"
     train_job(made, "logistic_regression", 0, output, tmp_path / "cache")
     history = pd.read_parquet(output / "0.history.parquet")
@@ -261,3 +267,20 @@ def test_a_problem_of_the_readers_own_is_trained(tmp_path: Path, monkeypatch: py
     runs = read_table(output / "0.runs.parquet", RUNS)
     tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
     assert (tuned["test_metric"] < 0.01).all()  # a noise-free affine target
+
+
+def test_a_process_that_trains_parses_the_config_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = planned(optimizers=["sgd"], arms=["default"], seeds={"final": 1, "tuning": 1})
+    small.write(tmp_path / "e/plan.json")
+    parsed: list[str] = []
+
+    def counting(raw: Any, where: str) -> Config:
+        parsed.append(where)
+        return parse_config(raw, where)
+
+    for module in [module for name, module in sys.modules.items() if name.startswith("descentlab.")]:
+        if getattr(module, "parse_config", None) is parse_config:
+            monkeypatch.setattr(module, "parse_config", counting)
+    assert main(["train", str(tmp_path / "e/plan.json"), "--problem", "logistic_regression", "--job", "0"]) == 0
+    assert parsed == [str(tmp_path / "e/plan.json")]
+    assert len(read_table(tmp_path / "e/train/logistic_regression/0.runs.parquet", RUNS)) == 1

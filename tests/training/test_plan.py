@@ -11,6 +11,8 @@ import pytest
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan_parts import Layer
 from descentlab.experiment.runs import final_runs, planned_runs, tuning_runs
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import ProblemError
@@ -27,7 +29,7 @@ def config(**changes: object) -> Config:
 
 
 @pytest.fixture(scope="module")
-def plan(device: str) -> dict[str, Any]:
+def plan(device: str) -> TrainingPlan:
     del device
     return make_plan(config(seeds={"final": 2, "tuning": 2}, tuning={"points": 5}))
 
@@ -70,14 +72,14 @@ def test_expensive_optimizers_get_jobs_of_their_own() -> None:
     assert len(jobs["linear_regression"]) < 5
 
 
-def test_tuning_and_final_seeds_never_meet(plan: dict[str, Any]) -> None:
+def test_tuning_and_final_seeds_never_meet(plan: TrainingPlan) -> None:
     tuning = {spec.seed for spec in tuning_runs(plan, "linear_regression", "adam")}
     final = {spec.seed for spec in final_runs(plan, "linear_regression", "adam", selection(0.003, []))}
     assert len(tuning) == len(final) == 2
     assert tuning & final == set()
 
 
-def test_runs_of_an_optimizer(plan: dict[str, Any]) -> None:
+def test_runs_of_an_optimizer(plan: TrainingPlan) -> None:
     tuning = tuning_runs(plan, "linear_regression", "adam")
     assert sorted({spec.learning_rate for spec in tuning}) == [0.001, 0.00316, 0.01, 0.0316, 0.1]
     assert {(spec.arm, spec.phase, spec.schedule) for spec in tuning} == {("tuned", "tuning", "linear")}
@@ -89,36 +91,32 @@ def test_runs_of_an_optimizer(plan: dict[str, Any]) -> None:
         ("tuned", "neighbour", "linear", 0.01): 2,
         ("tuned", "neighbour", "linear", 0.1): 2,
     }
-    assert len(tuning) + len(runs) == runs_per_optimizer(parse_config(plan["config"], "plan"))
+    assert len(tuning) + len(runs) == runs_per_optimizer(plan.config)
 
 
-def test_full_batch_has_a_second_row_with_as_many_updates(plan: dict[str, Any]) -> None:
+def test_full_batch_has_a_second_row_with_as_many_updates(plan: TrainingPlan) -> None:
     specs = [tuning_runs(plan, "linear_regression", name)[0] for name in ("gd", "gd_equal_updates", "adam")]
     assert [(spec.batch_size, spec.equal_updates) for spec in specs] == [(0, False), (0, True), (32, False)]
     without = config(problems=[{"problem": "mlp", "gd_equal_updates": False}])
     assert cut_jobs(without) == {"mlp": [["gd", "adam"]]}
 
 
-def test_run_ids_are_unique_and_plain(plan: dict[str, Any]) -> None:
+def test_run_ids_are_unique_and_plain(plan: TrainingPlan) -> None:
     made = [{**selection(0.01, [0.00316]), "optimizer": name} for name in ("gd", "gd_equal_updates", "adam")]
     ids = [spec.run_id for spec in planned_runs(plan, made)]
     assert len(ids) == len(set(ids)) == 3 * (10 + 2 + 2 + 2)
     assert "linear_regression.adam.tuned.neighbour.lr=0.00316.seed=1" in ids
 
 
-def test_without_selections_only_what_is_known_is_planned(plan: dict[str, Any]) -> None:
+def test_without_selections_only_what_is_known_is_planned(plan: TrainingPlan) -> None:
     assert {(spec.arm, spec.phase) for spec in planned_runs(plan, [])} == {("tuned", "tuning"), ("default", "final")}
 
 
-def test_plan_describes_problems_and_optimizers(plan: dict[str, Any]) -> None:
-    about = plan["problems"]["linear_regression"]
-    assert (about["parameters"], about["layers"]) == (
-        11,
-        [{"name": "linear", "type": "Dense", "output_shape": "(None, 1)", "parameters": 11}],
-    )
-    assert about["train_examples"] + about["val_examples"] + about["test_examples"] == 442
-    assert plan["optimizers"]["adam"]["default_learning_rate"] == 0.001  # Keras 3.15's documented default
-    assert json.loads(json.dumps(plan)) == plan
+def test_plan_describes_problems_and_optimizers(plan: TrainingPlan) -> None:
+    problem = plan.problems["linear_regression"]
+    assert (problem.parameters, problem.layers) == (11, (Layer("linear", "Dense", "(None, 1)", 11),))
+    assert problem.train_examples + problem.val_examples + problem.test_examples == 442
+    assert plan.optimizers["adam"].default_learning_rate == 0.001  # Keras 3.15's documented default
 
 
 def test_an_optimizer_without_a_rate_has_no_rate_to_tune(device: str) -> None:
@@ -126,7 +124,7 @@ def test_an_optimizer_without_a_rate_has_no_rate_to_tune(device: str) -> None:
     mapping = {"optimizer": "descentlab.optimizers.slides_adagrad:SlidesAdaGrad", "learning_rate": None}
     made = make_plan(config(optimizers=[mapping], seeds={"final": 2, "tuning": 2}))
     specs = planned_runs(made, [{**selection(None, []), "optimizer": "slides_ada_grad"}])
-    assert {(spec.schedule, str(spec.learning_rate)) for spec in specs} == {("constant", "nan")}
+    assert {(spec.schedule, spec.learning_rate) for spec in specs} == {("constant", None)}
     assert specs[0].run_id == "linear_regression.slides_ada_grad.tuned.tuning.lr=none.seed=1000"
 
 

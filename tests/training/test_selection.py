@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from descentlab.experiment.records import RunSpec
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.training.tuning import select_learning_rate
 
@@ -26,14 +26,14 @@ def specs_and_records(
     return specs, records
 
 
-def choose(metrics: dict[float, list[float]], higher: bool = True, **more: Any) -> dict[str, Any]:
-    return select_learning_rate(OPTIMIZERS["adam"], "p", *specs_and_records(metrics, **more), higher)
+def choose(metrics: dict[float, list[float]], sign: int = 1, **more: Any) -> dict[str, Any]:
+    return select_learning_rate(OPTIMIZERS["adam"], "p", *specs_and_records(metrics, **more), sign)
 
 
 def test_the_best_mean_is_chosen_in_the_metrics_direction() -> None:
     metrics = {0.1: [0.5, 0.7], 0.3: [0.8, 0.6], 1.0: [0.65, 0.65]}
     assert choose(metrics)["learning_rate"] == 0.3
-    assert choose(metrics, higher=False)["learning_rate"] == 0.1
+    assert choose(metrics, sign=-1)["learning_rate"] == 0.1
     chosen = choose(metrics)
     assert chosen["val_metric"] == pytest.approx([0.6, 0.7, 0.65])
     assert (chosen["edge"], chosen["neighbours"], chosen["tuning_seeds"]) == ("", [0.1, 1.0], [1000, 1001])
@@ -41,8 +41,8 @@ def test_the_best_mean_is_chosen_in_the_metrics_direction() -> None:
 
 def test_the_order_of_the_runs_does_not_matter() -> None:
     specs, records = specs_and_records({0.1: [0.5, 0.7], 0.3: [0.8, 0.6], 1.0: [0.65, 0.65]})
-    forwards = select_learning_rate(OPTIMIZERS["adam"], "p", specs, records, True)
-    assert select_learning_rate(OPTIMIZERS["adam"], "p", specs[::-1], records[::-1], True) == forwards
+    forwards = select_learning_rate(OPTIMIZERS["adam"], "p", specs, records, 1)
+    assert select_learning_rate(OPTIMIZERS["adam"], "p", specs[::-1], records[::-1], 1) == forwards
 
 
 def test_a_rate_that_diverged_once_is_out() -> None:
@@ -67,3 +67,11 @@ def test_an_optimum_on_an_edge_is_named(rates: tuple[float, ...], edge: str, nei
 def test_where_every_rate_diverged_the_centre_is_taken() -> None:
     chosen = choose({0.1: [math.nan], 0.3: [math.nan], 1.0: [math.nan]})
     assert (chosen["learning_rate"], chosen["edge"], chosen["val_metric"]) == (0.3, "", [None, None, None])
+
+
+def test_without_a_rate_there_is_none_to_choose() -> None:
+    spec = RunSpec("p", "adam", "tuned", "tuning", None, "constant", 32, 2, 32, False, 1000)
+    records = [{"status": "finished", "val_metric": 0.5, "val_loss": 1.0}]
+    chosen = select_learning_rate(OPTIMIZERS["adam"], "p", [spec], records, 1)
+    assert (chosen["learning_rate"], chosen["grid"], chosen["neighbours"], chosen["edge"]) == (None, [None], [], "")
+    assert chosen["val_metric"] == [0.5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from descentlab.analysis.sensitivity import divergence_in_decades, measure_widths, width_in_decades, widths_by_seed
 from descentlab.experiment.config import parse_config
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
@@ -22,6 +24,7 @@ from descentlab.training.collect import collect_runs
 from descentlab.training.job import train_job
 from descentlab.training.plan import make_plan
 from descentlab.training.tuning import MOST_STEPS, next_step
+from support.comparison_fixture import generated_plan
 
 NAN = math.nan
 
@@ -123,8 +126,9 @@ def rows(phase: str, scores: dict[int, list[float]]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_widths_are_of_the_sweep_where_there_is_one(sign: int) -> None:
     """Seed 1 falls by 0.2 a decade either way: ±0.5 decades within 0.1. Seed 2 is flat below its best at 1."""
-    about = {"higher_is_better": sign > 0, "margin": 0.1}
-    plan = {"problems": {"p": about}, "optimizers": {"sgd": {}}}
+    generated = generated_plan()
+    problem = replace(generated.problems["up"], higher_is_better=sign > 0, margin=0.1)
+    plan = replace(generated, problems={"p": problem}, optimizers={"sgd": generated.optimizers["sgd"]})
     scores = {1: [0.7, 0.9, 0.7], 2: [0.9, 0.95, NAN]}
     runs = pd.DataFrame(rows("sweep", scores) + rows("tuning", {1: [0.0, 0.0, 0.0]}))
     runs["val_metric"] *= sign
@@ -153,9 +157,9 @@ def test_a_sweep_is_trained_recorded_and_sealed(tmp_path: Path) -> None:
     plan = make_plan(parse_config(config, "test"))
     results = tmp_path / "e"
     results.mkdir()
-    (results / "plan.json").write_text(json.dumps(plan))
+    plan.write(results / "plan.json")
     train_job(plan, "logistic_regression", 0, results / "train/logistic_regression", tmp_path / "cache")
-    collect_runs(results)
+    collect_runs(TrainingPlan.read(results), results)
     selections = {s["optimizer"]: s for s in json.loads((results / "selections.json").read_text())}
     assert "sweep" not in selections["adam"]
     runs = read_table(results / "runs.parquet", RUNS)
@@ -174,6 +178,6 @@ def test_a_sweep_is_trained_recorded_and_sealed(tmp_path: Path) -> None:
     # A sweep that is not there is said to be missing.
     selections["sgd"]["sweep"] = [*rates, 1e3]
     (results / "train/logistic_regression/0.selections.json").write_text(json.dumps(list(selections.values())))
-    collect_runs(results)
+    collect_runs(TrainingPlan.read(results), results)
     again = read_table(results / "runs.parquet", RUNS)
     assert again.loc[again["status"] == "missing", "seed"].tolist() == [1000, 1001, 1002]

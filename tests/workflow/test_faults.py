@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shutil
 import subprocess
@@ -146,7 +145,8 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from descentlab.training.cache import RunResult, store_result
+from descentlab.training.cache import store_result
+from descentlab.training.run_result import RunResult
 from descentlab.experiment.records import EXAMPLES
 from descentlab.storage.tables import write_table
 from descentlab.storage.atomic import write_text
@@ -190,7 +190,7 @@ def undisturbed(device: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "seeds": {"final": 3},
     }
     (folder / "results/e").mkdir(parents=True)
-    (folder / "results/e/plan.json").write_text(json.dumps(make_plan(parse_config(config, "test"))))
+    make_plan(parse_config(config, "test")).write(folder / "results/e/plan.json")
     trained = run_verb(folder, *TRAIN)
     assert trained.returncode == 0, trained.stdout
     return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import read_table
 from descentlab.tracking.track import TrackError, track_problem
@@ -88,7 +89,7 @@ def test_the_store_holds_what_the_files_hold(server: TrackingServer, postgres: P
 def test_tracking_again_adds_nothing(server: TrackingServer, postgres: Postgres, tracked: Path) -> None:
     tables = ("runs", "metrics", "params", "tags")
     before = [postgres.query(f"SELECT count(*) FROM {table}") for table in tables]
-    again = track_problem(tracked / "results/test", "mlp", server.uri)
+    again = track_problem(TrainingPlan.read(tracked / "results/test"), tracked / "results/test", "mlp", server.uri)
     assert (again.logged, again.removed) == (0, 0)
     assert again.known > 0
     assert [postgres.query(f"SELECT count(*) FROM {table}") for table in tables] == before
@@ -103,7 +104,7 @@ def test_an_account_is_asked_for(server: TrackingServer, tracked: Path, monkeypa
     monkeypatch.delenv(NAME)
     monkeypatch.delenv(PASSWORD)
     with pytest.raises(TrackError, match=r"Logging to MLflow at .* failed with .*[Nn]ot authenticated"):
-        track_problem(tracked / "results/test", "mlp", server.uri)
+        track_problem(TrainingPlan.read(tracked / "results/test"), tracked / "results/test", "mlp", server.uri)
 
 
 def test_only_the_allowed_host_is_answered(server: TrackingServer) -> None:

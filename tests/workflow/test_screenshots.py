@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.track import create_store, track_problem, track_report
 from support.browser import chromium_path
 from support.tracked_jobs import PROBLEM, RESULTS, some_runs, write_jobs
@@ -42,9 +43,9 @@ def is_small_png(path: Path) -> bool:
 def test_every_screenshot_shows_what_it_waits_for() -> None:
     chromium_path()
     write_jobs(some_runs(("sgd", "adam")))
-    track_problem(RESULTS, PROBLEM, None)
+    track_problem(TrainingPlan.read(RESULTS), RESULTS, PROBLEM, None)
     Path("index.html").write_text("<h1>A report</h1>")
-    track_report(RESULTS, Path("index.html"), None)
+    track_report(TrainingPlan.read(RESULTS), RESULTS, Path("index.html"), None)
     taken = take("--experiment", "generated", "--problem", PROBLEM)
     assert taken.returncode == 0, taken.stderr
     assert all(is_small_png(Path(name)) for name in NAMES)

@@ -22,7 +22,8 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from descentlab.analysis.tables import read_comparison
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SEALED_PHASES
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.storage.tables import read_table
 from support.same_results import assert_same_tables
 from support.workflow_fixture import ROOT, TEST_CONFIG, run_snakemake, run_verb

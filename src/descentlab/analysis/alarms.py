@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.tables import fill_table
+from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.i18n.wording import counted, message, words
 
 LEAST_SEEDS = 5
@@ -32,7 +34,7 @@ EDGE_ALARMS = {
 }
 
 
-def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
     """What a reader must know before believing a number: divergences, missing runs, optima on an edge, few seeds.
 
     Also what runs that other code logged don't tell.
@@ -71,7 +73,7 @@ def raise_alarms(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict
             rows.append(
                 {"kind": "edge", "problem": problem, "arm": "tuned", "optimizer": optimizer, "count": 1, "text": told}
             )
-    seeds = plan["config"]["seeds"]["final"]
+    seeds = plan.config.seeds.final
     if seeds < LEAST_SEEDS:
         told = counted(
             seeds,
@@ -173,7 +175,7 @@ NOT_COUNTED = message("how many bytes the optimizers keep was not counted")
 
 
 def unknown(code: str, count: int, problem: str = "", optimizer: str = "", **values: Any) -> dict[str, Any]:
-    """One entry of ``plan["unknown"]``.
+    """One entry of ``unknown`` of an imported plan.
 
     Args:
         code: key of UNKNOWN.
@@ -184,10 +186,10 @@ def unknown(code: str, count: int, problem: str = "", optimizer: str = "", **val
     return {"kind": kind, "code": code, "problem": problem, "optimizer": optimizer, "count": count, "values": values}
 
 
-def unknown_alarms(plan: dict[str, Any]) -> list[dict[str, Any]]:
+def unknown_alarms(plan: Plan) -> list[dict[str, Any]]:
     """Rows of the table of alarms, one for each thing that an imported plan names; none for a plan of our own."""
-    order = list(UNKNOWN)
-    found = sorted(plan.get("unknown", []), key=lambda entry: order.index(entry["code"]))
+    order, unknowns = list(UNKNOWN), plan.unknown if isinstance(plan, ImportedPlan) else ()
+    found = sorted(unknowns, key=lambda entry: order.index(entry["code"]))
     return [
         {
             "kind": entry["kind"],
@@ -201,7 +203,7 @@ def unknown_alarms(plan: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(entry: dict[str, Any]) -> str:
+def _sentence(entry: Mapping[str, Any]) -> str:
     forms, count = UNKNOWN[entry["code"]], entry["count"]
     values = {"problem": entry["problem"], "optimizer": entry["optimizer"], **entry["values"]}
     if isinstance(forms, tuple):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from descentlab.analysis.formatting import ARM_ADJECTIVES, ARM_TITLES, BOUND_SIGNS, interval, optimizer_title, value_of
+from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
 
 ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
@@ -108,7 +109,7 @@ PROBLEMS = message("{n} problem"), message("{n} problems")
 
 
 def write_answers(
-    plan: dict[str, Any],
+    plan: Plan,
     summary: pd.DataFrame,
     contrasts: pd.DataFrame,
     claims: list[dict[str, Any]],
@@ -121,11 +122,10 @@ def write_answers(
         (verdict empty where none is given).
     """
     answers = []
-    for arm in reversed(plan["config"]["arms"]):
+    for arm in reversed(plan.config.arms):
         answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
-    arm = "tuned" if "tuned" in plan["config"]["arms"] else plan["config"]["arms"][0]
-    answers += [answer_claim(claims, identity, arm) for identity in BY_CLAIM]
-    answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan["config"]["arms"])]
+    answers += [answer_claim(claims, identity, plan.main_arm) for identity in BY_CLAIM]
+    answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan.config.arms)]
     answers.append(answer_alarms(alarms))
     return answers
 
@@ -134,7 +134,7 @@ def _statement(identity: str, head: str, details: list[dict[str, str]] | None = 
     return {"id": identity, "head": head, "details": details or []}
 
 
-def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
+def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
     """Adam against ``second``: final test metric, how many problems have which verdict."""
     rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
     identity = f"{arm}-adam-{second}"
@@ -152,7 +152,7 @@ def answer_contrast(plan: dict[str, Any], contrasts: pd.DataFrame, arm: str, sec
     details = []
     for row in rows.to_dict("records"):
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
-        metric = plan["problems"][row["problem"]]["metric"]
+        metric = plan.problems[row["problem"]].metric
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
         note = f"; {row['note']}" if row["note"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
@@ -193,10 +193,10 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
     return _statement(identity, f"{subject}: {found}. {words(said.scale)}", details)
 
 
-def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dict[str, Any]:
+def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any]:
     """The best mean test metric of each problem."""
     details, winners = [], []
-    for problem, about in plan["problems"].items():
+    for problem, planned in plan.problems.items():
         rows = summary[(summary["problem"] == problem) & (summary["arm"] == arm) & (summary["rank"] == 1)]
         if rows.empty:
             continue
@@ -206,7 +206,7 @@ def answer_ranking(plan: dict[str, Any], summary: pd.DataFrame, arm: str) -> dic
         value = interval(
             row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])
         )
-        metric = words(about["metric"])
+        metric = words(planned.metric)
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
     title = words(ARM_TITLES[arm])
     if not details:

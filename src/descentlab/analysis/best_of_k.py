@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import t_interval
+from descentlab.experiment.plan import Plan
+from descentlab.experiment.records import rate_in_table
 from descentlab.storage.tables import Column, check_table, empty_table
 
 BEST_OF_K_COLUMNS: dict[str, Column] = {
@@ -27,7 +29,7 @@ BEST_OF_K_COLUMNS: dict[str, Column] = {
 }
 
 
-def measure_best_of_k(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+def measure_best_of_k(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
     """The expected validation metric after ``k`` points of the tuning grid (columns BEST_OF_K_COLUMNS).
 
     The best of the ``k`` is chosen by its mean over the tuning seeds. A point with a seed that didn't finish counts as
@@ -39,28 +41,26 @@ def measure_best_of_k(plan: dict[str, Any], runs: pd.DataFrame, selections: list
         selections: the grids; a point without runs is out.
     """
     grids = {
-        (made["problem"], made["optimizer"]): [np.nan if rate is None else rate for rate in made["grid"]]
-        for made in selections
+        (made["problem"], made["optimizer"]): [rate_in_table(rate) for rate in made["grid"]] for made in selections
     }
     rows: list[dict[str, Any]] = []
     tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")]
     tuning = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
-    for problem, about in plan["problems"].items():
-        higher = bool(about["higher_is_better"])
+    for problem, planned in plan.problems.items():
         mine = tuning[tuning["problem"] == problem]
         tables = {}
-        for name in plan["optimizers"]:
+        for name in plan.optimizers:
             by_point = mine[mine["optimizer"] == name].pivot(index="learning_rate", columns="seed", values="val_metric")
             if len(by_point):
                 tables[name] = by_point.reindex(grids.get((problem, name), by_point.index))
         means = pd.concat([by_point.mean(axis=1, skipna=False) for by_point in tables.values()]) if tables else None
         if means is None or means.isna().all():
             continue
-        worst = float(means.min() if higher else means.max())
+        worst = float(means.min() if planned.higher_is_better else means.max())
         for name, by_point in tables.items():
             out = by_point.isna().any(axis=1)
             values = by_point.mask(out, worst, axis=0).to_numpy()
-            ascending = values[np.argsort(values.mean(axis=1) * (1 if higher else -1), kind="stable")]
+            ascending = values[np.argsort(planned.sign * values.mean(axis=1), kind="stable")]
             for k in range(1, len(ascending) + 1):
                 found = t_interval(best_of_k_weights(len(ascending), k) @ ascending)
                 rows.append(

@@ -18,6 +18,8 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval, t_quantile
 from descentlab.analysis.statistics.survival import Ratio, restricted_ratio
+from descentlab.experiment.plan import Plan
+from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.storage.tables import Column, check_table, empty_table
 
 REFERENCE = "sgd"
@@ -68,7 +70,7 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
 }
 
 
-def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def problem_step_cost(plan: Plan, step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of the step-cost table that belong to each problem; without those that were not timed.
 
     A problem is timed under its own name, and one that is itself a standard model under that name, once. Its batch size
@@ -76,15 +78,16 @@ def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str
     the problem was timed later.
 
     Args:
-        plan: the contents of plan.json.
         step_cost: of STEP_COST_COLUMNS.
     """
     found = {}
-    whole = [name for name, about in plan["optimizers"].items() if about["full_batch"]]
-    for problem, about in plan["problems"].items():
-        sizes = np.where(step_cost["optimizer"].isin(whole), about["train_examples"], about["batch_size"])
-        fits = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == about["parameters"])
-        for name in (problem, about["problem"]):
+    whole = [name for name, planned in plan.optimizers.items() if planned.full_batch]
+    for problem, planned in plan.problems.items():
+        if not isinstance(planned, PlannedProblem):
+            continue  # an imported experiment measures nothing
+        sizes = np.where(step_cost["optimizer"].isin(whole), planned.train_examples, planned.batch_size)
+        fits = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == planned.parameters)
+        for name in (problem, planned.problem):
             rows = step_cost[fits & (step_cost["model"] == name)]
             if len(rows):
                 found[problem] = rows.drop_duplicates(["optimizer", "round"], keep="last")
@@ -92,11 +95,10 @@ def problem_step_cost(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[str
     return found
 
 
-def step_microseconds_by_row(plan: dict[str, Any], step_cost: pd.DataFrame) -> dict[tuple[str, str], float]:
+def step_microseconds_by_row(plan: Plan, step_cost: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Microseconds of a step by (problem, optimizer): the median over rounds; absent where it was not timed.
 
     Args:
-        plan: the contents of plan.json.
         step_cost: of STEP_COST_COLUMNS.
     """
     return {
@@ -106,13 +108,12 @@ def step_microseconds_by_row(plan: dict[str, Any], step_cost: pd.DataFrame) -> d
     }
 
 
-def measure_break_even(plan: dict[str, Any], reached: pd.DataFrame, step_cost: pd.DataFrame) -> pd.DataFrame:
+def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFrame) -> pd.DataFrame:
     """Updates times step cost of every optimizer against plain SGD, by problem, arm and target.
 
     Full batch, whose budget has other updates, is left out as in :func:`~descentlab.analysis.time_to_target.measure_speed`.
 
     Args:
-        plan: the contents of plan.json.
         reached: what :func:`~descentlab.analysis.time_to_target.measure_reached` gives.
         step_cost: of STEP_COST_COLUMNS; may be empty.
 

@@ -28,6 +28,7 @@ from descentlab.analysis.summary import average_curves, measure_gaps, summarise
 from descentlab.analysis.tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.experiment.measurements import read_measured
+from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.i18n.wording import spoken
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
@@ -36,15 +37,13 @@ from descentlab.storage.tables import empty_table, read_table
 COVERAGE_TRIALS = 1000
 
 
-def compare_results(results: Path) -> None:
+def compare_results(plan: Plan, results: Path) -> None:
     """Write ``comparison/`` from the merged tables of an experiment, its texts in the language of the report."""
-    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
     selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
-    measured = read_measured(results / "measured", plan["config"]["measurements"])
-    language = plan["config"]["report"].get("language", "en")  # older plans name none
-    with spoken(language):
+    measured = read_measured(results / "measured", plan.config.measurements)
+    with spoken(plan.config.report.language):
         # The table of examples is given away: nothing else holds it when it has been read.
         compared = compare_runs(
             plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
@@ -53,7 +52,7 @@ def compare_results(results: Path) -> None:
 
 
 def compare_runs(
-    plan: dict[str, Any],
+    plan: Plan,
     runs: pd.DataFrame,
     history: pd.DataFrame,
     selections: list[dict[str, Any]],
@@ -69,16 +68,16 @@ def compare_runs(
     Raises:
         PairingError: runs that should be pairs have other initial weights or splits.
     """
-    order = {kind: {name: i for i, name in enumerate(plan[kind])} for kind in ("problems", "optimizers")}
-    arms = {arm: i for i, arm in enumerate(plan["config"]["arms"])}
+    problems, optimizers = ({name: i for i, name in enumerate(kind)} for kind in (plan.problems, plan.optimizers))
+    arms = {arm: i for i, arm in enumerate(plan.config.arms)}
     finals = runs[runs["phase"] == "final"]
     finals = finals.iloc[
         np.lexsort(
             (
                 finals["seed"],
-                finals["optimizer"].map(order["optimizers"]),
+                finals["optimizer"].map(optimizers),
                 finals["arm"].map(arms),
-                finals["problem"].map(order["problems"]),
+                finals["problem"].map(problems),
             )
         )
     ]
@@ -126,10 +125,10 @@ def compare_runs(
     return Comparison(**tables, answers=answers, claims=claims)
 
 
-def measure_coverage(plan: dict[str, Any]) -> pd.DataFrame:
+def measure_coverage(plan: Plan) -> pd.DataFrame:
     """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
-    examples = [about["test_examples"] for about in plan["problems"].values()]
-    seeds = plan["config"]["seeds"]["final"]
-    if seeds < 2 or None in examples:  # of runs that other code logged nobody knows them
+    known = [planned.test_examples for planned in plan.problems.values()]
+    examples, seeds = [n for n in known if n is not None], plan.config.seeds.final
+    if seeds < 2 or len(examples) < len(known):  # of runs that other code logged nobody knows them
         return empty_table(TABLES["coverage"])
     return fill_table(simulate_coverage(seeds, min(*examples, 1000), COVERAGE_TRIALS, 0), "coverage")

@@ -11,6 +11,7 @@ import pandas as pd
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.analysis.statistics.verdicts import holm, holm_levels
 from descentlab.analysis.tables import fill_table
+from descentlab.experiment.plan import ImportedPlan, Plan
 
 PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
 ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
@@ -27,7 +28,7 @@ def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], st
     return pairs
 
 
-def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Every declared contrast; Holm's family is one (arm, first, second) over its problems.
 
     Args:
@@ -36,25 +37,23 @@ def contrast(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np
     """
     by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
     rows = []
-    for arm in plan["config"]["arms"]:
-        for (first, second), declared in declared_pairs(
-            list(plan["optimizers"]), plan["config"]["report"]["reference"]
-        ).items():
+    for arm in plan.config.arms:
+        for (first, second), declared in declared_pairs(list(plan.optimizers), plan.reference).items():
             family: list[dict[str, Any]] = []
             pairs: list[PairedRuns] = []
-            for problem, about in plan["problems"].items():
+            for problem, planned in plan.problems.items():
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is not None and b is not None:
                     where = f"{problem}, {arm}: {first} and {second}"
-                    pairs.append(PairedRuns(a, b, scores, where, about["margin"]))
+                    pairs.append(PairedRuns(a, b, scores, where, planned.margin))
                     family.append(
                         {
                             "problem": problem,
                             "arm": arm,
                             "first": first,
                             "second": second,
-                            "declared": "exploratory" if "imported" in plan else declared,
-                            "margin": about["margin"],
+                            "declared": "exploratory" if isinstance(plan, ImportedPlan) else declared,
+                            "margin": planned.margin,
                         }
                     )
             p = np.array([pair.p for pair in pairs])

@@ -20,6 +20,7 @@ from descentlab.analysis.statistics.paired import (
 )
 from descentlab.analysis.statistics.verdicts import verdict
 from descentlab.i18n.wording import words
+from descentlab.problems.base import metric_sign
 
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -90,7 +91,7 @@ class PairedRuns:
                     f"{', '.join(str(seed) for seed in seeds[differing])}"
                 )
         self.margin = margin
-        self.sign = 1 if bool(first["higher_is_better"].iloc[0]) else -1
+        self.sign = metric_sign(bool(first["higher_is_better"].iloc[0]))
         self.seeds = len(seeds)
         self.diverged = {
             str(side["optimizer"].iloc[0]): int(lost.sum()) for side, lost in zip((first, second), gone, strict=True)

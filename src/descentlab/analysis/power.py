@@ -7,9 +7,9 @@ half, once and twice the margin δ: a reader who knows the problem finds the lin
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from descentlab.analysis.statistics.paired import power
+from descentlab.experiment.plan import TrainingPlan
 
 ALPHA, ENOUGH = 0.05, 0.8
 DEVIATIONS = {"δ/2": 0.5, "δ": 1.0, "2δ": 2.0}
@@ -41,16 +41,16 @@ def example_floor(differing: float, test_examples: int) -> float:
     return math.sqrt(differing / test_examples)
 
 
-def power_lines(plan: dict[str, Any]) -> list[str]:
+def power_lines(plan: TrainingPlan) -> list[str]:
     """For each problem: the power to see a true difference of its margin, and what the test examples take from it.
 
     At Holm's first step, with as many pairs as there are final seeds.
     """
-    n, level = plan["config"]["seeds"]["final"], ALPHA / len(plan["problems"])
+    n, level = plan.config.seeds.final, ALPHA / len(plan.problems)
     pairs, least = f"{n} pair{'' if n == 1 else 's'} of seeds", least_seeds(level)
     lines = []
-    for problem, about in plan["problems"].items():
-        delta, metric, examples = about["margin"], about["metric"], about["test_examples"]
+    for problem, planned in plan.problems.items():
+        delta, metric, examples = planned.margin, planned.metric, planned.test_examples
         if n < 2:
             lines.append(f"{problem}: no power to see any difference, {pairs} has no interval")
             continue

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from descentlab.analysis.statistics.intervals import t_interval
+from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import ARMS
 from descentlab.storage.tables import Column, check_table, empty_table
 
@@ -63,7 +64,7 @@ FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
 
 
 def measure_flips(
-    plan: dict[str, Any],
+    plan: Plan,
     runs: pd.DataFrame,
     history: pd.DataFrame,
     selections: list[dict[str, Any]],
@@ -77,15 +78,15 @@ def measure_flips(
         step_microseconds: cost of a step by (problem, optimizer); who is not in it has no place on the axis of seconds.
     """
     chosen = {(made["problem"], made["optimizer"]): made["learning_rate"] for made in selections}
-    runs = runs[runs["phase"].isin(["final", "neighbour"]) & runs["optimizer"].isin(list(plan["optimizers"]))]
-    place = {name: i for i, name in enumerate(plan["optimizers"])}
+    runs = runs[runs["phase"].isin(["final", "neighbour"]) & runs["optimizer"].isin(list(plan.optimizers))]
+    place = {name: i for i, name in enumerate(plan.optimizers)}
     # One order, whatever the order of the files: sums of floats depend on it.
     runs = runs.iloc[np.lexsort((runs["seed"], runs["learning_rate"], runs["optimizer"].map(place)))]
     curves = history[history["run_id"].isin(runs["run_id"])].sort_values("updates", kind="stable")
     rows: list[dict[str, Any]] = []
-    for problem, about in plan["problems"].items():
+    for problem, planned in plan.problems.items():
         mine = runs[runs["problem"] == problem]
-        finals, higher = mine[mine["phase"] == "final"], bool(about["higher_is_better"])
+        finals, higher = mine[mine["phase"] == "final"], planned.higher_is_better
         tuned = finals[finals["arm"] == "tuned"]
         searched = mine[mine["arm"] == "tuned"]
         usual = {name: rate for (where, name), rate in chosen.items() if where == problem}

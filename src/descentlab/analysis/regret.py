@@ -7,16 +7,16 @@ so that being chosen doesn't flatter it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.analysis.tables import fill_table
+from descentlab.experiment.plan import Plan
 
 
-def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Every optimizer's distance from the best of its problem and arm.
 
     Args:
@@ -31,18 +31,17 @@ def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mappi
     """
     rows = []
     for (problem, arm), group in finals.groupby(ROW[:2], sort=False):
-        margin = plan["problems"][problem]["margin"]
+        planned = plan.problems[problem]
         sides = {str(name): runs.set_index("seed") for name, runs in group.groupby("optimizer", sort=False)}
-        sign = 1 if bool(group["higher_is_better"].iloc[0]) else -1
         goodness = {
-            name: sign * float(runs["val_metric"].mean()) if (runs["status"] == "finished").all() else -np.inf
+            name: planned.sign * float(runs["val_metric"].mean()) if (runs["status"] == "finished").all() else -np.inf
             for name, runs in sides.items()
         }
         leader = max(goodness, key=lambda name: goodness[name])
         if not np.isfinite(goodness[leader]):
             continue
         for name, runs in sides.items():
-            pair = PairedRuns(runs, sides[leader], scores, f"{problem}, {arm}: {name} and {leader}", margin)
+            pair = PairedRuns(runs, sides[leader], scores, f"{problem}, {arm}: {name} and {leader}", planned.margin)
             low, high = pair.estimate.interval()
             rows.append(
                 {
@@ -56,7 +55,7 @@ def measure_shortfalls(plan: dict[str, Any], finals: pd.DataFrame, scores: Mappi
                     "difference_mean": pair.estimate.mean,
                     "low": low,
                     "high": high,
-                    "margin": margin,
+                    "margin": planned.margin,
                 }
             )
     return fill_table(pd.DataFrame(rows), "shortfalls")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.analysis.tables import TABLES, fill_table
+from descentlab.experiment.plan import Plan
 from descentlab.storage.tables import empty_table
 
 
@@ -55,7 +56,7 @@ def divergence_in_decades(rates: np.ndarray, goodness: np.ndarray) -> tuple[floa
     return (float(x[best + gone[0]] - x[best]), False) if len(gone) else (float(x[-1] - x[best]), True)
 
 
-def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optimizer: str) -> pd.DataFrame:
+def widths_by_seed(plan: Plan, runs: pd.DataFrame, problem: str, optimizer: str) -> pd.DataFrame:
     """Width of the range of good rates and distance to divergence in each seed.
 
     Returns:
@@ -67,14 +68,13 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
     # What failed or is missing was not measured; a divergence is a result.
     mine = mine[(mine["arm"] == "tuned") & mine["status"].isin(("finished", "diverged"))]
     phase = "sweep" if (mine["phase"] == "sweep").any() else "tuning"
-    about = plan["problems"][problem]
-    sign = 1 if about["higher_is_better"] else -1
+    planned = plan.problems[problem]
     rows = {}
     for seed, group in mine[mine["phase"] == phase].groupby("seed"):
         ascending = group.sort_values("learning_rate")
         rates = ascending["learning_rate"].to_numpy()
-        goodness = (sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
-        width, width_cut = width_in_decades(rates, goodness, about["margin"])
+        goodness = (planned.sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
+        width, width_cut = width_in_decades(rates, goodness, planned.margin)
         distance, distance_cut = divergence_in_decades(rates, goodness)
         rows[seed] = {
             "width": 0.0 if np.isnan(width) else width,
@@ -87,12 +87,12 @@ def widths_by_seed(plan: dict[str, Any], runs: pd.DataFrame, problem: str, optim
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def measure_widths(plan: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+def measure_widths(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     """Mean width and distance to divergence by problem and optimizer, with intervals over seeds."""
     tuned = runs[runs["phase"].isin(["tuning", "sweep"])]
     rows = []
-    for problem in plan["problems"]:
-        for optimizer in plan["optimizers"]:
+    for problem in plan.problems:
+        for optimizer in plan.optimizers:
             seeds = widths_by_seed(plan, tuned, problem, optimizer)
             if seeds.empty:
                 continue

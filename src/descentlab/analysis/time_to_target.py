@@ -16,6 +16,7 @@ from descentlab.analysis.statistics.survival import (
     share_interval,
 )
 from descentlab.analysis.tables import fill_table
+from descentlab.experiment.plan import Plan
 
 # Shares of the way from the initial validation loss to the reference's least one.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
@@ -49,9 +50,7 @@ def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray
     }
 
 
-def choose_for_speed(
-    plan: dict[str, Any], runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame
-) -> pd.DataFrame:
+def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """The final seeds' runs at the rate that reaches the medium target soonest, their arm called SPEED_ARM.
 
     The tuned arm's rate is the best at the end, not the fastest. Here each optimizer has, of that rate and its neighbours
@@ -67,7 +66,7 @@ def choose_for_speed(
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
     kept = []
     for problem, of_problem in finals.groupby("problem", sort=False):
-        target = find_targets(of_problem, history, plan["config"]["report"]["reference"]).get("medium")
+        target = find_targets(of_problem, history, plan.reference).get("medium")
         if target is None:
             continue
         for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
@@ -89,7 +88,7 @@ def choose_for_speed(
     return pd.concat(kept).assign(arm=SPEED_ARM) if kept else finals.iloc[:0]
 
 
-def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """When each final run first reached each target: one row a run and target, misses at the budget.
 
     Args:
@@ -101,7 +100,7 @@ def measure_reached(plan: dict[str, Any], finals: pd.DataFrame, history: pd.Data
     for problem, of_problem in finals.groupby("problem", sort=False):
         present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
         of_history = history[history["problem"] == problem]
-        for name, target in find_targets(of_problem, of_history, plan["config"]["report"]["reference"]).items():
+        for name, target in find_targets(of_problem, of_history, plan.reference).items():
             for run in present.to_dict("records"):
                 finished = run["status"] == "finished"
                 when = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf

@@ -1,4 +1,4 @@
-"""What passes between the stages: the run and the columns of every table.
+"""What passes between the stages: the columns of every table.
 
 A stage hands the next one a file and nothing else, so the meaning of a column (its type, its unit, whether higher or
 lower is better) is declared here once; :func:`check_table` holds a table to it when it is written and when it is read.
@@ -6,73 +6,24 @@ lower is better) is declared here once; :func:`check_table` holds a table to it 
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
 
+from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import Column
 
 ARMS = ("default", "tuned", "extended")
 PHASES = ("tuning", "sweep", "final", "neighbour")
-SEALED_PHASES = ("tuning", "sweep")  # never see the test split
 STATUSES = ("finished", "diverged", "failed", "missing")
-SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
-class RunSpec:
-    """One training: everything that decides its result, and nothing else.
+def rate_in_table(rate: float | None) -> float:
+    """A learning rate as a table's column holds it: NaN where the optimizer has none."""
+    return math.nan if rate is None else rate
 
-    Attributes:
-        problem: name of the problem in the config.
-        optimizer: name of the optimizer in the config (a row of the report).
-        arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
-            schedule too; docs/protocol.md, "Arms").
-        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
-            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
-            one).
-        learning_rate: initial learning rate; NaN where the optimizer has none.
-        schedule: one of schedules.SCHEDULES.
-        batch_size: examples an update, 0 for the full training set.
-        epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
-        reference_batch_size: batch size of the problem's mini-batch optimizers.
-        equal_updates: only where ``batch_size`` is 0: as many updates as the mini-batch optimizers have, instead of as
-            many examples.
-        seed: chooses initial weights, split, data order and dropout, each from a stream of its own.
-        hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
-    """
 
-    problem: str
-    optimizer: str
-    arm: str
-    phase: str
-    learning_rate: float
-    schedule: str
-    batch_size: int
-    epochs: int
-    reference_batch_size: int
-    equal_updates: bool
-    seed: int
-    hyperparameters: str = ""
-
-    @property
-    def sealed(self) -> bool:
-        """Whether the run is given data without test targets."""
-        return self.phase in SEALED_PHASES
-
-    @property
-    def run_id(self) -> str:
-        """A stable name that a person can read and a file system accepts."""
-        rate = "none" if self.learning_rate != self.learning_rate else f"{self.learning_rate:g}"
-        extended = ""
-        if self.arm == "extended":
-            chosen = json.loads(self.hyperparameters)
-            extended = "".join(f".{name}={value:g}" for name, value in chosen.items()) + f".{self.schedule}"
-        return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}{extended}.seed={self.seed}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields by name, in the order of declaration."""
-        return asdict(self)
+def rate_from_table(value: float) -> float | None:
+    """The learning rate that a table's column holds; None where the optimizer has none."""
+    return value if math.isfinite(value) else None
 
 
 def _measures(moment: str, where: str) -> dict[str, Column]:

@@ -4,88 +4,83 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descentlab.experiment.config import parse_config
-from descentlab.experiment.records import RunSpec
-from descentlab.optimizers.search_space import all_trials
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.search_space import Trial, all_trials
 from descentlab.optimizers.table import OptimizerEntry
 
 
-def entries_of(plan: dict[str, Any], problem: str) -> dict[str, OptimizerEntry]:
+def entries_of(plan: TrainingPlan, problem: str) -> dict[str, OptimizerEntry]:
     """The optimizers of a problem as entries, by name."""
-    config = parse_config(plan["config"], "plan")
-    return {entry.name: entry for entry in config.entries(config.problem(problem))}
+    return {entry.name: entry for entry in plan.config.entries(plan.config.problem(problem))}
 
 
-def _extended(
-    plan: dict[str, Any], problem: str, optimizer: str, phase: str, trial: dict[str, Any], seed: int
+def _extended(plan: TrainingPlan, problem: str, optimizer: str, phase: str, trial: Trial, seed: int) -> RunSpec:
+    spec = _spec(plan, problem, optimizer, "extended", phase, trial.learning_rate, seed)
+    hyperparameters = json.dumps(trial.hyperparameters, sort_keys=True)
+    return dataclasses.replace(spec, schedule=trial.schedule, hyperparameters=hyperparameters)
+
+
+def _spec(
+    plan: TrainingPlan, problem: str, optimizer: str, arm: str, phase: str, rate: float | None, seed: int
 ) -> RunSpec:
-    spec = _spec(plan, problem, optimizer, "extended", phase, trial["learning_rate"], seed)
-    hyperparameters = json.dumps(trial["hyperparameters"], sort_keys=True)
-    return dataclasses.replace(spec, schedule=trial["schedule"], hyperparameters=hyperparameters)
-
-
-def _spec(plan: dict[str, Any], problem: str, optimizer: str, arm: str, phase: str, rate: Any, seed: int) -> RunSpec:
-    about, entry = plan["problems"][problem], plan["optimizers"][optimizer]
+    trained, by = plan.problems[problem], plan.optimizers[optimizer]
     return RunSpec(
         problem=problem,
         optimizer=optimizer,
         arm=arm,
         phase=phase,
-        learning_rate=float("nan") if rate is None else rate,
-        schedule=entry["tuned_schedule"] if arm == "tuned" and rate is not None else "constant",
-        batch_size=0 if entry["full_batch"] else about["batch_size"],
-        epochs=about["epochs"],
-        reference_batch_size=about["batch_size"],
-        equal_updates=entry["equal_updates"],
+        learning_rate=rate,
+        schedule=by.tuned_schedule if arm == "tuned" and rate is not None else "constant",
+        batch_size=0 if by.full_batch else trained.batch_size,
+        epochs=trained.epochs,
+        reference_batch_size=trained.batch_size,
+        equal_updates=by.equal_updates,
         seed=seed,
     )
 
 
-def tuning_runs(plan: dict[str, Any], problem: str, optimizer: str) -> list[RunSpec]:
+def tuning_runs(plan: TrainingPlan, problem: str, optimizer: str) -> list[RunSpec]:
     """The runs that choose an optimizer's learning rate; none without a tuned arm."""
-    config = parse_config(plan["config"], "plan")
-    if "tuned" not in config.arms:
+    if "tuned" not in plan.config.arms:
         return []
     return [
         _spec(plan, problem, optimizer, "tuned", "tuning", rate, seed)
-        for rate in plan["optimizers"][optimizer]["grid"]
-        for seed in config.seeds.tuning_seeds
+        for rate in plan.optimizers[optimizer].grid
+        for seed in plan.config.seeds.tuning_seeds
     ]
 
 
-def sweep_runs(plan: dict[str, Any], problem: str, optimizer: str, rates: list[float]) -> list[RunSpec]:
+def sweep_runs(plan: TrainingPlan, problem: str, optimizer: str, rates: Sequence[float]) -> list[RunSpec]:
     """The runs of the robustness sweep at some learning rates."""
-    seeds = parse_config(plan["config"], "plan").sweep.sweep_seeds
+    seeds = plan.config.sweep.sweep_seeds
     return [_spec(plan, problem, optimizer, "tuned", "sweep", rate, seed) for rate in rates for seed in seeds]
 
 
 def extended_runs(
-    plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any]
-) -> list[tuple[dict[str, Any], list[RunSpec]]]:
+    plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any]
+) -> list[tuple[Trial, list[RunSpec]]]:
     """The extended arm's trials with the runs that judge each, given the tuned arm's choice; none without the arm."""
-    config = parse_config(plan["config"], "plan")
-    if "extended" not in config.arms:
+    if "extended" not in plan.config.arms:
         return []
-    return [
-        (trial, [_extended(plan, problem, optimizer, "tuning", trial, seed) for seed in config.seeds.tuning_seeds])
-        for trial in all_trials(plan["optimizers"][optimizer], selection)
-    ]
+    planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
+    trials = all_trials(selection["learning_rate"], planned.tuned_schedule, planned.extended_trials)
+    return [(trial, [_extended(plan, problem, optimizer, "tuning", trial, seed) for seed in seeds]) for trial in trials]
 
 
-def final_runs(plan: dict[str, Any], problem: str, optimizer: str, selection: dict[str, Any] | None) -> list[RunSpec]:
+def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any] | None) -> list[RunSpec]:
     """The runs that count: every arm's at its choice, and the tuned one's neighbours.
 
     ``selection`` is the optimizer's entry of ``selections.json``; None where nothing was selected (yet): then only the
     default arm's runs are known.
     """
-    config = parse_config(plan["config"], "plan")
-    seeds = config.seeds.final_seeds
-    about = plan["optimizers"][optimizer]
+    config, seeds = plan.config, plan.config.seeds.final_seeds
     runs = []
     if "default" in config.arms:
-        rate = about["default_learning_rate"]
+        rate = plan.optimizers[optimizer].default_learning_rate
         runs += [_spec(plan, problem, optimizer, "default", "final", rate, seed) for seed in seeds]
     if "tuned" in config.arms and selection is not None:
         chosen = selection["learning_rate"]
@@ -95,15 +90,16 @@ def final_runs(plan: dict[str, Any], problem: str, optimizer: str, selection: di
             _spec(plan, problem, optimizer, "tuned", "neighbour", rate, seed) for rate in neighbours for seed in seeds
         ]
     if selection is not None and "extended" in selection:
-        runs += [_extended(plan, problem, optimizer, "final", selection["extended"], seed) for seed in seeds]
+        trial = Trial(**selection["extended"])
+        runs += [_extended(plan, problem, optimizer, "final", trial, seed) for seed in seeds]
     return runs
 
 
-def planned_runs(plan: dict[str, Any], selections: list[dict[str, Any]]) -> list[RunSpec]:
+def planned_runs(plan: TrainingPlan, selections: Sequence[Mapping[str, Any]]) -> list[RunSpec]:
     """Every run of the experiment that can be known, given the selections made so far."""
     made = {(s["problem"], s["optimizer"]): s for s in selections}
     runs: list[RunSpec] = []
-    for problem, jobs in plan["jobs"].items():
+    for problem, jobs in plan.jobs.items():
         for optimizer in (name for job in jobs for name in job):
             runs += tuning_runs(plan, problem, optimizer)
             selection = made.get((problem, optimizer))

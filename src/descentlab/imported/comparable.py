@@ -12,6 +12,7 @@ import pandas as pd
 from descentlab.analysis.alarms import unknown
 from descentlab.imported.logged import LoggedRunsError
 from descentlab.imported.mapping import AUTOLOGGED, ParamsMapping, RunMapping
+from descentlab.problems.base import metric_sign
 
 SETTING = ["problem", "optimizer", "setting"]  # runs that differ in nothing but their seed
 NEEDED = ("test_metric", "val_metric", "val_loss")  # what a run must have where others of the problem do
@@ -27,7 +28,7 @@ def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataF
 
     Returns:
         The runs without repeats, with the column ``numbered`` (whether the seed was assigned here); and entries of
-        ``plan["unknown"]`` on what a reader should know about the choice.
+        ``ImportedPlan.unknown`` on what a reader should know about the choice.
 
     Raises:
         LoggedRunsError: an optimizer has several learning rates and no validation metric or loss to choose one by.
@@ -123,7 +124,7 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
         if rates == 1:
             continue
         finished = group["status"] == "finished"
-        worse = group["val_metric"].where(finished) * (-1 if group["higher_is_better"].iloc[0] else 1)
+        worse = group["val_metric"].where(finished) * -metric_sign(bool(group["higher_is_better"].iloc[0]))
         judged = pd.DataFrame(
             {
                 "unfinished": ~finished,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ import pandas as pd
 
 from descentlab.experiment.config import ConfigError, check_folders
 from descentlab.experiment.entries import table_entry
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, SPLITS
+from descentlab.experiment.plan import PLAN_FILE, ImportedPlan, Plan, PlanError
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.imported.comparable import UNKNOWN_SETTING, choose_comparable
 from descentlab.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
 from descentlab.imported.mapping import (
@@ -26,6 +26,7 @@ from descentlab.imported.mapping import (
 )
 from descentlab.imported.plan import ARM, plan_imported
 from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.problems.base import SPLITS, metric_sign
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import empty_table, write_table
 from descentlab.training.run_record import moments
@@ -34,7 +35,7 @@ LOSSES = ("train_loss", "val_loss")
 BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}
 
 
-def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
+def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> tuple[ImportedPlan, Path]:
     """Write plan.json and the merged tables of an externally logged experiment.
 
     Args:
@@ -43,7 +44,7 @@ def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
         uri: of the tracking store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
 
     Returns:
-        The folder, ``results/<name>``.
+        Its plan, and the folder, ``results/<name>``.
 
     Raises:
         LoggedRunsError: the store or the experiment doesn't exist, or its runs lack what a comparison needs.
@@ -57,12 +58,12 @@ def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> Path:
     runs, history = tables_of(experiment, mapping)
     runs, known_of_choice = choose_comparable(runs, mapping)
     plan = plan_imported(experiment, mapping, runs, history, known_of_choice)
-    write_text(results / "plan.json", json.dumps(plan, indent=1))
+    plan.write(results / PLAN_FILE)
     write_text(results / "selections.json", "[]")
     write_table(empty_table(EXAMPLES), EXAMPLES, results / "examples.parquet")
     write_table(history[history["run_id"].isin(runs["run_id"])], HISTORY, results / "history.parquet")
     write_table(runs[list(RUNS)], RUNS, results / "runs.parquet")
-    return results
+    return plan, results
 
 
 def check_replaceable(results: Path) -> None:
@@ -71,13 +72,19 @@ def check_replaceable(results: Path) -> None:
     Raises:
         ConfigError: naming the folder.
     """
-    plan = results / "plan.json"
-    imported = plan.exists() and "imported" in json.loads(plan.read_text(encoding="utf-8"))
-    if results.exists() and any(results.iterdir()) and not imported:
+    if results.exists() and any(results.iterdir()) and not is_import(results):
         raise ConfigError(
             f"{results} holds results that were not imported; importing would overwrite them. Move them to another folder "
             f"first (if the workflow made them, 'report {results}' writes their report)"
         )
+
+
+def is_import(results: Path) -> bool:
+    """Whether a folder holds an experiment that was imported before."""
+    try:
+        return isinstance(Plan.read(results), ImportedPlan)
+    except (OSError, PlanError, ConfigError):
+        return False
 
 
 def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -228,7 +235,7 @@ def end_of(run: LoggedRun, points: list[dict[str, Any]], higher_is_better: bool)
     Args:
         points: its rows of the history.
     """
-    record = moments(pd.DataFrame(points), higher_is_better) if points else {}
+    record = moments(pd.DataFrame(points), metric_sign(higher_is_better)) if points else {}
     columns = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
     record |= {column: run.ends.get(column, math.nan) for column in columns}
     losses = [loss for name in LOSSES for loss in (*run.curves.get(name, {}).values(), run.ends.get(name, 0.0))]

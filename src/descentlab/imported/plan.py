@@ -11,6 +11,8 @@ import pandas as pd
 
 from descentlab.analysis.alarms import unknown
 from descentlab.experiment.entries import table_entry
+from descentlab.experiment.plan import ImportedPlan
+from descentlab.experiment.plan_parts import Imported, LoggedConfig, LoggedOptimizer, LoggedProblem, LoggedSeeds
 from descentlab.imported.comparable import UNKNOWN_SETTING
 from descentlab.imported.logged import LoggedExperiment
 from descentlab.imported.mapping import MappingError, RunMapping
@@ -27,17 +29,13 @@ def plan_imported(
     runs: pd.DataFrame,
     history: pd.DataFrame,
     unknowns: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """The contents of plan.json.
+) -> ImportedPlan:
+    """The plan of the compared runs; None stands for what was not logged.
 
     Args:
         runs: as :func:`~descentlab.imported.comparable.choose_comparable` gives them.
         history: their evaluations.
         unknowns: entries on the choice of the compared runs.
-
-    Returns:
-        What the comparison and the report read from a plan of the workflow, with ``imported`` (where the runs come from) and
-        ``unknown``; None stands for what was not logged.
 
     Raises:
         MappingError: the mapping's reference is not among the optimizers.
@@ -45,40 +43,41 @@ def plan_imported(
     finals = runs[runs["phase"] == "final"]
     counts = finals.groupby(["problem", "optimizer"]).size()
     optimizers = describe_optimizers(runs)
-    problems, margins = {}, []
+    problems: dict[str, LoggedProblem] = {}
+    margins: list[dict[str, Any]] = []
     for problem, group in finals.groupby("problem", sort=False):
         problems[str(problem)], entry = describe_problem(str(problem), group, experiment, mapping)
         margins += entry
-    return {
-        "config": {
-            "experiment": experiment.name,
-            "arms": [ARM],
-            "seeds": {"final": int(counts.min()), "tuning": 0},
-            "measurements": [],
-            "report": {**mapping.report.model_dump(), "reference": choose_reference(mapping, list(optimizers))},
-        },
-        "imported": {
-            "experiment_id": experiment.identity,
-            "mapping": mapping.model_dump(mode="json", exclude_defaults=True),
-            "commits": sorted({commit for commit in runs["commit"] if commit}),
-        },
-        "problems": problems,
-        "optimizers": optimizers,
-        "jobs": {},
-        "runs": {problem: int((runs["problem"] == problem).sum()) for problem in problems},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("descentlab", "mlflow")}},
-        "unknown": [
+    reference = choose_reference(mapping, list(optimizers))
+    return ImportedPlan(
+        config=LoggedConfig(
+            experiment=experiment.name,
+            arms=(ARM,),
+            seeds=LoggedSeeds(final=int(counts.min())),
+            report=mapping.report.model_copy(update={"reference": reference}),
+        ),
+        imported=Imported(
+            experiment_id=experiment.identity,
+            mapping=mapping.model_dump(mode="json", exclude_defaults=True),
+            commits=tuple(sorted({commit for commit in runs["commit"] if commit})),
+        ),
+        problems=problems,
+        optimizers=optimizers,
+        jobs={},
+        runs={problem: int((runs["problem"] == problem).sum()) for problem in problems},
+        versions={"python": platform.python_version(), **{name: version(name) for name in ("descentlab", "mlflow")}},
+        unknown=(
             *experiment.left_out,
             *unknowns,
             *margins,
             *unknown_of_runs(finals, counts),
             *unknown_of_curves(finals, history),
             *unknown_of_test(finals, experiment),
-        ],
-    }
+        ),
+    )
 
 
-def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
+def describe_optimizers(runs: pd.DataFrame) -> dict[str, LoggedOptimizer]:
     """What is known about each optimizer; those of the table come first, in its order."""
     names = sorted(set(runs["optimizer"]))
     ordered = [name for name in OPTIMIZERS if name in names] + [name for name in names if name not in OPTIMIZERS]
@@ -89,17 +88,17 @@ def describe_optimizers(runs: pd.DataFrame) -> dict[str, Any]:
         entry = OPTIMIZERS.get(name) or table_entry(logged[0])
         rates = sorted({rate for rate in trained["learning_rate"] if math.isfinite(rate)})
         known = OPTIMIZERS.get(name)
-        described[name] = {
-            "factory": entry.factory if entry else logged[0],
-            "paper": entry.paper if entry else "",
-            "full_batch": bool(known and known.full_batch),
-            "equal_updates": False,
-            "state_slots": known.state_slots if known else None,
-            "hyperparameters": {ARM: dict(known.hyperparameters) if known else {}},
-            "default_learning_rate": None,
-            "grid": rates or [None],
-            "logged": logged,
-        }
+        described[name] = LoggedOptimizer(
+            factory=entry.factory if entry else logged[0],
+            paper=entry.paper if entry else "",
+            full_batch=bool(known and known.full_batch),
+            equal_updates=False,
+            state_slots=known.state_slots if known else None,
+            hyperparameters={ARM: dict(known.hyperparameters) if known else {}},
+            default_learning_rate=None,
+            grid=tuple(rates) or (None,),
+            logged=tuple(logged),
+        )
     return described
 
 
@@ -121,35 +120,35 @@ def choose_reference(mapping: RunMapping, optimizers: list[str]) -> str:
 
 def describe_problem(
     problem: str, finals: pd.DataFrame, experiment: LoggedExperiment, mapping: RunMapping
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What is known about a problem, and an entry of ``plan["unknown"]`` if no margin was declared."""
+) -> tuple[LoggedProblem, list[dict[str, Any]]]:
+    """What is known about a problem, and an entry of the plan's ``unknown`` if no margin was declared."""
     metric = experiment.metric
     margin, code = declared_margin(finals, metric.name, mapping)
     undeclared = unknown(
         code, len(finals), "" if code == "usual margin" else problem, margin=f"{margin:.3g}", metric=metric.name
     )
     batches, epochs = (sorted(set(finals[name].dropna().astype(int))) for name in ("batch", "epochs"))
-    described = {
-        "problem": problem,
-        "title": problem,
-        "metric": metric.name,
-        "higher_is_better": metric.higher_is_better,
-        "margin": margin,
-        "margin_from": code,
-        "convex": None,
-        "loss_bound": None,
-        "epochs": epochs,
-        "batch_size": batches,
-        "train_examples": None,
-        "val_examples": None,
-        "test_examples": None,
-        "parameters": None,
-        "count": "",
-        "layers": [],
-        "data_hash": "",
-        "mode": None,
-        "device": None,
-    }
+    described = LoggedProblem(
+        problem=problem,
+        title=problem,
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        margin=margin,
+        margin_from=code,
+        convex=None,
+        loss_bound=None,
+        epochs=tuple(map(int, epochs)),
+        batch_size=tuple(map(int, batches)),
+        train_examples=None,
+        val_examples=None,
+        test_examples=None,
+        parameters=None,
+        count="",
+        layers=(),
+        data_hash="",
+        mode=None,
+        device=None,
+    )
     return described, [undeclared] if code != "declared" else []
 
 

@@ -154,7 +154,7 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
     for name in CENTRES:
         entry = centred_entry(name)
         trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, "tuned", CENTRES[name]))
-        grid = entry.grid(GRID_POINTS)
+        grid = [rate for rate in entry.grid(GRID_POINTS) if rate is not None]
         ends = [example_losses(trainer, tuning, tuning_seed, rate, [UPDATES]).mean() for rate in grid]
         rate = grid[int(np.argmin(ends))]
         for seed, data in drawn.items():

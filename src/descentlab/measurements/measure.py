@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.experiment.measurements import MEASUREMENTS, Measurement
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.provenance import source_digest
 from descentlab.optimizers.import_path import import_object
 from descentlab.storage.atomic import written_aside
@@ -28,11 +29,10 @@ class MeasurementError(ValueError):
     """What is asked for can't be measured; the message says what can."""
 
 
-def measure(plan: dict[str, Any], names: Sequence[str], output: Path, cache: Path, say: Callable[[str], None]) -> None:
+def measure(plan: TrainingPlan, names: Sequence[str], output: Path, cache: Path, say: Callable[[str], None]) -> None:
     """Write the tables of ``names`` into ``output``, from the cache where they are there.
 
     Args:
-        plan: the contents of plan.json.
         output: ``results/<experiment>/measured``.
         cache: folder of the cache.
         say: takes a line for the log.
@@ -59,37 +59,43 @@ def measure(plan: dict[str, Any], names: Sequence[str], output: Path, cache: Pat
             write(pd.read_parquet(path), output / path.name)
 
 
-def make_tables(plan: dict[str, Any], measurement: Measurement) -> list[pd.DataFrame]:
+def make_tables(plan: TrainingPlan, measurement: Measurement) -> list[pd.DataFrame]:
     """Measure."""
     function = import_object(measurement.function, "measurement")
     made = function(*([plan] if measurement.planned else []), **measurement.arguments)
     return [made] if isinstance(made, pd.DataFrame) else list(made)
 
 
-def measurement_digest(plan: dict[str, Any], name: str, device: str) -> str:
+def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
     """sha256 of all that decides a measurement: code, arguments, versions, machine, and its part of the plan."""
     measurement = MEASUREMENTS[name]
     decisive: dict[str, Any] = {
         "name": name,
         "arguments": dict(measurement.arguments),
         "code": source_digest(measurement.module, "descentlab.problems"),
-        "versions": {package: plan["versions"][package] for package in ("tensorflow", "keras", "numpy", "python")},
+        "versions": {package: plan.versions[package] for package in ("tensorflow", "keras", "numpy", "python")},
         "machine": [device, platform.node(), platform.machine(), os.cpu_count()],
     }
     if measurement.planned:
-        told = ("factory", "hyperparameters", "centre_learning_rate", "tuned_weight_decay", "full_batch")
         decisive["optimizers"] = {
-            optimizer: {key: about.get(key) for key in told} for optimizer, about in plan["optimizers"].items()
+            name: [
+                optimizer.factory,
+                optimizer.hyperparameters,
+                optimizer.centre_learning_rate,
+                optimizer.tuned_weight_decay,
+                optimizer.full_batch,
+            ]
+            for name, optimizer in plan.optimizers.items()
         }
         decisive["problems"] = {
-            problem: [
-                about["problem"],
-                about["batch_size"],
-                about["train_examples"],
-                about["data_hash"],
-                about["parameters"],
+            name: [
+                problem.problem,
+                problem.batch_size,
+                problem.train_examples,
+                problem.data_hash,
+                problem.parameters,
             ]
-            for problem, about in plan["problems"].items()
+            for name, problem in plan.problems.items()
         }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

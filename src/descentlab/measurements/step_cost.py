@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.config import parse_config
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.measurements.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workload, problem_workload
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
+from descentlab.training.find_problem import planned_problem
 from descentlab.training.problem_data import ProblemData
 
 REFERENCE = "sgd"
@@ -128,9 +129,9 @@ def measure_step_cost(
     batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
     cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
     for own in problems:
-        name, batch_size = own.config.name, own.about["batch_size"]
-        standard = name in models and own.about["problem"] == name and batch_size == BATCH_SIZE  # timed already
-        for size, chosen in ((batch_size, [] if standard else batched), (own.about["train_examples"], full)):
+        name, batch_size = own.name, own.batch_size
+        standard = name in models and own.source == name and batch_size == BATCH_SIZE  # timed already
+        for size, chosen in ((batch_size, [] if standard else batched), (len(own.split(0).train), full)):
             if chosen:
                 build = functools.partial(problem_workload, name, own.problem, own.data, size, seed, device)
                 cases.append((build, chosen))
@@ -171,15 +172,10 @@ def measure_step_cost(
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
 
 
-def plan_step_cost(plan: dict[str, Any], models: Sequence[str] = MODELS) -> pd.DataFrame:
-    """The step cost of an experiment's optimizers on ``models`` and on its problems.
-
-    Args:
-        plan: the contents of plan.json.
-    """
-    config = parse_config(plan["config"], "plan")
+def plan_step_cost(plan: TrainingPlan, models: Sequence[str] = MODELS) -> pd.DataFrame:
+    """The step cost of an experiment's optimizers on ``models`` and on its problems."""
     entries = {REFERENCE: OPTIMIZERS[REFERENCE]}
-    entries |= {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
+    entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
     device = configure_device()
-    problems = [ProblemData(plan, name, device) for name in plan["problems"]]
+    problems = [planned_problem(plan, name, device) for name in plan.problems]
     return measure_step_cost(list(entries.values()), 0, models, problems)

@@ -112,8 +112,7 @@ class CompiledLoops:
         self._with_update = with_update
         self._workload = workload
         self._restore_weights()  # ScheduleFreeAdamW copies the weights into its state
-        rate = float("nan") if entry.centre_learning_rate is None else entry.centre_learning_rate
-        self._optimizer = build(entry, "tuned", rate)
+        self._optimizer = build(entry, "tuned", entry.centre_learning_rate)
         self._optimizer.build(workload.model.trainable_variables)
         self._initial_state = [np.asarray(variable).copy() for variable in state_variables(self._optimizer)]
         self.state_bytes = state_bytes(self._optimizer)

@@ -56,12 +56,12 @@ def accepted_hyperparameters(factory: Any) -> tuple[list[str], bool]:
     return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD], open_ended
 
 
-def default_learning_rate(entry: OptimizerEntry) -> float:
-    """Rate of the ``default`` arm: the entry's own, or the default in the factory's signature; NaN without one."""
+def default_learning_rate(entry: OptimizerEntry) -> float | None:
+    """Rate of the ``default`` arm: the entry's own, or the default in the factory's signature; None without one."""
     if entry.default_learning_rate is not None:
         return entry.default_learning_rate
     if entry.centre_learning_rate is None:
-        return float("nan")
+        return None
     try:
         parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
     except (TypeError, ValueError):  # some callables written in C have none
@@ -81,13 +81,13 @@ def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, 
     return hyperparameters
 
 
-def build(entry: OptimizerEntry, arm: str, learning_rate: float, extended: Mapping[str, Any] = NOTHING) -> Any:
+def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended: Mapping[str, Any] = NOTHING) -> Any:
     """A new Keras optimizer.
 
     Args:
         entry: the optimizer.
         arm: decides the weight decay.
-        learning_rate: initial rate; NaN for an optimizer without one.
+        learning_rate: initial rate; None for an optimizer without one.
         extended: hyperparameters that the extended arm sets.
 
     Raises:
@@ -99,7 +99,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float, extended: Mappi
     where = f"optimizer '{entry.name}'"
     hyperparameters = arm_hyperparameters(entry, arm, extended)
     check_hyperparameters(factory, hyperparameters, where)
-    if learning_rate == learning_rate:
+    if learning_rate is not None:
         hyperparameters["learning_rate"] = float(learning_rate)
     try:
         optimizer = factory(**hyperparameters)
@@ -147,17 +147,3 @@ def type_rule(factory: Any, name: str, value: Any) -> str:
         return "" if number else "a number"
     optional = name in {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
     return "" if number or value is None or not optional else "a number or null"
-
-
-def evaluation_weights(optimizer: Any, weights: list[Any]) -> list[Any] | None:
-    """Weights to evaluate where they are not those that are trained, None otherwise.
-
-    ScheduleFreeAdamW trains y and keeps z; its result is the average x, with y = (1 - β1) z + β1 x (Defazio et al.
-    2024, equation 1). Keras' ``fit`` leaves y in the model.
-    """
-    import keras
-
-    if not isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW):
-        return None
-    beta = optimizer.beta_1
-    return [(y.value - (1 - beta) * z.value) / beta for y, z in zip(weights, optimizer._momentums, strict=True)]

@@ -8,11 +8,12 @@ MOST_EPOCH_EVALUATIONS = 100
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
+def learning_rates(initial: float | None, schedule: str, updates: int) -> np.ndarray:
     """Learning rate of each update, float32 of shape (updates,).
 
     ``constant``, or from ``initial`` at the first update towards zero, which the update after the last would have
     (docs/protocol.md, "Arms"): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
+    Without a learning rate (``initial`` None) all are NaN.
 
     Example:
         >>> learning_rates(1.0, "linear", updates=4).tolist()
@@ -20,6 +21,8 @@ def learning_rates(initial: float, schedule: str, updates: int) -> np.ndarray:
         >>> learning_rates(1.0, "cosine", updates=4).tolist()
         [1.0, 0.854, 0.5, 0.146]
     """
+    if initial is None:
+        return np.full(updates, np.nan, dtype=np.float32)
     if schedule == "constant":
         return np.full(updates, initial, dtype=np.float32)
     if schedule == "linear":

@@ -8,6 +8,8 @@ validation metric, and a more general method is never tuned worse than the one i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from descentlab.optimizers.build import accepted_hyperparameters, resolve_factory
@@ -19,6 +21,25 @@ MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.99)
 RATE_GROWS_FROM = 1e-4  # epsilon from which on it shrinks updates
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One point that the extended arm tries.
+
+    Attributes:
+        learning_rate: None for an optimizer without one.
+        schedule: of the learning rate.
+        hyperparameters: what it sets besides.
+    """
+
+    learning_rate: float | None
+    schedule: str
+    hyperparameters: Mapping[str, Any]
+
+    def as_json(self) -> str:
+        """The same text for the same trial."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
 def momentum_name(entry: OptimizerEntry) -> str | None:
     """The hyperparameter that is the optimizer's momentum; None where it has none, as plain SGD."""
     accepted, _ = accepted_hyperparameters(resolve_factory(entry))
@@ -28,7 +49,7 @@ def momentum_name(entry: OptimizerEntry) -> str | None:
     return "momentum" if "momentum" in accepted and not plain else None
 
 
-def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[dict[str, Any]]:
+def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Trial]:
     """What the extended arm tries: the same quasi-random points for every optimizer, each in its own space.
 
     A point chooses one of the half-decade grid's learning rates, of MOMENTA, of EPSILONS and of SCHEDULES, as far as the
@@ -38,16 +59,13 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[dic
     Args:
         points: of the learning rate's grid.
         trials: quasi-random points.
-
-    Returns:
-        ``{"learning_rate", "schedule", "hyperparameters"}`` each; a rate of None is that of an optimizer without one.
     """
     from scipy.stats import qmc
 
     accepted, _ = accepted_hyperparameters(resolve_factory(entry))
     momentum = momentum_name(entry)
     grid = entry.grid(points)
-    found: dict[str, dict[str, Any]] = {}
+    distinct: dict[str, Trial] = {}
     for place in qmc.Halton(4, scramble=False).random(trials + 1)[1:]:  # the first is the corner
 
         def pick(choices: Any, axis: int, place: Any = place) -> Any:
@@ -58,28 +76,22 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[dic
             hyperparameters[momentum] = pick(MOMENTA, 1)
         if "epsilon" in accepted:
             hyperparameters["epsilon"] = pick(EPSILONS, 2)
-            rate *= max(1.0, hyperparameters["epsilon"] / RATE_GROWS_FROM) ** 0.5
-        has_rate = rate == rate
-        trial = {
-            "learning_rate": float(f"{rate:.3g}") if has_rate else None,
-            "schedule": pick(SCHEDULES, 3) if has_rate else "constant",
-            "hyperparameters": hyperparameters,
-        }
-        found[json.dumps(trial, sort_keys=True)] = trial
-    return list(found.values())
+        if rate is None:
+            trial = Trial(None, "constant", hyperparameters)
+        else:
+            growth = max(1.0, hyperparameters.get("epsilon", 0.0) / RATE_GROWS_FROM) ** 0.5
+            trial = Trial(float(f"{rate * growth:.3g}"), pick(SCHEDULES, 3), hyperparameters)
+        distinct[trial.as_json()] = trial
+    return list(distinct.values())
 
 
-def all_trials(entry: dict[str, Any], selection: dict[str, Any]) -> list[dict[str, Any]]:
+def all_trials(tuned_rate: float | None, tuned_schedule: str, trials: Sequence[Trial]) -> list[Trial]:
     """Every trial of an optimizer on a problem, the tuned arm's choice first.
 
     Args:
-        entry: the optimizer's part of plan.json.
-        selection: its entry of ``selections.json``.
+        tuned_rate: the tuned arm's choice; None without a learning rate.
+        tuned_schedule: the tuned arm's.
+        trials: of the optimizer, as :func:`extended_trials` gives them.
     """
-    rate = selection["learning_rate"]
-    first = {
-        "learning_rate": rate,
-        "schedule": "constant" if rate is None else entry["tuned_schedule"],
-        "hyperparameters": {},
-    }
-    return [first, *(trial for trial in entry["extended_trials"] if trial != first)]
+    first = Trial(tuned_rate, "constant" if tuned_rate is None else tuned_schedule, {})
+    return [first, *(trial for trial in trials if trial != first)]

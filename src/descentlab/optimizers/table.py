@@ -42,38 +42,45 @@ class OptimizerEntry:
     default_learning_rate: float | None = None
     tuned_schedule: str = "linear"
 
-    def grid(self, points: int) -> list[float]:
-        """The learning rates to tune over, ascending, half a decade apart; ``[nan]`` without a learning rate.
+    def grid(self, points: int) -> list[float] | list[None]:
+        """The learning rates to tune over, ascending, half a decade apart; ``[None]`` without a learning rate.
 
         Example:
             >>> OPTIMIZERS["adam"].grid(5)
             [0.001, 0.00316, 0.01, 0.0316, 0.1]
         """
         if self.centre_learning_rate is None:
-            return [float("nan")]
+            return [None]
         return [self.rate_at(i - points // 2) for i in range(points)]
 
     def rate_at(self, step: float) -> float:
         """The learning rate that lies ``step`` half-decades above the centre (below, where negative).
 
+        Raises:
+            ValueError: the optimizer has no learning rate.
+
         Example:
             >>> OPTIMIZERS["adam"].rate_at(-2)
             0.001
         """
-        if self.centre_learning_rate is None:
-            return float("nan")
-        return float(f"{self.centre_learning_rate * 10 ** (DECADES_PER_STEP * step):.3g}")
+        return float(f"{self._centre() * 10 ** (DECADES_PER_STEP * step):.3g}")
 
     def step_of(self, learning_rate: float) -> int:
-        """The ``step`` of which :meth:`rate_at` is nearest to ``learning_rate``; 0 without a learning rate.
+        """The ``step`` of which :meth:`rate_at` is nearest to ``learning_rate``.
+
+        Raises:
+            ValueError: the optimizer has no learning rate.
 
         Example:
             >>> OPTIMIZERS["adam"].step_of(0.03)
             1
         """
+        return round(math.log10(learning_rate / self._centre()) / DECADES_PER_STEP)
+
+    def _centre(self) -> float:
         if self.centre_learning_rate is None:
-            return 0
-        return round(math.log10(learning_rate / self.centre_learning_rate) / DECADES_PER_STEP)
+            raise ValueError(f"{self.name} has no learning rate, so its grid has no steps")
+        return self.centre_learning_rate
 
 
 # Centres: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over

@@ -12,6 +12,8 @@ import numpy as np
 
 from descentlab.problems.random_streams import stream_seed
 
+SPLITS = ("train", "val", "test")  # the fields of a Split, in its order
+
 
 class ProblemError(ValueError):
     """A problem or its data is not what the protocol needs; the message says what is."""
@@ -35,6 +37,16 @@ class Metric:
     name: str
     higher_is_better: bool
     per_example: Callable[[Any, Any], Any]
+
+    @property
+    def sign(self) -> int:
+        """What the metric is multiplied with so that higher is better."""
+        return metric_sign(self.higher_is_better)
+
+
+def metric_sign(higher_is_better: bool) -> int:
+    """1 or -1: a metric times its sign is better where it is higher."""
+    return 1 if higher_is_better else -1
 
 
 @dataclass(frozen=True)

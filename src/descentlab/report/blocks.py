@@ -13,6 +13,7 @@ import pandas as pd
 from descentlab.analysis.formatting import interval, number, optimizer_title
 from descentlab.analysis.statistics.intervals import Interval
 from descentlab.analysis.tables import Comparison
+from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import joined, message, words
 
 ARM_WORDS = {
@@ -47,7 +48,7 @@ class Evidence:
         history: every evaluation of every run, if available.
     """
 
-    plan: dict[str, Any]
+    plan: Plan
     comparison: Comparison
     selections: list[dict[str, Any]]
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -56,17 +57,17 @@ class Evidence:
     @property
     def arms(self) -> list[str]:
         """The experiment's arms, the tuned one first."""
-        return [arm for arm in ("tuned", "extended", "default", "logged") if arm in self.plan["config"]["arms"]]
+        return [arm for arm in ("tuned", "extended", "default", "logged") if arm in self.plan.config.arms]
 
     @property
     def optimizers(self) -> list[str]:
         """All optimizers, in the order of the plan."""
-        return list(self.plan["optimizers"])
+        return list(self.plan.optimizers)
 
     @property
     def reference(self) -> str:
         """The optimizer that the others are compared with."""
-        return str(self.plan["config"]["report"]["reference"])
+        return self.plan.reference
 
     def arms_in(self, table: pd.DataFrame) -> list[str]:
         """The arms that ``table`` has rows of, the tuned one first."""
@@ -74,7 +75,7 @@ class Evidence:
 
     def problems_in(self, table: pd.DataFrame) -> list[str]:
         """The problems that ``table`` has rows of, in the order of the plan."""
-        return present(table["problem"], list(self.plan["problems"]))
+        return present(table["problem"], list(self.plan.problems))
 
     def optimizers_in(self, table: pd.DataFrame) -> list[str]:
         """The optimizers that ``table`` has rows of, in the order of the plan."""
@@ -86,10 +87,10 @@ class Evidence:
 
     def metric(self, problem: str) -> str:
         """The name of the problem's metric, with its direction."""
-        problem_info = self.plan["problems"][problem]
-        if problem_info["higher_is_better"]:
-            return words("{metric} (higher is better)", metric=words(problem_info["metric"]))
-        return words("{metric} (lower is better)", metric=words(problem_info["metric"]))
+        problem_info = self.plan.problems[problem]
+        if problem_info.higher_is_better:
+            return words("{metric} (higher is better)", metric=words(problem_info.metric))
+        return words("{metric} (lower is better)", metric=words(problem_info.metric))
 
 
 def csv_text(table: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from descentlab.analysis.tables import read_comparison
 from descentlab.experiment.measurements import read_measured
+from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import HISTORY
 from descentlab.i18n.wording import counted, current_language, joined, spoken, words
 from descentlab.report.blocks import ARM_WORDS, Figure, Section
@@ -33,22 +34,21 @@ SECTION_OF = {
 }
 
 
-def write_report(results: Path, output: Path) -> None:
+def write_report(plan: Plan, results: Path, output: Path) -> None:
     """Write the page from plan.json, selections.json and comparison/, and its figures as SVG files.
 
     Args:
         results: ``results/<experiment>``; the figures go to its ``figures/``.
         output: the HTML file.
     """
-    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
     evidence = Evidence(
         plan=plan,
         comparison=read_comparison(results / "comparison"),
         selections=json.loads((results / "selections.json").read_text(encoding="utf-8")),
-        measured=read_measured(results / "measured", plan["config"]["measurements"]),
+        measured=read_measured(results / "measured", plan.config.measurements),
         history=read_table(history, HISTORY) if (history := results / "history.parquet").exists() else None,
     )
-    with rare_garbage_collection(), spoken(plan["config"]["report"].get("language", "en")):
+    with rare_garbage_collection(), spoken(plan.config.report.language):
         sections = [section for make in SECTIONS if (section := make(evidence)) is not None]
         write_text(output, render(evidence, sections))
     write_figures(sections, results / "figures")
@@ -75,13 +75,13 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(words=words, counted=counted)
-    config = evidence.plan["config"]
-    title = words("SGD or Adam? Experiment “{experiment}”", experiment=config["experiment"])
+    config = evidence.plan.config
+    title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
     return environment.get_template("report.html").render(
-        title=config["report"]["title"] or title,
+        title=config.report.title or title,
         language=current_language(),
         lead=lead(evidence),
-        problems=len(evidence.plan["problems"]),
+        problems=len(evidence.plan.problems),
         recommendations=recommendations(evidence),
         answers=evidence.comparison.answers,
         claims=evidence.comparison.claims,
@@ -97,14 +97,14 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
 
 def lead(evidence: Evidence) -> str:
     """What the page is about, in two sentences."""
-    problems = list(evidence.plan["problems"])
+    problems = list(evidence.plan.problems)
     return counted(
         len(problems),
         "{optimizers} on {names}, {seeds} each, {runs}; {arms}. What follows holds on this problem.",
         "{optimizers} on {n} problems ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
         optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
         names=", ".join(problems),
-        seeds=counted(evidence.plan["config"]["seeds"]["final"], "{n} seed", "{n} seeds"),
+        seeds=counted(evidence.plan.config.seeds.final, "{n} seed", "{n} seeds"),
         runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
         arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),
     )

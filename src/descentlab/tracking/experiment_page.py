@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import CURVE, NOTE
 from descentlab.tracking.links import link_artifact, link_view
 from descentlab.tracking.parent_runs import KIND
@@ -13,11 +13,10 @@ from descentlab.tracking.saved_views import START, VIEW_TAG, compared_optimizers
 TRAINING_KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow 3.17 goes by the address instead
 
 
-def experiment_tags(plan: Mapping[str, Any], experiment: str, found: Mapping[str, str]) -> dict[str, str]:
+def experiment_tags(plan: TrainingPlan, experiment: str, found: Mapping[str, str]) -> dict[str, str]:
     """The tags of an experiment.
 
     Args:
-        plan: the contents of plan.json.
         experiment: MLflow's id.
         found: MLflow's ids of the parents and of the report by our ids, as far as they are logged.
     """
@@ -29,9 +28,9 @@ def experiment_tags(plan: Mapping[str, Any], experiment: str, found: Mapping[str
     }
 
 
-def describe_experiment(plan: Mapping[str, Any], experiment: str, found: Mapping[str, str], views: list[str]) -> str:
+def describe_experiment(plan: TrainingPlan, experiment: str, found: Mapping[str, str], views: list[str]) -> str:
     """What a stranger reads above the list of runs; only the first paragraph is seen before it is unfolded."""
-    first = next(iter(plan["problems"]))
+    first = next(iter(plan.problems))
     read = ""
     if "report" in found:
         read = f"Read [the report]({link_artifact(experiment, found['report'], 'index.html')}), or open "
@@ -45,13 +44,13 @@ def describe_experiment(plan: Mapping[str, Any], experiment: str, found: Mapping
         f"Which optimizer should a model be trained with? {read or 'Open '}[the parent runs]({link_view(experiment, START)}), "
         "one for each problem and optimizer.\n"
     ]
-    for problem, about in plan["problems"].items():
+    for problem, planned in plan.problems.items():
         links = [
             f"[{text}]({link_view(experiment, name, charts=kind == 'pair')})"
             for kind, text in words.items()
             if (name := view_name(kind, problem)) in views
         ]
-        lines.append(f"- {about['title']}, **{problem}**: {', '.join(links)}")
+        lines.append(f"- {planned.title}, **{problem}**: {', '.join(links)}")
     return "\n".join(lines) + (
         "\n\nThese are also under *Views*. How to read the runs:\n\n"
         "- A **parent run**, `problem / optimizer`, has means over the final seeds with the ends of their 95 % intervals "

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 
 from descentlab.tracking.entry import DIGEST, NOTE, TRAINING, Entry
 from descentlab.tracking.links import link_run
-from descentlab.tracking.parent_runs import main_arm
 from descentlab.tracking.store import MlflowClient
 
 MODEL_FILE = "model.keras"
@@ -45,24 +43,6 @@ class BestModel:
         """sha256 of what is logged; the file counts as its training, which decides it."""
         parts = [self.run.tags[TRAINING], self.run_id, self.parent]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def best_final_run(runs: pd.DataFrame) -> str | None:
-    """The run whose model ``train.save_best_model`` keeps: of the main arm's finished runs the best by validation metric.
-
-    Args:
-        runs: of one problem and optimizer.
-
-    Returns:
-        Its id; None where no final run finished.
-    """
-    finals = runs[runs["phase"] == "final"]
-    if finals.empty:
-        return None
-    finished = finals[(finals["arm"] == main_arm(finals)) & (finals["status"] == "finished")]
-    sign = 1 if runs["higher_is_better"].iloc[0] else -1
-    goodness = zip(sign * finished["val_metric"], -finished["seed"], finished["run_id"], strict=True)
-    return str(max(goodness)[2]) if len(finished) else None
 
 
 def put_models(client: MlflowClient, experiment: str, problem: str, models: Sequence[BestModel], whole: bool) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
-from descentlab.experiment.records import SPLITS
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.problems.base import SPLITS
 from descentlab.report.plotting import optimizer_color
 from descentlab.tracking.curve_picture import write_curve_picture
 from descentlab.tracking.entry import TRAINING, DataSet, Entry
@@ -29,35 +30,28 @@ def metric_name(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def main_arm(finals: pd.DataFrame) -> str:
-    """The arm that curves and models are of: tuned where there is one."""
-    return "tuned" if (finals["arm"] == "tuned").any() else str(finals["arm"].iloc[0])
-
-
-def data_set(plan: dict[str, Any], problem: str, splits: Iterable[str] = SPLITS) -> DataSet:
+def data_set(plan: TrainingPlan, problem: str, splits: Iterable[str] = SPLITS) -> DataSet:
     """The data of a problem, and which splits of them a run sees."""
-    about = plan["problems"][problem]
-    examples = {f"{split}_examples": about[f"{split}_examples"] for split in SPLITS}
-    return DataSet(problem, about["data_hash"], ", ".join(splits), examples)
+    planned = plan.problems[problem]
+    examples = {f"{split}_examples": getattr(planned, f"{split}_examples") for split in SPLITS}
+    return DataSet(problem, planned.data_hash, ", ".join(splits), examples)
 
 
 def mean_curves(finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Means over seeds with the ends of their 95 % intervals at each evaluation, by optimizer; of its main arm.
+    """Means over seeds with the ends of their 95 % intervals at each evaluation, by optimizer.
 
     Args:
-        finals: the final runs of one problem.
+        finals: the final runs of one problem in the plan's main arm.
         history: of at least these runs.
     """
-    arms = finals.groupby("optimizer", sort=False).apply(main_arm, include_groups=False)
-    mine = finals.loc[finals["arm"] == finals["optimizer"].map(arms), ["run_id", "optimizer"]]
-    joined = history[["run_id", "updates", *MEASURES]].merge(mine, on="run_id")
+    joined = history[["run_id", "updates", *MEASURES]].merge(finals[["run_id", "optimizer"]], on="run_id")
     finite = joined.assign(**{name: joined[name].where(np.isfinite(joined[name])) for name in MEASURES})
     averaged = average_by(finite, ["optimizer", "updates"], list(MEASURES)).sort_values("updates")
     return {str(optimizer): curve for optimizer, curve in averaged.groupby("optimizer", sort=False)}
 
 
 def parent_entries(
-    plan: dict[str, Any], problem: str, runs: pd.DataFrame, history: pd.DataFrame, experiment: str
+    plan: TrainingPlan, problem: str, runs: pd.DataFrame, history: pd.DataFrame, experiment: str
 ) -> list[Entry]:
     """The parents of a problem's runs, one for each optimizer.
 
@@ -66,7 +60,8 @@ def parent_entries(
         history: of at least the final ones.
         experiment: MLflow's id, for the links in the notes.
     """
-    curves = mean_curves(runs[runs["phase"] == "final"], history) if (runs["phase"] == "final").any() else {}
+    finals = runs[(runs["phase"] == "final") & (runs["arm"] == plan.main_arm)]
+    curves = mean_curves(finals, history) if len(finals) else {}
     return [
         parent_entry(plan, problem, str(optimizer), group, runs, curves, experiment)
         for optimizer, group in runs.groupby("optimizer", sort=False)
@@ -74,7 +69,7 @@ def parent_entries(
 
 
 def parent_entry(
-    plan: dict[str, Any],
+    plan: TrainingPlan,
     problem: str,
     optimizer: str,
     mine: pd.DataFrame,
@@ -83,8 +78,7 @@ def parent_entry(
     experiment: str,
 ) -> Entry:
     """The parent of an optimizer's runs ``mine`` among all runs of the problem."""
-    about = plan["problems"][problem]
-    reference = plan["config"]["report"]["reference"]
+    planned, reference = plan.problems[problem], plan.reference
     ended = mine["started_at"] + mine["train_seconds"] + mine["evaluation_seconds"]
     draw = None
     if optimizer in curves:
@@ -106,11 +100,9 @@ def parent_entry(
             "mlflow.runColor": optimizer_color(optimizer),
             TRAINING: join_digests(mine),
         },
-        params={"problem": problem, "optimizer": optimizer, "parameters": str(about["parameters"])},
-        metrics=aggregate(mine, metric_name(about["metric"])),
-        curve=curve_columns(curves[optimizer], about["metric"], int(max(ended) * 1000))
-        if optimizer in curves
-        else None,
+        params={"problem": problem, "optimizer": optimizer, "parameters": str(planned.parameters)},
+        metrics=aggregate(mine, metric_name(planned.metric)),
+        curve=curve_columns(curves[optimizer], planned.metric, int(max(ended) * 1000)) if optimizer in curves else None,
         dataset=data_set(plan, problem),
         note=describe(plan, problem, optimizer, experiment, pictured=draw is not None),
         write_artifacts=draw,
@@ -151,21 +143,21 @@ def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -
     write_curve_picture(folder / PICTURE, title, curves, colors)
 
 
-def describe(plan: dict[str, Any], problem: str, optimizer: str, experiment: str, pictured: bool) -> str:
+def describe(plan: TrainingPlan, problem: str, optimizer: str, experiment: str, pictured: bool) -> str:
     """What the parent's page opens with."""
-    about = plan["problems"][problem]
+    planned = plan.problems[problem]
     mine = f"tags.problem = '{problem}' and tags.optimizer = '{optimizer}'"
-    best = f"metrics.`val_{metric_name(about['metric'])}`"
+    best = f"metrics.`val_{metric_name(planned.metric)}`"
     links = {
         "its final runs": link_runs(experiment, f"{mine} and tags.phase = 'final'", "attributes.start_time", True),
         "its tuning runs, best first": link_runs(
-            experiment, f"{mine} and tags.phase = 'tuning'", best, not about["higher_is_better"]
+            experiment, f"{mine} and tags.phase = 'tuning'", best, not planned.higher_is_better
         ),
     }
-    layers = pd.DataFrame(about["layers"]).to_string(index=False)
+    layers = pd.DataFrame([asdict(layer) for layer in planned.layers]).to_string(index=False)
     picture = f"![The mean curve of {optimizer}]({picture_address('{run}', PICTURE)})\n\n" if pictured else ""
     return (
-        f"{about['title']} with {optimizer} ({plan['optimizers'][optimizer]['paper']}): means over final seeds. Open "
+        f"{planned.title} with {optimizer} ({plan.optimizers[optimizer].paper}): means over final seeds. Open "
         f"{' or '.join(f'[{text}]({link})' for text, link in links.items())}.\n\n{picture}"
-        f"```\n{layers}\n```\n\n{about['parameters']:,} parameters\n"
+        f"```\n{layers}\n```\n\n{planned.parameters:,} parameters\n"
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import CURVE
 from descentlab.tracking.parent_runs import KIND, metric_name
 
@@ -22,13 +23,12 @@ ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Models`")
 LEAST_WIDTH, LETTER_WIDTH = 150, 8  # pixels of a column and of a letter of its name
 
 
-def compared_optimizers(plan: Mapping[str, Any]) -> list[str]:
+def compared_optimizers(plan: TrainingPlan) -> list[str]:
     """Two optimizers whose curves a view shows: those that the lecture compares, else the reference and another."""
-    names = list(plan["optimizers"])
+    names = list(plan.optimizers)
     if set(LECTURE_PAIR) <= set(names):
         return list(LECTURE_PAIR)
-    reference = plan["config"]["report"]["reference"]
-    return [*(name for name in names if name == reference), *(name for name in names if name != reference)][:2]
+    return sorted(names, key=lambda name: name != plan.reference)[:2]
 
 
 def view_name(kind: str, problem: str) -> str:
@@ -36,21 +36,20 @@ def view_name(kind: str, problem: str) -> str:
     return f"{OWNED}{kind}-{problem}"
 
 
-def saved_views(plan: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, str]:
+def saved_views(plan: TrainingPlan, found: Mapping[str, str]) -> dict[str, str]:
     """The views by id, as MLflow stores them; those of runs that aren't logged yet are left out.
 
     Args:
-        plan: the contents of plan.json.
         found: MLflow's ids of the parents by ours.
     """
-    arm = "tuned" if "tuned" in plan["config"]["arms"] else plan["config"]["arms"][0]
+    arm = plan.main_arm
     settings = [f"{arm}/n", f"{arm}/n_diverged", f"{arm}/learning_rate"]
     losses = [f"{arm}/test_loss_{end}" for end in ENDS]
     condition = f"tags.`{KIND}` != 'run'"
     views = {START: saved_view("All problems: the parent runs", condition, "params.`problem`", True, losses + settings)}
     pair = compared_optimizers(plan)
-    for problem, about in plan["problems"].items():
-        metric, ascending = metric_name(about["metric"]), not about["higher_is_better"]
+    for problem, planned in plan.problems.items():
+        metric, ascending = metric_name(planned.metric), not planned.higher_is_better
         mine = f"tags.problem = '{problem}'"
         means = [f"{arm}/test_{metric}_{end}" for end in ENDS]
         views[view_name("means", problem)] = saved_view(
@@ -70,7 +69,7 @@ def saved_views(plan: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, 
                 means + settings,
                 curve_chart("validation loss", "val_loss"),
             )
-        grid = plan["optimizers"][pair[-1]]["grid"]
+        grid = [rate for rate in plan.optimizers[pair[-1]].grid if rate is not None]
         if f"{problem}.{pair[-1]}" in found and grid:
             views[view_name("rates", problem)] = saved_view(
                 f"{problem}: learning rates of {pair[-1]}",

@@ -7,7 +7,6 @@ logs it.
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections import Counter
@@ -21,12 +20,15 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import updates_to_target
 from descentlab.analysis.time_to_target import find_targets
-from descentlab.experiment.records import HISTORY, RUNS, SEALED_PHASES, SPLITS
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import HISTORY, RUNS, rate_from_table
+from descentlab.experiment.run_spec import SEALED_PHASES
+from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import read_table
 from descentlab.tracking.entry import NOTE, RUN_ID, TRAINING, Entry
 from descentlab.tracking.experiment_page import experiment_tags
 from descentlab.tracking.links import link_artifact
-from descentlab.tracking.logged_models import BestModel, best_final_run, put_models
+from descentlab.tracking.logged_models import BestModel, put_models
 from descentlab.tracking.parent_runs import KIND, SOURCE, data_set, metric_name, parent_entries
 from descentlab.tracking.saved_views import OWNED, VIEW_TAG
 from descentlab.tracking.sqlite_runs import put_runs
@@ -42,6 +44,7 @@ from descentlab.tracking.store import (
     set_experiment_tags,
     store_uri,
 )
+from descentlab.training.best_model import best_final_run
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
 
@@ -64,23 +67,20 @@ class TrackSummary:
         )
 
 
-def read_plan(results: Path) -> dict[str, Any]:
-    """The contents of plan.json."""
-    return json.loads((results / "plan.json").read_text(encoding="utf-8"))
-
-
-def finished_jobs(results: Path, plan: dict[str, Any], problem: str) -> list[Path]:
+def finished_jobs(plan: TrainingPlan, results: Path, problem: str) -> list[Path]:
     """The histories of a problem's jobs that have ended (a job writes its history last)."""
     folder = results / "train" / problem
-    paths = [folder / f"{job}.history.parquet" for job in range(len(plan["jobs"][problem]))]
+    paths = [folder / f"{job}.history.parquet" for job in range(len(plan.jobs[problem]))]
     return [path for path in paths if path.exists()]
 
 
-def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: bool = False) -> TrackSummary:
+def track_problem(
+    plan: TrainingPlan, results: Path, problem: str, uri: str | None, tuning_curves: bool = False
+) -> TrackSummary:
     """Make the store hold the runs of a problem, as the files of its finished jobs have them, and no others.
 
     Args:
-        results: ``results/<experiment>``, with its plan.json and the problem's tables.
+        results: ``results/<experiment>``, with the problem's tables.
         problem: name in the config.
         uri: store; None for MLFLOW_TRACKING_URI, or results/mlflow.db.
         tuning_curves: log the curves of tuning runs too, not only their final values.
@@ -88,23 +88,21 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
     Raises:
         TrackError: the store can't be reached or refuses the runs.
     """
-    plan = read_plan(results)
-    histories = finished_jobs(results, plan, problem)
+    histories = finished_jobs(plan, results, problem)
     if not histories:
         return TrackSummary(problem, 0, 0, 0)
-    whole = len(histories) == len(plan["jobs"][problem])
+    whole = len(histories) == len(plan.jobs[problem])
     jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
     curves = curves_by_run(history, runs["run_id"])
     # Of some jobs alone the targets could still change.
-    reference = plan["config"]["report"]["reference"]
-    targets = find_targets(runs[runs["phase"] == "final"], history, reference) if whole else {}
+    targets = find_targets(runs[runs["phase"] == "final"], history, plan.reference) if whole else {}
     done: Counter[str] = Counter()
     models: list[BestModel] = []
     ours, doubled = f"tags.problem = '{problem}'", 0
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan["config"]["experiment"])
+        experiment = find_experiment(client, uri, plan.config.experiment)
         existing, removed = find_runs(client, experiment, ours)
         parents = parent_entries(plan, problem, runs, history, experiment)
         logged = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in parents])
@@ -118,7 +116,7 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
             put = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in entries], parent_id)
             done += Counter(outcome for _, outcome in put)
             ids = {one.key: (one, mlflow_id) for one, (mlflow_id, _) in zip(entries, put, strict=True)}
-            best = best_final_run(group)
+            best = best_final_run(group, plan.main_arm)
             file = results / "models" / problem / f"{parent.tags['optimizer']}.keras"
             if best is not None and file.exists():
                 models.append(BestModel(file, *ids[best], parent_id))
@@ -132,12 +130,12 @@ def track_problem(results: Path, problem: str, uri: str | None, tuning_curves: b
             # MLflow's client repeats a request that failed or took too long; the server may have carried out both.
             _, doubled = find_runs(client, experiment, ours)
     if doubled:  # the one that was kept may be incomplete
-        track_problem(results, problem, uri, tuning_curves)
+        track_problem(plan, results, problem, uri, tuning_curves)
     removed += done["replaced"] + doubled
     return TrackSummary(problem, done["known"], done["logged"] + done["replaced"], removed)
 
 
-def refresh_experiment(client: MlflowClient, experiment: str, plan: dict[str, Any]) -> None:
+def refresh_experiment(client: MlflowClient, experiment: str, plan: TrainingPlan) -> None:
     """Bring the experiment's description and views up to date with the runs that the store holds."""
     overviews, _ = find_runs(client, experiment, f"tags.`{KIND}` != 'run'")
     ids = {key: str(run.info.run_id) for key, run in overviews.items()}
@@ -187,7 +185,7 @@ def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: 
 
 
 def run_entry(
-    plan: dict[str, Any],
+    plan: TrainingPlan,
     row: dict[str, Any],
     curve: dict[str, np.ndarray],
     targets: dict[str, float],
@@ -195,10 +193,11 @@ def run_entry(
 ) -> Entry:
     """One training, from its row of the table of runs and its rows of the history."""
     began = row["started_at"] * 1000
-    rate = f"{row['learning_rate']:g}" if math.isfinite(row["learning_rate"]) else "none"
+    learning_rate = rate_from_table(row["learning_rate"])
+    rate = "none" if learning_rate is None else f"{learning_rate:g}"
     extended = json.loads(row["hyperparameters"] or "{}")
     named = {name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "seed")}
-    hyperparameters = {**plan["optimizers"][row["optimizer"]]["hyperparameters"].get(row["arm"], {}), **extended}
+    hyperparameters = {**plan.optimizers[row["optimizer"]].hyperparameters.get(row["arm"], {}), **extended}
     return Entry(
         key=row["run_id"],
         name=f"{row['problem']} / {row['optimizer']} / {row['arm']} {row['phase']} lr={rate} seed={row['seed']}",
@@ -232,7 +231,7 @@ def run_entry(
     )
 
 
-def track_report(results: Path, report: Path, uri: str | None) -> None:
+def track_report(plan: TrainingPlan, results: Path, report: Path, uri: str | None) -> None:
     """Log the report, its figures and its tables as artifacts of the experiment's one report run, replacing older ones.
 
     Args:
@@ -242,9 +241,8 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
     Raises:
         TrackError: the store can't be reached or refuses the runs.
     """
-    plan = read_plan(results)
     with open_store(uri) as client:
-        experiment = find_experiment(client, uri, plan["config"]["experiment"])
+        experiment = find_experiment(client, uri, plan.config.experiment)
         reports, _ = find_runs(client, experiment, f"tags.`{KIND}` = 'report'")
         if "report" in reports:
             mlflow_id = reports["report"].info.run_id
@@ -257,7 +255,7 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
             mlflow_id, NOTE, f"[Open the report]({page}). Under *Artifacts* are also its figures and tables."
         )
         # Of the report, not of the runs: a run from the cache may be older than the commit that planned it.
-        client.set_tag(mlflow_id, "mlflow.source.git.commit", plan["versions"]["git_commit"])
+        client.set_tag(mlflow_id, "mlflow.source.git.commit", plan.versions["git_commit"])
         client.log_artifact(mlflow_id, str(report))
         if (results / "figures").is_dir():
             client.log_artifacts(mlflow_id, str(results / "figures"), "figures")
@@ -271,7 +269,7 @@ def track_report(results: Path, report: Path, uri: str | None) -> None:
         refresh_experiment(client, experiment, plan)
 
 
-def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
+def follow(plan: TrainingPlan, results: Path, uri: str | None, tuning_curves: bool = False) -> None:
     """Track again whenever a job has ended, until all have.
 
     Raises:
@@ -279,12 +277,11 @@ def follow(results: Path, uri: str | None, tuning_curves: bool = False) -> None:
     """
     seen: dict[str, int] = {}
     while True:
-        plan = read_plan(results)
-        for problem in plan["problems"]:
-            done = len(finished_jobs(results, plan, problem))
+        for problem in plan.problems:
+            done = len(finished_jobs(plan, results, problem))
             if done > seen.get(problem, 0):
-                print(track_problem(results, problem, uri, tuning_curves), flush=True)
+                print(track_problem(plan, results, problem, uri, tuning_curves), flush=True)
                 seen[problem] = done
-        if all(seen.get(problem, 0) == len(jobs) for problem, jobs in plan["jobs"].items()):
+        if all(seen.get(problem, 0) == len(jobs) for problem, jobs in plan.jobs.items()):
             return
         time.sleep(FOLLOW_SECONDS)

@@ -8,12 +8,8 @@ member unnoticed (``tests/test_cache.py`` flips one in every byte).
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +18,10 @@ import pandas as pd
 
 from descentlab.experiment.records import HISTORY
 from descentlab.storage.atomic import written_aside
+from descentlab.training.run_result import RunResult
 
 RECORD, SCORES, WEIGHTS = "record", "scores", "weights"
 CHECKSUM_BYTES = hashlib.sha256().digest_size
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What one training left.
-
-    Attributes:
-        record: a row of the table of runs, without the names that it has in one experiment only.
-        history: rows of the table of histories, without ``run_id``.
-        scores: the metric of each test example at the end, shape (test examples,); empty for tuning runs.
-        weights: values of the model's variables at the end; empty for tuning runs.
-    """
-
-    record: dict[str, Any]
-    history: pd.DataFrame
-    scores: np.ndarray
-    weights: list[np.ndarray]
-
-
-def run_digest(decisive: dict[str, Any]) -> str:
-    """sha256 of the canonical JSON of all that decides a result."""
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def source_digest(modules: Iterable[str]) -> str:
-    """sha256 of the source of imported modules, whatever their order."""
-    sources = {inspect.getsource(sys.modules[name]) for name in modules}
-    return hashlib.sha256("\0".join(sorted(sources)).encode()).hexdigest()
 
 
 def cache_path(cache: Path, digest: str) -> Path:

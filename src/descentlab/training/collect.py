@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.runs import planned_runs
 from descentlab.storage.atomic import write_text
-from descentlab.storage.tables import Column, empty_table, read_table, write_table
+from descentlab.storage.tables import Column, check_table, empty_table, read_table, write_table
 from descentlab.training.execution.progress import say
 
 
@@ -22,18 +23,17 @@ class CollectError(ValueError):
     """A job's file is damaged; the message says which."""
 
 
-def collect_runs(results: Path) -> None:
+def collect_runs(plan: TrainingPlan, results: Path) -> None:
     """Merge ``train/<problem>/<job>.*`` into runs, history, examples and selections of the experiment.
 
     Args:
-        results: ``results/<experiment>``, with its plan.json.
+        results: ``results/<experiment>``.
 
     Raises:
         CollectError, TableError: a job's file is damaged.
     """
-    plan = json.loads((results / "plan.json").read_text(encoding="utf-8"))
     jobs, selections = [], []
-    for problem, cut in plan["jobs"].items():
+    for problem, cut in plan.jobs.items():
         for job, optimizers in enumerate(cut):
             path = results / "train" / problem / str(job)
             selections += read_selections(path.with_name(f"{job}.selections.json"))
@@ -86,26 +86,27 @@ def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.Data
     return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
 
 
-def with_missing(plan: dict[str, Any], runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+def with_missing(plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
     """``runs`` and a row of status ``missing`` for each planned run that is not among them."""
     present = set(runs["run_id"])
     rows = []
     for spec in planned_runs(plan, selections):
         if spec.run_id in present:
             continue
-        about = plan["problems"][spec.problem]
+        problem = plan.problems[spec.problem]
         known = {
             **spec.as_dict(),
             "run_id": spec.run_id,
-            "batch_size": spec.batch_size or about["train_examples"],
+            "batch_size": spec.batch_size or problem.train_examples,
             "status": "missing",
             "message": "planned, and not among the results",
-            "metric": about["metric"],
-            "higher_is_better": about["higher_is_better"],
-            "parameters": about["parameters"],
+            "metric": problem.metric,
+            "higher_is_better": problem.higher_is_better,
+            "parameters": problem.parameters,
         }
         blank = {"str": "", "int64": 0, "float64": float("nan"), "bool": False}
         rows.append({name: known.get(name, blank[column.dtype]) for name, column in RUNS.items()})
     if not rows:
         return runs
-    return pd.concat([runs, pd.DataFrame(rows)], ignore_index=True) if len(runs) else pd.DataFrame(rows)
+    missing = check_table(pd.DataFrame(rows), RUNS, "missing runs")
+    return pd.concat([runs, missing], ignore_index=True) if len(runs) else missing

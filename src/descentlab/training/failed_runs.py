@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.experiment.records import HISTORY, SPLITS
+from descentlab.experiment.records import HISTORY
+from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import empty_table
-from descentlab.training.cache import RunResult
+from descentlab.training.run_result import RunResult
 
 MEASURES = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
 UNKNOWN = ("state_bytes_per_parameter", "optimum", "penalty", "best_epoch", *MEASURES, *(f"best_{m}" for m in MEASURES))

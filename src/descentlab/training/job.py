@@ -9,40 +9,42 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from descentlab.experiment.config import parse_config
 from descentlab.experiment.jobs import is_swept, runs_per_optimizer
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS, RunSpec
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.experiment.runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.optimizers.table import OptimizerEntry
-from descentlab.storage.atomic import write_text, written_aside
-from descentlab.storage.tables import empty_table, write_table
-from descentlab.training.cache import RunResult
+from descentlab.storage.atomic import write_text
+from descentlab.training.best_model import best_final_run, write_model
 from descentlab.training.engine.device import configure_device
 from descentlab.training.execution.gpu_slots import gpu_slot
 from descentlab.training.execution.progress import Progress, say
 from descentlab.training.failed_runs import FaultPolicy
+from descentlab.training.find_problem import planned_problem
+from descentlab.training.job_tables import JobTables, say_failures
 from descentlab.training.optimizer_job import OptimizerJob
 from descentlab.training.problem_data import ProblemData
+from descentlab.training.run_result import RunResult
 from descentlab.training.tuning import next_step, select_learning_rate, select_trial
 
 KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --keep-going
 
 
-def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
+def train_job(plan: TrainingPlan, problem_name: str, job: int, output: Path, cache: Path) -> None:
     """Train a job's runs; write ``<output>/<job>.history.parquet`` and the tables beside it, and the best models.
 
     On a machine with GPUs it waits for one that it may use.
 
     Args:
-        plan: the contents of plan.json.
         problem_name: which problem.
-        job: which batch of its optimizers, an index into ``plan["jobs"][problem]``.
+        job: which batch of its optimizers, an index into ``plan.jobs[problem]``.
         output: ``results/<experiment>/train/<problem>``.
         cache: folder of the run cache.
 
@@ -50,126 +52,101 @@ def train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, c
         TrainingError: a run raised, and the job is not to keep going. ProblemError: data or model are not what was planned.
         WriteError: a file can't be written.
     """
-    with gpu_slot(parse_config(plan["config"], "plan").execution.jobs_per_gpu):
-        _train_job(plan, problem_name, job, output, cache)
+    with gpu_slot(plan.config.execution.jobs_per_gpu):
+        problem = planned_problem(plan, problem_name, configure_device())
+        Job(plan, problem, job, output, cache).train()
 
 
-def _train_job(plan: dict[str, Any], problem_name: str, job: int, output: Path, cache: Path) -> None:
-    device = configure_device()
-    problem = ProblemData(plan, problem_name, device)
-    entries = entries_of(plan, problem_name)
-    names = plan["jobs"][problem_name][job]
-    config = parse_config(plan["config"], "plan")
-    faults = FaultPolicy(bool(os.environ.get(KEEP_GOING)), config.execution.run_minutes)
-    most = runs_per_optimizer(config)
-    progress = Progress(most * len(names))
-    say(f"{problem_name}: {', '.join(names)} on {device}, {problem.mode}")
+class Job:
+    """The runs of some optimizers on one problem."""
 
-    selections: list[dict[str, Any]] = []
-    records: list[dict[str, Any]] = []
-    histories: list[pd.DataFrame] = []
-    examples: list[pd.DataFrame] = []
+    def __init__(self, plan: TrainingPlan, problem: ProblemData, number: int, output: Path, cache: Path) -> None:
+        self._plan = plan
+        self._problem = problem
+        self._number = number
+        self._output = output
+        self._cache = cache
+        self._names = plan.jobs[problem.name][number]
+        self._faults = FaultPolicy(bool(os.environ.get(KEEP_GOING)), plan.config.execution.run_minutes)
+        self._progress = Progress(self._most * len(self._names))
+        self._tables = JobTables(problem)
+        self._selections: list[dict[str, Any]] = []
 
-    def run_all(runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
+    @cached_property
+    def _most(self) -> int:
+        """Runs of an optimizer without its sweep, where the chosen rate has two neighbours."""
+        return runs_per_optimizer(self._plan.config)
+
+    def train(self) -> None:
+        """Train every optimizer's runs, and write the tables."""
+        say(f"{self._problem.name}: {', '.join(self._names)} on {self._problem.device}, {self._problem.mode}")
+        entries = entries_of(self._plan, self._problem.name)
+        for name in self._names:
+            self._train_optimizer(entries[name])
+        self._write_selections()
+        self._tables.write(self._output, self._number)
+        say_failures(self._tables.runs)
+
+    def _train_optimizer(self, entry: OptimizerEntry) -> None:
+        plan, problem = self._plan, self._problem
+        runs = OptimizerJob(plan, problem, entry, self._cache, self._faults)
+        before = len(self._tables.runs)
+        tuning = tuning_runs(plan, problem.name, entry.name)
+        selection = self._tune(runs, entry, tuning) if tuning else None
+        swept = 0
+        if selection is not None:
+            if is_swept(plan.config, entry.name) and selection["learning_rate"] is not None:
+                selection["sweep"] = self._sweep(runs, entry, selection["learning_rate"])
+                swept = len(sweep_runs(plan, problem.name, entry.name, selection["sweep"]))
+            self._extend(runs, entry, selection)
+        finals = final_runs(plan, problem.name, entry.name, selection)
+        trained = len(self._tables.runs) - before - swept
+        self._progress.expect(trained + len(finals) - self._most)
+        results = dict(zip([spec.run_id for spec in finals], self._run(runs, finals), strict=True))
+        best = best_final_run(self._tables.of_optimizer(entry.name), plan.main_arm)
+        model = self._output.parents[1] / "models" / problem.name / f"{entry.name}.keras"
+        write_model(problem.problem, None if best is None else results[best], model)
+
+    def _run(self, runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
+        """Train runs, or take them from the cache; add them to the tables."""
         results = []
         for spec, (digest, result, trained) in zip(specs, runs.run(specs), strict=True):
-            progress.step(spec.run_id, trained)
-            named = {name: value for name, value in spec.as_dict().items() if name in RUNS}
-            records.append({**named, "run_id": spec.run_id, **result.record, **common, "digest": digest})
-            histories.append(result.history.assign(run_id=spec.run_id))
-            if not spec.sealed and len(result.scores):
-                test = problem.split(spec.seed).test
-                examples.append(pd.DataFrame({"run_id": spec.run_id, "example": test, "score": result.scores}))
+            self._progress.step(spec.run_id, trained)
+            self._tables.add(spec, digest, result)
             results.append(result)
         return results
 
-    def sweep(runs: OptimizerJob, entry: OptimizerEntry, selection: dict[str, Any]) -> list[float]:
+    def _tune(self, runs: OptimizerJob, entry: OptimizerEntry, specs: list[RunSpec]) -> dict[str, Any]:
+        """Choose the learning rate. The choice is on disk before a run that sees a test target starts."""
+        records = [result.record for result in self._run(runs, specs)]
+        sign = self._problem.problem.metric.sign
+        selection = select_learning_rate(entry, self._problem.name, specs, records, sign)
+        self._selections.append(selection)
+        self._write_selections()
+        return selection
+
+    def _sweep(self, runs: OptimizerJob, entry: OptimizerEntry, chosen_rate: float) -> list[float]:
         """The learning rates of the robustness sweep, ascending, all trained."""
-        chosen = entry.step_of(selection["learning_rate"])
-        sign = 1 if problem.problem.metric.higher_is_better else -1
+        chosen, sign = entry.step_of(chosen_rate), self._problem.problem.metric.sign
+        margin = self._plan.problems[self._problem.name].margin
         goodness: dict[float, np.ndarray] = {}
-        while (step := next_step(goodness, chosen, problem.about["margin"])) is not None:
-            specs = sweep_runs(plan, problem_name, entry.name, [entry.rate_at(step)])
-            progress.expect(len(specs))
-            ends = [result.record for result in run_all(runs, specs)]
+        while (step := next_step(goodness, chosen, margin)) is not None:
+            specs = sweep_runs(self._plan, self._problem.name, entry.name, [entry.rate_at(step)])
+            self._progress.expect(len(specs))
+            ends = [result.record for result in self._run(runs, specs)]
             goodness[step] = np.array(
                 [sign * end["val_metric"] if end["status"] == "finished" else np.nan for end in ends]
             )
         return [entry.rate_at(step) for step in sorted(goodness)]
 
-    common = {
-        "data_hash": problem.about["data_hash"],
-        "device": device,
-        "mode": problem.mode,
-        "metric": problem.problem.metric.name,
-        "higher_is_better": problem.problem.metric.higher_is_better,
-    }
-    for name in names:
-        runs = OptimizerJob(problem, entries[name], cache, plan["versions"], faults)
-        selection, extended = None, 0
-        tuning = tuning_runs(plan, problem_name, name)
-        if tuning:
-            tuned = [result.record for result in run_all(runs, tuning)]
-            selection = select_learning_rate(
-                entries[name], problem_name, tuning, tuned, problem.problem.metric.higher_is_better
-            )
-            selections.append(selection)
-            # The choice is on disk before a run that sees a test target starts.
-            write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
-            if is_swept(config, name) and selection["learning_rate"] is not None:
-                selection["sweep"] = sweep(runs, entries[name], selection)
-            trials = extended_runs(plan, problem_name, name, selection)
-            extended = sum(len(specs) for _, specs in trials)
-            if trials:
-                judged = [[result.record for result in run_all(runs, specs)] for _, specs in trials]
-                higher = problem.problem.metric.higher_is_better
-                selection["extended"] = trials[select_trial(judged, higher)][0]
-                write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
-        finals = final_runs(plan, problem_name, name, selection)
-        progress.expect(len(tuning) + extended + len(finals) - most)
-        save_best_model(problem, finals, run_all(runs, finals), output.parents[1] / "models" / problem_name, name)
-    write_text(output / f"{job}.selections.json", json.dumps(selections, indent=1))
-    write_table(_joined(examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
-    write_table(pd.DataFrame(records), RUNS, output / f"{job}.runs.parquet")
-    write_table(_joined(histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
-    say_failures(records)
+    def _extend(self, runs: OptimizerJob, entry: OptimizerEntry, selection: dict[str, Any]) -> None:
+        """Choose the extended arm's trial, where the plan has the arm."""
+        trials = extended_runs(self._plan, self._problem.name, entry.name, selection)
+        if trials:
+            records = [[result.record for result in self._run(runs, specs)] for _, specs in trials]
+            chosen, _ = trials[select_trial(records, self._problem.problem.metric.sign)]
+            selection["extended"] = asdict(chosen)
+            self._write_selections()
 
-
-def say_failures(records: list[dict[str, Any]]) -> None:
-    """How many runs of each optimizer failed, and why the first of them."""
-    failed: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["status"] == "failed":
-            failed.setdefault(record["optimizer"], []).append(record)
-    for optimizer, runs in failed.items():
-        say(f"{optimizer}: {len(runs)} runs failed; {runs[0]['run_id']}: {runs[0]['message']}")
-    if failed:
-        say("Nothing of them is cached. To train them again, add to the command: --forcerun train")
-
-
-def _joined(tables: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else empty_table(columns)
-
-
-def save_best_model(
-    problem: ProblemData, specs: list[RunSpec], results: list[RunResult], folder: Path, name: str
-) -> None:
-    """Write ``<folder>/<name>.keras``: of the final runs (tuned, where there are), the best by validation metric."""
-    arm = "tuned" if any(spec.arm == "tuned" for spec in specs) else "default"
-    sign = 1 if problem.problem.metric.higher_is_better else -1
-    finished = [
-        (sign * result.record["val_metric"], -spec.seed, result)
-        for spec, result in zip(specs, results, strict=True)
-        if spec.arm == arm and spec.phase == "final" and result.record["status"] == "finished"
-    ]
-    path = folder / f"{name}.keras"
-    if not finished:
-        path.unlink(missing_ok=True)
-        return
-    best = max(finished, key=lambda candidate: candidate[:2])[2]
-    model = problem.problem.build_model()
-    for variable, value in zip(model.variables, best.weights, strict=True):
-        variable.assign(value)
-    with written_aside(path) as aside:
-        model.save(aside)
+    def _write_selections(self) -> None:
+        write_text(self._output / f"{self._number}.selections.json", json.dumps(self._selections, indent=1))

@@ -8,120 +8,115 @@ later stages need to know.
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
-import math
 import platform
 import subprocess
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from descentlab.experiment.config import Config
+from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
 from descentlab.optimizers.build import arm_hyperparameters, build, default_learning_rate, resolve_factory
-from descentlab.optimizers.search_space import extended_trials
+from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import OptimizerEntry
-from descentlab.training.problem_data import find_problem
+from descentlab.training.find_problem import find_problem
 
 
-def make_plan(config: Config) -> dict[str, Any]:
-    """Check everything that training will need, and describe it (the contents of ``plan.json``).
+def make_plan(config: Config) -> TrainingPlan:
+    """Check everything that training will need, and describe it.
 
     Raises:
         ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
     """
-    from descentlab.problems.base import ProblemError, split_data
     from descentlab.training.engine.device import configure_device
-    from descentlab.training.engine.modes import choose_mode
-    from descentlab.training.engine.trainable import check_trainable, count_parameters
 
     device = configure_device()
     entries = {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
-    optimizers = {name: _describe_optimizer(entry, config) for name, entry in entries.items()}
-    problems: dict[str, Any] = {}
-    for wanted in config.problems:
-        problem = find_problem(wanted)
-        where = f"problem '{wanted.name}'"
-        try:
-            data = problem.load_data(wanted.data)
-            model = problem.build_model()
-        except ProblemError:
-            raise
-        except Exception as error:  # a problem of the reader's own may raise anything
-            raise ProblemError(f"{where}: its data and model must load; {type(error).__name__}: {error}") from error
-        data.check(where)
-        check_trainable(problem, model)
-        batch_size = wanted.batch_size or problem.batch_size
-        split = split_data(problem, data, 0, batch_size, wanted.train_examples)
-        mode = choose_mode(model, device, batch_size) if wanted.mode == "auto" else wanted.mode
-        problems[wanted.name] = {
-            "problem": wanted.problem,
-            "title": problem.title,
-            "metric": problem.metric.name,
-            "higher_is_better": problem.metric.higher_is_better,
-            "margin": problem.margin,
-            "convex": problem.convex,
-            "loss_bound": problem.loss_bound,
-            "epochs": wanted.epochs or problem.epochs,
-            "batch_size": batch_size,
-            "train_examples": len(split.train),
-            "val_examples": len(split.val),
-            "test_examples": len(split.test),
-            "parameters": count_parameters(model),
-            "count": problem.count,
-            "layers": [
-                {
-                    "name": layer.name,
-                    "type": type(layer).__name__,
-                    "output_shape": str(tuple(layer.output.shape)),
-                    "parameters": layer.count_params(),
-                }
-                for layer in model.layers
-            ],
-            "data_hash": data.hash(),
-            "mode": mode,
-            "device": device,
-        }
-    plan = {
-        "config": config.model_dump(mode="json"),
-        "problems": problems,
-        "optimizers": optimizers,
-        "jobs": cut_jobs(config),
-        "versions": _versions(),
-    }
-    plan["runs"] = {
-        problem.name: runs_per_optimizer(config) * len(config.entries(problem)) for problem in config.problems
-    }
-    return plan
+    return TrainingPlan(
+        config=config,
+        optimizers={name: _plan_optimizer(entry, config) for name, entry in entries.items()},
+        problems={problem.name: _plan_problem(problem, device) for problem in config.problems},
+        jobs={problem: tuple(map(tuple, jobs)) for problem, jobs in cut_jobs(config).items()},
+        versions=_versions(),
+        runs={problem.name: runs_per_optimizer(config) * len(config.entries(problem)) for problem in config.problems},
+    )
 
 
-def _describe_optimizer(entry: OptimizerEntry, config: Config) -> dict[str, Any]:
+def _plan_problem(wanted: ProblemConfig, device: str) -> PlannedProblem:
+    """Build a problem's model and read its data once; what later stages need to know of them."""
+    from descentlab.problems.base import ProblemError, split_data
+    from descentlab.training.engine.modes import choose_mode
+    from descentlab.training.engine.trainable import check_trainable, count_parameters
+
+    problem = find_problem(wanted)
+    where = f"problem '{wanted.name}'"
+    try:
+        data = problem.load_data(wanted.data)
+        model = problem.build_model()
+    except ProblemError:
+        raise
+    except Exception as error:  # a problem of the reader's own may raise anything
+        raise ProblemError(f"{where}: its data and model must load; {type(error).__name__}: {error}") from error
+    data.check(where)
+    check_trainable(problem, model)
+    batch_size = wanted.batch_size or problem.batch_size
+    split = split_data(problem, data, 0, batch_size, wanted.train_examples)
+    return PlannedProblem(
+        problem=wanted.problem,
+        title=problem.title,
+        metric=problem.metric.name,
+        higher_is_better=problem.metric.higher_is_better,
+        margin=problem.margin,
+        convex=problem.convex,
+        loss_bound=problem.loss_bound,
+        epochs=wanted.epochs or problem.epochs,
+        batch_size=batch_size,
+        train_examples=len(split.train),
+        val_examples=len(split.val),
+        test_examples=len(split.test),
+        parameters=count_parameters(model),
+        count=problem.count,
+        layers=tuple(
+            Layer(layer.name, type(layer).__name__, str(tuple(layer.output.shape)), layer.count_params())
+            for layer in model.layers
+        ),
+        data_hash=data.hash(),
+        mode=choose_mode(model, device, batch_size) if wanted.mode == "auto" else wanted.mode,
+        device=device,
+    )
+
+
+def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
     """Build an optimizer once for each arm; what later stages need to know of it."""
     rate = default_learning_rate(entry)
     for arm in config.arms:
         build(entry, arm, rate)
-    grid = [None if point != point else point for point in entry.grid(config.tuning.points)]
-    return {
-        **{
-            field.name: getattr(entry, field.name)
-            for field in dataclasses.fields(entry)
-            if field.name not in {"name", "hyperparameters", "default_learning_rate"}
-        },
-        "hyperparameters": {arm: arm_hyperparameters(entry, arm) for arm in config.arms},
-        "default_learning_rate": None if rate != rate else rate,
-        "extended_trials": _checked_trials(entry, config) if "extended" in config.arms else [],
-        "source_lines": source_lines(entry),
-        "grid": grid,
-    }
+    return PlannedOptimizer(
+        factory=entry.factory,
+        centre_learning_rate=entry.centre_learning_rate,
+        state_slots=entry.state_slots,
+        paper=entry.paper,
+        tuned_weight_decay=entry.tuned_weight_decay,
+        full_batch=entry.full_batch,
+        equal_updates=entry.equal_updates,
+        tuned_schedule=entry.tuned_schedule,
+        hyperparameters={arm: arm_hyperparameters(entry, arm) for arm in config.arms},
+        default_learning_rate=rate,
+        extended_trials=tuple(_checked_trials(entry, config)) if "extended" in config.arms else (),
+        source_lines=source_lines(entry),
+        grid=tuple(entry.grid(config.tuning.points)),
+    )
 
 
-def _checked_trials(entry: OptimizerEntry, config: Config) -> list[dict[str, Any]]:
+def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:
     """The extended arm's trials, each built once."""
     trials = extended_trials(entry, config.tuning.points, config.tuning.extended_trials)
     for trial in trials:
-        build(entry, "extended", math.nan if trial["learning_rate"] is None else 0.01, trial["hyperparameters"])
+        build(entry, "extended", None if trial.learning_rate is None else 0.01, trial.hyperparameters)
     return trials
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.records import SPLITS
+from descentlab.problems.base import SPLITS
 from descentlab.training.engine.trainer import Evaluation
 
 
@@ -58,8 +58,13 @@ def divergence(row: dict[str, Any], bound: float) -> str:
     return ""
 
 
-def moments(history: pd.DataFrame, higher_is_better: bool) -> dict[str, Any]:
-    """The end of a run and its best validation epoch, as columns of the table of runs."""
+def moments(history: pd.DataFrame, sign: int) -> dict[str, Any]:
+    """The end of a run and its best validation epoch, as columns of the table of runs.
+
+    Args:
+        history: its evaluations.
+        sign: of the metric, 1 where higher is better and -1 otherwise.
+    """
     last = history.iloc[-1]
     measures = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
     record: dict[str, Any] = {name: last[name] for name in ("train_seconds", "penalty", *measures)}
@@ -67,7 +72,7 @@ def moments(history: pd.DataFrame, higher_is_better: bool) -> dict[str, Any]:
     trained = history[(history["updates"] > 0) & history["val_loss"].notna()]
     if trained.empty:
         return {**record, "best_epoch": math.nan, **{f"best_{name}": math.nan for name in measures}}
-    goodness = trained["val_metric"] if higher_is_better else -trained["val_metric"]
-    order = pd.DataFrame({"goodness": -goodness, "loss": trained["val_loss"]}).sort_values(["goodness", "loss"])
+    ranked = pd.DataFrame({"worse": -sign * trained["val_metric"], "loss": trained["val_loss"]})
+    order = ranked.sort_values(["worse", "loss"])
     best = trained.loc[order.index[0]]
     return {**record, "best_epoch": float(best["epoch"]), **{f"best_{name}": float(best[name]) for name in measures}}

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.records import RunSpec
+from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.table import OptimizerEntry
 
 
-def select_trial(records: list[list[dict[str, Any]]], higher_is_better: bool) -> int:
+def select_trial(records: list[list[dict[str, Any]]], sign: int) -> int:
     """Index of the trial with the best mean validation metric over its seeds, the lower loss breaking ties.
 
     A trial of which any seed diverged is out; where all are, the first is taken.
 
     Args:
         records: of each trial, its seeds' records.
+        sign: of the metric, 1 where higher is better and -1 otherwise.
     """
-    sign = -1 if higher_is_better else 1
     worth = [
-        (sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
+        (-sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
         for i, trial in enumerate(records)
         if all(r["status"] == "finished" for r in trial)
     ]
@@ -31,28 +31,33 @@ def select_trial(records: list[list[dict[str, Any]]], higher_is_better: bool) ->
 
 
 def select_learning_rate(
-    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], higher_is_better: bool
+    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], sign: int
 ) -> dict[str, Any]:
     """Choose the rate with the best mean validation metric over the tuning seeds (docs/protocol.md, "Selection").
 
     A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
     of the grid is taken, and its final runs show what it does.
 
+    Args:
+        specs, records: the tuning runs, every rate with the same seeds.
+        sign: of the metric, 1 where higher is better and -1 otherwise.
+
     Returns:
         The optimizer's entry of ``selections.json``.
     """
+    rates = [spec.learning_rate for spec in specs]
+    grid: list[float | None] = [*sorted({rate for rate in rates if rate is not None})] or [None]
     runs = pd.DataFrame(
         {
-            "rate": [spec.learning_rate for spec in specs],
+            "point": [grid.index(rate) for rate in rates],
             "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
             "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
         }
     )
     # min_count: one diverged seed takes its rate out of the choice.
-    seeds = len(runs) // runs["rate"].nunique(dropna=False)
-    by_rate = runs.groupby("rate", dropna=False, sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
-    grid = [None if rate != rate else float(rate) for rate in by_rate.index]
-    goodness = by_rate["metric"].to_numpy() * (1 if higher_is_better else -1)
+    seeds = len(runs) // len(grid)
+    by_rate = runs.groupby("point", sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
+    goodness = sign * by_rate["metric"].to_numpy()
     order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
     chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
     edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")

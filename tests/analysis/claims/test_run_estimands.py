@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,15 +11,18 @@ from descentlab.analysis.claims.evidence import ClaimEvidence, missing
 from descentlab.analysis.claims.run_estimands import runs_after
 from descentlab.analysis.claims.verdicts import Claim, Piece, judge_piece
 from descentlab.analysis.time_to_target import measure_reached
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
 from descentlab.i18n.wording import spoken
-from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
+from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs, with_optimizer
 
 CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
 
 
-def evidence_of(runs: pd.DataFrame, history: pd.DataFrame | None = None, **plan: Any) -> ClaimEvidence:
-    planned = {**generated_plan(), **plan}
+def evidence_of(
+    runs: pd.DataFrame, history: pd.DataFrame | None = None, plan: TrainingPlan | None = None
+) -> ClaimEvidence:
+    planned = plan or generated_plan()
     finals = runs[runs["phase"] == "final"]
     curves = (generated_history(runs) if history is None else history).merge(
         finals[["run_id", "problem", "arm", "optimizer", "seed"]], on="run_id"
@@ -189,10 +190,10 @@ def test_a_wide_range_that_was_cut_off_is_a_bound_and_two_are_judged_by_wins() -
 
 def test_a_divergence_of_one_of_two_that_should_be_the_same_contradicts() -> None:
     runs = generated_runs(0)
-    plan = generated_plan()
-    plan["optimizers"]["rmsprop"] |= {"factory": "RMSprop", "hyperparameters": {"tuned": {"momentum": 0.9}}}
+    twin = {"tuned": {"momentum": 0.9}}
+    plan = with_optimizer(generated_plan(), "rmsprop", factory="RMSprop", hyperparameters=twin)
     runs.loc[of(runs, "rmsprop", "tuned"), "status"] = "diverged"
-    found = pieces_of("adam_composition", evidence_of(runs, optimizers=plan["optimizers"]))
+    found = pieces_of("adam_composition", evidence_of(runs, plan=plan))
     for piece in found.values():
         assert (piece.equivalence, piece.wins) == (True, (SEEDS, SEEDS))
         assert judge_piece(CLAIM, piece, 0.05) == "contradicted"  # not "supported", though Adam won

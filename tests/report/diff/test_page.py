@@ -9,18 +9,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
 from descentlab.report.diff.compared import APART, compare_two
 from descentlab.report.diff.page import render_differences, summarise, write_differences
 from descentlab.report.diff.rows import KEYS
 from descentlab.report.diff.tables import MOST_OPEN, change_table, told, unbroken
-from support.comparison_fixture import PROBLEMS
+from support.comparison_fixture import PROBLEMS, with_names
 from support.results_fixture import worse, write_results
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -204,10 +206,8 @@ def test_names_that_others_gave_are_escaped_everywhere(plain: Path, tmp_path: Pa
         for piece in entry["pieces"]:
             piece |= {"verdict": HOSTILE, "where": HOSTILE, "unit": HOSTILE, "note": HOSTILE}
     (results / "claims.json").write_text(json.dumps(claims))
-    plan = json.loads((results / "plan.json").read_text())
-    plan["optimizers"][HOSTILE] = plan["optimizers"].pop("adam")
-    plan["versions"] = {"git_commit": HOSTILE, HOSTILE: HOSTILE}
-    (results / "plan.json").write_text(json.dumps(plan))
+    plan = with_names(TrainingPlan.read(results), {"adam": HOSTILE})
+    replace(plan, versions={"git_commit": HOSTILE, HOSTILE: HOSTILE}).write(results / "plan.json")
     hostile = render_differences(compare_two(plain, results))
     assert "<script" not in hostile and hostile.count("&lt;script&gt;") > 50
 

@@ -12,6 +12,7 @@ import pytest
 
 from descentlab.analysis.contrasts import declared_pairs
 from descentlab.analysis.tables import TABLES
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.report.diff.rows import (
     COLUMNS,
     WRITTEN_BY,
@@ -24,6 +25,7 @@ from descentlab.report.diff.rows import (
     read_result,
 )
 from descentlab.storage.tables import TableError
+from support.comparison_fixture import imported_plan, with_optimizer
 from support.results_fixture import write_results
 
 
@@ -163,11 +165,9 @@ def test_numbers_are_those_of_the_tables(results: Path) -> None:
 
 
 def test_an_imported_experiment_has_its_runs_commits(copy: Path) -> None:
-    plan = json.loads((copy / "plan.json").read_text())
-    del plan["versions"]["git_commit"], plan["jobs"]
-    (copy / "plan.json").write_text(json.dumps({**plan, "imported": {"commits": ["abc", "def"]}}))
+    imported_plan(["abc", "def"]).write(copy / "plan.json")
     assert read_result(copy).commit == "abc, def"
-    (copy / "plan.json").write_text(json.dumps({**plan, "imported": {"commits": []}}))
+    imported_plan([]).write(copy / "plan.json")
     assert read_result(copy).commit == "unknown"
 
 
@@ -176,9 +176,8 @@ def test_how_runs_are_cut_into_jobs_is_no_setting(results: Path) -> None:
 
 
 def test_a_nan_is_equal_to_itself(copy: Path) -> None:
-    plan = json.loads((copy / "plan.json").read_text())
-    plan["optimizers"]["adam"]["hyperparameters"]["tuned"]["clipnorm"] = math.nan
-    (copy / "plan.json").write_text(json.dumps(plan))
+    plan = with_optimizer(TrainingPlan.read(copy), "adam", hyperparameters={"tuned": {"clipnorm": math.nan}})
+    plan.write(copy / "plan.json")
     path = "optimizers", "adam", "hyperparameters", "tuned", "clipnorm"
     assert read_result(copy).tables["settings"][path] == read_result(copy).tables["settings"][path] == "NaN"
 
@@ -212,7 +211,6 @@ def test_files_that_hold_something_else_are_refused(copy: Path) -> None:
     (copy / "claims.json").write_text("[")
     with pytest.raises(ResultError, match=r"claims\.json: must be JSON; .* Run: python -m descentlab compare"):
         read_result(copy)
-    (copy / "plan.json").write_text("{}")
     shutil.copy(copy / "selections.json", copy / "claims.json")
     shutil.copy(copy / "comparison/summary.parquet", copy / "comparison/speed.parquet")
     with pytest.raises(
@@ -222,11 +220,21 @@ def test_files_that_hold_something_else_are_refused(copy: Path) -> None:
 
 
 def test_a_plan_of_another_shape_is_refused(copy: Path) -> None:
-    (copy / "plan.json").write_text('{"config": {"report": {}, "experiment": "e"}, "problems": {}}')
-    with pytest.raises(ResultError, match="must be as this version writes them; KeyError: 'versions'. Run: snakemake"):
+    content = TrainingPlan.read(copy).as_json()
+    del content["versions"]
+    (copy / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(ResultError, match=r"plan\.json: versions: this key is required\. Plan again"):
         read_result(copy)
     (copy / "plan.json").write_text("[]")
-    with pytest.raises(ResultError, match="must be as this version writes them; TypeError"):
+    with pytest.raises(ResultError, match=r"plan\.json: a plan must be a mapping; received list"):
+        read_result(copy)
+
+
+def test_selections_of_another_shape_are_refused(copy: Path) -> None:
+    (copy / "selections.json").write_text('[{"problem": "up"}]')
+    with pytest.raises(
+        ResultError, match=r"must be as this version writes them; KeyError: .* Run: python -m descentlab collect"
+    ):
         read_result(copy)
 
 

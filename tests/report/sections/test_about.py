@@ -37,7 +37,7 @@ def test_the_protocol_has_the_experiments_own_numbers() -> None:
 def test_provenance_lets_the_reader_do_it_again(evidence: Evidence) -> None:
     section = provenance(evidence)
     config = yaml.safe_load(getattr(section.blocks[-1], "text", ""))
-    assert Config.model_validate(config) == Config.model_validate(evidence.plan["config"])
+    assert Config.model_validate(config) == evidence.plan.config
     rows = dict(table_named(section, "versions").rows)
     assert rows["git_commit"] == "abc" and rows["up: data (sha256)"] == "d" * 64
     assert rows["MLflow experiment"] == "generated"

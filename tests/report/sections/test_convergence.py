@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from descentlab.analysis.time_to_target import TARGETS
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.convergence import TARGET_CELLS, convergence, curve_figure, optimum_gap, time_to_target
 from descentlab.storage.tables import empty_table
-from support.comparison_fixture import SEEDS, generated_plan
+from support.comparison_fixture import SEEDS
 from support.report_evidence import changed, evidence_of, table_named, titles
 
 
@@ -35,8 +37,8 @@ def test_curves_of_another_winner_have_another_title(evidence: Evidence) -> None
 
 def test_curves_of_nineteen_optimizers_stay_small() -> None:
     """Four problems, 60 evaluations, two arms: well below the page's 6 MB."""
-    rows = generated_plan()
-    names = list(rows["optimizers"])
+    few = evidence_of()
+    names = list(few.plan.optimizers)
     generator = np.random.default_rng(0)
     many = [*names, *(f"other_{i}" for i in range(14))]
     table = pd.DataFrame(
@@ -55,8 +57,7 @@ def test_curves_of_nineteen_optimizers_stay_small() -> None:
     for name in ("train_loss", "val_loss", "val_metric"):
         table[f"{name}_mean"] = np.exp(generator.normal(size=len(table)))
         table[f"{name}_low"], table[f"{name}_high"] = table[f"{name}_mean"] / 2, table[f"{name}_mean"] * 2
-    plan = {**rows, "optimizers": dict.fromkeys(many, rows["optimizers"]["adam"])}
-    few = evidence_of()
+    plan = dataclasses.replace(few.plan, optimizers=dict.fromkeys(many, few.plan.optimizers["adam"]))
     figure = curve_figure(Evidence(plan, changed(few, curves=table).comparison, []), "up")
     assert len(figure.svg) + len(figure.csv) < 400_000
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descentlab.optimizers.build import evaluation_weights
+from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CompiledModel

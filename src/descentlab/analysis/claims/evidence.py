@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import words
 
 Found = tuple[list[Piece], str]  # pieces of evidence and, where there are none, why
@@ -20,7 +20,6 @@ class ClaimEvidence:
     """Everything that a claim may be tested on.
 
     Attributes:
-        plan: contents of plan.json.
         runs: all runs.
         history: evaluations of final runs, with ``problem``, ``arm``, ``optimizer`` and ``seed``.
         scores: metric of each test example at the end, by run id.
@@ -28,7 +27,7 @@ class ClaimEvidence:
         measured: tables of measurements of their own (step cost, mechanisms) by name; absent where they weren't made.
     """
 
-    plan: dict[str, Any]
+    plan: Plan
     runs: pd.DataFrame
     history: pd.DataFrame
     scores: Mapping[str, np.ndarray]
@@ -37,9 +36,8 @@ class ClaimEvidence:
 
     @property
     def arm(self) -> str:
-        """The tuned arm, or the only one there is."""
-        arms = self.plan["config"]["arms"]
-        return "tuned" if "tuned" in arms else str(arms[0])
+        """The plan's main arm."""
+        return self.plan.main_arm
 
     def finals(self, problem: str, optimizer: str, arm: str) -> pd.DataFrame:
         """Final runs of one row of the experiment, by seed."""
@@ -49,7 +47,7 @@ class ClaimEvidence:
 
     def margin(self, claim: Claim, problem: str) -> float:
         """The claim's margin, or the problem's own."""
-        return float(self.plan["problems"][problem]["margin"] if claim.margin == "problem" else claim.margin)
+        return float(self.plan.problems[problem].margin if claim.margin == "problem" else claim.margin)
 
 
 def missing(first: str, *others: str) -> str:

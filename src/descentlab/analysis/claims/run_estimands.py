@@ -16,6 +16,7 @@ from descentlab.analysis.pairing import PairedRuns, wins_note
 from descentlab.analysis.sensitivity import widths_by_seed
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.survival import BOUNDS
+from descentlab.experiment.plan_parts import PlannedOptimizer
 from descentlab.i18n.wording import words
 
 PLAIN = ("sgd", "momentum")
@@ -84,7 +85,7 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
 def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Bytes of optimizer variables by trainable parameter, Adam's minus plain SGD's: counted, so without variance."""
     pieces = []
-    for problem in evidence.plan["problems"]:
+    for problem in evidence.plan.problems:
         adam, sgd = (evidence.finals(problem, name, evidence.arm) for name in ("adam", "sgd"))
         seeds = adam.index.intersection(sgd.index)
         difference = (
@@ -99,7 +100,7 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
                     note=words("counted, the same for every seed"),
                 )
             )
-    if {"adam", "sgd"} <= set(evidence.plan["optimizers"]):
+    if {"adam", "sgd"} <= set(evidence.plan.optimizers):
         return pieces, words(NOT_COUNTED)
     return pieces, missing("Adam", words("plain SGD"))
 
@@ -113,7 +114,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
     runs = evidence.runs[evidence.runs["phase"].isin(("tuning", "sweep"))]
     runs = runs[(runs["arm"] == "tuned") & runs["optimizer"].isin((*wide, *narrow))]
     pieces = []
-    for problem in evidence.plan["problems"]:
+    for problem in evidence.plan.problems:
         mine = runs[runs["problem"] == problem]
         if not mine.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
             mine = mine[mine["phase"] == "tuning"]
@@ -181,7 +182,7 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Validation metric at shares of the budget in the default arm, Adam minus plain SGD."""
     pieces = []
     history = evidence.history[evidence.history["arm"] == "default"]
-    for problem, about in evidence.plan["problems"].items():
+    for problem, planned in evidence.plan.problems.items():
         finals = {name: evidence.finals(problem, name, "default") for name in ("adam", "sgd")}
         if any(table.empty for table in finals.values()):
             continue
@@ -193,26 +194,26 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
             where = words("{problem} at {share:.0%} of the budget", problem=problem, share=share)
             # Without scores by example: they are those of the end.
             pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
-            pieces.append(paired_piece(where, pair, about["metric"], [*sides[0]["run_id"], *sides[1]["run_id"]]))
+            pieces.append(paired_piece(where, pair, planned.metric, [*sides[0]["run_id"], *sides[1]["run_id"]]))
     return pieces, words("the experiment lacks the default arm, Adam or plain SGD")
 
 
 def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Final test goodness, plain SGD minus Adam, over seeds and test examples."""
     pieces = []
-    for problem, about in evidence.plan["problems"].items():
+    for problem, planned in evidence.plan.problems.items():
         sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in ("sgd", "adam"))
         if sgd.empty or adam.empty:
             continue
         pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
-        pieces.append(paired_piece(problem, pair, about["metric"], [*sgd["run_id"], *adam["run_id"]]))
+        pieces.append(paired_piece(problem, pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
     return pieces, missing("Adam", words("plain SGD"))
 
 
 def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
     """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a run that diverged missed it."""
     pieces = []
-    for problem in evidence.plan["problems"]:
+    for problem in evidence.plan.problems:
         sgd = evidence.finals(problem, "sgd", evidence.arm)
         known = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
         if known.empty:
@@ -244,31 +245,31 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
     twin = next(
         (
             name
-            for name, about in evidence.plan["optimizers"].items()
-            if about["factory"] == "RMSprop" and any(h.get("momentum") for h in about["hyperparameters"].values())
+            for name, planned in evidence.plan.optimizers.items()
+            if planned.factory == "RMSprop" and any(h.get("momentum") for h in planned.hyperparameters.values())
         ),
         None,
     )
-    if twin is None or "adam" not in evidence.plan["optimizers"]:
+    if twin is None or "adam" not in evidence.plan.optimizers:
         return [], missing("Adam", words("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"))
     pieces = []
-    for problem, about in evidence.plan["problems"].items():
+    for problem, planned in evidence.plan.problems.items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in ("adam", twin))
         if len(adam) and len(other):
             where = f"{problem}: adam and {twin}"
             pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem))
             runs = [*adam["run_id"], *other["run_id"]]
-            pieces.append(paired_piece(problem, pair, about["metric"], runs, equivalence=True))
+            pieces.append(paired_piece(problem, pair, planned.metric, runs, equivalence=True))
     return pieces, ""
 
 
 def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Found:
     """Fifteen minus the lines of each optimizer given by import path that finished a run here."""
     pieces = []
-    for name, about in evidence.plan["optimizers"].items():
+    for name, planned in evidence.plan.optimizers.items():
         runs = evidence.runs[(evidence.runs["optimizer"] == name) & (evidence.runs["status"] == "finished")]
-        if about.get("source_lines") and len(runs):
-            count = Estimate(MOST_LINES + 1 - about["source_lines"], 0.0, 1.0, 0.0, 0.0, len(runs))
-            note = words("{n} lines, counted", n=about["source_lines"])
+        if isinstance(planned, PlannedOptimizer) and planned.source_lines and len(runs):
+            count = Estimate(MOST_LINES + 1 - planned.source_lines, 0.0, 1.0, 0.0, 0.0, len(runs))
+            note = words("{n} lines, counted", n=planned.source_lines)
             pieces.append(Piece(name, count, float(claim.margin), note=note))
     return pieces, words("the experiment has no optimizer of the reader's own")

@@ -14,6 +14,8 @@ import pandas as pd
 from descentlab.analysis.contrasts import PLAIN
 from descentlab.analysis.formatting import value_of
 from descentlab.analysis.tables import TABLES
+from descentlab.experiment.config import ConfigError
+from descentlab.experiment.plan import ImportedPlan, Plan, PlanError
 from descentlab.i18n.language import Language
 from descentlab.i18n.wording import message
 from descentlab.storage.tables import check_table
@@ -122,21 +124,30 @@ def read_result(folder: Path) -> Result:
                 f"{folder}: a results folder must have {', '.join(WRITTEN_BY)}; '{name}' is missing. "
                 f"Run: {command.format(folder=folder)}"
             )
-    plan, selections, claims = (read_json(folder, name) for name in ("plan.json", "selections.json", "claims.json"))
+    plan = read_plan(folder)
+    selections, claims = (read_json(folder, name) for name in ("selections.json", "claims.json"))
     tables = {name: read_columns(folder, name) for name in COLUMNS}
     try:
         return result_of(plan, selections, claims, tables)
     except (KeyError, TypeError, AttributeError) as error:
         raise ResultError(
-            f"{folder}: plan.json, selections.json and claims.json must be as this version writes them; "
-            f"{type(error).__name__}: {error}. Run: {WRITTEN_BY['plan.json']}"
+            f"{folder}: selections.json and claims.json must be as this version writes them; "
+            f"{type(error).__name__}: {error}. Run: {WRITTEN_BY['selections.json'].format(folder=folder)}"
         ) from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a results folder."""
+    try:
+        return Plan.read(folder)
+    except (PlanError, ConfigError) as error:
+        raise ResultError(str(error)) from error
 
 
 def read_json(folder: Path, name: str) -> Any:
     """A JSON file of a results folder."""
     try:
-        # NaN, which a hyperparameter may be, stays text: it would differ from itself.
+        # NaN stays text: it would differ from itself.
         return json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=str)
     except ValueError as error:
         command = WRITTEN_BY[name].format(folder=folder)
@@ -157,33 +168,41 @@ def read_columns(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def result_of(
-    plan: dict[str, Any],
+    plan: Plan,
     selections: list[dict[str, Any]],
     claims: list[dict[str, Any]],
     tables: Mapping[str, list[dict[str, Any]]],
 ) -> Result:
     """The result from the contents of its files; ``tables``: rows with the columns of COLUMNS."""
-    language = plan["config"]["report"].get("language", "en")
+    language = plan.config.report.language
+    # NaN, which a hyperparameter may be, becomes text: it would differ from itself.
+    content = json.loads(json.dumps(plan.as_json()), parse_constant=str)
     return Result(
-        experiment=plan["config"]["experiment"],
-        commit=plan["versions"].get("git_commit") or ", ".join(plan["imported"]["commits"]) or "unknown",
+        experiment=plan.config.experiment,
+        commit=commit_of(plan),
         language=language,
         statements={entry["id"]: entry["spanish" if language == "es" else "english"] for entry in claims},
-        higher_is_better={name: about["higher_is_better"] for name, about in plan["problems"].items()},
+        higher_is_better={name: planned.higher_is_better for name, planned in plan.problems.items()},
         tables={
-            "members": {(kind, name): True for kind in MEMBERS for name in plan[kind]},
+            "members": {(kind, name): True for kind in MEMBERS for name in getattr(plan, kind)},
             # How runs are cut into jobs, and where they are tracked, never changes a result; an address may have a password.
             "settings": {
                 path: value
-                for path, value in flatten(plan).items()
+                for path, value in flatten(content).items()
                 if path[0] != "jobs" and path[:2] != ("config", "tracking")
             },
             "claims": {(entry["id"],): entry["verdict"] for entry in claims},
             "pieces": {key: piece for entry in claims for key, piece in pieces_of(entry).items()},
             "rates": {key: value for selection in selections for key, value in choices_of(selection).items()},
-            **estimates_of(tables, {name: about["metric"] for name, about in plan["problems"].items()}),
+            **estimates_of(tables, {name: planned.metric for name, planned in plan.problems.items()}),
         },
     )
+
+
+def commit_of(plan: Plan) -> str:
+    """The commit that the runs were planned at, or those that imported runs logged."""
+    commits = plan.imported.commits if isinstance(plan, ImportedPlan) else (plan.versions["git_commit"],)
+    return ", ".join(commits) or "unknown"
 
 
 def flatten(value: Any, path: Key = ()) -> dict[Key, Any]:

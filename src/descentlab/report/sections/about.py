@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import yaml
 
-from descentlab.experiment.config import Config
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import rate_in_table
 from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
@@ -64,43 +67,41 @@ SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 def models(evidence: Evidence) -> Section:
     """Each problem's layers as Keras prints them, how the parameters add up, and the optimizers."""
-    if "imported" in evidence.plan:
+    plan = evidence.plan
+    if not isinstance(plan, TrainingPlan):
         return imported_models(evidence)
     blocks: list[Table] = []
-    for name, info in evidence.plan["problems"].items():
-        rows = [
-            [layer["name"], layer["type"], layer["output_shape"], f"{layer['parameters']:,}"]
-            for layer in info["layers"]
-        ]
-        rows.append([words("total"), "", "", f"{info['parameters']:,}"])
-        count = f"{words(info['count'])}. " if info["count"] else ""
+    for name, info in plan.problems.items():
+        rows = [[layer.name, layer.type, layer.output_shape, f"{layer.parameters:,}"] for layer in info.layers]
+        rows.append([words("total"), "", "", f"{info.parameters:,}"])
+        count = f"{words(info.count)}. " if info.count else ""
         caption = words(
             "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
             "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
-            title=words(info["title"]),
+            title=words(info.title),
             count=count,
-            train=info["train_examples"],
-            val=info["val_examples"],
-            test=info["test_examples"],
-            batch=info["batch_size"],
-            epochs=info["epochs"],
+            train=info.train_examples,
+            val=info.val_examples,
+            test=info.test_examples,
+            batch=info.batch_size,
+            epochs=info.epochs,
             metric=evidence.metric(name),
-            margin=number(info["margin"]),
-            mode=info["mode"],
+            margin=number(info.margin),
+            mode=info.mode,
         )
-        title = words("{problem}: {n:,} parameters", problem=name, n=info["parameters"])
+        title = words("{problem}: {n:,} parameters", problem=name, n=info.parameters)
         headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
         blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))
     rows = [
         [
             name,
-            info["factory"],
-            ", ".join(f"{k}={v}" for k, v in next(iter(info["hyperparameters"].values())).items()),
-            number(float("nan") if info["default_learning_rate"] is None else info["default_learning_rate"]),
-            grid_words(info["grid"]),
-            info["paper"],
+            info.factory,
+            ", ".join(f"{k}={v}" for k, v in next(iter(info.hyperparameters.values())).items()),
+            number(rate_in_table(info.default_learning_rate)),
+            grid_words(info.grid),
+            info.paper,
         ]
-        for name, info in evidence.plan["optimizers"].items()
+        for name, info in plan.optimizers.items()
     ]
     headers = [words(header) for header in OPTIMIZER_HEADERS]
     caption = words("Keras' defaults where nothing is set.")
@@ -108,7 +109,7 @@ def models(evidence: Evidence) -> Section:
     return Section("models", words("Models and optimizers"), blocks)
 
 
-def grid_words(grid: list[float | None]) -> str:
+def grid_words(grid: Sequence[float | None]) -> str:
     """The grid in short: ``0.001 … 0.1 (5)``."""
     rates = [rate for rate in grid if rate is not None]
     return f"{number(min(rates))} … {number(max(rates))} ({len(rates)})" if rates else words("none")
@@ -116,9 +117,9 @@ def grid_words(grid: list[float | None]) -> str:
 
 def protocol(evidence: Evidence) -> Section:
     """The rules in plain words, with the experiment's own numbers."""
-    if "imported" in evidence.plan:
+    if not isinstance(evidence.plan, TrainingPlan):
         return imported_protocol(evidence)
-    config = Config.model_validate(evidence.plan["config"])
+    config = evidence.plan.config
     seeds = config.seeds
     fields = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
     rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items()]
@@ -160,21 +161,21 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 
 def provenance(evidence: Evidence) -> Section:
     """Versions, data, configuration, and the command that reproduces the page."""
-    if "imported" in evidence.plan:
-        return imported_provenance(evidence)
     plan = evidence.plan
-    experiment = plan["config"]["experiment"]
-    rows = [[name, version] for name, version in plan["versions"].items()]
-    for name, problem_info in plan["problems"].items():
+    if not isinstance(plan, TrainingPlan):
+        return imported_provenance(evidence)
+    experiment = plan.config.experiment
+    rows = [[name, version] for name, version in plan.versions.items()]
+    for name, problem_info in plan.problems.items():
         rows += [
-            [words("{problem}: data (sha256)", problem=name), problem_info["data_hash"]],
-            [words("{problem}: device, mode", problem=name), f"{problem_info['device']}, {problem_info['mode']}"],
+            [words("{problem}: data (sha256)", problem=name), problem_info.data_hash],
+            [words("{problem}: device, mode", problem=name), f"{problem_info.device}, {problem_info.mode}"],
         ]
     first = next(iter(evidence.comparison.scores["run_id"]), "")
     tag = words("descentlab.run_id, for example {example}", example=f"descentlab.run_id = '{first}'")
     rows += [[words("MLflow experiment"), experiment], [words("MLflow tag of a run"), tag]]
     # Where the runs are tracked changes nothing on the page, and its address may contain a password.
-    plain = Config.model_validate(plan["config"]).model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
+    plain = plan.config.model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
     again = words(
         "The same page again: save this as experiment.yaml, then {command}",
         command="snakemake --cores all --configfile experiment.yaml",

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def best_of_k_figure(evidence: Evidence) -> Figure:
     """Expected validation metric against the number of rates tried, one panel per problem."""
-    table, plan = evidence.comparison.best_of_k, evidence.plan["problems"]
+    table = evidence.comparison.best_of_k
     problems = evidence.problems_in(table)
     front = in_front(evidence.optimizers_in(table))
     figure, axes = new_figure(len(problems), 2.0, 2.6, right=label_room(front), gap=0.65)
     for panel, problem in zip(axes, problems, strict=True):
         lines = table[table["problem"] == problem]
         order = evidence.optimizers_in(lines)
-        ends = draw_best_of_k(panel, lines, order, front, bool(plan[problem]["higher_is_better"]))
-        metric = str(plan[problem]["metric"])
+        planned = evidence.plan.problems[problem]
+        ends = draw_best_of_k(panel, lines, order, front, planned.higher_is_better)
         panel.set_title(problem)
         panel.set_xlabel(words("rates tried"))
-        panel.set_ylabel(words("validation {metric}", metric=words(metric)))
+        panel.set_ylabel(words("validation {metric}", metric=words(planned.metric)))
         if panel is axes[-1]:
             corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
             label_ends(panel, {name: ends.get(name, corner) for name in front})
@@ -45,7 +45,7 @@ def best_of_k_caption(evidence: Evidence, table: pd.DataFrame, problems: list[st
     """
     directions = []
     for problem in problems:
-        higher = evidence.plan["problems"][problem]["higher_is_better"]
+        higher = evidence.plan.problems[problem].higher_is_better
         directions.append(
             words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
         )
@@ -109,7 +109,7 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
     """Where the best optimizer depends on the number of rates tried, and how often Adam is ahead of plain SGD."""
     moves, adam_ahead = [], []
     for problem in problems:
-        sign = 1 if evidence.plan["problems"][problem]["higher_is_better"] else -1
+        sign = evidence.plan.problems[problem].sign
         curves = table[table["problem"] == problem].sort_values("k", kind="stable")
         goodness = curves.assign(goodness=(sign * curves["val_metric"]).round(12)).groupby("optimizer")["goodness"]
         ends = [goodness.first(), goodness.last()]

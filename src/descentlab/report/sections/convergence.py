@@ -55,7 +55,7 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
 
 def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str:
     """What the curves are means of."""
-    title = evidence.plan["problems"][problem]["title"]
+    title = evidence.plan.problems[problem].title
     fields = {"title": words(title), "n": int(curves["n"].max())}
     if len(in_front(curves["optimizer"])) == curves["optimizer"].nunique():
         means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **fields)

@@ -48,7 +48,7 @@ def cost(evidence: Evidence) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(table):
         ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
-        full_batch = [name for name, entry in evidence.plan["optimizers"].items() if entry["full_batch"]]
+        full_batch = [name for name, entry in evidence.plan.optimizers.items() if entry.full_batch]
         batched = ratios[~ratios["optimizer"].isin(full_batch)]
         if evidence.optimizers_in(batched[batched["optimizer"] != REFERENCE]):
             blocks = [time_figure(evidence, batched, what) for what in TIMED]

@@ -164,13 +164,13 @@ def setup(
 
 def is_higher_better(evidence: Evidence, problem: str, measure: str) -> bool:
     """The measure's direction."""
-    return measure == "val_metric" and bool(evidence.plan["problems"][problem]["higher_is_better"])
+    return measure == "val_metric" and evidence.plan.problems[problem].higher_is_better
 
 
 def measure_name(evidence: Evidence, problem: str, measure: str) -> str:
     """The measure in a sentence; the metric goes by its own name."""
     if measure == "val_metric":
-        return words("validation {metric}", metric=words(evidence.plan["problems"][problem]["metric"]))
+        return words("validation {metric}", metric=words(evidence.plan.problems[problem].metric))
     return words(TITLES[measure])
 
 

@@ -62,7 +62,7 @@ def answer(evidence: Evidence) -> Section:
 
 def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     """One arm: a group of rows a problem, differences in margins."""
-    problems = present(rows["problem"], list(evidence.plan["problems"]))
+    problems = present(rows["problem"], list(evidence.plan.problems))
     wanted = [name for name in SLIDES if name != "gd"] if len(problems) <= FEW else ["sgd", "adam"]
     names = present(rows["first"], evidence.optimizers)
     shown = [name for name in names if name in wanted] or names[:FEW]
@@ -213,7 +213,7 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     shortfalls = evidence.comparison.shortfalls
     mine = shortfalls[shortfalls["arm"] == arm]
     lines, alone = [], 0
-    for problem in present(mine["problem"], list(evidence.plan["problems"])):
+    for problem in present(mine["problem"], list(evidence.plan.problems)):
         rows = mine[mine["problem"] == problem]
         leader = str(rows["leader"].iloc[0])
         others = rows[rows["optimizer"] != leader]

@@ -6,6 +6,7 @@ import shlex
 
 import yaml
 
+from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 
@@ -44,29 +45,29 @@ MARGINS = {
 
 def imported_models(evidence: Evidence) -> Section:
     """Problems and optimizers, as far as they were logged."""
-    plan = evidence.plan
-    unknown = words("unknown")
+    plan, unknown = evidence.plan, words("unknown")
+    assert isinstance(plan, ImportedPlan)
     problems = [
         [
             name,
             evidence.metric(name),
-            f"{number(info['margin'])} ({words(MARGINS[info['margin_from']])})",
-            ", ".join(map(str, info["epochs"])) or unknown,
-            ", ".join(map(str, info["batch_size"])) or unknown,
-            str(plan["runs"][name]),
+            f"{number(info.margin)} ({words(MARGINS[info.margin_from])})",
+            ", ".join(map(str, info.epochs)) or unknown,
+            ", ".join(map(str, info.batch_size)) or unknown,
+            str(plan.runs[name]),
         ]
-        for name, info in plan["problems"].items()
+        for name, info in plan.problems.items()
     ]
     headers = [words("problem"), words("metric"), words("margin"), words("epochs"), words("batch size"), words("runs")]
     blocks = [Table("problems", words("Problems as they were logged"), headers, problems, numeric=frozenset({5}))]
     optimizers = [
         [
             name,
-            ", ".join(info["logged"]),
-            ", ".join(unknown if rate is None else number(rate) for rate in info["grid"]),
-            info["paper"],
+            ", ".join(info.logged),
+            ", ".join(unknown if rate is None else number(rate) for rate in info.grid),
+            info.paper,
         ]
-        for name, info in plan["optimizers"].items()
+        for name, info in plan.optimizers.items()
     ]
     headers = [words("optimizer"), words("logged as"), words("learning rates"), words("source")]
     caption = words("All learning rates that were logged; the table of means says which one is compared.")
@@ -76,7 +77,7 @@ def imported_models(evidence: Evidence) -> Section:
 
 def imported_protocol(evidence: Evidence) -> Section:
     """The rules in plain words."""
-    experiment = evidence.plan["config"]["experiment"]
+    experiment = evidence.plan.config.experiment
     rules = [[words(rule), words(meaning, experiment=f"“{experiment}”")] for rule, meaning in RULES.items()]
     headers = [words("rule"), words("what it means")]
     return Section(
@@ -87,23 +88,24 @@ def imported_protocol(evidence: Evidence) -> Section:
 def imported_provenance(evidence: Evidence) -> Section:
     """Where the runs are stored, and the command that reproduces the page."""
     plan = evidence.plan
-    experiment, imported = plan["config"]["experiment"], plan["imported"]
-    rows = [[name, version] for name, version in plan["versions"].items()]
+    assert isinstance(plan, ImportedPlan)
+    experiment, imported = plan.config.experiment, plan.imported
+    rows = [[name, version] for name, version in plan.versions.items()]
     rows += [
-        [words("MLflow experiment"), f"{experiment} (experiment_id = {imported['experiment_id']})"],
+        [words("MLflow experiment"), f"{experiment} (experiment_id = {imported.experiment_id})"],
         [words("MLflow run, for example"), str(next(iter(evidence.comparison.scores["run_id"]), ""))],
-        [words("commits of the code that trained"), ", ".join(imported["commits"]) or words("unknown")],
+        [words("commits of the code that trained"), ", ".join(imported.commits) or words("unknown")],
     ]
     blocks: list[Table | Paragraph] = [
         Table("versions", words("Versions and tracking"), [words("what"), words("value")], rows)
     ]
     command = f"python -m descentlab report --mlflow-experiment {shlex.quote(experiment)}"
-    if not imported["mapping"]:
+    if not imported.mapping:
         blocks.append(Paragraph(words("The same page again: {command}", command=command)))
         return Section("provenance", words("Provenance"), blocks)
     again = words(
         "The same page again: save this as mapping.yaml, then {command}", command=f"{command} --mapping mapping.yaml"
     )
-    text = yaml.safe_dump(imported["mapping"], sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(dict(imported.mapping), sort_keys=False, allow_unicode=True)
     blocks += [Paragraph(again), Paragraph(text, preformatted=True)]
     return Section("provenance", words("Provenance"), blocks)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.problems.base import metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
     Evidence,
@@ -79,10 +81,9 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     )
     margins = []
     for problem in problems:
-        margin, metric = (evidence.plan["problems"][problem][name] for name in ("margin", "metric"))
-        margins.append(
-            words("{margin} {metric} on {problem}", margin=number(margin), metric=words(metric), problem=problem)
-        )
+        problem_info = evidence.plan.problems[problem]
+        margin, metric = number(problem_info.margin), words(problem_info.metric)
+        margins.append(words("{margin} {metric} on {problem}", margin=margin, metric=metric, problem=problem))
     caption = words(
         "Paired difference of the final test metric to {reference}, divided by the problem's margin ({margins}); right of 0 "
         "is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of seeds, "
@@ -149,7 +150,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
     order = evidence.optimizers_in(summary)
     arms = evidence.arms_in(summary)
     figure, axes = new_row_figure(len(arms), 3.3, order, right=1.0, gap=1.0)
-    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    higher = evidence.plan.problems[problem].higher_is_better
     finished = scores[(scores["status"] == "finished") & np.isfinite(scores["test_metric"])]
     for panel, arm in zip(axes, arms, strict=True):
         points = finished[finished["arm"] == arm].copy()
@@ -177,9 +178,9 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         room = (limits[1] - limits[0]) * 0.04
         panel.set_xlim(limits[0] - room, limits[1] + room)
     takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
-    title = evidence.plan["problems"][problem]["title"]
+    title = evidence.plan.problems[problem].title
     fields = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
-    if "imported" in evidence.plan:
+    if isinstance(evidence.plan, ImportedPlan):
         caption = words(
             "{title}. Test {metric} as it was logged; small points are seeds, large ones means with 95 % t intervals over seeds "
             "alone, n = up to {n} seeds. Values beyond the axis are drawn at its end.",
@@ -205,7 +206,7 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
     """
     if len(values) == 0:
         return 0.0, 1.0
-    goodness = values if higher_is_better else -values
+    goodness = metric_sign(higher_is_better) * values
     low, middle, high = np.quantile(goodness, [0.12, 0.5, 1.0])
     low = max(low, high - 6 * (high - middle))
     if not high > low:

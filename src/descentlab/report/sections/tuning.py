@@ -64,7 +64,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
         "is; an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares the "
         "optimizers whose best rate comes within {margins} margins of the best of all.",
         n=int((table["n"] + table["n_diverged"]).max()),
-        delta=number(evidence.plan["problems"][problem]["margin"]),
+        delta=number(evidence.plan.problems[problem].margin),
         margins=GOOD_MARGINS,
     )
     return finish(figure, f"sensitivity-{problem}", takeaway=takeaway, caption=caption, data=table)
@@ -73,7 +73,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
 def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) -> None:
     """Draw one line per optimizer over its grid."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
-    higher = evidence.plan["problems"][problem]["higher_is_better"]
+    higher = evidence.plan.problems[problem].higher_is_better
     bottom, top = value_range(table["val_metric_mean"].replace([np.inf, -np.inf], np.nan).dropna(), higher)
     ends: dict[str, tuple[float, float]] = {}
     for name in names:
@@ -111,13 +111,12 @@ def draw_rates(panel: Axes, evidence: Evidence, problem: str, names: list[str]) 
 def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str]) -> None:
     """Draw one row per optimizer: the grid as a thin line, good rates as a bar, rates at which a seed diverged as dots."""
     table = evidence.comparison.sensitivity[evidence.comparison.sensitivity["problem"] == problem]
-    problem_info = evidence.plan["problems"][problem]
-    sign = 1 if problem_info["higher_is_better"] else -1
+    problem_info = evidence.plan.problems[problem]
     for place, name in enumerate(order):
         line = table[table["optimizer"] == name].sort_values("learning_rate")
         rates, color = line["learning_rate"].to_numpy(), optimizer_color(name)
-        goodness = (sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
-        low, high, _ = good_range(rates, goodness, problem_info["margin"])
+        goodness = (problem_info.sign * line["val_metric_mean"]).where(line["n_diverged"] == 0).to_numpy()
+        low, high, _ = good_range(rates, goodness, problem_info.margin)
         panel.plot([rates[0], rates[-1]], [place, place], color=color, linewidth=0.7, alpha=0.6)
         panel.plot([low, high], [place, place], color=color, linewidth=5, solid_capstyle="butt", alpha=0.75)
         for end, edge, arrow in ((low, rates[0], "<"), (high, rates[-1], ">")):
@@ -140,12 +139,12 @@ def width_words(evidence: Evidence, problem: str) -> str:
     widths = all_widths[(all_widths["problem"] == problem) & all_widths["width"].notna()]
     if widths.empty:
         return words("no learning rate finished with every seed")
-    problem_info = evidence.plan["problems"][problem]
+    problem_info = evidence.plan.problems[problem]
     means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
-    goodness = means["val_metric_mean"] if problem_info["higher_is_better"] else -means["val_metric_mean"]
+    goodness = problem_info.sign * means["val_metric_mean"]
     best = goodness.groupby(means["optimizer"]).max()
     # An optimizer that is bad at every rate isn't robust for that.
-    good = best.index[best >= best.max() - GOOD_MARGINS * problem_info["margin"]]
+    good = best.index[best >= best.max() - GOOD_MARGINS * problem_info.margin]
     widths = widths[widths["optimizer"].isin(good)]
     widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
     if len(widths) == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from descentlab.optimizers.build import evaluation_weights
+from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Problem
 from descentlab.training.engine.stateless_optimizer import optimizer_scope, state_variables
 from descentlab.training.engine.trainable import batch_loss, training_loss, unreduced

@@ -1,0 +1,192 @@
+"""The parts of a plan: its problems and optimizers, and what externally logged runs have instead of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from descentlab.experiment.settings import ReportConfig
+from descentlab.optimizers.search_space import Trial
+from descentlab.problems.base import metric_sign
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Layer:
+    """A layer of a problem's model."""
+
+    name: str
+    type: str
+    output_shape: str
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ComparedProblem:
+    """What comparing and reporting know of a problem; None is what nobody logged.
+
+    Attributes:
+        problem: built-in name or import path.
+        title: one line for the report.
+        metric: name of its metric.
+        higher_is_better: direction of its metric.
+        margin: differences of the metric up to it are negligible.
+        convex: whether the loss is convex in the weights.
+        loss_bound: a training loss above it counts as diverged.
+        train_examples, val_examples, test_examples: in each split.
+        parameters: trainable parameters of the model.
+        count: how the parameters add up.
+        layers: of the model.
+        data_hash: sha256 of the arrays.
+        mode: how epochs are compiled.
+        device: what it was planned on.
+    """
+
+    problem: str
+    title: str
+    metric: str
+    higher_is_better: bool
+    margin: float
+    convex: bool | None
+    loss_bound: float | None
+    train_examples: int | None
+    val_examples: int | None
+    test_examples: int | None
+    parameters: int | None
+    count: str
+    layers: tuple[Layer, ...]
+    data_hash: str
+    mode: str | None
+    device: str | None
+
+    @property
+    def sign(self) -> int:
+        """What the metric is multiplied with so that higher is better."""
+        return metric_sign(self.higher_is_better)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PlannedProblem(ComparedProblem):
+    """A problem that is trained here, its data and model read and built once.
+
+    Attributes:
+        epochs: budget in passes over the training set.
+        batch_size: examples per update of the mini-batch optimizers.
+    """
+
+    loss_bound: float
+    train_examples: int
+    val_examples: int
+    test_examples: int
+    parameters: int
+    mode: str
+    device: str
+    epochs: int
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoggedProblem(ComparedProblem):
+    """A problem of externally logged runs.
+
+    Attributes:
+        epochs, batch_size: all that the compared runs logged, ascending.
+        margin_from: ``declared``, ``usual margin`` or ``median margin``.
+    """
+
+    epochs: tuple[int, ...]
+    batch_size: tuple[int, ...]
+    margin_from: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ComparedOptimizer:
+    """What comparing and reporting know of an optimizer.
+
+    Attributes:
+        factory: Keras class, import path, or what the runs call it.
+        paper: where the rule comes from.
+        full_batch: one update uses the whole training set.
+        equal_updates: full batch with as many updates as the mini-batch optimizers, instead of as many examples.
+        state_slots: variables of the size of the weights that it keeps.
+        hyperparameters: by arm, learning rate apart.
+        default_learning_rate: rate of the default arm; None without a learning rate.
+        grid: learning rates to tune over, ascending; ``(None,)`` without a learning rate.
+    """
+
+    factory: str
+    paper: str
+    full_batch: bool
+    equal_updates: bool
+    state_slots: int | float | None
+    hyperparameters: Mapping[str, Mapping[str, Any]]
+    default_learning_rate: float | None
+    grid: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PlannedOptimizer(ComparedOptimizer):
+    """An optimizer that is trained here, built once for each arm.
+
+    Attributes:
+        centre_learning_rate: middle of its grid; None without a learning rate.
+        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
+        tuned_schedule: of the learning rate in the ``tuned`` arm.
+        extended_trials: what the extended arm tries.
+        source_lines: lines of code of a reader's own optimizer; None for Keras'.
+    """
+
+    centre_learning_rate: float | None
+    tuned_weight_decay: float | None
+    tuned_schedule: str
+    extended_trials: tuple[Trial, ...] = ()
+    source_lines: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoggedOptimizer(ComparedOptimizer):
+    """An optimizer of externally logged runs.
+
+    Attributes:
+        logged: what the runs call it.
+    """
+
+    logged: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoggedSeeds:
+    """How many seeds the optimizer with the fewest runs has; nothing was tuned here."""
+
+    final: int
+    tuning: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoggedConfig:
+    """What stands for the config of an experiment that was logged externally, under the names of :class:`Config`."""
+
+    experiment: str
+    arms: tuple[str, ...]
+    seeds: LoggedSeeds
+    report: ReportConfig
+    measurements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Imported:
+    """Where externally logged runs come from.
+
+    Attributes:
+        experiment_id: MLflow's.
+        mapping: how parameters and metrics were read, as far as it differs from the usual mapping.
+        commits: that the runs logged.
+    """
+
+    experiment_id: str
+    mapping: Mapping[str, Any]
+    commits: tuple[str, ...]

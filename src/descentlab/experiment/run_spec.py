@@ -1,0 +1,69 @@
+"""One training: what decides its result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SEALED_PHASES = ("tuning", "sweep")  # never see the test split
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training: everything that decides its result, and nothing else.
+
+    Attributes:
+        problem: name of the problem in the config.
+        optimizer: name of the optimizer in the config (a row of the report).
+        arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
+            schedule too; docs/protocol.md, "Arms").
+        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
+            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
+            one).
+        learning_rate: initial learning rate; None where the optimizer has none.
+        schedule: one of schedules.SCHEDULES.
+        batch_size: examples per update, 0 for the full training set.
+        epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
+        reference_batch_size: batch size of the problem's mini-batch optimizers.
+        equal_updates: only where ``batch_size`` is 0: as many updates as the mini-batch optimizers have, instead of as
+            many examples.
+        seed: chooses initial weights, split, data order and dropout, each from a stream of its own.
+        hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
+    """
+
+    problem: str
+    optimizer: str
+    arm: str
+    phase: str
+    learning_rate: float | None
+    schedule: str
+    batch_size: int
+    epochs: int
+    reference_batch_size: int
+    equal_updates: bool
+    seed: int
+    hyperparameters: str = ""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is given data without test targets."""
+        return self.phase in SEALED_PHASES
+
+    @property
+    def run_id(self) -> str:
+        """A stable name that a person can read and a file system accepts."""
+        rate = "none" if self.learning_rate is None else f"{self.learning_rate:g}"
+        extended = ""
+        if self.arm == "extended":
+            extended = "".join(f".{name}={value:g}" for name, value in self.extended.items()) + f".{self.schedule}"
+        return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}{extended}.seed={self.seed}"
+
+    @property
+    def extended(self) -> dict[str, Any]:
+        """The hyperparameters that the extended arm sets; none in the other arms."""
+        return dict(json.loads(self.hyperparameters or "{}"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, in the order of declaration."""
+        return asdict(self)

@@ -1,0 +1,44 @@
+"""The best final run of an optimizer on a problem, and its model as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from descentlab.problems.base import Problem, metric_sign
+from descentlab.storage.atomic import written_aside
+from descentlab.training.run_result import RunResult
+
+
+def best_final_run(runs: pd.DataFrame, arm: str) -> str | None:
+    """The run whose model is kept: of the arm's finished final runs the best by validation metric, the least seed first.
+
+    Args:
+        runs: of one problem and optimizer.
+        arm: the plan's main arm.
+
+    Returns:
+        Its id; None where no final run finished.
+    """
+    finals = runs[(runs["phase"] == "final") & (runs["arm"] == arm) & (runs["status"] == "finished")]
+    if finals.empty:
+        return None
+    goodness = metric_sign(bool(finals["higher_is_better"].iloc[0])) * finals["val_metric"]
+    return str(max(zip(goodness, -finals["seed"], finals["run_id"], strict=True))[2])
+
+
+def write_model(problem: Problem, best: RunResult | None, path: Path) -> None:
+    """Write the model of the best final run as ``.keras``; without one, remove what an earlier job left.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    if best is None:
+        path.unlink(missing_ok=True)
+        return
+    model = problem.build_model()
+    for variable, value in zip(model.variables, best.weights, strict=True):
+        variable.assign(value)
+    with written_aside(path) as aside:
+        model.save(aside)

@@ -1,0 +1,68 @@
+"""From the name of a problem in a config to the problem, and to its data as a job needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from descentlab.experiment.config import ConfigError
+from descentlab.experiment.entries import ProblemConfig
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.optimizers.import_path import OptimizerError, import_object
+from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.training.problem_data import ProblemData
+
+if TYPE_CHECKING:
+    from descentlab.problems.base import Problem
+
+
+def find_problem(config: ProblemConfig) -> Problem:
+    """The problem that a config names: a built-in one, or the reader's own.
+
+    Raises:
+        ConfigError: the import path doesn't import, or names something else.
+    """
+    if config.problem in BUILTIN_PROBLEMS:
+        return builtin_problem(config.problem)
+    return import_problem(config.problem, f"problem '{config.name}'")
+
+
+def import_problem(import_path: str, where: str) -> Problem:
+    """The problem that ``package.module:OBJECT`` names.
+
+    Raises:
+        ConfigError: the import path doesn't import, or names something else.
+    """
+    from descentlab.problems.base import Problem
+
+    try:
+        problem = import_object(import_path, where)
+    except OptimizerError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(problem, Problem):
+        raise ConfigError(
+            f"{where}: an import path must name a descentlab.problems.base.Problem; "
+            f"'{import_path}' is a {type(problem).__name__}"
+        )
+    return problem
+
+
+def planned_problem(plan: TrainingPlan, name: str, device: str) -> ProblemData:
+    """A problem of a plan, with its data.
+
+    Args:
+        name: the problem's name in the config.
+        device: what :func:`~descentlab.training.engine.device.configure_device` returned.
+    """
+    asked, planned = plan.config.problem(name), plan.problems[name]
+    return ProblemData(
+        name=name,
+        problem=find_problem(asked),
+        source=asked.problem,
+        data_path=asked.data,
+        data_hash=planned.data_hash,
+        batch_size=planned.batch_size,
+        train_limit=asked.train_examples,
+        evaluation_limit=asked.evaluation_examples,
+        asked_mode=asked.mode,
+        device=device,
+    )

@@ -1,0 +1,80 @@
+"""The tables that a job writes: its runs, their histories, and the scores of their test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.run_spec import RunSpec
+from descentlab.storage.tables import Column, empty_table, write_table
+from descentlab.training.execution.progress import say
+from descentlab.training.problem_data import ProblemData
+from descentlab.training.run_result import RunResult
+
+
+@dataclass
+class JobTables:
+    """The rows of a job's runs so far."""
+
+    problem: ProblemData
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    histories: list[pd.DataFrame] = field(default_factory=list)
+    examples: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, spec: RunSpec, digest: str, result: RunResult) -> None:
+        """Add a run, its history and, where it saw them, the scores of its test examples."""
+        problem = self.problem
+        metric = problem.problem.metric
+        self.runs.append(
+            {
+                **{name: value for name, value in spec.as_dict().items() if name in RUNS},
+                "run_id": spec.run_id,
+                **result.record,
+                "data_hash": problem.data_hash,
+                "device": problem.device,
+                "mode": problem.mode,
+                "metric": metric.name,
+                "higher_is_better": metric.higher_is_better,
+                "digest": digest,
+            }
+        )
+        self.histories.append(result.history.assign(run_id=spec.run_id))
+        if not spec.sealed and len(result.scores):
+            test = problem.split(spec.seed).test
+            self.examples.append(pd.DataFrame({"run_id": spec.run_id, "example": test, "score": result.scores}))
+
+    def of_optimizer(self, optimizer: str) -> pd.DataFrame:
+        """The runs of an optimizer so far."""
+        return pd.DataFrame([run for run in self.runs if run["optimizer"] == optimizer])
+
+    def write(self, output: Path, job: int) -> None:
+        """Write ``<output>/<job>.*.parquet``, the history last: a job is there when its history is.
+
+        Raises:
+            WriteError: a file can't be written.
+        """
+        write_table(_joined(self.examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
+        write_table(pd.DataFrame(self.runs), RUNS, output / f"{job}.runs.parquet")
+        write_table(_joined(self.histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
+
+
+def _joined(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else empty_table(dict(columns))
+
+
+def say_failures(runs: list[dict[str, Any]]) -> None:
+    """How many runs of each optimizer failed, and why the first of them."""
+    failed: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        if run["status"] == "failed":
+            failed.setdefault(run["optimizer"], []).append(run)
+    for optimizer, group in failed.items():
+        say(f"{optimizer}: {len(group)} runs failed; {group[0]['run_id']}: {group[0]['message']}")
+    if failed:
+        say("Nothing of them is cached. To train them again, add to the command: --forcerun train")

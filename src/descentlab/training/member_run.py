@@ -1,0 +1,169 @@
+"""Runs that train side by side: what each is given, and what comes of it.
+
+This module decides a run's numbers: the run cache counts its code and that of all it imports
+(:mod:`descentlab.training.run_digest`). So neither the config nor the plan, the log or the cache may be imported here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.schedules import evaluation_steps, learning_rates
+from descentlab.problems.base import Split
+from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.trainer import Evaluation, Member, Trainer
+from descentlab.training.problem_data import ProblemData
+from descentlab.training.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
+from descentlab.training.run_result import RunResult
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run is: one epoch's updates, all updates, and the examples of one update."""
+
+    updates_per_epoch: int
+    updates: int
+    batch_size: int
+
+
+def run_budget(spec: RunSpec, train_examples: int) -> Budget:
+    """The budget of a run on so many training examples (docs/protocol.md, "Budget")."""
+    per_epoch = train_examples // spec.reference_batch_size
+    if spec.batch_size == 0 and not spec.equal_updates:
+        return Budget(1, spec.epochs, train_examples)
+    return Budget(per_epoch, spec.epochs * per_epoch, spec.batch_size or train_examples)
+
+
+@dataclass(eq=False)
+class MemberRun:
+    """One run among those that train side by side.
+
+    Attributes:
+        spec: which run.
+        problem: what it trains.
+        history: rows of its evaluations so far.
+        last: its last evaluation; None before the first.
+        message: why it counts as diverged; empty while it doesn't.
+        weights: those evaluated at the end; empty for tuning runs.
+    """
+
+    spec: RunSpec
+    problem: ProblemData
+    history: list[dict[str, Any]] = field(default_factory=list)
+    last: Evaluation | None = None
+    message: str = ""
+    weights: list[np.ndarray] = field(default_factory=list)
+
+    @cached_property
+    def split(self) -> Split:
+        """Of the run's seed."""
+        return self.problem.split(self.spec.seed)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How long the run is."""
+        return run_budget(self.spec, len(self.split.train))
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """Learning rate of each update, shape (updates,)."""
+        return learning_rates(self.spec.learning_rate, self.spec.schedule, self.budget.updates)
+
+    @property
+    def last_examples(self) -> list[np.ndarray]:
+        """Indices that the last evaluation takes, by split; the test split only where the run may see it."""
+        return [self.split.train, self.split.val] + ([] if self.spec.sealed else [self.split.test])
+
+    @property
+    def examples(self) -> list[np.ndarray]:
+        """Indices that the evaluations before the last take, by split."""
+        limit = self.problem.evaluation_limit
+        if limit is None:
+            return self.last_examples
+        return [spread_evenly(part, limit) for part in self.last_examples]
+
+    @cached_property
+    def member(self) -> Member:
+        """What the trainer is given."""
+        spec = self.spec
+        return Member(
+            self.problem.initial(spec.seed),
+            data_order(self.problem.problem.name, spec.seed, self.split.train, spec.batch_size, spec.epochs),
+            self.rates,
+            np.concatenate(self.examples),
+            None if self.problem.evaluation_limit is None else np.concatenate(self.last_examples),
+        )
+
+    def at_end(self, evaluation: Evaluation) -> bool:
+        """Whether it is the evaluation after the last update."""
+        return evaluation.updates == self.budget.updates
+
+    def take(self, evaluation: Evaluation) -> None:
+        """Add an evaluation to the history, and judge whether the run has diverged."""
+        self.last = evaluation
+        parts = self.last_examples if self.at_end(evaluation) else self.examples
+        row = history_row(
+            evaluation, [len(part) for part in parts], self.budget.batch_size, len(self.split.train), self.rates
+        )
+        self.history.append(row)
+        self.message = divergence(row, self.problem.problem.loss_bound)
+
+    def result(self, trainer: Trainer, started_at: float, members: int) -> RunResult:
+        """What the run left.
+
+        Args:
+            trainer: that trained it.
+            started_at: seconds since 1970 (UTC).
+            members: runs that trained side by side.
+        """
+        last, history = self.last, pd.DataFrame(self.history)
+        assert last is not None  # evaluation_steps always begins with 0
+        record = {
+            "status": "diverged" if self.message else "finished",
+            "message": self.message,
+            "batch_size": self.budget.batch_size,
+            "init_hash": hash_arrays(self.member.initial),
+            "split_hash": self.split.hash(),
+            "updates_planned": self.budget.updates,
+            "started_at": started_at,
+            "members": members,
+            "evaluation_seconds": last.evaluation_seconds,
+            "compile_seconds": trainer.compile_seconds,
+            "parameters": trainer.parameters,
+            "state_bytes_per_parameter": trainer.state_bytes_per_parameter,
+            "optimum": self.problem.optimum(self.spec.seed),
+            **moments(history, self.problem.problem.metric.sign),
+        }
+        unscored = self.spec.sealed or self.message
+        scores = np.empty(0, np.float32) if unscored else last.score[-len(self.split.test) :]
+        return RunResult(record, history, scores, self.weights)
+
+
+def train_side_by_side(problem: ProblemData, trainer: Trainer, specs: Sequence[RunSpec]) -> list[RunResult]:
+    """Train runs that differ in seed and learning rate alone; all of them sealed, or none."""
+    runs = [MemberRun(spec, problem) for spec in specs]
+    first = runs[0]
+    members = [run.member for run in runs]
+    started_at = time.time()
+    for evaluations in trainer.train_members(
+        problem.sealed_data if first.spec.sealed else problem.data,
+        members,
+        evaluation_steps(first.budget.updates_per_epoch, first.spec.epochs),
+    ):
+        for row, (run, evaluation) in enumerate(zip(runs, evaluations, strict=True)):
+            if run.message:
+                continue
+            run.take(evaluation)
+            if not run.spec.sealed and (run.message or run.at_end(evaluation)):
+                run.weights = trainer.evaluated_variables(row)
+        if all(run.message for run in runs):
+            break
+    return [run.result(trainer, started_at, len(runs)) for run in runs]

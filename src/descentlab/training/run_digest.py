@@ -1,0 +1,94 @@
+"""The digest of a run: of everything that decides its result, and of nothing else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from descentlab.experiment.provenance import source_digest
+from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.build import arm_hyperparameters, resolve_factory
+from descentlab.optimizers.table import OptimizerEntry
+from descentlab.problems import BUILTIN_PROBLEMS
+from descentlab.problems.base import Problem
+from descentlab.training.problem_data import ProblemData
+
+# Where the code begins that decides a run's numbers; the device's set-up is called by the job.
+DECISIVE_CODE = ("descentlab.training.member_run", "descentlab.training.engine.device")
+# The same training under another name is the same run.
+NAMES_ONLY = {"optimizer", "arm", "phase", "hyperparameters"}
+
+
+def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versions: Mapping[str, str]) -> str:
+    """sha256 of all that decides a run.
+
+    Args:
+        versions: of the packages, as the plan has them.
+    """
+    return hash_json(
+        {
+            **{name: value for name, value in spec.as_dict().items() if name not in NAMES_ONLY},
+            "problem": [
+                problem.problem.name,
+                problem_code(problem.problem, problem.source),
+                problem.train_limit,
+                problem.evaluation_limit,
+            ],
+            "data": problem.data_hash,
+            "optimizer": [entry.factory, arm_hyperparameters(entry, spec.arm, spec.extended), own_code(entry)],
+            "sealed": spec.sealed,
+            "mode": problem.mode,
+            "width": problem.width,
+            "device": problem.device,
+            "code": decisive_code(),
+            "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},
+        }
+    )
+
+
+def hash_json(decisive: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON of all that decides a result."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def decisive_code() -> str:
+    """Digest of the code of ours that decides a run's numbers."""
+    return source_digest(*DECISIVE_CODE)
+
+
+def problem_code(problem: Problem, source: str) -> str:
+    """Digest of the modules that define a problem.
+
+    Args:
+        source: built-in name or import path: the Problem may be put together elsewhere than its parts are defined.
+    """
+    parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
+    modules = {inspect.getmodule(part) for part in parts}
+    names = {module.__name__ for module in modules if module is not None}
+    names.add(BUILTIN_PROBLEMS[source].module if source in BUILTIN_PROBLEMS else source.partition(":")[0])
+    return modules_digest(name for name in names if not name.startswith("keras"))
+
+
+def own_code(entry: OptimizerEntry) -> str:
+    """Digest of the module of an optimizer that is given by import path; empty for Keras'."""
+    module = inspect.getmodule(resolve_factory(entry)) if ":" in entry.factory else None
+    return modules_digest([module.__name__]) if module else ""
+
+
+def modules_digest(names: Iterable[str]) -> str:
+    """sha256 of imported modules, in any order: ours by code and all that they import, a reader's own by its text."""
+    ours: set[str] = set()
+    texts: set[str] = set()
+    for name in names:
+        if name.startswith("descentlab."):
+            ours.add(name)
+        else:
+            texts.add(inspect.getsource(sys.modules[name]))
+    parts = [source_digest(*sorted(ours))] if ours else []
+    return hashlib.sha256("\0".join([*parts, *sorted(texts)]).encode()).hexdigest()

@@ -1,0 +1,26 @@
+"""What one training left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one training left.
+
+    Attributes:
+        record: a row of the table of runs, without the names that it has in one experiment only.
+        history: rows of the table of histories, without ``run_id``.
+        scores: the metric of each test example at the end, shape (test examples,); empty for tuning runs.
+        weights: values of the model's variables at the end; empty for tuning runs.
+    """
+
+    record: dict[str, Any]
+    history: pd.DataFrame
+    scores: np.ndarray
+    weights: list[np.ndarray]
