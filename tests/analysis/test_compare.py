@@ -13,7 +13,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.stats import binomtest
 
-from descentlab.analysis import compare
+from descentlab.analysis import alarms, compare
 from descentlab.analysis.alarms import raise_alarms
 from descentlab.analysis.compare import compare_results, compare_runs
 from descentlab.analysis.pairing import PairingError, scores_by_run
@@ -272,7 +272,7 @@ def test_results_are_compared_in_the_language_of_the_report(
 ) -> None:
     highest = "{optimizer} en {problem}: la mayor, {rate:g}, de {low:g} a {high:g}"
     spanish = {
-        compare.EDGE_ALARMS["high"]: highest,
+        alarms.EDGE_ALARMS["high"]: highest,
         "a statement about people, which no training can test": "de gente",
         "supported": "respaldada",
         "edge": "borde",
