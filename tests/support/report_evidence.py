@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,8 @@ from descentlab.report.blocks import Figure, Section, Table
 from descentlab.report.sections import Evidence
 from support.comparison_fixture import (
     NO_EXAMPLES,
+    OPTIMIZERS,
+    PROBLEMS,
     generated_history,
     generated_plan,
     generated_runs,
@@ -43,6 +47,30 @@ def changed(evidence: Evidence, **tables: pd.DataFrame) -> Evidence:
 def found(section: Section | None) -> Section:
     assert section is not None
     return section
+
+
+# What an English sentence calls an optimizer that it doesn't call by its name.
+TITLES = {"plain SGD": "sgd", "SGD with momentum": "momentum", "Adam": "adam"}
+NAMES = {**TITLES, **{name: name for name in (*PROBLEMS, *OPTIMIZERS, "adagrad")}}
+VALUE = re.compile(
+    rf"\b(?:{'|'.join(sorted(map(re.escape, NAMES), key=len, reverse=True))}|never)\b"
+    r"|(?<![\w.])[+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+−]?\d+)?"
+)
+
+
+def values_of(sentence: str) -> list[str | float]:
+    """The optimizers and problems that a sentence names and its numbers, in their order: what it says, not how.
+
+    ``never`` is inf; the 95 of "95 %" and digits inside a word are no exception.
+    """
+    return [
+        NAMES[value]
+        if value in NAMES
+        else math.inf
+        if value == "never"
+        else float(value.replace(",", "").replace("−", "-"))
+        for value in VALUE.findall(sentence)
+    ]
 
 
 def titles(section: Section | None) -> list[str]:

@@ -17,7 +17,7 @@ from descentlab.report.sections import Evidence
 from descentlab.report.sections.ranks import ranks
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
-from support.report_evidence import found
+from support.report_evidence import found, values_of
 
 CLEAR = {"adam": 1.2, "momentum": 2.1, "rmsprop": 2.9, "sgd": 3.8}
 
@@ -44,24 +44,19 @@ def test_without_ranks_there_is_no_section() -> None:
 
 
 def test_the_best_is_said_to_be_told_apart_from_those_beyond_the_critical_difference() -> None:
-    head = "With tuned rates, the mean ranks of 4 optimizers differ (Friedman's test, p = 0.001, n = 12 problems): Adam has "
     for least, beaten in ((0.5, 3), (1.0, 2), (2.0, 1), (3.0, 0)):
         (figure,) = figures(rank_rows(CLEAR, 0.001, least))
-        assert figure.takeaway == (
-            f"{head}the best, 1.2, told apart from {beaten} of the other 3 by a critical difference of {least:g}"
-        )
+        assert values_of(figure.takeaway) == [4, 0.001, 12, "adam", 1.2, beaten, 3, least]
 
 
 def test_a_shared_best_is_shared() -> None:
     (figure,) = figures(rank_rows({"adam": 1.5, "sgd": 1.5, "momentum": 3.0}, 0.001, 1.0))
-    assert "Adam and plain SGD share the best, 1.5, told apart from 1 of the other 1" in figure.takeaway
+    assert values_of(figure.takeaway) == [3, 0.001, 12, "adam", "sgd", 1.5, 1, 1, 1]
 
 
 def test_where_friedman_finds_nothing_nobody_is_named() -> None:
     (figure,) = figures(rank_rows(CLEAR, 0.2, 0.5))
-    assert figure.takeaway == (
-        "With tuned rates, the mean ranks of 4 optimizers can't be told apart (Friedman's test, p = 0.2, n = 12 problems)"
-    )
+    assert values_of(figure.takeaway) == [4, 0.2, 12]
 
 
 def test_an_arm_a_figure_the_tuned_one_first() -> None:
@@ -71,8 +66,8 @@ def test_an_arm_a_figure_the_tuned_one_first() -> None:
 
 def test_the_figure_says_who_is_left_out_and_what_ranks_do_not_say() -> None:
     (figure,) = figures(rank_rows(CLEAR, 0.001, 1.0))
-    assert figure.caption.endswith("on these problems. Not ranked, as not all problems have it: gd.")
-    assert "n = 12 problems" in figure.caption
+    assert values_of(figure.caption)[-1] == "gd"
+    assert 12 in values_of(figure.caption)
     assert f'aria-label="{figure.takeaway}'.replace("'", "&#x27;") in figure.svg
     assert all(figure.svg.count(f">{name}</text>") == 1 for name in CLEAR)
     assert "critical difference 1<" in figure.svg

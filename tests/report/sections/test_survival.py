@@ -23,6 +23,7 @@ from descentlab.report.sections.survival import (
 )
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
+from support.report_evidence import values_of
 
 MISS = 1000
 SEEDS = 10
@@ -88,37 +89,35 @@ def test_nothing_reached_or_another_arm_no_figure() -> None:
 
 def test_who_is_first_follows_the_times() -> None:
     # The interval of the median of 10 runs from the second to the ninth: 1 - 22 / 1024 of cover.
-    first = "first: {}, median 14 updates [11, 18], n = 10)"
-    assert drawn(times({"adam": FAST, "sgd": SLOW})).takeaway == (
-        f"Tuned rates: the medium target is reached with every seed by 2 of 2 optimizers on up ({first.format('Adam')}"
-    )
-    assert first.format("plain SGD") in drawn(times({"adam": SLOW, "sgd": FAST})).takeaway
+    reached, median = [2, 2, "up"], [14, 11, 18, 10]
+    assert values_of(drawn(times({"adam": FAST, "sgd": SLOW})).takeaway) == [*reached, "adam", *median]
+    assert values_of(drawn(times({"adam": SLOW, "sgd": FAST})).takeaway) == [*reached, "sgd", *median]
 
 
 def test_a_median_that_others_share_is_said_to_be_shared() -> None:
-    assert (
-        "level with 2 others" in drawn(times({"adam": FAST, "sgd": FAST, "momentum": FAST, "rmsprop": SLOW})).takeaway
-    )
+    shared = drawn(times({"adam": FAST, "sgd": FAST, "momentum": FAST, "rmsprop": SLOW}))
+    assert values_of(shared.takeaway)[:3] == [4, 4, "up"] and 2 in values_of(shared.takeaway)
+    assert 2 not in values_of(drawn(times({"adam": FAST, "sgd": SLOW, "momentum": SLOW, "rmsprop": SLOW})).takeaway)
 
 
 def test_runs_that_missed_count_against_their_optimizer() -> None:
     half = [*FAST[:5], *[MISS] * 5]
     takeaway = drawn(times({"adam": half, "sgd": SLOW})).takeaway
-    assert "by 1 of 2 optimizers on up (first: Adam, median 14 updates [11, never], n = 10)" in takeaway
+    assert values_of(takeaway) == [1, 2, "up", "adam", 14, 11, np.inf, 10]
     few = [*FAST[:4], *[MISS] * 6]
     takeaway = drawn(times({"adam": few, "sgd": [MISS] * 10})).takeaway
-    assert "by 0 of 2 optimizers on up (none with half of its seeds; most: Adam, 4 of 10)" in takeaway
+    assert values_of(takeaway) == [0, 2, "up", "adam", 4, 10]  # no median: who reached it most often
 
 
 def test_problems_are_kept_apart() -> None:
     reached = pd.concat([times({"adam": FAST, "sgd": SLOW}), times({"adam": SLOW, "sgd": FAST}, problem="down")])
-    takeaway = drawn(reached).takeaway
-    assert "on up (first: Adam," in takeaway and "and by 2 of 2 optimizers on down (first: plain SGD," in takeaway
+    median = [14, 11, 18, 10]
+    assert values_of(drawn(reached).takeaway) == [2, 2, "up", "adam", *median, 2, 2, "down", "sgd", *median]
 
 
 def test_full_batch_is_drawn_with_its_own_budget_and_never_first() -> None:
     figure = drawn(pd.concat([times({"gd": [*range(1, 11)]}, budget=40), times({"adam": FAST})]))
-    assert "by 2 of 2 optimizers on up (first: Adam" in figure.takeaway
+    assert values_of(figure.takeaway)[:4] == [2, 2, "up", "adam"]
     assert "<title>gd</title>" in figure.svg and "<title>adam</title>" in figure.svg
 
 
@@ -161,10 +160,7 @@ def test_profiles_name_who_is_fastest_and_who_is_never_far_behind() -> None:
     table = profiles({"adam": [0.5, 0.5, 0.5], "sgd": [0.25, 1.0, 1.0], "momentum": [0.25, 0.5, 1.0]}, n=4)
     figure = profile_figure(evidence(table=table), "tuned")
     assert figure is not None
-    assert figure.takeaway == (
-        "Tuned rates: fastest to the medium target most often: Adam, on 2 of 4 problems; within twice the fastest most "
-        "often: plain SGD, on 4 of 4 problems"
-    )
+    assert values_of(figure.takeaway) == ["adam", 2, 4, "sgd", 4, 4]
     assert profile_figure(evidence(table=table), "default") is None
 
 
@@ -173,13 +169,14 @@ def test_a_share_of_one_problem_is_no_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "share", "words"),
+    ("names", "share", "values"),
     [
-        (("adam", "sgd"), 0.5, "most often: plain SGD and Adam, on 1 of 2 problems"),
-        (("adam", "sgd", "momentum", "rmsprop"), 0.5, "most often: 4 optimizers, on 1 of 2 problems"),
-        (("adam", "sgd"), 0.0, "most often: nobody, on 0 of 2 problems"),
+        (("adam", "sgd"), 0.5, ["sgd", "adam", 1, 2]),
+        (("adam", "sgd", "momentum", "rmsprop"), 0.5, [4, 1, 2]),
+        (("adam", "sgd"), 0.0, [0, 2]),  # nobody
     ],
 )
-def test_who_is_level_is_named_or_counted(names: tuple[str, ...], share: float, words: str) -> None:
+def test_who_is_level_is_named_or_counted(names: tuple[str, ...], share: float, values: list[str | float]) -> None:
     figure = profile_figure(evidence(table=profiles({name: [share] * 3 for name in names}, n=2)), "tuned")
-    assert figure is not None and words in figure.takeaway
+    assert figure is not None
+    assert values_of(figure.takeaway) == 2 * values  # fastest, and within twice the fastest
