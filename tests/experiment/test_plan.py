@@ -53,7 +53,7 @@ def test_an_imported_plan_is_the_same_after_a_round_trip(tmp_path: Path) -> None
 def test_what_trains_refuses_an_imported_plan(tmp_path: Path) -> None:
     imported_plan().write(tmp_path / "plan.json")
     with pytest.raises(
-        PlanError, match=r"plan\.json: the plan must be of runs that are trained and tracked here; it is"
+        PlanError, match=r"plan\.json: these runs were logged externally; only runs that 'descentlab plan' planned"
     ):
         TrainingPlan.read(tmp_path)
 
@@ -115,3 +115,16 @@ def test_a_damaged_file_and_an_invalid_config_are_refused_in_one_line(tmp_path: 
     path.write_text(json.dumps({**generated_plan().as_json(), "config": {"experiment": "e"}}))
     with pytest.raises(ConfigError, match=r"plan\.json: problems: this key is required"):
         Plan.read(path)
+
+
+def test_a_missing_plan_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "e", tmp_path / "e/plan.json"):
+        with pytest.raises(FileNotFoundError) as missing:
+            Plan.read(path)
+        assert missing.value.filename == str(tmp_path / "e/plan.json")
+
+
+def test_an_imported_plan_of_another_version_is_imported_again(tmp_path: Path) -> None:
+    content = without(imported_plan().as_json(), "unknown")
+    with pytest.raises(PlanError, match=r"^here: unknown: this key is required\. Import again with this version: "):
+        Plan.from_json(content, "here")

@@ -76,7 +76,7 @@ class Plan:
         Raises:
             PlanError: the file can't be read, is not a plan, or not of this class. ConfigError: its config is not valid.
         """
-        path = path / PLAN_FILE if path.is_dir() else path
+        path = path / PLAN_FILE if path.is_dir() or not path.suffix else path
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -94,14 +94,14 @@ class Plan:
             raise PlanError(f"{where}: a plan must be a mapping; received {type(content).__name__}. {_PLAN_AGAIN}")
         kind: type[Plan] = ImportedPlan if "imported" in content else TrainingPlan
         if not issubclass(kind, cls):
-            needed = "trained and tracked here" if cls is TrainingPlan else "imported"
-            raise PlanError(f"{where}: the plan must be of runs that are {needed}; it is an {kind.__name__}")
+            raise PlanError(f"{where}: {_OF_ANOTHER_KIND[kind.__name__]}")
         if kind is TrainingPlan and "config" in content:
             content = {**content, "config": parse_config(content["config"], where)}
         try:
             plan = TypeAdapter(kind).validate_python(content)
         except ValidationError as error:
-            raise PlanError(f"{where}: {_first_line(error)}. {_PLAN_AGAIN}") from None
+            again = _IMPORT_AGAIN if kind is ImportedPlan else _PLAN_AGAIN
+            raise PlanError(f"{where}: {_first_line(error)}. {again}") from None
         assert isinstance(plan, cls)
         return plan
 
@@ -147,6 +147,12 @@ class ImportedPlan(Plan):
 
 
 _PLAN_AGAIN = "Plan again with this version: descentlab plan CONFIG"
+_IMPORT_AGAIN = "Import again with this version: descentlab report --mlflow-experiment NAME"
+_OF_ANOTHER_KIND = {
+    "ImportedPlan": "these runs were logged externally; only runs that 'descentlab plan' planned can be trained, measured or "
+    "tracked. Their report: descentlab report RESULTS",
+    "TrainingPlan": "these runs were planned here, not imported",
+}
 
 
 def _first_line(error: ValidationError) -> str:
