@@ -84,7 +84,7 @@ def test_slots_are_the_protocols() -> None:
     """Section 7's table, on the slides' convolutional network; sizes of variables only, so nothing is compiled."""
     found = {}
     for name, entry in OPTIMIZERS.items():
-        optimizer = build(entry, "tuned", entry.centre_learning_rate or math.nan)
+        optimizer = build(entry, "tuned", entry.centre_learning_rate)
         optimizer.build(workload("slides_cnn").model.trainable_variables)
         found[name] = state_bytes(optimizer) / 4 / workload("slides_cnn").parameters
     assert workload("slides_cnn").parameters == 319_370

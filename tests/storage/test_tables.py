@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
-from descentlab.experiment.run_spec import RunSpec
 from descentlab.storage.tables import (
     Column,
     TableError,
@@ -21,40 +19,9 @@ from descentlab.storage.tables import (
     write_table,
 )
 
-SPEC = RunSpec(
-    problem="mlp",
-    optimizer="adam",
-    arm="tuned",
-    phase="final",
-    learning_rate=0.00316,
-    schedule="linear",
-    batch_size=32,
-    epochs=20,
-    reference_batch_size=32,
-    equal_updates=False,
-    seed=3,
-)
-
 
 def table() -> pd.DataFrame:
     return pd.DataFrame({"run_id": ["a", "b"], "example": [1, 2], "score": [0.5, np.nan]})
-
-
-def test_run_ids_can_be_read() -> None:
-    assert SPEC.run_id == "mlp.adam.tuned.final.lr=0.00316.seed=3"
-    assert replace(SPEC, learning_rate=float("nan")).run_id == "mlp.adam.tuned.final.lr=none.seed=3"
-    assert replace(SPEC, learning_rate=1.0, arm="default").run_id == "mlp.adam.default.final.lr=1.seed=3"
-
-
-def test_run_ids_differ_where_runs_do() -> None:
-    """Among the runs of one experiment: what the id leaves out follows from what it has and the config."""
-    changes = {"problem": "x", "optimizer": "x", "arm": "default", "phase": "tuning", "learning_rate": 0.01, "seed": 4}
-    ids = {SPEC.run_id, *(replace(SPEC, **{name: value}).run_id for name, value in changes.items())}
-    assert len(ids) == 1 + len(changes)
-
-
-def test_as_dict_rebuilds_the_spec() -> None:
-    assert RunSpec(**SPEC.as_dict()) == SPEC
 
 
 @pytest.mark.parametrize("columns", [HISTORY, RUNS, EXAMPLES], ids=["history", "runs", "examples"])
