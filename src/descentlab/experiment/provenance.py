@@ -106,9 +106,9 @@ def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
 def module_digest(import_path: str) -> str:
     """sha256 of the file of ``package.module:name``; empty where there is none (``plan`` says what is wrong)."""
     try:
-        found = importlib.util.find_spec(import_path.partition(":")[0])
+        module = importlib.util.find_spec(import_path.partition(":")[0])
     except (ImportError, ValueError):
         return ""
-    if found is None or found.origin is None or not Path(found.origin).is_file():
+    if module is None or module.origin is None or not Path(module.origin).is_file():
         return ""
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(module.origin).read_bytes()).hexdigest()

@@ -72,14 +72,14 @@ def parent_entry(
     plan: TrainingPlan,
     problem: str,
     optimizer: str,
-    mine: pd.DataFrame,
+    own_runs: pd.DataFrame,
     runs: pd.DataFrame,
     curves: dict[str, pd.DataFrame],
     experiment: str,
 ) -> Entry:
-    """The parent of an optimizer's runs ``mine`` among all runs of the problem."""
+    """The parent of an optimizer's ``own_runs`` among all ``runs`` of the problem."""
     planned, reference = plan.problems[problem], plan.reference
-    ended = mine["started_at"] + mine["train_seconds"] + mine["evaluation_seconds"]
+    ended = own_runs["started_at"] + own_runs["train_seconds"] + own_runs["evaluation_seconds"]
     draw = None
     if optimizer in curves:
         drawn = {optimizer: curves[optimizer]}
@@ -89,7 +89,7 @@ def parent_entry(
     return Entry(
         key=f"{problem}.{optimizer}",
         name=f"{problem} / {optimizer}",
-        began=int(min(mine["started_at"]) * 1000),
+        began=int(min(own_runs["started_at"]) * 1000),
         ended=int(max(ended) * 1000),
         finished=True,
         tags={
@@ -98,10 +98,10 @@ def parent_entry(
             "problem": problem,
             "optimizer": optimizer,
             "mlflow.runColor": optimizer_color(optimizer),
-            TRAINING: join_digests(mine),
+            TRAINING: join_digests(own_runs),
         },
         params={"problem": problem, "optimizer": optimizer, "parameters": str(planned.parameters)},
-        metrics=aggregate(mine, metric_name(planned.metric)),
+        metrics=aggregate(own_runs, metric_name(planned.metric)),
         curve=curve_columns(curves[optimizer], planned.metric, int(max(ended) * 1000)) if optimizer in curves else None,
         dataset=data_set(plan, problem),
         note=describe(plan, problem, optimizer, experiment, pictured=draw is not None),
@@ -146,12 +146,12 @@ def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -
 def describe(plan: TrainingPlan, problem: str, optimizer: str, experiment: str, pictured: bool) -> str:
     """What the parent's page opens with."""
     planned = plan.problems[problem]
-    mine = f"tags.problem = '{problem}' and tags.optimizer = '{optimizer}'"
+    condition = f"tags.problem = '{problem}' and tags.optimizer = '{optimizer}'"
     best = f"metrics.`val_{metric_name(planned.metric)}`"
     links = {
-        "its final runs": link_runs(experiment, f"{mine} and tags.phase = 'final'", "attributes.start_time", True),
+        "its final runs": link_runs(experiment, f"{condition} and tags.phase = 'final'", "attributes.start_time", True),
         "its tuning runs, best first": link_runs(
-            experiment, f"{mine} and tags.phase = 'tuning'", best, not planned.higher_is_better
+            experiment, f"{condition} and tags.phase = 'tuning'", best, not planned.higher_is_better
         ),
     }
     layers = pd.DataFrame([asdict(layer) for layer in planned.layers]).to_string(index=False)

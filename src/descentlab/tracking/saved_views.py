@@ -36,11 +36,11 @@ def view_name(kind: str, problem: str) -> str:
     return f"{OWNED}{kind}-{problem}"
 
 
-def saved_views(plan: TrainingPlan, found: Mapping[str, str]) -> dict[str, str]:
+def saved_views(plan: TrainingPlan, parents: Mapping[str, str]) -> dict[str, str]:
     """The views by id, as MLflow stores them; those of runs that aren't logged yet are left out.
 
     Args:
-        found: MLflow's ids of the parents by ours.
+        parents: MLflow's ids of the parents by ours.
     """
     arm = plan.main_arm
     settings = [f"{arm}/n", f"{arm}/n_diverged", f"{arm}/learning_rate"]
@@ -50,16 +50,16 @@ def saved_views(plan: TrainingPlan, found: Mapping[str, str]) -> dict[str, str]:
     pair = compared_optimizers(plan)
     for problem, planned in plan.problems.items():
         metric, ascending = metric_name(planned.metric), not planned.higher_is_better
-        mine = f"tags.problem = '{problem}'"
+        of_problem = f"tags.problem = '{problem}'"
         means = [f"{arm}/test_{metric}_{end}" for end in ENDS]
         views[view_name("means", problem)] = saved_view(
             f"{problem}: means over seeds, best first",
-            f"tags.`{KIND}` = 'parent' and {mine}",
+            f"tags.`{KIND}` = 'parent' and {of_problem}",
             f"metrics.`{means[0]}`",
             ascending,
             means + settings,
         )
-        ids = [found[key] for name in pair if (key := f"{problem}.{name}") in found]
+        ids = [parents[key] for name in pair if (key := f"{problem}.{name}") in parents]
         if len(ids) == 2:
             views[view_name("pair", problem)] = saved_view(
                 f"{problem}: curves of {' and '.join(pair)}",
@@ -70,10 +70,10 @@ def saved_views(plan: TrainingPlan, found: Mapping[str, str]) -> dict[str, str]:
                 curve_chart("validation loss", "val_loss"),
             )
         grid = [rate for rate in plan.optimizers[pair[-1]].grid if rate is not None]
-        if f"{problem}.{pair[-1]}" in found and grid:
+        if f"{problem}.{pair[-1]}" in parents and grid:
             views[view_name("rates", problem)] = saved_view(
                 f"{problem}: learning rates of {pair[-1]}",
-                f"{mine} and tags.optimizer = '{pair[-1]}' and tags.phase = 'tuning'",
+                f"{of_problem} and tags.optimizer = '{pair[-1]}' and tags.phase = 'tuning'",
                 f"metrics.`val_{metric}`",
                 ascending,
                 [f"val_{metric}", "val_loss"],
