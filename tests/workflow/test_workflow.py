@@ -21,7 +21,9 @@ import pytest
 import yaml
 from pandas.testing import assert_frame_equal
 
+from descentlab.__main__ import main
 from descentlab.analysis.tables import read_comparison
+from descentlab.experiment.config import parse_config
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.storage.tables import read_table
@@ -223,15 +225,27 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, folder: s
     assert [path.name for path in tmp_path.iterdir() if path.name != ".snakemake"] == [folder]
 
 
+@pytest.mark.usefixtures("own_folder", "device")
 def test_a_diverging_run_is_a_row_not_a_failure(tmp_path: Path) -> None:
-    config = changed_config(
-        tmp_path,
-        problems=[{"problem": "linear_regression", "epochs": 3}],
-        optimizers=[{"optimizer": "sgd", "learning_rate": 1000.0}, "momentum"],
-        arms=["default"],
-    )
-    finished = run_snakemake(tmp_path, config=config)
-    assert finished.returncode == 0, finished.stdout
+    """Each stage as its rule calls it, in one process."""
+    raw = {
+        "experiment": "test",
+        "problems": [{"problem": "linear_regression", "epochs": 3}],
+        "optimizers": [{"optimizer": "sgd", "learning_rate": 1000.0}, "momentum"],
+        "arms": ["default"],
+        "seeds": {"final": 2},
+        "measurements": [],
+    }
+    plan, job = "results/test/plan.json", ["--problem", "linear_regression", "--job", "0"]
+    config = parse_config(raw, "test").as_json()
+    for verb in (
+        ["plan", "--config-json", config, "--output", plan],
+        ["train", plan, *job],
+        ["collect", "results/test"],
+        ["compare", "results/test"],
+        ["report", "results/test"],
+    ):
+        assert main(verb) == 0, verb
     runs = read_table(tmp_path / "results/test/runs.parquet", RUNS)
     diverged = runs[runs["optimizer"] == "sgd"]
     assert len(diverged) == 2
