@@ -158,7 +158,7 @@ def test_the_problem_of_the_readers_own_is_planned(
     monkeypatch.syspath_prepend(tmp_path)
     config: dict[str, Any] = {"experiment": "e", "problems": ["my_problem:PROBLEM"], "optimizers": ["adam"]}
     plan = make_plan(parse_config(config, "README.md"))
-    assert plan["problems"]["problem"]["parameters"] == 5 * 8 + 8 + 8 + 1
+    assert plan.problems["problem"].parameters == 5 * 8 + 8 + 8 + 1
 
 
 FOLDERS = ("src", "tests", "workflow", "docs", "benchmarks", "reports", ".ci", ".github")
