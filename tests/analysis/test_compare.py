@@ -13,13 +13,16 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.stats import binomtest
 
-from descentlab.analysis import alarms, compare
+from descentlab.analysis import compare
 from descentlab.analysis.alarms import raise_alarms
 from descentlab.analysis.compare import compare_results, compare_runs
 from descentlab.analysis.pairing import PairingError, scores_by_run
+from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.tables import TABLES, Comparison, read_comparison, write_comparison
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
-from descentlab.i18n import wording
+from descentlab.report.alarm_phrases import alarm_sentence
+from descentlab.report.answers import write_answers
 from descentlab.storage.tables import empty_table, write_table
 from support.comparison_fixture import (
     ADVANTAGE,
@@ -159,7 +162,10 @@ def test_a_side_that_diverged_is_not_averaged_away() -> None:
     contrast = row(found.contrasts, problem="up", arm="tuned", first="adam", second="momentum")
     # Four wins of six say nothing; the mean of the four would have said "better".
     assert (contrast["verdict"], contrast["n"], contrast["n_dropped"]) == ("inconclusive", SEEDS - 2, 2)
-    assert contrast["note"] == "adam diverged on 2 of 6 seeds; judged by wins, 4 of 6"
+    assert unpack_remarks(contrast["remarks"]) == [
+        {"code": "diverged", "name": "adam", "n": 2, "seeds": 6},
+        {"code": "wins", "won": 4, "decided": 6},
+    ]
     assert contrast["p"] == pytest.approx(binomtest(4, 6).pvalue)
     assert contrast["difference_mean"] == pytest.approx(0.1, abs=0.01)
     summary = row(found.summary, problem="up", arm="tuned", optimizer="adam")
@@ -169,7 +175,8 @@ def test_a_side_that_diverged_is_not_averaged_away() -> None:
     assert (speed["n"], speed["n_reached"]) == (SEEDS, SEEDS - 2)
     assert speed["updates_restricted_mean"] == pytest.approx((4 * 2 + 2 * 16) / 6)
     alarm = row(found.alarms, kind="diverged", problem="up", arm="tuned")
-    assert alarm["text"] == "adam on up, tuned arm: 2 of 6 final runs diverged"
+    assert (alarm["code"], alarm["optimizer"], alarm["count"]) == ("diverged", "adam", 2)
+    assert json.loads(alarm["values"])["of"] == 6
 
 
 def test_runs_that_are_no_pair_are_refused() -> None:
@@ -205,23 +212,41 @@ def test_alarms_for_edges_missing_runs_and_few_seeds() -> None:
     found = compared(runs, seeds={"final": 3, "tuning": 2}).alarms
     assert found["kind"].value_counts().to_dict() == {"missing": 2, "edge": 2, "few seeds": 1}
     edge = row(found, kind="edge", problem="up")
-    assert edge["text"] == "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"
+    assert (edge["code"], edge["optimizer"]) == ("edge high", "rmsprop")
+    assert json.loads(edge["values"]) == {"rate": 0.1, "low": 0.001, "high": 0.1}
     missing = row(found, kind="missing", problem="up")
-    assert missing["text"] == "sgd on up, default arm: 6 of 6 final runs missing"
+    assert (missing["optimizer"], missing["arm"], missing["count"]) == ("sgd", "default", 6)
     few = row(found, kind="few seeds")
-    assert few["text"] == "3 final seeds are too few for intervals to be trusted; 5 are the least"
+    assert (few["count"], json.loads(few["values"])) == (3, {"least": 5})
 
 
 def test_alarms_of_the_lowest_rate_and_of_one_seed() -> None:
     plan, lowest = generated_plan(seeds={"final": 1, "tuning": 1}), {**generated_selections()[0], "edge": "low"}
-    assert raise_alarms(plan, generated_runs(0), [lowest])["text"].tolist() == [
+    alarms = raise_alarms(plan, generated_runs(0), [lowest])
+    assert alarms["code"].tolist() == ["edge low", "few seeds"]
+    assert [alarm_sentence(row) for row in alarms.to_dict("records")] == [
         "gd on up: the chosen learning rate 0.01 is the lowest of its grid (0.001 to 0.1)",
         "1 final seed is too few for intervals to be trusted; 5 are the least",
     ]
 
 
+def answers_of(plan: TrainingPlan, comparison: Comparison) -> list[dict[str, Any]]:
+    tables = comparison.summary, comparison.contrasts, comparison.claims, comparison.alarms
+    return write_answers(plan, *tables)
+
+
+def test_an_optimizer_whose_every_run_diverged_ranks_last() -> None:
+    runs = generated_runs(0)
+    runs.loc[(runs["optimizer"] == "adam") & (runs["phase"] == "final"), "status"] = "diverged"
+    found = compared(runs)
+    for problem in PROBLEMS:
+        assert row(found.summary, problem=problem, arm="tuned", optimizer="adam")["rank"] == len(OPTIMIZERS)
+        flips = found.flips[(found.flips["problem"] == problem) & (found.flips["optimizer"] == "adam")]
+        assert (flips.loc[flips["question"] == "selection", "rank"] == len(OPTIMIZERS)).all()
+
+
 def test_answers_carry_the_contrasts(comparison: Comparison) -> None:
-    answers = {answer["id"]: answer for answer in comparison.answers}
+    answers = {answer["id"]: answer for answer in answers_of(generated_plan(), comparison)}
     assert answers["tuned-adam-momentum"]["head"] == (
         "Learning rates tuned equally: Adam against SGD with momentum: of 2 problems, Adam ends better on 2."
     )
@@ -239,7 +264,7 @@ def test_what_is_absent_is_said_not_to_be_tested(absent: str, arm: str) -> None:
     plan = of_optimizers(plan, [name for name in plan.optimizers if name != absent])
     selections = [s for s in generated_selections() if s["optimizer"] != absent] if arm == "tuned" else []
     found = compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES)
-    heads = " ".join(answer["head"] for answer in found.answers)
+    heads = " ".join(answer["head"] for answer in answers_of(plan, found))
     assert ("not tested" in heads) == (absent in {"adam", "sgd", "momentum"} or arm == "default")
     assert set(found.summary["arm"]) == ({"default", "tuned"} if arm == "tuned" else {"default"})
 
@@ -256,45 +281,26 @@ def test_a_comparison_comes_back_from_its_files(comparison: Comparison, tmp_path
     for name in TABLES:
         written = getattr(comparison, name).reset_index(drop=True)
         assert_frame_equal(getattr(again, name), written, check_dtype=False)
-    assert again.answers == comparison.answers
+    assert again.claims == comparison.claims
 
 
-@pytest.mark.parametrize(
-    ("report", "text"),
-    [
-        ({"language": "es"}, "rmsprop en up: la mayor, 0.1, de 0.001 a 0.1"),
-        ({"language": "en"}, "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"),
-        ({}, "rmsprop on up: the chosen learning rate 0.1 is the highest of its grid (0.001 to 0.1)"),  # an older plan
-    ],
-)
-def test_results_are_compared_in_the_language_of_the_report(
-    report: dict[str, str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_results_hold_the_same_codes_whatever_the_language_of_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    highest = "{optimizer} en {problem}: la mayor, {rate:g}, de {low:g} a {high:g}"
-    spanish = {
-        alarms.EDGE_ALARMS["high"]: highest,
-        "a statement about people, which no training can test": "de gente",
-        "supported": "respaldada",
-        "edge": "borde",
-    }
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: {"es": spanish}[language])
     monkeypatch.setattr(compare, "COVERAGE_TRIALS", 2)
     runs = generated_runs(0)
     tables = {"runs": (runs, RUNS), "history": (generated_history(runs), HISTORY), "examples": (NO_EXAMPLES, EXAMPLES)}
-    for name, (table, columns) in tables.items():
-        write_table(table, columns, tmp_path / f"{name}.parquet")
-    plan = generated_plan(report={"title": None, "reference": "momentum", **report})
-    (tmp_path / "selections.json").write_text(json.dumps(generated_selections()))
-    compare_results(plan, tmp_path)
-    found = read_comparison(tmp_path / "comparison")
-    assert row(found.alarms, kind="edge", problem="up")["text"] == text
-    entries = {entry["id"]: entry for entry in found.claims}
-    assert (entries["most-used"]["reason"] == "de gente") == (report.get("language") == "es")
-    # What the report looks up or translates itself is the same in every language.
-    assert entries["fewer-steps"]["english"] == "Advanced methods need fewer steps"
-    assert {answer["details"][0]["verdict"] for answer in found.answers if answer["id"] == "tuned-adam-sgd"} == {
-        "better"
-    }
+    written = {}
+    for language in ("en", "es"):
+        folder = tmp_path / language
+        for name, (table, columns) in tables.items():
+            write_table(table, columns, folder / f"{name}.parquet")
+        plan = generated_plan(report={"title": None, "reference": "momentum", "language": language})
+        (folder / "selections.json").write_text(json.dumps(generated_selections()))
+        compare_results(plan, folder)
+        files = [*sorted((folder / "comparison").iterdir()), folder / "claims.json"]
+        written[language] = {file.name: file.read_bytes() for file in files}
+    assert len(written["en"]) == len(TABLES) + 1 and written["en"] == written["es"]
 
 
 def test_scores_are_each_runs_own_in_the_order_of_the_examples() -> None:

@@ -11,11 +11,10 @@ from scipy.stats import binomtest
 
 from descentlab.analysis.contrasts import contrast, declared_pairs
 from descentlab.analysis.pairing import PairedRuns, PairingError
+from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
-from descentlab.i18n import wording
-from descentlab.i18n.wording import spoken
 from descentlab.storage.tables import check_table
 from support.comparison_fixture import PROBLEMS, generated_plan, with_problems
 
@@ -96,7 +95,10 @@ def test_runs_that_diverged_lost() -> None:
     row = table[(table["first"] == "adam") & (table["second"] == "sgd") & (table["problem"] == "up")].iloc[0]
     assert (row["verdict"], row["n"]) == ("worse", 0)
     assert row["p"] == pytest.approx(binomtest(0, SEEDS).pvalue)
-    assert row["note"] == "adam diverged on 10 of 10 seeds; judged by wins, 0 of 10"
+    assert unpack_remarks(row["remarks"]) == [
+        {"code": "diverged", "name": "adam", "n": 10, "seeds": 10},
+        {"code": "wins", "won": 0, "decided": 10},
+    ]
 
 
 def test_both_diverged_is_no_evidence() -> None:
@@ -129,28 +131,18 @@ def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_ag
     assert pair_of(adam, sgd).described(1.0, 0.05)["verdict"] == "negligible"
     pair = pair_of(adam, sgd, sgd=["diverged"] + ["finished"] * 9)
     assert pair.described(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
-    assert pair.note == "sgd diverged on 1 of 10 seeds; judged by wins, 1 of 1 (9 within the margin)"
+    assert pair.remarks == [
+        {"code": "diverged", "name": "sgd", "n": 1, "seeds": 10},
+        {"code": "wins, some within", "won": 1, "decided": 1, "level": 9},
+    ]
     assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).wins == (1, 10)
-
-
-def test_a_note_is_told_in_the_readers_language_and_a_verdict_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    spanish = {
-        "{name} diverged on {n} of {seeds} seeds": "{name} divergió en {n} de {seeds}",
-        "judged by wins, {won} of {decided} ({level} within the margin)": "ganó {won} de {decided} ({level} a la par)",
-        "inconclusive": "no concluyente",
-    }
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
-    pair = pair_of([0.9] * 3, [0.9001] * 3, sgd=["diverged"] + ["finished"] * 2)
-    with spoken("es"):
-        row = pair.described(1.0, 0.05)
-    assert (row["note"], row["verdict"]) == ("sgd divergió en 1 de 3; ganó 1 de 1 (2 a la par)", "inconclusive")
 
 
 def test_a_divergence_loses_to_what_finished_not_to_what_is_missing() -> None:
     pair = pair_of(
         [0.9] * 4, [0.8] * 4, adam=["diverged"] * 3 + ["finished"], sgd=["missing", "failed", "diverged", "finished"]
     )
-    assert (pair.one_sided, pair.wins, pair.dropped, pair.note) == (False, (1, 1), 3, "")
+    assert (pair.one_sided, pair.wins, pair.dropped, pair.remarks) == (False, (1, 1), 3, [])
 
 
 def test_a_diverged_run_must_be_a_pair_too() -> None:

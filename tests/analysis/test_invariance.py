@@ -14,6 +14,7 @@ import pytest
 from descentlab.analysis import compare, contrasts, pairing
 from descentlab.analysis.claims import ledger, run_estimands
 from descentlab.analysis.claims.verdicts import read_claims
+from descentlab.analysis.remarks import name_place, unpack_remarks
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES
@@ -103,7 +104,11 @@ def of_contrasts(found: Comparison) -> Verdicts:
 
 def of_ledger(found: Comparison) -> Verdicts:
     claims = {(entry["id"],): entry["verdict"] for entry in found.claims}
-    pieces = {(entry["id"], piece["where"]): piece["verdict"] for entry in found.claims for piece in entry["pieces"]}
+    pieces = {
+        (entry["id"], name_place(piece["place"])): piece["verdict"]
+        for entry in found.claims
+        for piece in entry["pieces"]
+    }
     return {**claims, **pieces}
 
 
@@ -147,10 +152,10 @@ def test_the_experiments_have_every_kind_of_verdict_to_lose() -> None:
     words = {word for one in found for word in of_contrasts(one).values()}
     assert {"better", "worse", "negligible", "inconclusive"} <= words
     assert {"supported", "contradicted", "negligible", "inconclusive", "mixed"} <= {
-        word.partition(",")[0] for one in found for word in of_ledger(one).values()
+        word for one in found for word in of_ledger(one).values()
     }
-    notes = " ".join(one.contrasts["note"].str.cat(sep=" ") for one in found)
-    assert "adam diverged" in notes and "sgd diverged" in notes and "rmsprop diverged" in notes
+    remarks = [remark for one in found for text in one.contrasts["remarks"] for remark in unpack_remarks(text)]
+    assert {"adam", "sgd", "rmsprop"} <= {one["name"] for one in remarks if one["code"] == "diverged"}
 
 
 def test_the_order_of_rows_changes_no_verdict(experiment: Experiment, before: Comparison) -> None:

@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from string import Formatter
 from typing import get_args
 
@@ -24,11 +23,12 @@ from descentlab.i18n import wording
 from descentlab.i18n.language import Language
 from descentlab.i18n.wording import CATALOGUES, counted, current_language, joined, message, spoken, words
 from descentlab.problems import BUILTIN_PROBLEMS
+from descentlab.report.phrases import REMARKS
 from support.comparison_fixture import OPTIMIZERS, PROBLEMS
 from support.told_comparisons import everything_went_well, much_is_absent, much_went_wrong, told
 
 LANGUAGES = [language for language in get_args(Language) if language != "en"]
-PLACES = {"words": (0,), "message": (0,), "counted": (1, 2)}  # of the messages among a call's arguments
+ARGUMENTS = {"words": (0,), "message": (0,), "counted": (1, 2)}  # of the messages among a call's arguments
 CLAIM_FIELDS = ("english", "contrast", "positive", "unit", "not_tested")
 SPANISH = {
     "{n} problem": "{n} problema",
@@ -117,9 +117,9 @@ def arguments() -> Iterator[tuple[str, ast.expr]]:
     """What is given as a message in the package's Python files, and where."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PLACES:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ARGUMENTS:
                 where = f"{path.relative_to(PACKAGE)}:{node.lineno}"
-                yield from ((where, node.args[place]) for place in PLACES[node.func.id] if place < len(node.args))
+                yield from ((where, node.args[place]) for place in ARGUMENTS[node.func.id] if place < len(node.args))
 
 
 @cache
@@ -129,7 +129,7 @@ def messages() -> frozenset[str]:
     Python is read as a tree: babel's extractor takes the key in ``words(about["metric"])`` for a message.
     """
     found = {node.value for _, node in arguments() if isinstance(node, ast.Constant)}
-    keywords = {name: tuple(place + 1 for place in places) for name, places in PLACES.items()}
+    keywords = {name: tuple(place + 1 for place in places) for name, places in ARGUMENTS.items()}
     for template in sorted(PACKAGE.joinpath("report/templates").glob("*.html")):
         for _, text, *_ in extract_from_file(babel_extract, template, keywords, options={"silent": "false"}):
             found |= {text} if isinstance(text, str) else set(text)
@@ -249,20 +249,16 @@ def both() -> list[tuple[list[str], list[str]]]:
         # Without what only describes: the bootstrap and the simulation of coverage.
         patch.setattr(pairing, "bootstrap_interval", lambda differences, seed: (np.nan, np.nan))
         patch.setattr(compare, "COVERAGE_TRIALS", 2)
-        english = [told(one()) for one in made]
+        compared = [one() for one in made]
+        english = [told(*one) for one in compared]
         patch.setattr(wording, "read_catalogue", lambda language: brackets)
         with spoken("es"):
-            return list(zip(english, [told(one()) for one in made], strict=True))
+            return list(zip(english, [told(*one) for one in compared], strict=True))
 
 
 def test_the_comparisons_have_every_note_to_lose(both: list[tuple[list[str], list[str]]]) -> None:
     text = "\n".join(line for _, other in both for line in other)
-    notes = {
-        node.value
-        for where, node in arguments()
-        if isinstance(node, ast.Constant)
-        and Path(where.partition(":")[0]).stem in {"contrasts", "pairing", "evidence", "run_estimands"}
-    }
+    notes = set(REMARKS.values())
     assert {note for note in notes for part in re.findall("⟦[^⟧]*⟧", bracketed(note)) if part not in text} == set()
 
 

@@ -17,10 +17,10 @@ from scipy import stats
 
 from descentlab.__main__ import main
 from descentlab.analysis.compare import compare_results
-from descentlab.analysis.formatting import number
 from descentlab.analysis.statistics.verdicts import verdict
 from descentlab.imported.experiment import import_experiment
 from descentlab.imported.mapping import load_mapping
+from descentlab.report.formatting import number
 from support.logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
 
 pytestmark = pytest.mark.usefixtures("device")

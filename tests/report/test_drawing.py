@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from descentlab.analysis.statistics.verdicts import VERDICTS
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.report.drawing import (
     NAMED,
     VERDICT_MARKS,
@@ -43,8 +43,8 @@ def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:
 
 
 def test_every_verdict_has_a_mark_of_its_own() -> None:
-    assert set(VERDICT_MARKS) == set(VERDICTS)
-    assert len(set(VERDICT_MARKS.values())) == len(VERDICTS)
+    assert set(VERDICT_MARKS) == set(Verdict)
+    assert len(set(VERDICT_MARKS.values())) == len(Verdict)
 
 
 def test_a_finished_figure_says_what_is_seen_offers_its_data_and_is_closed() -> None:

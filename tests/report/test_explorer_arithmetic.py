@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.analysis.formatting import number
 from descentlab.analysis.statistics.intervals import t_interval, t_quantile
+from descentlab.report.formatting import number
 from descentlab.report.plotting import spread_labels
 from support.browser import launched
 from support.explorer_evidence import evidence_with_history

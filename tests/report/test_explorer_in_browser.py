@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.formatting import interval
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.report.formatting import interval
 from support.browser import launched
 from support.comparison_fixture import SEEDS, with_names
 from support.explorer_evidence import NAMES, evidence_with_history

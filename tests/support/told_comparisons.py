@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.compare import compare_runs
+from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.report.alarm_phrases import alarm_sentence
+from descentlab.report.answers import write_answers
+from descentlab.report.phrases import place_words, remark_words
+from descentlab.report.sections.ledger import ledger_lines
 from support.comparison_fixture import (
     NO_EXAMPLES,
     generated_history,
@@ -29,8 +34,8 @@ def compared(
     plan: TrainingPlan,
     selections: list[dict[str, Any]],
     measured: Mapping[str, pd.DataFrame] | None = None,
-) -> Comparison:
-    return compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES, measured or {})
+) -> tuple[TrainingPlan, Comparison]:
+    return plan, compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES, measured or {})
 
 
 def rows(columns: Mapping[str, Any], **others: Any) -> pd.DataFrame:
@@ -66,12 +71,12 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
     }
 
 
-def everything_went_well() -> Comparison:
+def everything_went_well() -> tuple[TrainingPlan, Comparison]:
     """Every run finished, and everything was measured."""
     return compared(generated_runs(0), generated_plan(), generated_selections(), generated_measurements())
 
 
-def much_went_wrong() -> Comparison:
+def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     """Divergences on both sides, failed and missing runs, few seeds, edges, bounds, an optimizer of the reader's own."""
     runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "tuning": 2})
     plan = with_optimizer(plan, "rmsprop", factory="RMSprop", hyperparameters={"tuned": {"momentum": 0.9}})
@@ -93,23 +98,39 @@ def much_went_wrong() -> Comparison:
     return compared(runs, plan, lowest, {**generated_measurements(), **never})
 
 
-def much_is_absent() -> Comparison:
+def much_is_absent() -> tuple[TrainingPlan, Comparison]:
     """Neither Adam nor momentum, nothing tuned, no optimum known, nothing measured."""
     runs, plan = generated_runs(0).assign(optimum=np.nan), generated_plan(arms=["default"])
     plan = with_reference(of_optimizers(plan, ["gd", "sgd"]), "sgd")
     return compared(runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan.optimizers))], plan, [])
 
 
-def told(comparison: Comparison) -> list[str]:
-    """Every text of a comparison that the report shows as it stands."""
+def told(plan: TrainingPlan, comparison: Comparison) -> list[str]:
+    """Every text of a comparison that the report shows as it stands, in the language that is spoken."""
     answers = [
         text
-        for answer in comparison.answers
+        for answer in write_answers(
+            plan, comparison.summary, comparison.contrasts, comparison.claims, comparison.alarms
+        )
         for text in (answer["head"], *(detail[part] for detail in answer["details"] for part in ("problem", "text")))
     ]
     claims = [
         text
-        for entry in comparison.claims
-        for text in (entry["reason"], *(piece[part] for piece in entry["pieces"] for part in ("where", "note")))
+        for entry in ledger_lines(comparison.claims)
+        for text in (
+            entry["reason"],
+            entry["sides"],
+            *(
+                part
+                for piece in entry["pieces"]
+                for part in (place_words(piece["place"]), remark_words(piece["remarks"]))
+            ),
+        )
     ]
-    return [*answers, *claims, *comparison.alarms["text"], *comparison.contrasts["note"]]
+    alarms = [alarm_sentence(row) for row in comparison.alarms.to_dict("records")]
+    return [
+        *answers,
+        *claims,
+        *alarms,
+        *(remark_words(unpack_remarks(text)) for text in comparison.contrasts["remarks"]),
+    ]

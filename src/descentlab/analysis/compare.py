@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.alarms import raise_alarms
-from descentlab.analysis.answers import write_answers
 from descentlab.analysis.best_of_k import measure_best_of_k
 from descentlab.analysis.break_even import measure_break_even, step_microseconds_by_row
 from descentlab.analysis.claims.evidence import ClaimEvidence
@@ -30,7 +29,6 @@ from descentlab.analysis.time_to_target import choose_for_speed, measure_profile
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
-from descentlab.i18n.wording import spoken
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.storage.tables import empty_table, read_table
 
@@ -38,17 +36,16 @@ COVERAGE_TRIALS = 1000
 
 
 def compare_results(plan: Plan, results: Path) -> None:
-    """Write ``comparison/`` from the merged tables of an experiment, its texts in the language of the report."""
+    """Write ``comparison/`` and ``claims.json`` from the merged tables of an experiment."""
     selections = json.loads((results / "selections.json").read_text(encoding="utf-8"))
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
     measured = read_measured(results / "measured", plan.config.measurements)
-    with spoken(plan.config.report.language):
-        # The table of examples is given away: nothing else holds it when it has been read.
-        compared = compare_runs(
-            plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
-        )
-        write_comparison(compared, results / "comparison")
+    # The table of examples is given away: nothing else holds it when it has been read.
+    compared = compare_runs(
+        plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
+    )
+    write_comparison(compared, results / "comparison")
 
 
 def compare_runs(
@@ -59,7 +56,7 @@ def compare_runs(
     examples: pd.DataFrame,
     measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Comparison:
-    """All tables of the comparison, and the ledger of claims, in the language that is spoken.
+    """All tables of the comparison, and the ledger of claims.
 
     Args:
         examples: each final run's metric of every test example; may be empty.
@@ -121,8 +118,7 @@ def compare_runs(
         "break_even": measure_break_even(plan, reached, step_cost),
     }
     claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))
-    answers = write_answers(plan, summary, contrasts, claims, tables["alarms"])
-    return Comparison(**tables, answers=answers, claims=claims)
+    return Comparison(**tables, claims=claims)
 
 
 def measure_coverage(plan: Plan) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.paired import estimate_crossed
-from descentlab.i18n.wording import message
 from descentlab.storage.tables import Column
 
 COVERAGE_COLUMNS: dict[str, Column] = {
@@ -26,17 +25,15 @@ COVERAGE_COLUMNS: dict[str, Column] = {
 
 SEED_DEVIATION, EXAMPLE_DEVIATION, NOISE = 0.02, 0.12, 0.3  # about those of accuracies on digits
 
-ROUNDED = message("rounded (right or wrong)")
+ROUNDED = "rounded"
 # Draws of mean 0 and, where it has one, variance 1.
 SYMMETRIC: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    message("normal"): lambda generator, n: generator.normal(0, 1, n),
-    message("heavy-tailed (t, 3 degrees)"): lambda generator, n: generator.standard_t(3, n) / np.sqrt(3),
+    "normal": lambda generator, n: generator.normal(0, 1, n),
+    "heavy-tailed": lambda generator, n: generator.standard_t(3, n) / np.sqrt(3),
 }
 SKEWED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    message("exponential"): lambda generator, n: generator.exponential(1, n) - 1,
-    message("lognormal"): lambda generator, n: (
-        (generator.lognormal(0, 1, n) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e)
-    ),
+    "exponential": lambda generator, n: generator.exponential(1, n) - 1,
+    "lognormal": lambda generator, n: (generator.lognormal(0, 1, n) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.remarks import Remark, pack_remarks, remark
 from descentlab.analysis.statistics.paired import (
     Estimate,
     bootstrap_interval,
@@ -18,8 +19,7 @@ from descentlab.analysis.statistics.paired import (
     seeds_to_settle,
     sign_test_p,
 )
-from descentlab.analysis.statistics.verdicts import verdict
-from descentlab.i18n.wording import words
+from descentlab.analysis.statistics.verdicts import Verdict, verdict
 from descentlab.problems.base import metric_sign
 
 
@@ -117,16 +117,12 @@ class PairedRuns:
         return sign_test_p(self.wins) if self.one_sided else self.estimate.p
 
     @property
-    def note(self) -> str:
-        """What a reader must know where a divergence is one-sided; empty otherwise."""
+    def remarks(self) -> list[Remark]:
+        """What a reader must know where a divergence is one-sided; none otherwise."""
         if not self.one_sided:
-            return ""
-        parts = [
-            words("{name} diverged on {n} of {seeds} seeds", name=name, n=n, seeds=self.seeds)
-            for name, n in self.diverged.items()
-            if n
-        ]
-        return "; ".join([*parts, wins_note(self.wins, self.level_pairs)])
+            return []
+        lost = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
+        return [*lost, wins_remark(self.wins, self.level_pairs)]
 
     def described(self, adjusted: float, level: float) -> dict[str, Any]:
         """A row of the table of contrasts, judged at Holm's ``level``."""
@@ -135,7 +131,7 @@ class PairedRuns:
         low, high = found.interval(level)
         plain, boot = found.interval(), bootstrap_interval(d, 0)
         judged = verdict(low, high, found.mean, found.n, self.margin)
-        needed = seeds_to_settle(found, self.margin, level) if judged == "inconclusive" else np.nan
+        needed = seeds_to_settle(found, self.margin, level) if judged is Verdict.INCONCLUSIVE else np.nan
         if self.one_sided:
             judged, needed = judge_wins(self.wins, level), np.nan
         return {
@@ -152,24 +148,20 @@ class PairedRuns:
             "p_holm": adjusted,
             "effect_size": found.mean / deviation if deviation > 0 else np.nan,
             "verdict": judged,
-            "note": self.note,
+            "remarks": pack_remarks(self.remarks),
             "example_share": found.example_variance / found.variance if found.variance > 0 else np.nan,
             "seeds_needed": needed,
         }
 
 
-def wins_note(wins: tuple[int, int], level_pairs: int = 0) -> str:
-    """``judged by wins, 4 of 6``: what the first side won of the pairs that differ by more than the margin.
+def wins_remark(wins: tuple[int, int], level_pairs: int = 0) -> Remark:
+    """What the first side won of the pairs that differ by more than the margin.
 
     Args:
-        level_pairs: how many differ by less; told where there are any.
+        wins: pairs won, and pairs that differ.
+        level_pairs: how many differ by less.
     """
     won, decided = wins
     if level_pairs:
-        return words(
-            "judged by wins, {won} of {decided} ({level} within the margin)",
-            won=won,
-            decided=decided,
-            level=level_pairs,
-        )
-    return words("judged by wins, {won} of {decided}", won=won, decided=decided)
+        return remark("wins, some within", won=won, decided=decided, level=level_pairs)
+    return remark("wins", won=won, decided=decided)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import ARMS
@@ -121,9 +122,7 @@ def measure_flips(
 def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> pd.DataFrame:
     """Mean, interval, n and rank of each optimizer, from the runs of one problem.
 
-    As in the report's summary, means are of finished runs, and who has a run that didn't finish ranks behind all who
-    have none. Who has no finished run at all shares the last rank if a run diverged (the worst possible result), and has
-    no rank if all failed or are missing.
+    Means are of finished runs; :func:`~descentlab.analysis.ranks.rank_means` ranks them, as it does the report's summary.
     """
     rows = []
     for optimizer, group in runs.groupby("optimizer", sort=False):
@@ -145,13 +144,8 @@ def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> 
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)
-    # Means that differ by rounding alone are the same mean.
-    goodness = (table["mean"] if higher_is_better else -table["mean"]).round(12)
-    complete = table["n"] == table["n_planned"]
-    ahead = goodness.where(complete).rank(ascending=False, method="min")
-    lost = goodness.isna() & table["diverged"]
-    behind = goodness.mask(lost, -np.inf).where(~complete).rank(ascending=False, method="min")
-    return table.assign(rank=ahead.fillna(behind + complete.sum())).drop(columns="diverged")
+    ranks = rank_means(table["mean"], higher_is_better, table["n"] == table["n_planned"], table["diverged"])
+    return table.assign(rank=ranks).drop(columns="diverged")
 
 
 def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: Mapping[str, float]) -> pd.DataFrame:

@@ -28,6 +28,32 @@ RANK_COLUMNS: dict[str, Column] = {
 }
 
 
+def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, diverged: pd.Series) -> pd.Series:
+    """Ranks by a mean over finished runs: 1 is best, equal means share a rank (docs/protocol.md, "Ranks").
+
+    Who has a run that did not finish ranks behind all who have none, whatever the finished runs say. Who has no finished
+    run shares the last rank if a run diverged, the worst possible result; if all failed or are missing there is nothing to
+    rank, and the rank is NaN.
+
+    Args:
+        means: one optimizer an entry; NaN without a finished run.
+        higher_is_better: direction of the means.
+        complete: whether every planned run finished.
+        diverged: whether any run diverged.
+
+    Example:
+        >>> finished, lost = pd.Series([True, True, False]), pd.Series([False, False, True])
+        >>> rank_means(pd.Series([0.9, 0.95, float("nan")]), True, finished, lost).tolist()
+        [2.0, 1.0, 3.0]
+    """
+    # Means that differ by rounding alone are the same mean.
+    goodness = (means if higher_is_better else -means).round(12)
+    complete = complete & goodness.notna()
+    ahead = goodness.where(complete).rank(ascending=False, method="min")
+    behind = goodness.mask(goodness.isna() & diverged, -np.inf).where(~complete).rank(ascending=False, method="min")
+    return ahead.fillna(behind + complete.sum())
+
+
 def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> float:
     """Nemenyi's critical difference of two mean ranks, family-wise over all pairs (Demšar 2006, section 3.2.2).
 
@@ -44,8 +70,8 @@ def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> 
 def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Mean rank over problems of every optimizer that all of them have (columns RANK_COLUMNS), best first.
 
-    Ranks are the summary's, drawn again among these optimizers: means of the test metric, those with a diverged seed behind
-    those without. One whose every run diverged is last; one that was not measured on some problem is left out.
+    Ranks are the summary's (:func:`rank_means`), drawn again among these optimizers. One that has no rank on some problem
+    is left out.
 
     Args:
         summary: one row a problem, arm and optimizer.
@@ -54,8 +80,7 @@ def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
         Empty below ten problems or three optimizers.
     """
     mine = summary[summary["arm"] == arm]
-    place = mine["rank"].where(mine["rank"].notna() | (mine["n_diverged"] == 0), np.inf)
-    by_problem = mine.assign(place=place).pivot(index="problem", columns="optimizer", values="place")
+    by_problem = mine.pivot(index="problem", columns="optimizer", values="rank")
     ranks = by_problem.dropna(axis="columns").rank(axis="columns", method="average")
     problems, optimizers = ranks.shape
     if problems < LEAST_PROBLEMS or optimizers < LEAST_OPTIMIZERS:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.pairing import ROW
+from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
 from descentlab.analysis.statistics.paired import estimate_crossed
 from descentlab.analysis.tables import TABLES, fill_table
@@ -43,15 +44,11 @@ def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
     table = table.join(measured).join(means.add_suffix("_mean"))
     table["microseconds_per_update"] = clock.median()
     table = table.reset_index()
-    higher = table["problem"].map(finals.groupby("problem")["higher_is_better"].any())
-    # Means that differ by rounding alone are the same mean.
-    goodness = table["test_metric_mean"].where(higher, -table["test_metric_mean"]).round(12)
-    # Optimizers without a diverged seed come first, whatever the others' finished seeds say.
-    ranked = goodness.where(table["n_finished"] == table["n_planned"])
-    first = ranked.groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
-    rest = goodness.where(ranked.isna()).groupby([table["problem"], table["arm"]]).rank(ascending=False, method="min")
-    ahead = ranked.notna().groupby([table["problem"], table["arm"]]).transform("sum")
-    table["rank"] = first.fillna(rest + ahead)
+    higher = finals.groupby("problem")["higher_is_better"].any()
+    complete, diverged = table["n_finished"] == table["n_planned"], table["n_diverged"] > 0
+    for (problem, _), rows in table.groupby(["problem", "arm"], sort=False):
+        means = rows["test_metric_mean"], bool(higher[problem])
+        table.loc[rows.index, "rank"] = rank_means(*means, complete[rows.index], diverged[rows.index])
     return fill_table(table, "summary")
 
 

@@ -66,7 +66,9 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
         **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state by parameter"),
         **_numbers(
-            "", "lower", rank="1 = best mean test metric of problem and arm; diverged seeds after those without"
+            "",
+            "lower",
+            rank="1 = best mean test metric of problem and arm; with unfinished runs behind, all diverged last",
         ),
     },
     "scores": {
@@ -101,7 +103,8 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("share", "lower", example_share="of the mean's variance that is the test examples'"),
         **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
-        **_text("verdict", "note"),
+        "verdict": Column("str", "", "", "a Verdict"),
+        "remarks": Column("str", "", "", "what a reader must know of it: codes with values, as JSON"),
     },
     "curves": {
         **_ROW,
@@ -220,11 +223,12 @@ TABLES: dict[str, dict[str, Column]] = {
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
-        **_text("text"),
+        "code": Column("str", "", "", "which sentence says it"),
+        "values": Column("str", "", "", "what the sentence is filled with, as JSON"),
     },
 }
 
-DOCUMENTS = {"answers": "answers.json", "claims": "../claims.json"}  # the ledger lies beside the folder
+DOCUMENTS = {"claims": "../claims.json"}  # the ledger lies beside the folder
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,6 @@ class Comparison:
     break_even: pd.DataFrame
     ranks: pd.DataFrame
     shortfalls: pd.DataFrame
-    answers: list[dict[str, Any]]
     claims: list[dict[str, Any]]
 
 
@@ -258,7 +261,7 @@ def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """One parquet a table, ``answers.json``, and ``claims.json`` beside the folder."""
+    """One parquet a table, and ``claims.json`` beside the folder."""
     for name, columns in TABLES.items():
         write_table(getattr(comparison, name), columns, folder / f"{name}.parquet")
     for name, file in DOCUMENTS.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.i18n.language import Language
+from descentlab.i18n.message import message as message  # beside the functions that translate it
 
 CATALOGUES = Path(__file__).parent / "catalogues"
 _spoken: ContextVar[Language] = ContextVar("language", default="en")
@@ -53,11 +54,6 @@ def words(text: str, /, **values: Any) -> str:
     language = _spoken.get()
     said = text if language == "en" else read_catalogue(language).get(text, text)
     return said.format(**values) if values else said
-
-
-def message(text: str) -> str:
-    """``text`` itself: marks a sentence in a table of the code that :func:`words` translates where it is shown."""
-    return text
 
 
 def joined(parts: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from descentlab.i18n.wording import message
+from descentlab.i18n.message import message
 from descentlab.problems.base import Problem
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
 

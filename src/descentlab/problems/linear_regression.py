@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from descentlab.i18n.wording import message
+from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Metric, Problem
 
 

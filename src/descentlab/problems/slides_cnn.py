@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from descentlab.i18n.wording import message
+from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
 

@@ -10,19 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.formatting import interval, number, optimizer_title
 from descentlab.analysis.statistics.intervals import Interval
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import Plan
-from descentlab.i18n.wording import joined, message, words
-
-ARM_WORDS = {
-    "default": message("default rates"),
-    "tuned": message("tuned rates"),
-    "logged": message("logged rates"),
-    "extended": message("everything tuned"),
-    "tuned for speed": message("rates tuned for speed"),
-}
+from descentlab.i18n.wording import joined, words
+from descentlab.report.formatting import interval, number, optimizer_title
+from descentlab.report.phrases import ARM_WORDS
 
 __all__ = [
     "ARM_WORDS",

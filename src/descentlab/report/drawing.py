@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.report.blocks import Figure, distinct
 from descentlab.report.plotting import (
     GRAY,
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 NAMED = 8  # most lines in a panel that names fit beside
 MARGINS_SHOWN = 30.0  # larger differences are drawn here
 VERDICT_MARKS = {
-    "better": "^",
-    "worse": "v",
-    "negligible": "s",
-    "inconclusive": "o",
-    "identical": "D",
-    "not tested": ".",
+    Verdict.BETTER: "^",
+    Verdict.WORSE: "v",
+    Verdict.NEGLIGIBLE: "s",
+    Verdict.INCONCLUSIVE: "o",
+    Verdict.IDENTICAL: "D",
+    Verdict.NOT_TESTED: ".",
 }
 
 
@@ -232,8 +233,8 @@ def draw_rows(
         name = str(row["optimizer"])
         y = place[name] + offset
         color = optimizer_color(name)
-        mark = VERDICT_MARKS[str(row[marks])] if marks else "o"
-        hollow = (marks is not None and row[marks] == "inconclusive") or not filled
+        mark = VERDICT_MARKS[Verdict(row[marks])] if marks else "o"
+        hollow = (marks is not None and row[marks] == Verdict.INCONCLUSIVE) or not filled
         if np.isfinite(row[low]) and np.isfinite(row[high]):
             axes.plot([row[low], row[high]], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
         axes.plot(

@@ -16,10 +16,13 @@ from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import HISTORY
 from descentlab.i18n.wording import counted, current_language, joined, spoken, words
+from descentlab.report.answers import write_answers
 from descentlab.report.blocks import ARM_WORDS, Figure, Section
+from descentlab.report.phrases import verdict_class, verdict_words
 from descentlab.report.plotting import standalone_svg
 from descentlab.report.sections import SECTIONS, Evidence
 from descentlab.report.sections.first_screen import recommendations
+from descentlab.report.sections.ledger import ledger_lines
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import read_table
 
@@ -74,8 +77,10 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, counted=counted)
+    environment.globals.update(words=words, counted=counted, verdict_class=verdict_class, verdict_words=verdict_words)
     config = evidence.plan.config
+    compared = evidence.comparison
+    answers = write_answers(evidence.plan, compared.summary, compared.contrasts, compared.claims, compared.alarms)
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
     return environment.get_template("report.html").render(
         title=config.report.title or title,
@@ -83,11 +88,11 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
         lead=lead(evidence),
         problems=len(evidence.plan.problems),
         recommendations=recommendations(evidence),
-        answers=evidence.comparison.answers,
-        claims=evidence.comparison.claims,
+        answers=answers,
+        claims=ledger_lines(evidence.comparison.claims),
         evidence_of={
             answer["id"]: section
-            for answer in evidence.comparison.answers
+            for answer in answers
             for ending, section in SECTION_OF.items()
             if answer["id"].endswith(ending) and section in {section.identity for section in sections}
         },
@@ -106,7 +111,7 @@ def lead(evidence: Evidence) -> str:
         names=", ".join(problems),
         seeds=counted(evidence.plan.config.seeds.final, "{n} seed", "{n} seeds"),
         runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
-        arms=joined([words(ARM_WORDS[arm]) for arm in evidence.arms]),
+        arms=joined([words(ARM_WORDS[arm].rates) for arm in evidence.arms]),
     )
 
 

@@ -34,7 +34,7 @@ def ledger(
 
 
 def verdicts(entry: dict[str, Any]) -> dict[str, str]:
-    return {shown["where"]: shown["verdict"] for shown in entry["pieces"]}
+    return {shown["place"]["problem"]: shown["verdict"] for shown in entry["pieces"]}
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,10 @@ def test_a_worse_adam_turns_the_verdict() -> None:
     mine = (runs["optimizer"] == "adam") & (runs["phase"] == "final")
     runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.14, -0.14)
     found = ledger(runs)["slightly-worse"]
-    assert found["verdict"] == "supported"
+    assert (found["verdict"], found["not_slightly"]) == ("supported", False)
     runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.5, -0.5)
-    assert ledger(runs)["slightly-worse"]["verdict"] == "supported, and not slightly"
+    found = ledger(runs)["slightly-worse"]
+    assert (found["verdict"], found["not_slightly"]) == ("supported", True)
 
 
 def test_censored_times_are_bounds() -> None:
@@ -83,7 +84,7 @@ def test_censored_times_are_bounds() -> None:
 def test_without_an_optimizer_nothing_is_claimed() -> None:
     runs = generated_runs(0)
     found = ledger(runs[runs["optimizer"] != "adam"])
-    assert found["slightly-worse"]["reason"] == "the experiment lacks Adam or plain SGD"
+    assert found["slightly-worse"]["reason"] == {"code": "lacks", "names": ["adam", "sgd"]}
 
 
 def test_step_costs_are_paired_by_round() -> None:
@@ -102,11 +103,11 @@ def test_step_costs_are_paired_by_round() -> None:
     ]
     (shown,) = ledger(measured={"step_cost": pd.DataFrame(rows)})["costlier-steps"]["pieces"]
     assert (shown["verdict"], shown["estimate"]) == ("supported", pytest.approx(1.5))
-    assert shown["where"] == "mlp (4,810 parameters)"
+    assert shown["place"] == {"code": "model", "model": "mlp", "n": 4810}
     # A problem of the experiment that is timed always too, with batches of its own, is a piece of its own.
     own = [{**row, "batch_size": 128, "step_microseconds": 300.0 + row["round"]} for row in rows]
     pieces = ledger(measured={"step_cost": pd.DataFrame(rows + own)})["costlier-steps"]["pieces"]
-    assert [piece["where"] for piece in pieces] == [f"mlp (4,810 parameters, batches of {size})" for size in (32, 128)]
+    assert [piece["place"]["size"] for piece in pieces] == [32, 128]
     assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
 
 

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.claims import run_estimands
-from descentlab.analysis.claims.evidence import ClaimEvidence, missing
+from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.run_estimands import runs_after
 from descentlab.analysis.claims.verdicts import Claim, Piece, judge_piece
+from descentlab.analysis.remarks import name_place
 from descentlab.analysis.time_to_target import measure_reached
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.i18n import wording
-from descentlab.i18n.wording import spoken
 from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs, with_optimizer
 
 CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
@@ -32,7 +31,7 @@ def evidence_of(
 
 def pieces_of(name: str, evidence: ClaimEvidence, claim: Claim = CLAIM) -> dict[str, Piece]:
     pieces, _ = getattr(run_estimands, name)(evidence, claim)
-    return {piece.where: piece for piece in pieces}
+    return {name_place(piece.place).removeprefix("problem: problem="): piece for piece in pieces}
 
 
 def of(runs: pd.DataFrame, optimizer: str, arm: str, seeds: int = SEEDS, phase: str = "final") -> pd.Series:
@@ -47,10 +46,13 @@ def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
     runs.loc[gone, "status"] = "diverged"
     runs.loc[gone, "updates"] = 4  # of 16: after the tenth, before the whole
     found = pieces_of("default_anytime", evidence_of(runs))
-    early, late = found["up at 10% of the budget"], found["up at 30% of the budget"]
+    early, late = found["share: problem=up, share=0.1"], found["share: problem=up, share=0.3"]
     assert early.wins is None and early.estimate.n == SEEDS
     assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
-    assert late.note == "adam diverged on 4 of 6 seeds; judged by wins, 2 of 6"
+    assert late.remarks == [
+        {"code": "diverged", "name": "adam", "n": 4, "seeds": 6},
+        {"code": "wins", "won": 2, "decided": 6},
+    ]
 
 
 def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
@@ -63,7 +65,7 @@ def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
     history.loc[at_the_end, "val_metric"] = np.nan  # what follows was never evaluated
     history = history[~(history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] > 1))]
     for piece in pieces_of("default_anytime", evidence_of(runs, history)).values():
-        assert judge_piece(CLAIM, piece, 0.05) == "contradicted"
+        assert judge_piece(CLAIM, piece, 0.05).verdict == "contradicted"
         assert piece.wins == (0, SEEDS)
 
 
@@ -89,9 +91,9 @@ def test_where_both_sides_missed_the_target_the_pairs_that_are_decided_judge() -
         reached.loc[cut, ["reached", "updates"]] = [False, 16.0]
     piece = pieces_of("updates_to_target", evidence)["up"]
     assert (piece.bound, piece.wins) == ("unknown", (5, 5))
-    assert piece.note == "Adam reached the target in 5, plain SGD in 0 runs; judged by wins, 5 of 5"
-    assert judge_piece(CLAIM, piece, 0.05) == "inconclusive"  # five wins of five have p = 0.0625
-    assert judge_piece(CLAIM, piece, 0.07) == "supported"
+    assert piece.remarks == [{"code": "reached", "adam": 5, "sgd": 0}, {"code": "wins", "won": 5, "decided": 5}]
+    assert judge_piece(CLAIM, piece, 0.05).verdict == "inconclusive"  # five wins of five have p = 0.0625
+    assert judge_piece(CLAIM, piece, 0.07).verdict == "supported"
 
 
 def test_a_run_that_diverged_missed_the_optimum() -> None:
@@ -103,25 +105,10 @@ def test_a_run_that_diverged_missed_the_optimum() -> None:
     runs.loc[of(runs, "sgd", "tuned", seeds=5), "status"] = "diverged"
     lost = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
     assert (lost.wins, lost.estimate.n) == ((1, 6), 1)
-    assert lost.note.endswith("5 of 6 runs diverged; judged by wins, 1 of 6")
-
-
-@pytest.mark.parametrize(
-    ("names", "english", "spanish"),
-    [
-        (["Adam"], "the experiment lacks Adam", "falta Adam"),
-        (["Adam", "plain SGD"], "the experiment lacks Adam or plain SGD", "falta Adam o plain SGD"),
-        (["a", "b", "c"], "the experiment lacks a or b or c", "falta a o b o c"),
-    ],
-)
-def test_any_of_what_is_lacking_may_be_missing(
-    names: list[str], english: str, spanish: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = {"{first} or {last}": "{first} o {last}", "the experiment lacks {names}": "falta {names}"}
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: said)
-    assert missing(*names) == english
-    with spoken("es"):
-        assert missing(*names) == spanish
+    assert lost.remarks[-2:] == [
+        {"code": "runs diverged", "n": 5, "of": 6},
+        {"code": "wins", "won": 1, "decided": 6},
+    ]
 
 
 def test_a_missing_run_takes_no_other_run_with_it() -> None:
@@ -196,4 +183,4 @@ def test_a_divergence_of_one_of_two_that_should_be_the_same_contradicts() -> Non
     found = pieces_of("adam_composition", evidence_of(runs, plan=plan))
     for piece in found.values():
         assert (piece.equivalence, piece.wins) == (True, (SEEDS, SEEDS))
-        assert judge_piece(CLAIM, piece, 0.05) == "contradicted"  # not "supported", though Adam won
+        assert judge_piece(CLAIM, piece, 0.05).verdict == "contradicted"  # not "supported", though Adam won

@@ -11,17 +11,17 @@ import pytest
 
 from descentlab.analysis.claims.ledger import ESTIMANDS
 from descentlab.analysis.claims.verdicts import (
-    CLAIM_VERDICTS,
     Claim,
+    ClaimVerdict,
+    Judged,
     Piece,
     judge_claim,
     judge_piece,
     read_claims,
     summarise_verdicts,
 )
+from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import Estimate, estimate_difference
-from descentlab.i18n import wording
-from descentlab.i18n.wording import spoken
 
 CLAIM = Claim("a-claim", "a slide", "un reclamo", "a claim", unit="metric", margin=0.1, least_n=5)
 
@@ -29,7 +29,7 @@ CLAIM = Claim("a-claim", "a slide", "un reclamo", "a claim", unit="metric", marg
 def piece(mean: float, spread: float, n: int = 10, **others: object) -> Piece:
     """Differences with this mean and standard deviation."""
     z = np.linspace(-1, 1, n)
-    return Piece("somewhere", estimate_difference(mean + spread * z / z.std(ddof=1)), 0.1, **others)  # type: ignore[arg-type]
+    return Piece(remark("problem", problem="p"), estimate_difference(mean + spread * z / z.std(ddof=1)), 0.1, **others)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -60,46 +60,54 @@ def piece(mean: float, spread: float, n: int = 10, **others: object) -> Piece:
         (piece(0.0, 0.05, wins=(0, 10), equivalence=True), "contradicted"),
         (piece(0.0, 0.05, wins=(5, 10), equivalence=True), "inconclusive"),
         (piece(0.0, 1.0, bound="unknown", wins=(10, 10)), "supported"),
-        (Piece("nowhere", estimate_difference(np.empty(0)), 0.1), "not tested"),
+        (Piece(remark("problem", problem="p"), estimate_difference(np.empty(0)), 0.1), "not tested"),
     ],
 )
 def test_one_piece(evidence: Piece, expected: str) -> None:
-    assert judge_piece(CLAIM, evidence, 0.05) == expected
+    assert judge_piece(CLAIM, evidence, 0.05) == Judged(ClaimVerdict(expected))
 
 
 def test_slightly_has_an_upper_end() -> None:
     claim = Claim("worse", "", "", "", margin=0.1, slight_margins=3, least_n=5)
-    assert judge_piece(claim, piece(0.2, 0.05), 0.05) == "supported"
-    assert judge_piece(claim, piece(0.5, 0.05), 0.05) == "supported, and not slightly"
-    assert judge_piece(claim, piece(0.31, 0.05), 0.05) == "supported"  # the interval reaches below 0.3
+    assert judge_piece(claim, piece(0.2, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED)
+    assert judge_piece(claim, piece(0.5, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED, not_slightly=True)
+    assert judge_piece(claim, piece(0.31, 0.05), 0.05) == Judged(
+        ClaimVerdict.SUPPORTED
+    )  # the interval reaches below 0.3
+
+
+SUPPORTED, CONTRADICTED, NEGLIGIBLE, INCONCLUSIVE, NOT_TESTED = (
+    Judged(ClaimVerdict(word)) for word in ("supported", "contradicted", "negligible", "inconclusive", "not tested")
+)
+FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, not_slightly=True), Judged(ClaimVerdict.MIXED)
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("pieces", "expected"),
     [
-        ([], "not tested"),
-        (["not tested"], "not tested"),
-        (["supported", "not tested"], "supported"),
-        (["supported", "supported", "inconclusive"], "supported"),
-        (["supported", "inconclusive"], "supported"),
-        (["supported", "inconclusive", "inconclusive"], "inconclusive"),
-        (["supported", "contradicted"], "mixed"),
-        (["supported", "negligible"], "mixed"),
-        (["negligible", "contradicted", "inconclusive"], "mixed"),
-        (["negligible", "negligible"], "negligible"),
-        (["supported, and not slightly", "supported"], "supported"),
-        (["supported, and not slightly"] * 2, "supported, and not slightly"),
-        (["inconclusive"], "inconclusive"),
+        ([], NOT_TESTED),
+        ([NOT_TESTED], NOT_TESTED),
+        ([SUPPORTED, NOT_TESTED], SUPPORTED),
+        ([SUPPORTED, SUPPORTED, INCONCLUSIVE], SUPPORTED),
+        ([SUPPORTED, INCONCLUSIVE], SUPPORTED),
+        ([SUPPORTED, INCONCLUSIVE, INCONCLUSIVE], INCONCLUSIVE),
+        ([SUPPORTED, CONTRADICTED], MIXED),
+        ([SUPPORTED, NEGLIGIBLE], MIXED),
+        ([NEGLIGIBLE, CONTRADICTED, INCONCLUSIVE], MIXED),
+        ([NEGLIGIBLE, NEGLIGIBLE], NEGLIGIBLE),
+        ([FAR, SUPPORTED], SUPPORTED),
+        ([FAR, FAR], FAR),
+        ([FAR, INCONCLUSIVE], FAR),
+        ([INCONCLUSIVE], INCONCLUSIVE),
     ],
 )
-def test_the_summary_of_pieces(verdicts: list[str], expected: str) -> None:
-    assert expected in CLAIM_VERDICTS
-    for order in itertools.permutations(verdicts):
+def test_the_summary_of_pieces(pieces: list[Judged], expected: Judged) -> None:
+    for order in itertools.permutations(pieces):
         assert summarise_verdicts(list(order)) == expected
 
 
 def test_holms_family_is_the_claim() -> None:
-    lone, many = judge_claim(CLAIM, [piece(0.2, 0.25)], ""), judge_claim(CLAIM, [piece(0.2, 0.25)] * 8, "")
+    lone, many = judge_claim(CLAIM, [piece(0.2, 0.25)], None), judge_claim(CLAIM, [piece(0.2, 0.25)] * 8, None)
     assert lone["verdict"] == "supported"  # p = 0.032
     assert many["verdict"] == "inconclusive"
     assert many["pieces"][0]["low"] < lone["pieces"][0]["low"]
@@ -107,63 +115,46 @@ def test_holms_family_is_the_claim() -> None:
 
 
 def test_an_entry_has_what_a_reader_needs_and_is_json() -> None:
-    entry = judge_claim(CLAIM, [piece(0.05, 0.3, runs=["a", "b"])], "")
+    entry = judge_claim(CLAIM, [piece(0.05, 0.3, runs=["a", "b"])], None)
     (shown,) = entry["pieces"]
     assert entry["verdict"] == shown["verdict"] == "inconclusive"
     assert shown["n"] == 10 and shown["runs"] == ["a", "b"]
     assert shown["n_needed"] > 10
     assert shown["low"] < shown["estimate"] < shown["high"]
     assert json.loads(json.dumps(entry, allow_nan=False)) == entry
-    settled = judge_claim(CLAIM, [piece(0.5, 0.1)], "")["pieces"][0]
+    settled = judge_claim(CLAIM, [piece(0.5, 0.1)], None)["pieces"][0]
     assert settled["n_needed"] is None
 
 
 def test_ratios_are_shown_as_ratios() -> None:
     claim = Claim("faster", "", "", "", unit="ratio", margin=0.1, least_n=5)
-    (shown,) = judge_claim(claim, [piece(math.log(2), 0.01)], "")["pieces"]
+    (shown,) = judge_claim(claim, [piece(math.log(2), 0.01)], None)["pieces"]
     assert shown["estimate"] == pytest.approx(2)
     assert shown["margin"] == pytest.approx(math.exp(0.1))
 
 
 def test_no_evidence_says_why() -> None:
-    entry = judge_claim(CLAIM, [], "nothing was run")
-    assert (entry["verdict"], entry["reason"]) == ("not tested", "nothing was run")
+    entry = judge_claim(CLAIM, [], remark("no minima"))
+    assert (entry["verdict"], entry["reason"]) == ("not tested", {"code": "no minima"})
+    assert judge_claim(CLAIM, [piece(0.5, 0.1)], remark("no minima"))["reason"] is None
 
 
-def test_why_no_evidence_is_asked_for_is_said_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_no_evidence_is_asked_for_is_the_claims_own_text() -> None:
     claim = Claim("used", "", "", "the most used", contrast="a contrast", unit="lines", not_tested="about people")
-    spanish = {
-        "about people": "de gente",
-        "the most used": "los más usados",
-        "a contrast": "un contraste",
-        "lines": "líneas",
-        "not tested": "no evaluada",
-    }
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: spanish)
-    assert judge_claim(claim, [], "")["reason"] == "about people"
-    with spoken("es"):
-        entry = judge_claim(claim, [], "")
-    assert entry["reason"] == "de gente"
-    # The report translates these where it shows them.
-    assert [entry[name] for name in ("english", "contrast", "unit", "verdict")] == [
-        "the most used",
-        "a contrast",
-        "lines",
-        "not tested",
-    ]
+    assert judge_claim(claim, [], None)["reason"] == {"code": "claim", "text": "about people"}
 
 
 def test_counted_quantities_have_no_variance() -> None:
-    counted = Piece("a model", Estimate(8.0, 0.0, 9.0, 0.0, 0.0, 10), 1.0)
-    assert judge_piece(CLAIM, counted, 0.05) == "supported"
+    counted = Piece(remark("problem", problem="p"), Estimate(8.0, 0.0, 9.0, 0.0, 0.0, 10), 1.0)
+    assert judge_piece(CLAIM, counted, 0.05).verdict == "supported"
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_unit_of_a_difference_changes_no_verdict(scale: float) -> None:
     values = [(0.5, 0.1), (0.0, 0.05), (0.05, 1.0), (-0.5, 0.1)]
     pieces = [piece(mean * scale, spread * scale) for mean, spread in values]
-    scaled = [Piece(p.where, p.estimate, 0.1 * scale) for p in pieces]
-    words = [entry["verdict"] for entry in judge_claim(CLAIM, scaled, "")["pieces"]]
+    scaled = [Piece(p.place, p.estimate, 0.1 * scale) for p in pieces]
+    words = [entry["verdict"] for entry in judge_claim(CLAIM, scaled, None)["pieces"]]
     assert words == ["supported", "negligible", "inconclusive", "contradicted"]
 
 

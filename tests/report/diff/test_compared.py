@@ -179,11 +179,12 @@ def test_one_optimizer_made_worse_moves_exactly_its_rows(results: dict[str, Path
 def test_a_claim_whose_verdict_flips_stands_with_its_pieces(results: dict[str, Path]) -> None:
     found = compare_two(results["plain"], results["worse"])
     claims = {row["claim"]: (row["value_a"], row["value_b"]) for row in found.kinds["claims"].rows}
-    assert claims["slightly-worse"] == ("contradicted", "supported, and not slightly")
+    worse = {"verdict": "supported", "not_slightly": True}
+    assert claims["slightly-worse"] == ({"verdict": "contradicted", "not_slightly": False}, worse)
     pieces = [row for row in found.kinds["pieces"].rows if row["claim"] == "slightly-worse"]
-    assert [row["where"] for row in pieces] == ["up", "down"]
+    assert [row["place"]["problem"] for row in pieces] == ["up", "down"]
     for row in pieces:
-        assert (row["verdict_a"], row["verdict_b"]) == ("contradicted", "supported, and not slightly")
+        assert (row["verdict_a"], row["verdict_b"], row["not_slightly_b"]) == ("contradicted", "supported", True)
         assert (row["n_a"], row["n_b"], row["change"]) == (6, 6, APART)
         assert row["high_a"] < row["low_b"]
     judged = sum(found.kinds[kind].verdicts_changed for kind in ("pieces", "contrasts"))
@@ -201,6 +202,16 @@ def test_swapped_results_have_the_mirrored_differences(results: dict[str, Path],
     for name in ("verdicts", "verdicts_changed", "estimates", "changed"):
         assert getattr(found, name) == getattr(swapped, name)
     assert (found.only(ONLY_A), found.only(ONLY_B)) == (swapped.only(ONLY_B), swapped.only(ONLY_A))
+
+
+def test_an_english_and_a_spanish_result_of_the_same_runs_share_every_piece(
+    results: dict[str, Path], tmp_path: Path
+) -> None:
+    report = {"title": None, "reference": "momentum", "language": "es"}
+    found = compare_two(results["plain"], write_results(tmp_path / "spanish", report=report))
+    assert not found.changed and (found.only(ONLY_A), found.only(ONLY_B)) == (0, 0)
+    assert found.kinds["pieces"].both > 5 and not any(found.kinds[kind].rows for kind in KEYS if kind != "settings")
+    assert [row["setting"] for row in found.kinds["settings"].rows] == ["config.report.language"]
 
 
 def test_a_verdict_may_change_where_its_estimate_stays(results: dict[str, Path]) -> None:
@@ -247,7 +258,8 @@ def test_a_row_that_diverges_has_no_estimate_and_is_not_lost(results: dict[str, 
     finals = found.kinds["finals"].rows
     assert len(finals) == 4 and all(math.isnan(row["estimate_b"]) and row["change"] == MOVED for row in finals)
     contrasts = found.kinds["contrasts"].rows
-    assert all(row["note_b"].startswith("adam diverged on 6 of 6 seeds") for row in contrasts) and len(contrasts) == 8
+    lost = {"code": "diverged", "name": "adam", "n": 6, "seeds": 6}
+    assert all(row["remarks_b"][0] == lost for row in contrasts) and len(contrasts) == 8
     assert {(row["verdict_a"], row["verdict_b"]) for row in contrasts} == {("better", "inconclusive")}
     assert found.kinds["finals"].estimates == found.kinds["finals"].both
 

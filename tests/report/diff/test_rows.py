@@ -98,9 +98,12 @@ def test_a_bound_leaves_its_interval_open() -> None:
     assert allowed("unknown") == (-math.inf, math.inf)
 
 
+MLP = "problem: problem=mlp"
+
+
 def test_pieces_of_one_name_are_all_kept() -> None:
     piece = {
-        "where": "mlp",
+        "place": {"code": "problem", "problem": "mlp"},
         "unit": "loss",
         "estimate": None,
         "low": "-inf",
@@ -108,12 +111,13 @@ def test_pieces_of_one_name_are_all_kept() -> None:
         "n": 3,
         "bound": "",
         "verdict": "inconclusive",
-        "note": "",
+        "not_slightly": False,
+        "remarks": [],
     }
     found = pieces_of({"id": "c", "pieces": [piece, {**piece, "high": 3.0}, {**piece, "unit": "decades"}]})
-    assert list(found) == [("c", "mlp", "loss"), ("c", "mlp (2)", "loss"), ("c", "mlp", "decades")]
+    assert list(found) == [("c", MLP, "loss"), ("c", f"{MLP} (2)", "loss"), ("c", MLP, "decades")]
     assert [one.high for one in found.values()] == [2.0, 3.0, 2.0]
-    first = found["c", "mlp", "loss"]
+    first = found["c", MLP, "loss"]
     assert math.isnan(first.estimate) and first.low == -math.inf
 
 
@@ -158,7 +162,7 @@ def test_numbers_are_those_of_the_tables(results: Path) -> None:
         "problem == 'down' and arm == 'tuned' and first == 'adam' and second == 'sgd'"
     )
     found = tables["contrasts"]["down", "tuned", "adam", "sgd", "accuracy"]
-    assert found == Estimated(*row[["difference_mean", "low", "high"]].iloc[0], 6, "", "better", "")
+    assert found == Estimated(*row[["difference_mean", "low", "high"]].iloc[0], 6, "", "better")
     assert tables["runs"]["up", "default", "adam"] == {"finished": 6}
     assert tables["rates"]["up", "rmsprop", "edge"] == "high"
     assert tables["settings"]["config", "seeds", "final"] == 6

@@ -15,13 +15,9 @@ import pytest
 
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
 from descentlab.analysis.tables import Comparison
-from descentlab.analysis.time_to_target import TARGETS
-from descentlab.experiment.records import ARMS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.break_even import ARMS as SHOWN_ARMS
-from descentlab.report.sections.break_even import TARGETS as SHOWN_TARGETS
 from descentlab.report.sections.break_even import draw_ratio
 from descentlab.report.sections.cost import cost
 from descentlab.storage.tables import check_table, empty_table
@@ -226,7 +222,3 @@ def test_a_bound_is_hollow_and_points_to_where_the_truth_lies(bound: str, marker
     assert (mark.get_marker(), mark.get_xdata()) == (marker, [0.5])
     assert (mark.get_markerfacecolor() == "none") is bool(bound)
     plt.close(figure)
-
-
-def test_every_arm_and_target_can_be_translated() -> None:
-    assert (set(SHOWN_ARMS), set(SHOWN_TARGETS)) == (set(ARMS), set(TARGETS))

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.analysis.remarks import Remark, remark
 from descentlab.experiment.plan import Plan
-from descentlab.i18n.wording import words
 
-Found = tuple[list[Piece], str]  # pieces of evidence and, where there are none, why
+Pieces = tuple[list[Piece], Remark | None]  # evidence and, where there is none, why
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,6 @@ class ClaimEvidence:
         return float(self.plan.problems[problem].margin if claim.margin == "problem" else claim.margin)
 
 
-def missing(first: str, *others: str) -> str:
-    """Why a claim has no evidence: optimizers that the experiment lacks, by their names in the language that is spoken."""
-    names = first
-    for other in others:
-        names = words("{first} or {last}", first=names, last=other)
-    return words("the experiment lacks {names}", names=names)
+def missing(*names: str) -> Remark:
+    """Why a claim has no evidence: what the experiment lacks, any of ``names``."""
+    return remark("lacks", names=list(names))

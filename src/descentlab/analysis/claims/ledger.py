@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from descentlab.analysis.claims import measured_estimands, run_estimands
-from descentlab.analysis.claims.evidence import ClaimEvidence, Found
+from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
 from descentlab.analysis.claims.verdicts import Claim, judge_claim, read_claims
 
-ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Found]] = {
+ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     function.__name__: function
     for function in (
         run_estimands.updates_to_target,
@@ -35,6 +35,6 @@ def make_ledger(evidence: ClaimEvidence) -> list[dict[str, Any]]:
     """Every claim's entry of ``claims.json``, in the order of claims.yaml."""
     entries = []
     for claim in read_claims():
-        pieces, reason = ESTIMANDS[claim.estimand](evidence, claim) if claim.estimand else ([], "")
+        pieces, reason = ESTIMANDS[claim.estimand](evidence, claim) if claim.estimand else ([], None)
         entries.append(judge_claim(claim, pieces, reason))
     return entries

@@ -8,31 +8,25 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.claims.evidence import ClaimEvidence, Found, missing
+from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
-from descentlab.i18n.wording import message, words
 
 MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond them are as good as zero, or as divergence
 WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
-SCALED = {
-    "adagrad": message("loss times {scale:g} (AdaGrad as Keras has it)"),
-    WITHOUT_CONSTANTS: message("loss times {scale:g} (AdaGrad without Keras' accumulator and epsilon)"),
-}
+SCALED = {"adagrad": "scaled loss", WITHOUT_CONSTANTS: "scaled loss, without constants"}  # the codes of their places
 # AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
-VALLEYS = {
-    "quadratic": message("ill-conditioned quadratic along the axes"),
-    "rotated_quadratic": message("ill-conditioned quadratic across the axes"),
-}
+VALLEYS = {"quadratic": "valley along the axes", "rotated_quadratic": "valley across the axes"}
 
 
-def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
+def step_cost(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Logarithm of the ratio of a step's time, Adam's over plain SGD's, paired by round."""
     table = evidence.measured.get("step_cost", pd.DataFrame())
     if table.empty:
-        return [], words("the cost of a step was not measured")
+        return [], remark("step cost not measured")
     pieces = []
     both = table[table["optimizer"].isin(["adam", "sgd"])]
     sizes = both.groupby("model")["batch_size"].nunique()
@@ -40,79 +34,74 @@ def step_cost(evidence: ClaimEvidence, claim: Claim) -> Found:
         times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
         if {"adam", "sgd"} <= set(times):
             logs = np.log(times["adam"] / times["sgd"]).dropna().to_numpy()
-            where = words("{model} ({n:,} parameters)", model=model, n=parameters)
+            place = remark("model", model=model, n=parameters)
             if sizes[model] > 1:  # timed always, and a problem of the experiment with batches of its own
-                where = words(
-                    "{model} ({n:,} parameters, batches of {size})", model=model, n=parameters, size=batch_size
-                )
-            pieces.append(Piece(where, estimate_difference(logs), float(claim.margin)))
-    return pieces, missing("Adam", words("plain SGD"))
+                place = remark("model and batch", model=model, n=parameters, size=batch_size)
+            pieces.append(Piece(place, estimate_difference(logs), float(claim.margin)))
+    return pieces, missing("adam", "sgd")
 
 
-def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Found:
+def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Test − training loss at the same training loss, full batch minus mini-batches of 16, paired by seed."""
     table = evidence.measured.get("batch_size", pd.DataFrame())
     if table.empty:
-        return [], words("batch sizes were not compared")
+        return [], remark("batch sizes not compared")
     reached = table[table["reached"]]
     gaps = reached.pivot(index="seed", columns="batch_size", values="gap_at_target")
     full = int(table["batch_size"].max())
     if not {16, full} <= set(gaps):
-        return [], words("full batch or mini-batches never came to the training loss at which they are compared")
+        return [], remark("no matched loss")
     d = (gaps[full] - gaps[16]).dropna().to_numpy()
-    note = words("both came to the training loss in {n} of {of} seeds", n=len(d), of=table["seed"].nunique())
-    return [Piece(words("mlp (digits)"), estimate_difference(d), float(claim.margin), note=note)], ""
+    remarks = [remark("both matched", n=len(d), of=table["seed"].nunique())]
+    return [Piece(remark("problem", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)], None
 
 
-def global_basin(evidence: ClaimEvidence, claim: Claim) -> Found:
+def global_basin(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Share of starts that end in the global basin, momentum minus plain descent, paired by start."""
     table = evidence.measured.get("landscapes", pd.DataFrame())
     if table.empty:
-        return [], words("no landscape was descended")
+        return [], remark("no landscape")
     pieces = []
     for landscape, group in table[table["spurious"]].groupby("landscape", sort=False):
         ends = group.pivot(index="start", columns="optimizer", values="global_basin").astype(float)
         if {"momentum", "sgd"} <= set(ends):
             shares = {name: ends[name].mean() for name in ("momentum", "sgd")}
-            note = words("shares {momentum:.3g} and {sgd:.3g}", **shares)
+            place, remarks = remark("landscape", landscape=str(landscape)), [remark("basin shares", **shares)]
             d = (ends["momentum"] - ends["sgd"]).to_numpy()
-            pieces.append(Piece(str(landscape), estimate_difference(d), float(claim.margin), note=note))
-    return pieces, missing("momentum", words("plain SGD"))
+            pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
+    return pieces, missing("momentum", "sgd")
 
 
-def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Found:
+def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Distance of two networks trained from other seeds after matching their units, over disjoint pairs of seeds."""
     table = evidence.measured.get("minima", pd.DataFrame())
     if table.empty:
-        return [], words("no minima were compared")
+        return [], remark("no minima")
     disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
     mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
     d = mine["relative_distance"].to_numpy() - MATCHED_APART
-    note = words(
-        "mean distance {distance:.2g} of the norm, barrier {barrier:.2g}",
-        distance=mine["relative_distance"].mean(),
-        barrier=mine["barrier"].mean(),
-    )
-    return [Piece(words("mlp (units matched)"), estimate_difference(d), float(claim.margin), note=note)], ""
+    means = mine[["relative_distance", "barrier"]].mean()
+    remarks = [remark("solutions", distance=means["relative_distance"], barrier=means["barrier"])]
+    return [
+        Piece(remark("matched units", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)
+    ], None
 
 
-def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Found:
+def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Logarithm of the ratio of peak memory, the largest batch over 64, paired by repeat."""
     table = evidence.measured.get("memory", pd.DataFrame())
     if table.empty or table["peak_bytes"].isna().all():
-        return [], words("peak memory was not measured (it can be on Linux)")
+        return [], remark("memory not measured")
     peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes")
     largest = int(table["batch_size"].max())
     logs = np.log(peaks[largest] / peaks[64]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
     mean = {size: peaks[size].mean() / 2**20 for size in (largest, 64)}
-    note = words(
-        "{most:.3g} MiB at {largest}, {least:.3g} MiB at 64", most=mean[largest], largest=largest, least=mean[64]
-    )
-    where = words("slides_cnn (batch {size:,})", size=largest)
-    return [Piece(where, estimate_difference(logs), float(claim.margin), note=note)], ""
+    remarks = [remark("peak memory", most=mean[largest], largest=largest, least=mean[64])]
+    place = remark("batch", problem="slides_cnn", size=largest)
+    return [Piece(place, estimate_difference(logs), float(claim.margin), remarks=remarks)], None
 
 
-def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
+def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """AdaGrad against plain descent: a scaled loss, an ill-conditioned quadratic, rare classes."""
     pieces = []
     margin = float(claim.margin)
@@ -121,19 +110,13 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         far = scaled[scaled["scale"] == WORST_SCALE].pivot(
             index="seed", columns="optimizer", values="relative_distance"
         )
-        for name, where in SCALED.items():
+        for name, code in SCALED.items():
             if {name, "sgd"} <= set(far):
                 d = (far["sgd"] - far[name]).to_numpy()
-                pieces.append(
-                    Piece(
-                        words(where, scale=WORST_SCALE),
-                        estimate_difference(d),
-                        margin,
-                        unit=message("how far the path moves, share of both displacements"),
-                    )
-                )
+                place = remark(code, scale=WORST_SCALE)
+                pieces.append(Piece(place, estimate_difference(d), margin, unit="relative distance"))
     valley = evidence.measured.get("landscapes", pd.DataFrame())
-    for landscape, where in VALLEYS.items():
+    for landscape, code in VALLEYS.items():
         ends = (
             valley
             if valley.empty
@@ -142,13 +125,12 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Found:
         if {"adagrad", "sgd"} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
             d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()
-            unit = message("decades of final value")
-            pieces.append(Piece(words(where), estimate_difference(d), margin, unit=unit))
+            pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
         last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
         ends = last.pivot(index="seed", columns="optimizer", values="loss")
         if {"adagrad", "sgd"} <= set(ends):
             d = (ends["sgd"] - ends["adagrad"]).to_numpy()
-            pieces.append(Piece(words("rare classes"), estimate_difference(d), margin, unit=message("loss")))
-    return pieces, words("none of the measurements with AdaGrad and plain SGD was made")
+            pieces.append(Piece(remark("rare classes"), estimate_difference(d), margin, unit="loss"))
+    return pieces, remark("no adagrad measurement")

@@ -8,16 +8,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.alarms import NOT_COUNTED
-from descentlab.analysis.claims.evidence import ClaimEvidence, Found, missing
+from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.verdicts import Claim, Piece
 from descentlab.analysis.contrasts import ADVANCED
-from descentlab.analysis.pairing import PairedRuns, wins_note
+from descentlab.analysis.pairing import PairedRuns, wins_remark
+from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
-from descentlab.i18n.wording import words
 
 PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
@@ -25,8 +24,19 @@ MOST_LINES = 15
 SHARES = (0.1, 0.3, 1.0)
 
 
+def on(problem: str) -> Remark:
+    """The place of evidence from a whole problem."""
+    return remark("problem", problem=problem)
+
+
 def bounded_piece(
-    where: str, d: np.ndarray, at_least: np.ndarray, at_most: np.ndarray, margin: float, note: str, runs: list[str]
+    place: Remark,
+    d: np.ndarray,
+    at_least: np.ndarray,
+    at_most: np.ndarray,
+    margin: float,
+    remarks: list[Remark],
+    runs: list[str],
 ) -> Piece:
     """A piece from paired differences of which some are bounds.
 
@@ -41,25 +51,25 @@ def bounded_piece(
     bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
     rounded = len(d) > 1 and np.ptp(d) == 0 and d[0] != 0
     wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" or rounded else None
-    told = f"{note}; {wins_note(wins)}" if wins else note
-    return Piece(where, estimate_difference(d), margin, bound, wins=wins, note=told, runs=runs)
+    by_wins = [wins_remark(wins)] if wins else []
+    return Piece(place, estimate_difference(d), margin, bound, wins=wins, remarks=[*remarks, *by_wins], runs=runs)
 
 
-def paired_piece(where: str, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
+def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
     """A piece from runs paired by seed; the sign test judges where a divergence is one-sided."""
     return Piece(
-        where,
+        place,
         pair.estimate,
         pair.margin,
         wins=pair.wins if pair.one_sided else None,
         equivalence=equivalence,
         unit=unit,
-        note=pair.note,
+        remarks=pair.remarks,
         runs=runs,
     )
 
 
-def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
+def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Logarithm of the ratio of updates to the medium target, plain SGD's over Adam's, paired by seed."""
     table = evidence.reached
     table = table[(table["target"] == "medium") & (table["arm"] == evidence.arm)]
@@ -71,18 +81,14 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Found:
             continue
         a, b = adam.loc[seeds], sgd.loc[seeds]
         logs = np.log(b["updates"].clip(lower=1).to_numpy() / a["updates"].clip(lower=1).to_numpy())
-        note = words(
-            "Adam reached the target in {adam}, plain SGD in {sgd} runs",
-            adam=int(a["reached"].sum()),
-            sgd=int(b["reached"].sum()),
-        )
+        reached = remark("reached", adam=int(a["reached"].sum()), sgd=int(b["reached"].sum()))
         sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
         margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
-        pieces.append(bounded_piece(str(problem), logs, sgd_missed, adam_missed, margin, note, runs))
-    return pieces, missing("Adam", words("plain SGD"), words("the reference that sets the targets"))
+        pieces.append(bounded_piece(on(problem), logs, sgd_missed, adam_missed, margin, [reached], runs))
+    return pieces, missing("adam", "sgd", "targets")
 
 
-def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
+def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Bytes of optimizer variables by trainable parameter, Adam's minus plain SGD's: counted, so without variance."""
     pieces = []
     for problem in evidence.plan.problems:
@@ -94,18 +100,18 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Found:
         if len(difference):
             pieces.append(
                 Piece(
-                    problem,
+                    on(problem),
                     estimate_difference(difference.to_numpy()),
                     float(claim.margin),
-                    note=words("counted, the same for every seed"),
+                    remarks=[remark("counted")],
                 )
             )
     if {"adam", "sgd"} <= set(evidence.plan.optimizers):
-        return pieces, words(NOT_COUNTED)
-    return pieces, missing("Adam", words("plain SGD"))
+        return pieces, remark("bytes not counted")
+    return pieces, missing("adam", "sgd")
 
 
-def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Found:
+def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Pieces:
     """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed.
 
     From the robustness sweep where all of them were swept, else from the tuning grid for all: the two have other seeds. A
@@ -132,27 +138,27 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
             np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
             for side in sides
         ]
-        notes = []
+        remarks = []
         if seeds:
             means = [side.mean() for side in widths]
-            notes.append(words("mean widths {wide:.2g} and {narrow:.2g} decades", wide=means[0], narrow=means[1]))
+            remarks.append(remark("mean widths", wide=means[0], narrow=means[1]))
         if np.any(cut):
-            notes.append(words("some end lies outside the rates that were tried"))
+            remarks.append(remark("end outside"))
         behind = mine[mine["seed"].isin(seeds) & mine["optimizer"].isin(list(tables))]["run_id"]
         pieces.append(
             bounded_piece(
-                problem, widths[0] - widths[1], cut[0], cut[1], float(claim.margin), "; ".join(notes), list(behind)
+                on(problem), widths[0] - widths[1], cut[0], cut[1], float(claim.margin), remarks, list(behind)
             )
         )
-    return pieces, words("no learning rate was tuned, or the experiment lacks the optimizers")
+    return pieces, remark("untuned")
 
 
-def adam_width(evidence: ClaimEvidence, claim: Claim) -> Found:
+def adam_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Adam's width against plain SGD's."""
     return width_pieces(evidence, claim, ("adam",), ("sgd",))
 
 
-def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Found:
+def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """The adaptive methods' mean width against that of plain SGD and momentum."""
     return width_pieces(evidence, claim, ADVANCED, PLAIN)
 
@@ -178,7 +184,7 @@ def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.
     return finals.assign(test_metric=value, status=status)
 
 
-def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
+def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Validation metric at shares of the budget in the default arm, Adam minus plain SGD."""
     pieces = []
     history = evidence.history[evidence.history["arm"] == "default"]
@@ -191,14 +197,14 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Found:
             sides = [
                 runs_after(table, of_problem[of_problem["optimizer"] == name], share) for name, table in finals.items()
             ]
-            where = words("{problem} at {share:.0%} of the budget", problem=problem, share=share)
+            place = remark("share", problem=problem, share=share)
             # Without scores by example: they are those of the end.
             pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
-            pieces.append(paired_piece(where, pair, planned.metric, [*sides[0]["run_id"], *sides[1]["run_id"]]))
-    return pieces, words("the experiment lacks the default arm, Adam or plain SGD")
+            pieces.append(paired_piece(place, pair, planned.metric, [*sides[0]["run_id"], *sides[1]["run_id"]]))
+    return pieces, missing("default arm", "adam", "sgd")
 
 
-def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
+def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Final test goodness, plain SGD minus Adam, over seeds and test examples."""
     pieces = []
     for problem, planned in evidence.plan.problems.items():
@@ -206,11 +212,11 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Found:
         if sgd.empty or adam.empty:
             continue
         pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
-        pieces.append(paired_piece(problem, pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
-    return pieces, missing("Adam", words("plain SGD"))
+        pieces.append(paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
+    return pieces, missing("adam", "sgd")
 
 
-def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
+def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a run that diverged missed it."""
     pieces = []
     for problem in evidence.plan.problems:
@@ -221,26 +227,26 @@ def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Found:
         gone = (known["status"] == "diverged").to_numpy()
         gap = (known["train_loss"] + known["penalty"] - known["optimum"]).to_numpy()
         below = OPTIMUM_TOLERANCE - gap
-        notes, wins = [words("no run finished")], None
+        remarks, wins = [remark("none finished")], None
         if not gone.all():
-            notes = [words("mean gap {gap:.2g}", gap=gap[~gone].mean())]
+            remarks = [remark("mean gap", gap=gap[~gone].mean())]
         if gone.any():
             wins = count_wins(np.where(gone, -np.inf, below), float(claim.margin))
-            notes += [words("{n} of {of} runs diverged", n=int(gone.sum()), of=len(gone)), wins_note(wins)]
+            remarks += [remark("runs diverged", n=int(gone.sum()), of=len(gone)), wins_remark(wins)]
         pieces.append(
             Piece(
-                problem,
+                on(problem),
                 estimate_difference(below[~gone]),
                 float(claim.margin),
                 wins=wins,
-                note="; ".join(notes),
+                remarks=remarks,
                 runs=list(known["run_id"]),
             )
         )
-    return pieces, words("no problem of the experiment has a known optimum that plain SGD was run on")
+    return pieces, remark("no optimum")
 
 
-def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
+def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Final test goodness, Adam minus RMSprop with momentum: the claim is that there is no difference."""
     twin = next(
         (
@@ -251,7 +257,7 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
         None,
     )
     if twin is None or "adam" not in evidence.plan.optimizers:
-        return [], missing("Adam", words("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"))
+        return [], missing("adam", "rmsprop with momentum")
     pieces = []
     for problem, planned in evidence.plan.problems.items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in ("adam", twin))
@@ -259,17 +265,18 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Found:
             where = f"{problem}: adam and {twin}"
             pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem))
             runs = [*adam["run_id"], *other["run_id"]]
-            pieces.append(paired_piece(problem, pair, planned.metric, runs, equivalence=True))
-    return pieces, ""
+            pieces.append(paired_piece(on(problem), pair, planned.metric, runs, equivalence=True))
+    return pieces, None
 
 
-def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Found:
+def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Fifteen minus the lines of each optimizer given by import path that finished a run here."""
     pieces = []
     for name, planned in evidence.plan.optimizers.items():
         runs = evidence.runs[(evidence.runs["optimizer"] == name) & (evidence.runs["status"] == "finished")]
         if isinstance(planned, PlannedOptimizer) and planned.source_lines and len(runs):
             count = Estimate(MOST_LINES + 1 - planned.source_lines, 0.0, 1.0, 0.0, 0.0, len(runs))
-            note = words("{n} lines, counted", n=planned.source_lines)
-            pieces.append(Piece(name, count, float(claim.margin), note=note))
-    return pieces, words("the experiment has no optimizer of the reader's own")
+            lines = remark("lines counted", n=planned.source_lines)
+            place = remark("optimizer", optimizer=name)
+            pieces.append(Piece(place, count, float(claim.margin), remarks=[lines]))
+    return pieces, remark("no own optimizer")

@@ -7,27 +7,47 @@ evidence. No verdict is written by hand.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
+from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.statistics.paired import Estimate, judge_wins, seeds_to_settle, sign_test_p
-from descentlab.analysis.statistics.verdicts import holm, holm_levels, verdict
-from descentlab.i18n.wording import words
+from descentlab.analysis.statistics.verdicts import Verdict, holm, holm_levels, verdict
 
-WORDS = {"better": "supported", "worse": "contradicted", "identical": "negligible"}
-CLAIM_VERDICTS = (
-    "supported",
-    "supported, and not slightly",
-    "contradicted",
-    "mixed",
-    "negligible",
-    "inconclusive",
-    "not tested",
-)
+
+class ClaimVerdict(StrEnum):
+    """What evidence says of a claim."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    MIXED = "mixed"
+    NEGLIGIBLE = "negligible"
+    INCONCLUSIVE = "inconclusive"
+    NOT_TESTED = "not tested"
+
+
+# Positive differences are as the claim says.
+OF_DIFFERENCE = {
+    Verdict.BETTER: ClaimVerdict.SUPPORTED,
+    Verdict.WORSE: ClaimVerdict.CONTRADICTED,
+    Verdict.IDENTICAL: ClaimVerdict.NEGLIGIBLE,
+    Verdict.NEGLIGIBLE: ClaimVerdict.NEGLIGIBLE,
+    Verdict.INCONCLUSIVE: ClaimVerdict.INCONCLUSIVE,
+    Verdict.NOT_TESTED: ClaimVerdict.NOT_TESTED,
+}
+
+
+class Judged(NamedTuple):
+    """A verdict on a claim or on a piece of its evidence; ``not_slightly``: far more than the claim's "slightly"."""
+
+    verdict: ClaimVerdict
+    not_slightly: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ class Piece:
     """Evidence from one problem, model or landscape: a difference that is positive where it is as the claim says.
 
     Attributes:
-        where: what it was measured on.
+        place: what it was measured on.
         estimate: the difference.
         margin: in its unit.
         bound: ``at least`` where the true difference can only be larger (the other side was cut off by its budget), ``at
@@ -73,18 +93,18 @@ class Piece:
             both sides leaves no mean; None otherwise.
         equivalence: the claim says that there is no difference.
         unit: where it isn't the claim's.
-        note: what a reader must know of it.
+        remarks: what a reader must know of it.
         runs: ids of the runs behind it.
     """
 
-    where: str
+    place: Remark
     estimate: Estimate
     margin: float
     bound: str = ""
     wins: tuple[int, int] | None = None
     equivalence: bool = False
     unit: str = ""
-    note: str = ""
+    remarks: Sequence[Remark] = ()
     runs: list[str] = field(default_factory=list)
 
     @property
@@ -99,106 +119,106 @@ def read_claims() -> list[Claim]:
     return [Claim(**entry) for entry in yaml.safe_load(text)]
 
 
-def judge_piece(claim: Claim, piece: Piece, level: float) -> str:
+def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
     """The verdict on one piece, at Holm's ``level`` (docs/protocol.md, "Verdicts").
 
-    In this order: fewer than ``least_n`` pairs: ``inconclusive``; whole interval inside the margin: ``negligible``; above
-    0: ``supported`` (``…, and not slightly`` above the claim's second margin); below 0: ``contradicted``; else
-    ``inconclusive``. Wins are judged by the sign test, without a mean. A bound speaks for its own side only. Where a claim
-    says that there is no difference, ``negligible`` supports it and a difference contradicts it.
+    In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
+    supported (``not_slightly`` above the claim's second margin); below 0: contradicted; else inconclusive. Wins are judged
+    by the sign test, without a mean. A bound speaks for its own side only. Where a claim says that there is no difference,
+    a negligible one supports it and a difference contradicts it.
     """
-    found = piece.estimate
+    estimate = piece.estimate
     if piece.wins is not None:
-        judged = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else "inconclusive"
-        if piece.equivalence and judged != "inconclusive":
-            return "contradicted"
-        return WORDS.get(judged, judged)
-    if found.n == 0:
-        return "not tested"
-    if found.n < claim.least_n or piece.bound == "unknown":
-        return "inconclusive"
-    low, high = found.interval(level)
-    judged = verdict(low, high, found.mean, found.n, piece.margin)
-    word = WORDS.get(judged, judged)
+        by_wins = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else Verdict.INCONCLUSIVE
+        if piece.equivalence and by_wins is not Verdict.INCONCLUSIVE:
+            return Judged(ClaimVerdict.CONTRADICTED)
+        return Judged(OF_DIFFERENCE[by_wins])
+    if estimate.n == 0:
+        return Judged(ClaimVerdict.NOT_TESTED)
+    if estimate.n < claim.least_n or piece.bound == "unknown":
+        return Judged(ClaimVerdict.INCONCLUSIVE)
+    low, high = estimate.interval(level)
+    judged = OF_DIFFERENCE[verdict(low, high, estimate.mean, estimate.n, piece.margin)]
     if piece.bound:
-        stands = {"at least": "supported", "at most": "contradicted"}[piece.bound]
-        word = word if word == stands else "inconclusive"
+        stands = {"at least": ClaimVerdict.SUPPORTED, "at most": ClaimVerdict.CONTRADICTED}[piece.bound]
+        judged = judged if judged is stands else ClaimVerdict.INCONCLUSIVE
     if piece.equivalence:
-        return {"negligible": "supported", "supported": "contradicted"}.get(word, word)
-    if word == "supported" and claim.slight_margins is not None and low > claim.slight_margins * piece.margin:
-        return "supported, and not slightly"
-    return word
+        turned = {
+            ClaimVerdict.NEGLIGIBLE: ClaimVerdict.SUPPORTED,
+            ClaimVerdict.SUPPORTED: ClaimVerdict.CONTRADICTED,
+        }
+        return Judged(turned.get(judged, judged))
+    second = claim.slight_margins
+    far = judged is ClaimVerdict.SUPPORTED and second is not None and low > second * piece.margin
+    return Judged(judged, far)
 
 
-def summarise_verdicts(verdicts: list[str]) -> str:
+def summarise_verdicts(pieces: Sequence[Judged]) -> Judged:
     """One verdict from those of the pieces.
 
-    Pieces that aren't tested don't count; none left: ``not tested``. Pieces that settle on different sides: ``mixed``.
-    Pieces that settle on one side, at least as many as are inconclusive: that side (``supported, and not slightly`` only
-    where all of them say so). Otherwise ``inconclusive``.
+    Pieces that aren't tested don't count; none left: not tested. Pieces that settle on different sides: mixed. Pieces
+    that settle on one side, at least as many as are inconclusive: that side (``not_slightly`` only where all of them say
+    so). Otherwise inconclusive.
     """
-    tested = [word for word in verdicts if word != "not tested"]
+    tested = [piece for piece in pieces if piece.verdict is not ClaimVerdict.NOT_TESTED]
     if not tested:
-        return "not tested"
-    settled = [word for word in tested if word != "inconclusive"]
-    sides = {word.partition(",")[0] for word in settled}
+        return Judged(ClaimVerdict.NOT_TESTED)
+    settled = [piece for piece in tested if piece.verdict is not ClaimVerdict.INCONCLUSIVE]
+    sides = {piece.verdict for piece in settled}
     if len(sides) > 1:
-        return "mixed"
+        return Judged(ClaimVerdict.MIXED)
     if settled and len(settled) >= len(tested) - len(settled):
-        return settled[0] if len(set(settled)) == 1 else sides.pop()
-    return "inconclusive"
+        return Judged(sides.pop(), all(piece.not_slightly for piece in settled))
+    return Judged(ClaimVerdict.INCONCLUSIVE)
 
 
-def judge_claim(claim: Claim, pieces: list[Piece], reason: str) -> dict[str, Any]:
+def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dict[str, Any]:
     """A claim's entry of ``claims.json``; Holm's family is the claim's pieces.
 
     Args:
         reason: why there are no pieces, where there are none.
     """
     p = np.array([piece.p for piece in pieces])
-    entries = []
+    entries, verdicts = [], []
     for piece, adjusted, level in zip(pieces, holm(p), holm_levels(p), strict=True):
-        found = piece.estimate
-        low, high = found.interval(level)
+        estimate = piece.estimate
+        low, high = estimate.interval(level)
         judged = judge_piece(claim, piece, level)
-        settle = judged == "inconclusive" and piece.wins is None and not piece.bound
-        needed = seeds_to_settle(found, piece.margin, level) if settle else math.nan
-        if settle and found.n < claim.least_n:
+        verdicts.append(judged)
+        settle = judged.verdict is ClaimVerdict.INCONCLUSIVE and piece.wins is None and not piece.bound
+        needed = seeds_to_settle(estimate, piece.margin, level) if settle else math.nan
+        if settle and estimate.n < claim.least_n:
             needed = max(needed, claim.least_n)
         shown = np.exp if claim.unit == "ratio" and not piece.unit else float
         entries.append(
             {
-                "where": piece.where,
-                "verdict": judged,
-                "estimate": _plain(shown(found.mean)),
+                "place": piece.place,
+                **judged._asdict(),
+                "estimate": _plain(shown(estimate.mean)),
                 "low": _plain(shown(low)),
                 "high": _plain(shown(high)),
-                "n": found.n,
+                "n": estimate.n,
                 "p_holm": _plain(adjusted),
                 "unit": piece.unit or claim.unit,
                 "margin": _plain(shown(piece.margin)),
                 "bound": piece.bound,
                 "n_needed": _plain(needed),
-                "note": piece.note,
+                "remarks": list(piece.remarks),
                 "runs": piece.runs,
             }
         )
-    judged = summarise_verdicts([str(entry["verdict"]) for entry in entries])
+    judged = summarise_verdicts(verdicts)
+    if claim.not_tested:
+        reason = remark("claim", text=claim.not_tested)
+    elif judged.verdict is not ClaimVerdict.NOT_TESTED:
+        reason = None
+    texts = ("id", "slide", "spanish", "english", "contrast", "positive", "unit")
     return {
-        **{
-            name: getattr(claim, name) for name in ("id", "slide", "spanish", "english", "contrast", "positive", "unit")
-        },
-        "verdict": judged,
-        "sides": sides_of(entries),
-        "reason": words(claim.not_tested) or (reason if judged == "not tested" else ""),
+        **{name: getattr(claim, name) for name in texts},
+        **judged._asdict(),
+        "reason": reason,
         "pieces": entries,
     }
-
-
-def sides_of(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Where each verdict stands, in the order of CLAIM_VERDICTS."""
-    found = {word: [str(entry["where"]) for entry in entries if entry["verdict"] == word] for word in CLAIM_VERDICTS}
-    return {word: places for word, places in found.items() if places}
 
 
 def _plain(value: Any) -> float | str | None:
@@ -207,3 +227,8 @@ def _plain(value: Any) -> float | str | None:
     if math.isnan(number):
         return None
     return number if math.isfinite(number) else ("inf" if number > 0 else "-inf")
+
+
+def value_of(stored: float | str | None) -> float:
+    """A number as claims.json holds it: what :func:`judge_claim` wrote."""
+    return float("nan") if stored is None else float(stored)

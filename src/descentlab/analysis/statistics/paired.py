@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special, stats
 
 from descentlab.analysis.statistics.intervals import t_quantile
+from descentlab.analysis.statistics.verdicts import Verdict
 
 MOST_SEEDS = 10_000
 
@@ -151,7 +152,7 @@ def sign_test_p(wins: tuple[int, int]) -> float:
 
 
 @functools.cache
-def judge_wins(wins: tuple[int, int], level: float) -> str:
+def judge_wins(wins: tuple[int, int], level: float) -> Verdict:
     """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible result.
 
     Example:
@@ -161,9 +162,11 @@ def judge_wins(wins: tuple[int, int], level: float) -> str:
         inconclusive
     """
     if not wins[1]:
-        return "inconclusive"
+        return Verdict.INCONCLUSIVE
     share = stats.binomtest(*wins).proportion_ci(1 - level)
-    return "better" if share.low > 0.5 else "worse" if share.high < 0.5 else "inconclusive"
+    if share.low > 0.5:
+        return Verdict.BETTER
+    return Verdict.WORSE if share.high < 0.5 else Verdict.INCONCLUSIVE
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import numpy as np
 
-VERDICTS = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
+
+class Verdict(StrEnum):
+    """What a difference settles, where positive means that the first is better."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NEGLIGIBLE = "negligible"
+    INCONCLUSIVE = "inconclusive"
+    IDENTICAL = "identical"
+    NOT_TESTED = "not tested"
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -53,7 +64,7 @@ def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     return levels
 
 
-def verdict(low: float, high: float, mean: float, n: int, margin: float) -> str:
+def verdict(low: float, high: float, mean: float, n: int, margin: float) -> Verdict:
     """The verdict on a difference where positive means that the first is better (docs/protocol.md, "Verdicts").
 
     In this order: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; whole
@@ -68,15 +79,15 @@ def verdict(low: float, high: float, mean: float, n: int, margin: float) -> str:
         inconclusive
     """
     if n == 0:
-        return "not tested"
+        return Verdict.NOT_TESTED
     if np.isnan(low) or np.isnan(high):
-        return "inconclusive"
+        return Verdict.INCONCLUSIVE
     if low == high == mean == 0:
-        return "identical"
+        return Verdict.IDENTICAL
     if -margin < low and high < margin:
-        return "negligible"
+        return Verdict.NEGLIGIBLE
     if low > 0:
-        return "better"
+        return Verdict.BETTER
     if high < 0:
-        return "worse"
-    return "inconclusive"
+        return Verdict.WORSE
+    return Verdict.INCONCLUSIVE

@@ -57,7 +57,7 @@ class Compared:
     @property
     def verdicts_changed(self) -> int:
         """Rows of both sides whose verdicts differ."""
-        return sum(row["verdict_a"] != row["verdict_b"] for row in self.rows if row["change"] not in ONE_SIDED)
+        return sum(is_judged_otherwise(row) for row in self.rows if row["change"] not in ONE_SIDED)
 
 
 @dataclass(frozen=True)
@@ -180,19 +180,29 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
     for key in dict.fromkeys([*a, *b]):
         mine, other = a.get(key, NOTHING), b.get(key, NOTHING)
         change = one_side(key, a, b) or classify(mine, other)
-        if change == SAME and (mine.verdict, mine.n) == (other.verdict, other.n):
+        if change == SAME and judged_by(mine) == judged_by(other):
             continue
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        for name in ("verdict", "estimate", "low", "high", "n", "bound", "note"):
+        for name in ("verdict", "not_slightly", "estimate", "low", "high", "n", "bound", "remarks"):
             row |= {f"{name}_a": getattr(mine, name), f"{name}_b": getattr(other, name)}
+        if mine.place or other.place:
+            row["place"] = other.place or mine.place
         rows.append({**row, "difference": other.estimate - mine.estimate, "change": change})
     order = {change: i for i, change in enumerate((*MOVES, SAME, *ONE_SIDED))}
-    rows.sort(
-        key=lambda row: (row["change"] in ONE_SIDED or row["verdict_a"] == row["verdict_b"], order[row["change"]])
-    )
+    rows.sort(key=lambda row: (row["change"] in ONE_SIDED or not is_judged_otherwise(row), order[row["change"]]))
     common = a.keys() & b.keys()
     known = sum(not (math.isnan(a[key].estimate) and math.isnan(b[key].estimate)) for key in common)
     return Compared(rows, len(common), known)
+
+
+def judged_by(estimated: Estimated) -> tuple[str, bool, int]:
+    """The verdict on an estimate, and n."""
+    return estimated.verdict, estimated.not_slightly, estimated.n
+
+
+def is_judged_otherwise(row: Mapping[str, Any]) -> bool:
+    """Whether the two sides' verdicts differ."""
+    return any(row.get(f"{name}_a") != row.get(f"{name}_b") for name in ("verdict", "not_slightly"))
 
 
 def as_json(differences: Differences) -> str:
@@ -222,7 +232,7 @@ def _plain(value: Any) -> Any:
     """A value as JSON has it."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"

@@ -10,6 +10,7 @@ from descentlab.i18n.wording import counted, current_language, message, spoken, 
 from descentlab.report.diff.compared import MOVES, ONLY_A, ONLY_B, Differences
 from descentlab.report.diff.rows import KEYS, Result
 from descentlab.report.diff.tables import change_table
+from descentlab.report.phrases import verdict_class, verdict_words
 from descentlab.storage.atomic import write_text
 
 READING = message(
@@ -35,7 +36,7 @@ def render_differences(differences: Differences) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, counted=counted)
+    environment.globals.update(words=words, counted=counted, verdict_class=verdict_class, verdict_words=verdict_words)
     a, b = differences.a, differences.b
     if a.experiment == b.experiment:
         title = words("What changed between two results of “{experiment}”", experiment=a.experiment)

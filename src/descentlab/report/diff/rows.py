@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.analysis.claims.verdicts import value_of
 from descentlab.analysis.contrasts import PLAIN
-from descentlab.analysis.formatting import value_of
+from descentlab.analysis.remarks import Remark, name_place, unpack_remarks
 from descentlab.analysis.tables import TABLES
 from descentlab.experiment.config import ConfigError
 from descentlab.experiment.plan import ImportedPlan, Plan, PlanError
@@ -39,7 +40,7 @@ ENDINGS = ("finished", "diverged", "failed", "missing")
 
 # The columns that are read of each table, so that results of versions with other columns can be compared too.
 COLUMNS = {
-    "contrasts": ("problem", "arm", "first", "second", "n", "difference_mean", "low", "high", "verdict", "note"),
+    "contrasts": ("problem", "arm", "first", "second", "n", "difference_mean", "low", "high", "verdict", "remarks"),
     "summary": (
         "problem",
         "arm",
@@ -73,7 +74,9 @@ class Estimated:
         bound: ``at least`` where the true value can only be larger, ``at most`` where it can only be smaller, ``unknown``
             where it can be either.
         verdict: empty where nothing is judged.
-        note: what a reader must know of it.
+        not_slightly: the claim says "slightly", and it is far more.
+        remarks: what a reader must know of it.
+        place: of a claim's piece of evidence, what it was measured on.
     """
 
     estimate: float
@@ -82,7 +85,9 @@ class Estimated:
     n: int
     bound: str = ""
     verdict: str = ""
-    note: str = ""
+    not_slightly: bool = False
+    remarks: tuple[Remark, ...] = ()
+    place: Remark | None = None
 
     @property
     def allowed(self) -> tuple[float, float]:
@@ -191,7 +196,7 @@ def result_of(
                 for path, value in flatten(content).items()
                 if path[0] != "jobs" and path[:2] != ("config", "tracking")
             },
-            "claims": {(entry["id"],): entry["verdict"] for entry in claims},
+            "claims": {(entry["id"],): {name: entry[name] for name in ("verdict", "not_slightly")} for entry in claims},
             "pieces": {key: piece for entry in claims for key, piece in pieces_of(entry).items()},
             "rates": {key: value for selection in selections for key, value in choices_of(selection).items()},
             **estimates_of(tables, {name: planned.metric for name, planned in plan.problems.items()}),
@@ -228,22 +233,25 @@ def member_of(path: Key) -> Key | None:
 
 def pieces_of(entry: dict[str, Any]) -> dict[Key, Estimated]:
     """A claim's pieces of evidence; those that are called alike are numbered."""
-    found: dict[Key, Estimated] = {}
+    pieces: dict[Key, Estimated] = {}
     for piece in entry["pieces"]:
-        where, again = piece["where"], 1
-        while (entry["id"], where, piece["unit"]) in found:
+        place = name_place(piece["place"])
+        where, again = place, 1
+        while (entry["id"], where, piece["unit"]) in pieces:
             again += 1
-            where = f"{piece['where']} ({again})"
-        found[entry["id"], where, piece["unit"]] = Estimated(
+            where = f"{place} ({again})"
+        pieces[entry["id"], where, piece["unit"]] = Estimated(
             value_of(piece["estimate"]),
             value_of(piece["low"]),
             value_of(piece["high"]),
             piece["n"],
             piece["bound"],
             piece["verdict"],
-            piece["note"],
+            piece["not_slightly"],
+            tuple(piece["remarks"]),
+            piece["place"],
         )
-    return found
+    return pieces
 
 
 def choices_of(selection: dict[str, Any]) -> dict[Key, Any]:
@@ -267,7 +275,12 @@ def estimates_of(tables: Mapping[str, list[dict[str, Any]]], metrics: Mapping[st
         # Intervals that are not corrected: Holm's change with the number of problems, the estimate does not.
         "contrasts": {
             (row["problem"], row["arm"], row["first"], row["second"], metrics[row["problem"]]): Estimated(
-                row["difference_mean"], row["low"], row["high"], row["n"], verdict=row["verdict"], note=row["note"]
+                row["difference_mean"],
+                row["low"],
+                row["high"],
+                row["n"],
+                verdict=row["verdict"],
+                remarks=tuple(unpack_remarks(row["remarks"])),
             )
             for row in tables["contrasts"]
         },

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.formatting import BOUND_SIGNS, interval, number
 from descentlab.i18n.wording import counted, message, words
 from descentlab.report.blocks import csv_text
 from descentlab.report.diff.compared import (
@@ -27,6 +26,8 @@ from descentlab.report.diff.compared import (
     Differences,
 )
 from descentlab.report.diff.rows import KEYS, MEMBERS
+from descentlab.report.formatting import BOUND_SIGNS, interval, number
+from descentlab.report.phrases import place_words, remark_words, unit_words
 
 MOST_OPEN = 30  # rows of a table that is shown unasked
 ABSENT = "–"
@@ -38,15 +39,6 @@ ENDINGS = {
     "failed": message("{n} failed"),
     "missing": message("{n} missing"),
 }
-CELLS = (
-    message("default"),
-    message("tuned"),
-    message("extended"),
-    message("tuned for speed"),
-    message("easy"),
-    message("medium"),
-    message("hard"),
-)
 HOW_MANY = {
     APART: message("{n} moved apart"),
     MOVED: message("{n} moved"),
@@ -107,11 +99,11 @@ CAPTIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: a text, the class that it is shown with, and the verdict above it."""
+    """A cell: a text, the class that it is shown with, and the verdict above it (``verdict``, ``not_slightly``)."""
 
     text: str = ""
     look: str = ""
-    verdict: str = ""
+    judged: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ def change_table(differences: Differences, kind: str) -> ChangeTable:
         headers += [words("change"), *(("A", "B") if kind in VALUES else ())]
     cells_of = estimate_cells if kind in ESTIMATES else value_cells
     rows = [[*identity(differences, row, keys), *cells_of(kind, row)] for row in found.rows]
-    if kind in JUDGED and any(row["note_a"] or row["note_b"] for row in found.rows):
+    if kind in JUDGED and any(row["remarks_a"] or row["remarks_b"] for row in found.rows):
         headers.append(words("note"))
         rows = [[*cells, note_cell(row)] for cells, row in zip(rows, found.rows, strict=True)]
     return ChangeTable(
@@ -200,10 +192,14 @@ def identity(differences: Differences, row: dict[str, Any], keys: list[str]) -> 
             text = words(MEMBERS[row[key]])
         elif key == "claim":
             text = differences.b.statements.get(row[key]) or differences.a.statements[row[key]]
+        elif key == "where":
+            text = place_words(row["place"])
+        elif key == "unit":
+            text = unit_words(row[key])
         elif key == "metric":
             text = metric_words(differences, row)
         else:
-            text = words(row[key]) if key in {"arm", "target", "unit", "where"} else row[key]
+            text = words(row[key]) if key in {"arm", "target"} else row[key]
         cells.append(Cell(text, "wide" if key == "where" or (key == "metric" and "first" not in row) else ""))
     return cells
 
@@ -229,7 +225,7 @@ def estimate_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
             continue
         estimate, low, high, n, bound = (row[f"{name}_{side}"] for name in ("estimate", "low", "high", "n", "bound"))
         ends = unbroken(interval(estimate, low, high, n, signed=kind == "contrasts"))
-        cells.append(Cell(f"{words(BOUND_SIGNS[bound])}{ends}", "wide", row[f"verdict_{side}"]))
+        cells.append(Cell(f"{words(BOUND_SIGNS[bound])}{ends}", "wide", judged_on(row, side)))
     shown = not math.isnan(row["difference"]) and row["change"] not in {SAME, INTERVAL}
     return [*cells, Cell(number(row["difference"], signed=True) if shown else "", "n")]
 
@@ -245,7 +241,8 @@ def unbroken(text: str) -> str:
 
 def note_cell(row: dict[str, Any]) -> Cell:
     """What a reader must know of either side's estimate."""
-    return Cell("; ".join(words(note) for note in dict.fromkeys((row["note_a"], row["note_b"])) if note), "note")
+    sides = dict.fromkeys(remark_words(row[f"remarks_{side}"]) for side in ("a", "b"))
+    return Cell("; ".join(filter(None, sides)), "note")
 
 
 def value_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
@@ -271,9 +268,15 @@ def setting_cell(value: Any) -> Cell:
     return Cell(told(value))
 
 
-def verdict_cell(verdict: str) -> Cell:
+def verdict_cell(judged: Mapping[str, Any]) -> Cell:
     """A verdict alone."""
-    return Cell(verdict=verdict)
+    return Cell(judged=judged)
+
+
+def judged_on(row: Mapping[str, Any], side: str) -> Mapping[str, Any] | None:
+    """The verdict of one side; None where nothing is judged."""
+    names = ("verdict", "not_slightly")
+    return {name: row[f"{name}_{side}"] for name in names} if row[f"verdict_{side}"] else None
 
 
 # How the values of a kind are shown; that a problem or an optimizer is there has no value.
@@ -288,6 +291,7 @@ VALUES: dict[str, Callable[[Any], Cell]] = {
 def csv_link(rows: list[dict[str, Any]]) -> str:
     """A data: URI of the rows as CSV, which needs no script; what is no number or text is JSON."""
     plain = [
-        {name: told(value) if isinstance(value, dict | list) else value for name, value in row.items()} for row in rows
+        {name: told(value) if isinstance(value, dict | list | tuple) else value for name, value in row.items()}
+        for row in rows
     ]
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(csv_text(pd.DataFrame(plain)).encode()).decode()

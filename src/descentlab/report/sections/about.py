@@ -62,6 +62,13 @@ OPTIMIZER_HEADERS = (
     message("grid"),
     message("source"),
 )
+DIFFERENCES = {
+    "normal": message("normal"),
+    "heavy-tailed": message("heavy-tailed (t, 3 degrees)"),
+    "exponential": message("exponential"),
+    "lognormal": message("lognormal"),
+    "rounded": message("rounded (right or wrong)"),
+}
 SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 
@@ -135,7 +142,7 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
     """How often intervals contain the true difference in simulations, by the distribution of the differences."""
     rows = [
         [
-            words(row["differences"]),
+            words(DIFFERENCES[row["differences"]]),
             words(SHAPES[bool(row["symmetric"])]),
             f"{row['coverage']:.1%} ± {row['standard_error']:.1%}",
         ]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from descentlab.analysis.break_even import OPPOSITE, judge
-from descentlab.analysis.formatting import BOUND_SIGNS
-from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
+from descentlab.report.formatting import BOUND_SIGNS
 from descentlab.report.plotting import GRAY, new_row_figure, optimizer_color
 
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 TARGET = "medium"
 BOUND_MARKS = {"at most": "<", "at least": ">", "unknown": "o"}
-# Cells of the table.
-ARMS, TARGETS, JUDGED = (
-    (message("default"), message("tuned"), message("extended")),
-    (message("easy"), message("medium"), message("hard")),
-    (message("won"), message("lost"), message("undecided")),
-)
+JUDGED = ("won", "lost", "undecided")
 
 
 def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
@@ -45,7 +40,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         label_rows(panel, order)
         panel.set_title(problem)
         panel.set_xlabel(words("seconds / plain SGD's"))
-    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {break_even_words(rows, problems)}"
+    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {break_even_words(rows, problems)}"
     caption = words(
         "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} "
         "seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart (n = {rounds} rounds); "

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.formatting import BOUND_SIGNS
 from descentlab.analysis.time_to_target import SPEED_ARM
-from descentlab.i18n.wording import joined, message, words
+from descentlab.i18n.wording import joined, words
 from descentlab.report.blocks import (
     ARM_WORDS,
     Evidence,
@@ -19,11 +18,10 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front
+from descentlab.report.formatting import BOUND_SIGNS
 from descentlab.report.plotting import label_room, new_figure, new_row_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.report.sections.survival import profile_figure, survival_figure
-
-TARGET_CELLS = (message("easy"), message("medium"), message("hard"))
 
 
 def convergence(evidence: Evidence) -> Section | None:
@@ -47,7 +45,7 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
         arm_curves = curves[curves["arm"] == arm].sort_values("updates", kind="stable")
         arm_curves = arm_curves.iloc[np.argsort(arm_curves["optimizer"].map(evidence.optimizers.index), kind="stable")]
         draw_curves(panel, arm_curves, "updates", "val_loss", y_scale="log")
-        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("updates"))
         panel.set_ylabel(words("validation loss"))
     return finish(figure, f"convergence-{problem}", takeaway=takeaway, caption=caption, data=curves)
@@ -77,7 +75,7 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     budget = finite["epoch"].max()
     early = finite[finite["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
     late = finite.groupby("optimizer", sort=False).last()
-    fields = {"arm": words(ARM_WORDS[arm])}
+    fields = {"arm": words(ARM_WORDS[arm].rates)}
     if late.empty:
         return words("no curve with {arm}", **fields)
     last = str(late["val_loss_mean"].idxmin())
@@ -152,7 +150,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
 
 def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
     """Who needs the fewest updates on each problem, among those that reach the target with every seed."""
-    fields = {"arm": words(ARM_WORDS[arm]).capitalize(), "target": words(target)}
+    fields = {"arm": words(ARM_WORDS[arm].rates).capitalize(), "target": words(target)}
     fastest = []
     for problem in problems:
         complete = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
@@ -237,14 +235,14 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
             clipped[column] = clipped[column].clip(lower=1e-9)
         draw_rows(panel, clipped, order, "gap_mean", "gap_low", "gap_high")
         use_log_scale(panel, "x")
-        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))
     nearest = gaps.loc[gaps["gap_mean"].idxmin()]
     takeaway = words(
         "{problem}: {optimizer} with {arm} ends nearest the optimum, above it by {gap}",
         problem=problem,
         optimizer=optimizer_title(nearest["optimizer"]),
-        arm=words(ARM_WORDS[nearest["arm"]]),
+        arm=words(ARM_WORDS[nearest["arm"]].rates),
         gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
     )
     caption = words(

@@ -77,7 +77,7 @@ def explorer(evidence: Evidence) -> Section | None:
         takeaway=takeaway(data, problems, optimizers),
         caption=caption(evidence, data),
         problems=problems,
-        arms=[words(ARM_WORDS[arm]) for arm in arms],
+        arms=[words(ARM_WORDS[arm].rates) for arm in arms],
         optimizers=[(name, optimizer_color(name)) for name in optimizers],
         measures=[words(TITLES[measure]) for measure in MEASURES],
         axes=[words(axis) for axis in known_axes(data).values()],
@@ -151,7 +151,7 @@ def setup(
             }
             for problem in problems
         ],
-        "arms": [words(ARM_WORDS[arm]) for arm in arms],
+        "arms": [words(ARM_WORDS[arm].rates) for arm in arms],
         "optimizers": [
             {"name": name, "title": optimizer_title(name), "colour": optimizer_color(name)} for name in optimizers
         ],

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.answers import PROBLEMS
 from descentlab.analysis.regret import most_dependable
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.i18n.wording import counted, message, words
+from descentlab.report.answers import PROBLEMS
 from descentlab.report.blocks import (
     ARM_WORDS,
     Evidence,
@@ -28,12 +29,12 @@ REACH = 30.0  # margins, beyond which a difference is drawn at the edge
 FEW = 5  # problems; with more only Adam and plain SGD have rows
 ALWAYS = ("sgd", "momentum", "adam")
 COUNTS = {
-    "better": message("better on {n}"),
-    "worse": message("worse on {n}"),
-    "negligible": message("negligibly different on {n}"),
-    "inconclusive": message("inconclusive on {n}"),
-    "identical": message("identical on {n}"),
-    "not tested": message("not tested on {n}"),
+    Verdict.BETTER: message("better on {n}"),
+    Verdict.WORSE: message("worse on {n}"),
+    Verdict.NEGLIGIBLE: message("negligibly different on {n}"),
+    Verdict.INCONCLUSIVE: message("inconclusive on {n}"),
+    Verdict.IDENTICAL: message("identical on {n}"),
+    Verdict.NOT_TESTED: message("not tested on {n}"),
 }
 
 
@@ -108,7 +109,7 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     mine = rows[rows["first"] == subject]
     verdicts = mine["verdict"]
     compared = {
-        "arm": words(ARM_WORDS[arm]).capitalize(),
+        "arm": words(ARM_WORDS[arm].rates).capitalize(),
         "subject": optimizer_title(subject),
         "reference": optimizer_title(evidence.reference),
     }
@@ -118,7 +119,7 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
             "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
         )
     found = [
-        words(COUNTS[judged], n=int((verdicts == judged).sum()))
+        words(COUNTS[Verdict(judged)], n=int((verdicts == judged).sum()))
         for judged in VERDICT_MARKS
         if (verdicts == judged).any()
     ]
@@ -233,7 +234,7 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     question = words("I care for the last tenth of a percent")
     if not lines:
         return []
-    about = {"arm": words(ARM_WORDS[arm]), "alone": alone}
+    about = {"arm": words(ARM_WORDS[arm].rates), "alone": alone}
     if alone == len(lines):
         advice = counted(
             alone,

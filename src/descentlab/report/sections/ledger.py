@@ -7,9 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.formatting import BOUND_SIGNS, value_of
+from descentlab.analysis.claims.verdicts import ClaimVerdict, value_of
+from descentlab.analysis.remarks import name_place, pack_remarks
 from descentlab.i18n.wording import current_language, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
+from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.phrases import place_words, reason_words, remark_words, unit_words, verdict_words
 
 HEADERS = (
     message("on"),
@@ -42,9 +45,32 @@ def claims(evidence: Evidence) -> Section:
     return Section("claims", words("The slides' claims, piece by piece"), blocks)
 
 
+def ledger_lines(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claims for the first page: each with where it stands which way, or why it was not tested, in words."""
+    return [
+        {
+            **entry,
+            "sides": sides_words(entry["pieces"]),
+            "reason": reason_words(entry["reason"]) if entry["reason"] else "",
+        }
+        for entry in claims
+    ]
+
+
+def sides_words(pieces: list[dict[str, Any]]) -> str:
+    """Where each verdict stands, in the order of ClaimVerdict."""
+    order = [(verdict, far) for verdict in ClaimVerdict for far in (False, True)]
+    sides = {}
+    for verdict, far in order:
+        alike = [piece for piece in pieces if (piece["verdict"], piece["not_slightly"]) == (verdict, far)]
+        if alike:
+            sides[verdict_words(alike[0])] = ", ".join(place_words(piece["place"]) for piece in alike)
+    return "; ".join(f"{judged}: {places}" for judged, places in sides.items())
+
+
 def untested_claim(entry: dict[str, Any]) -> Paragraph:
     """A claim without evidence, and why there is none."""
-    reason = words(str(entry["reason"]))
+    reason = reason_words(entry["reason"])
     text = (
         words("Not tested: {claim}: {reason}.", claim=entry["spanish"], reason=reason)
         if current_language() == "es"
@@ -69,15 +95,15 @@ def claim_table(entry: dict[str, Any]) -> Table:
         bound = str(piece["bound"])
         rows.append(
             [
-                words(str(piece["where"])),
-                words(str(piece["verdict"])),
+                place_words(piece["place"]),
+                verdict_words(piece),
                 f"{words(BOUND_SIGNS[bound])}{number(value_of(piece['estimate']))} {ends}",
-                words(str(piece["unit"])),
+                unit_words(piece["unit"]),
                 str(piece["n"]),
                 number(value_of(piece["margin"])),
                 number(value_of(piece["p_holm"])),
                 settle,
-                words(str(piece["note"])),
+                remark_words(piece["remarks"]),
             ]
         )
     about = {name: words(str(entry[name])) for name in ("contrast", "positive")}
@@ -92,9 +118,15 @@ def claim_table(entry: dict[str, Any]) -> Table:
             spanish=entry["spanish"],
             **about,
         )
-    data = pd.DataFrame([{**piece, "runs": " ".join(piece["runs"])} for piece in entry["pieces"]])
-    title = f"{words(str(entry['verdict'])).capitalize()}: {claim}"
+    data = pd.DataFrame([downloaded(piece) for piece in entry["pieces"]])
+    title = f"{verdict_words(entry).capitalize()}: {claim}"
     headers = [words(header) for header in HEADERS]
     return Table(
         f"claim-{entry['id']}", title, headers, rows, caption, data, numeric=frozenset({4, 5, 6, 7}), folded=True
     )
+
+
+def downloaded(piece: dict[str, Any]) -> dict[str, Any]:
+    """A piece of evidence as a row of the data to download: codes, the same in every language."""
+    place, remarks, runs = name_place(piece["place"]), pack_remarks(piece["remarks"]), " ".join(piece["runs"])
+    return {**piece, "place": place, "remarks": remarks, "runs": runs}

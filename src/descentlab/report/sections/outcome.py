@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.remarks import unpack_remarks
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import ImportedPlan
-from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.i18n.wording import counted, joined, words
 from descentlab.problems.base import metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -19,17 +21,8 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
+from descentlab.report.phrases import remark_words
 from descentlab.report.plotting import new_row_figure
-
-# Cells of the tables, here and in the other sections.
-ARM_CELLS = (
-    message("default"),
-    message("tuned"),
-    message("extended"),
-    message("tuned for speed"),
-    message("logged"),
-)
-DECLARED_CELLS = (message("primary"), message("exploratory"))
 
 
 def paired_differences(evidence: Evidence) -> Section | None:
@@ -71,13 +64,13 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     takeaway = words(
         "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
         "{inconclusive} inconclusive",
-        arm=words(ARM_WORDS[arm]).capitalize(),
+        arm=words(ARM_WORDS[arm].rates).capitalize(),
         n=len(rows),
         reference=reference,
-        better=counts.get("better", 0),
-        worse=counts.get("worse", 0),
-        negligible=counts.get("negligible", 0),
-        inconclusive=counts.get("inconclusive", 0),
+        better=counts.get(Verdict.BETTER, 0),
+        worse=counts.get(Verdict.WORSE, 0),
+        negligible=counts.get(Verdict.NEGLIGIBLE, 0),
+        inconclusive=counts.get(Verdict.INCONCLUSIVE, 0),
     )
     margins = []
     for problem in problems:
@@ -111,7 +104,7 @@ def contrast_table(evidence: Evidence) -> Table:
             interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
             number(row["p_holm"]),
             number(row["effect_size"], signed=True),
-            row["note"],
+            remark_words(unpack_remarks(row["remarks"])),
         ]
         for row in contrasts.to_dict("records")
     ]
@@ -172,7 +165,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
                 va="center",
                 fontsize=7.5,
             )
-        panel.set_title(words(ARM_WORDS[arm]))
+        panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("test {metric}", metric=evidence.metric(problem)))
         panel.locator_params(axis="x", nbins=5)
         room = (limits[1] - limits[0]) * 0.04
@@ -216,8 +209,8 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
 
 def leader(summary: pd.DataFrame, arm: str) -> str:
     """Who has the best mean in an arm, and by how much."""
-    fields = {"arm": words(ARM_WORDS[arm])}
-    ranked = summary[(summary["arm"] == arm) & summary["rank"].notna()].sort_values("rank", kind="stable")
+    fields = {"arm": words(ARM_WORDS[arm].rates)}
+    ranked = summary[(summary["arm"] == arm) & summary["test_metric_mean"].notna()].sort_values("rank", kind="stable")
     if ranked.empty:
         return words("no run finished with {arm}", **fields)
     best = ranked.iloc[0]

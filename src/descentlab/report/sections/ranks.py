@@ -52,7 +52,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
             scalex=False,
             scaley=False,
         )
-    axes.set_title(words(ARM_WORDS[arm]))
+    axes.set_title(words(ARM_WORDS[arm].rates))
     axes.set_xlabel(words("mean rank (1 is best)"))
     takeaway = rank_words(table, arm, groups)
     caption = words(
@@ -72,7 +72,7 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
     """Whether the optimizers' mean ranks differ, and from how many the best can be told apart."""
     first = table.iloc[0]
     fields = {
-        "arm": words(ARM_WORDS[arm]),
+        "arm": words(ARM_WORDS[arm].rates),
         "ranked": int(first["n_optimizers"]),
         "test": words("Friedman's test, p = {p}, n = {n} problems", p=number(first["p"]), n=int(first["n"])),
     }

@@ -115,7 +115,7 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
         )
     return words(
         "{arm}: the {target} target is reached with every seed {found}",
-        arm=words(ARM_WORDS[arm]).capitalize(),
+        arm=words(ARM_WORDS[arm].rates).capitalize(),
         target=words(TARGET),
         found=joined(parts),
     )
@@ -191,7 +191,7 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     axes.set_xlabel(words("times the updates of the fastest"))
     axes.set_ylabel(words("share of problems"))
     label_ends(axes, ends)
-    takeaway = f"{words(ARM_WORDS[arm]).capitalize()}: {profile_words(rows, order)}"
+    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {profile_words(rows, order)}"
     caption = words(
         "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
         "fastest's (Dolan & Moré 2002); higher and further left is better. An optimizer that missed with any seed does not "

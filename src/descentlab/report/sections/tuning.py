@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.sensitivity import good_range
-from descentlab.i18n.wording import joined, message, words
+from descentlab.i18n.wording import joined, words
+from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title
 from descentlab.report.drawing import finish, in_front, label_ends, label_rows, value_range
 from descentlab.report.plotting import (
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GOOD_MARGINS = 5
-ALARM_KINDS = (
-    message("diverged"),
-    message("failed"),
-    message("missing"),
-    message("edge"),
-    message("few seeds"),
-    message("unknown"),
-    message("same seeds"),
-)
 
 
 def sensitivity(evidence: Evidence) -> Section | None:
@@ -166,13 +158,13 @@ def range_words(row: pd.Series) -> str:
 
 def alarms(evidence: Evidence) -> Section:
     """Divergences, missing runs, optima on an edge, too few seeds."""
-    table = evidence.comparison.alarms
+    table = order_alarms(evidence.comparison.alarms)
     if table.empty:
         text = words("No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid.")
         return Section("alarms", words("Alarms"), [Paragraph(text)])
     kinds = table["kind"].value_counts(sort=False)
     rows = [
-        [words(row["kind"]), row["problem"], words(row["arm"]), row["optimizer"], row["text"]]
+        [words(row["kind"]), row["problem"], words(row["arm"]), row["optimizer"], alarm_sentence(row)]
         for row in table.to_dict("records")
     ]
     counts = joined([f"{count} × {words(str(kind))}" for kind, count in kinds.items()])

@@ -7,18 +7,6 @@ import numpy as np
 from descentlab.i18n.wording import message, words
 
 DISPLAY = {"sgd": message("plain SGD"), "momentum": message("SGD with momentum"), "adam": "Adam"}
-ARM_TITLES = {
-    "default": message("Default learning rates, nothing tuned"),
-    "tuned": message("Learning rates tuned equally"),
-    "extended": message("Momentum, epsilon and schedule tuned too"),
-    "logged": message("Learning rates as they were logged"),
-}
-ARM_ADJECTIVES = {
-    "default": message("default"),
-    "tuned": message("tuned"),
-    "extended": message("tuned (everything)"),
-    "logged": message("logged"),
-}
 BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
 
 
@@ -53,8 +41,3 @@ def interval(mean: float, low: float, high: float, n: int, signed: bool = False)
     """
     ends = f"[{number(low, signed)}, {number(high, signed)}]" if not np.isnan(low) else words("(no interval)")
     return f"{number(mean, signed)} {ends}, n = {n}"
-
-
-def value_of(stored: float | str | None) -> float:
-    """A number as claims.json holds it."""
-    return float("nan") if stored is None else float(stored)

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from descentlab.analysis.answers import answer_claim, answer_contrast, answer_ranking
-from descentlab.analysis.formatting import interval, number
+from descentlab.report.answers import answer_claim, answer_contrast, answer_ranking
+from descentlab.report.formatting import interval, number
 from support.comparison_fixture import generated_plan
 
 
@@ -39,26 +39,29 @@ def test_an_interval_stands_with_its_n() -> None:
 
 def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
     return {
-        "where": where,
+        "place": {"code": "problem", "problem": where},
         "verdict": verdict,
+        "not_slightly": False,
         "estimate": 2.0,
         "low": 1.5,
         "high": None,
         "n": 10,
         "bound": bound,
-        "note": "so",
+        "remarks": [{"code": "counted"}],
     }
 
 
 def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
-    entry = {"id": "fewer-steps", "reason": "", "pieces": [piece("a", "supported", "at least"), piece("b", "mixed")]}
+    entry = {"id": "fewer-steps", "reason": None, "pieces": [piece("a", "supported", "at least"), piece("b", "mixed")]}
     answer = answer_claim([{"id": "other"}, entry], "speed", "tuned")
     assert answer["head"] == (
         "Speed, tuned rates: on 1 of 2 problems Adam needs fewer updates than plain SGD to the medium target, on 0 it needs "
         "more; on 1 neither is found. Plain SGD's updates over Adam's, above 1 Adam is faster:"
     )
-    assert answer["details"][0] == {"problem": "a", "verdict": "supported", "text": "≥ 2 [1.5, unknown], n = 10; so"}
-    entry = {"id": "fewer-steps", "reason": "the experiment lacks Adam", "pieces": []}
+    (first, _) = answer["details"]
+    assert (first["problem"], first["verdict"], first["not_slightly"]) == ("a", "supported", False)
+    assert first["text"] == "≥ 2 [1.5, unknown], n = 10; counted, the same for every seed"
+    entry = {"id": "fewer-steps", "reason": {"code": "lacks", "names": ["adam"]}, "pieces": []}
     assert answer_claim([entry], "speed", "tuned") == {
         "id": "speed",
         "head": "Speed, tuned rates is not tested: the experiment lacks Adam.",
@@ -76,7 +79,7 @@ def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     ],
 )
 def test_of_one_problem_it_is_said_without_counting(verdict: str, said: str) -> None:
-    entry = {"id": "adam-rate", "reason": "", "pieces": [piece("a", verdict)]}
+    entry = {"id": "adam-rate", "reason": None, "pieces": [piece("a", verdict)]}
     assert answer_claim([entry], "sensitivity", "default")["head"] == (
         f"Learning rate, default rates: {said}. Difference of the ranges in decades, positive is wider for Adam:"
     )
@@ -89,7 +92,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "first": "adam",
         "second": "sgd",
         "verdict": "negligible",
-        "note": "",
+        "remarks": "",
         "difference_mean": 0.001,
         "low_holm": -0.01,
         "high_holm": 0.012,

@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from descentlab.analysis.formatting import ARM_ADJECTIVES, ARM_TITLES, BOUND_SIGNS, interval, optimizer_title, value_of
+from descentlab.analysis.claims.verdicts import value_of
+from descentlab.analysis.remarks import unpack_remarks
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
+from descentlab.report.formatting import BOUND_SIGNS, interval, optimizer_title
+from descentlab.report.phrases import ARM_WORDS, place_words, reason_words, remark_words
 
-ORDER = ("better", "worse", "negligible", "inconclusive", "identical", "not tested")
 MOST_ALARMS = 8
 
 
@@ -75,18 +79,6 @@ PHRASES = {
     "identical": message("ends in exactly the same place"),
     "not tested": message("is not tested"),
 }
-VERDICTS = (
-    message("supported"),
-    message("contradicted"),
-    message("mixed"),
-    message("negligible"),
-    message("inconclusive"),
-    message("not tested"),
-    message("better"),
-    message("worse"),
-    message("identical"),
-    message("supported, and not slightly"),
-)
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
     "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
@@ -138,11 +130,11 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
     """Adam against ``second``: final test metric, how many problems have which verdict."""
     rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
     identity = f"{arm}-adam-{second}"
-    named = {"arm": words(ARM_TITLES[arm]), "second": optimizer_title(second)}
+    named = {"arm": words(ARM_WORDS[arm].title), "second": optimizer_title(second)}
     if rows.empty:
         missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
         return _statement(identity, missing)
-    counts = {judged: int((rows["verdict"] == judged).sum()) for judged in ORDER}
+    counts = {judged: int((rows["verdict"] == judged).sum()) for judged in Verdict}
     phrases = {judged: words(PHRASES[judged]) for judged, count in counts.items() if count}
     if len(rows) > 1:
         phrases = {
@@ -154,7 +146,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
         metric = plan.problems[row["problem"]].metric
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
-        note = f"; {row['note']}" if row["note"] else ""
+        note = f"; {remark_words(unpack_remarks(row['remarks']))}" if row["remarks"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
     head = counted(
         len(rows),
@@ -175,17 +167,19 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
         arm: whose pieces they are.
     """
     said = BY_CLAIM[identity]
-    subject = words(said.subject, arm=words(ARM_ADJECTIVES[arm]))
+    subject = words(said.subject, arm=words(ARM_WORDS[arm].adjective))
     entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == said.claim)
     if not entry["pieces"]:
         return _statement(
-            identity, words("{subject} is not tested: {reason}.", subject=subject, reason=entry["reason"])
+            identity, words("{subject} is not tested: {reason}.", subject=subject, reason=reason_words(entry["reason"]))
         )
     details = []
     for piece in entry["pieces"]:
         mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
         text = f"{words(BOUND_SIGNS[piece['bound']])}{interval(mean, low, high, piece['n'])}"
-        details.append({"problem": piece["where"], "verdict": piece["verdict"], "text": f"{text}; {piece['note']}"})
+        text = "; ".join(filter(None, [text, remark_words(piece["remarks"])]))
+        judged = {name: piece[name] for name in ("verdict", "not_slightly")}
+        details.append({"problem": place_words(piece["place"]), **judged, "text": text})
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")
     one = said.alone.get(verdicts[0], said.alone[""])
@@ -198,6 +192,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
     details, winners = [], []
     for problem, planned in plan.problems.items():
         rows = summary[(summary["problem"] == problem) & (summary["arm"] == arm) & (summary["rank"] == 1)]
+        rows = rows[rows["test_metric_mean"].notna()]  # where all diverged, all share the last rank
         if rows.empty:
             continue
         row = rows.iloc[0]
@@ -208,7 +203,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
         )
         metric = words(planned.metric)
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
-    title = words(ARM_TITLES[arm])
+    title = words(ARM_WORDS[arm].title)
     if not details:
         if summary.loc[summary["arm"] == arm, "n_finished"].any():  # runs of other code may lack a test metric
             return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
@@ -239,10 +234,11 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
             "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
         )
         return _statement("alarms", none)
+    alarms = order_alarms(alarms)
     counts = alarms["kind"].value_counts(sort=False)
     found = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
     head = words("Alarms: {list}.", list=found)
-    details = [{"problem": "", "verdict": "", "text": str(row["text"])} for row in alarms.to_dict("records")]
+    details = [{"problem": "", "verdict": "", "text": alarm_sentence(row)} for row in alarms.to_dict("records")]
     if len(details) > MOST_ALARMS:
         more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)
         details = [*details[:MOST_ALARMS], {"problem": "", "verdict": "", "text": more}]

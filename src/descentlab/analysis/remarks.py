@@ -1,0 +1,46 @@
+"""What a reader must know of a number, as a code with the values that its sentence is filled with.
+
+Tables and documents hold codes, so that results compare whatever language their pages are in;
+:mod:`descentlab.report.phrases` has the sentence of each code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Remark = Mapping[str, Any]
+
+
+def remark(code: str, **values: Any) -> Remark:
+    """A code with its values, as JSON holds them.
+
+    Example:
+        >>> remark("problem", problem="mlp")
+        {'code': 'problem', 'problem': 'mlp'}
+    """
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+    return {"code": code, **plain}
+
+
+def pack_remarks(remarks: Iterable[Remark]) -> str:
+    """Remarks as one text, for a column of a table; empty where there are none."""
+    listed = list(remarks)
+    return json.dumps(listed, sort_keys=True, ensure_ascii=False) if listed else ""
+
+
+def unpack_remarks(text: str) -> list[Remark]:
+    """The remarks that :func:`pack_remarks` made a text of."""
+    return list(json.loads(text)) if text else []
+
+
+def name_place(place: Remark) -> str:
+    """A place as one plain text, the same in every language: what identifies a piece of evidence.
+
+    Example:
+        >>> name_place({"code": "share", "problem": "mlp", "share": 0.1})
+        'share: problem=mlp, share=0.1'
+    """
+    values = ", ".join(f"{name}={value}" for name, value in sorted(place.items()) if name != "code")
+    return f"{place['code']}: {values}" if values else str(place["code"])

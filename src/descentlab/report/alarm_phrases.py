@@ -1,0 +1,128 @@
+"""The sentence of each alarm, by its code."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from descentlab.i18n.wording import counted, message, words
+from descentlab.report.phrases import ARM_WORDS
+
+# In the order in which a reader should know them; of two forms the first is for one run.
+PHRASES: dict[str, str | tuple[str, str]] = {
+    "diverged": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs diverged"),
+    "failed": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs failed"),
+    "missing": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs missing"),
+    "edge low": message(
+        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the lowest of its grid ({low:g} to {high:g})"
+    ),
+    "edge high": message(
+        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the highest of its grid ({low:g} to {high:g})"
+    ),
+    "few seeds": (
+        message("{n} final seed is too few for intervals to be trusted; {least} are the least"),
+        message("{n} final seeds are too few for intervals to be trusted; {least} are the least"),
+    ),
+    "pairing": message(
+        "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
+        "compared as pairs"
+    ),
+    "tuning": message(
+        "how these learning rates were tuned is unknown: one optimizer may have been tuned more than another"
+    ),
+    "examples": message(
+        "the test score of each example is unknown: intervals are over seeds alone, so they hold for these test examples, not "
+        "for others"
+    ),
+    "no test metric": message("no run of {problem} has a test metric ({names}): its final results are not compared"),
+    "test is validation": message(
+        "the mapping takes {name} for validation and for test: what chose is also what judges"
+    ),
+    "settings": message(
+        "settings other than optimizer, learning rate and seed differ between the compared runs of {problem}: {names}; a "
+        "difference may be theirs"
+    ),
+    "seeds": (
+        message(
+            "{n} of {total} compared runs has no seed: it is numbered by when it began, and what its pairs share is unknown"
+        ),
+        message(
+            "{n} of {total} compared runs have no seed: they are numbered in the order in which they began, and what their pairs "
+            "share is unknown"
+        ),
+    ),
+    "uneven": message(
+        "optimizers have different numbers of runs, {least} to {most}: where the page gives one, it is the least"
+    ),
+    "repeated": (
+        message(
+            "{n} run repeats another's problem, optimizer, learning rate and seed: the newest that ended is compared"
+        ),
+        message(
+            "{n} runs repeat another's problem, optimizer, learning rate and seed: the newest that ended is compared"
+        ),
+    ),
+    "repeated with": (
+        message(
+            "{n} run repeats another's problem, optimizer, learning rate and seed, but differs in {names}: the newest that ended "
+            "is compared"
+        ),
+        message(
+            "{n} runs repeat another's problem, optimizer, learning rate and seed, but differ in {names}: the newest that ended "
+            "is compared"
+        ),
+    ),
+    "usual margin": message(
+        "no margin was declared: {margin} is taken, the usual one of an accuracy; smaller differences of {metric} count as "
+        "negligible"
+    ),
+    "median margin": message(
+        "no margin was declared: {margin} is taken on {problem}, 1 % of the median; smaller differences of {metric} count as "
+        "negligible"
+    ),
+    "rates": message("the learning rate of {n} of {total} compared runs is unknown"),
+    "start": message(
+        "no loss before the first update was logged: the targets of time to target are shares of the way from the first loss "
+        "that was"
+    ),
+    "cost": message("what an update costs is unknown: nothing on this page is in seconds"),
+    "epochs": message("how many updates an epoch has is unknown: one is counted as the other"),
+    "batches": message("batch sizes are unknown: an update is counted as one example"),
+    "unattributed": (
+        message("{n} run names no optimizer ({names}): it is left out"),
+        message("{n} runs name no optimizer ({names}): they are left out"),
+    ),
+    "empty": (
+        message("{n} run logged none of the losses and metrics that are looked for: it is left out"),
+        message("{n} runs logged none of the losses and metrics that are looked for: they are left out"),
+    ),
+    "running": (
+        message("{n} run had not ended when the experiment was read: it is left out"),
+        message("{n} runs had not ended when the experiment was read: they are left out"),
+    ),
+    "chosen": message(
+        "{optimizer} on {problem}: its learning rate {rate} was chosen among {rates} by the validation metric of the seeds that "
+        "are compared, which favours it a little"
+    ),
+}
+
+
+def order_alarms(alarms: pd.DataFrame) -> pd.DataFrame:
+    """The alarms in the order of PHRASES where a code says what is unknown; all others as they are, first."""
+    order = {code: place for place, code in enumerate(PHRASES)}
+    told = alarms["kind"].isin(["unknown", "same seeds"])
+    return alarms.iloc[alarms["code"].map(order).where(told, -1).argsort(kind="stable")]
+
+
+def alarm_sentence(row: dict[str, Any]) -> str:
+    """What a row of the table of alarms says."""
+    values = {"problem": row["problem"], "optimizer": row["optimizer"], **json.loads(row["values"])}
+    if row["arm"]:
+        values["arm"] = words(ARM_WORDS[row["arm"]].name)
+    forms = PHRASES[row["code"]]
+    if isinstance(forms, tuple):
+        return counted(row["count"], *forms, **values)
+    sentence = words(forms, n=f"{row['count']:,}", **values)
+    return f"{sentence} ({values['reason']})" if values.get("reason") else sentence

@@ -1,0 +1,188 @@
+"""The words of the codes that tables and documents hold: arms, verdicts, remarks, places, reasons, units.
+
+One place for each word, so that a thing has one name on the page, and another language one catalogue to translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from descentlab.analysis.remarks import Remark, name_place
+from descentlab.i18n.wording import message, words
+
+# Codes of the table of contrasts and of the ledger.
+VERDICTS = {
+    "better": message("better"),
+    "worse": message("worse"),
+    "negligible": message("negligible"),
+    "inconclusive": message("inconclusive"),
+    "identical": message("identical"),
+    "not tested": message("not tested"),
+    "supported": message("supported"),
+    "contradicted": message("contradicted"),
+    "mixed": message("mixed"),
+}
+NOT_SLIGHTLY = message("supported, and not slightly")
+
+
+class ArmWords(NamedTuple):
+    """How an arm is called: as a noun, before a noun, by its rates, and as a heading."""
+
+    name: str
+    adjective: str
+    rates: str
+    title: str
+
+
+ARM_WORDS = {
+    "default": ArmWords(
+        message("default arm"),
+        message("default"),
+        message("default rates"),
+        message("Default learning rates, nothing tuned"),
+    ),
+    "tuned": ArmWords(
+        message("tuned arm"), message("tuned"), message("tuned rates"), message("Learning rates tuned equally")
+    ),
+    "extended": ArmWords(
+        message("extended arm"),
+        message("tuned (everything)"),
+        message("everything tuned"),
+        message("Momentum, epsilon and schedule tuned too"),
+    ),
+    "logged": ArmWords(
+        message("as logged"), message("logged"), message("logged rates"), message("Learning rates as they were logged")
+    ),
+    # No arm of its own: the tuned arm's runs at the rate that reaches the target soonest.
+    "tuned for speed": ArmWords(
+        message("tuned for speed"),
+        message("tuned for speed"),
+        message("rates tuned for speed"),
+        message("rates tuned for speed"),
+    ),
+}
+
+# Codes that are themselves the English words for what they mean, as the cells of tables have them.
+CELLS = (
+    message("extended"),
+    message("easy"),
+    message("medium"),
+    message("hard"),
+    message("primary"),
+    message("exploratory"),
+    message("won"),
+    message("lost"),
+    message("undecided"),
+    message("diverged"),
+    message("failed"),
+    message("missing"),
+    message("edge"),
+    message("few seeds"),
+    message("unknown"),
+    message("same seeds"),
+)
+
+# What a reader must know of a number.
+REMARKS = {
+    "diverged": message("{name} diverged on {n} of {seeds} seeds"),
+    "wins": message("judged by wins, {won} of {decided}"),
+    "wins, some within": message("judged by wins, {won} of {decided} ({level} within the margin)"),
+    "reached": message("Adam reached the target in {adam}, plain SGD in {sgd} runs"),
+    "counted": message("counted, the same for every seed"),
+    "mean widths": message("mean widths {wide:.2g} and {narrow:.2g} decades"),
+    "end outside": message("some end lies outside the rates that were tried"),
+    "none finished": message("no run finished"),
+    "mean gap": message("mean gap {gap:.2g}"),
+    "runs diverged": message("{n} of {of} runs diverged"),
+    "lines counted": message("{n} lines, counted"),
+    "both matched": message("both came to the training loss in {n} of {of} seeds"),
+    "basin shares": message("shares {momentum:.3g} and {sgd:.3g}"),
+    "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
+    "peak memory": message("{most:.3g} MiB at {largest}, {least:.3g} MiB at 64"),
+}
+# What evidence was measured on.
+PLACES = {
+    "problem": "{problem}",
+    "optimizer": "{optimizer}",
+    "landscape": "{landscape}",
+    "share": message("{problem} at {share:.0%} of the budget"),
+    "model": message("{model} ({n:,} parameters)"),
+    "model and batch": message("{model} ({n:,} parameters, batches of {size})"),
+    "matched units": message("{problem} (units matched)"),
+    "batch": message("{problem} (batch {size:,})"),
+    "scaled loss": message("loss times {scale:g} (AdaGrad as Keras has it)"),
+    "scaled loss, without constants": message("loss times {scale:g} (AdaGrad without Keras' accumulator and epsilon)"),
+    "valley along the axes": message("ill-conditioned quadratic along the axes"),
+    "valley across the axes": message("ill-conditioned quadratic across the axes"),
+    "rare classes": message("rare classes"),
+}
+# Why a claim has no evidence.
+REASONS = {
+    "untuned": message("no learning rate was tuned, or the experiment lacks the optimizers"),
+    "no optimum": message("no problem of the experiment has a known optimum that plain SGD was run on"),
+    "no own optimizer": message("the experiment has no optimizer of the reader's own"),
+    "bytes not counted": message("how many bytes the optimizers keep was not counted"),
+    "step cost not measured": message("the cost of a step was not measured"),
+    "batch sizes not compared": message("batch sizes were not compared"),
+    "no matched loss": message("full batch or mini-batches never came to the training loss at which they are compared"),
+    "no landscape": message("no landscape was descended"),
+    "no minima": message("no minima were compared"),
+    "memory not measured": message("peak memory was not measured (it can be on Linux)"),
+    "no adagrad measurement": message("none of the measurements with AdaGrad and plain SGD was made"),
+}
+LACKING = {
+    "adam": "Adam",
+    "sgd": message("plain SGD"),
+    "momentum": message("momentum"),
+    "targets": message("the reference that sets the targets"),
+    "default arm": message("the default arm"),
+    "rmsprop with momentum": message("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"),
+}
+UNITS = {
+    "relative distance": message("how far the path moves, share of both displacements"),
+    "decades of final value": message("decades of final value"),
+    "loss": message("loss"),
+}
+
+
+def verdict_class(judged: Mapping[str, Any]) -> str:
+    """The class of a verdict in the page's style sheet."""
+    return str(judged["verdict"]).replace(" ", "-")
+
+
+def verdict_words(judged: Mapping[str, Any]) -> str:
+    """The verdict of a claim or of a piece of its evidence, as claims.json holds it."""
+    return words(NOT_SLIGHTLY if judged.get("not_slightly") else VERDICTS.get(judged["verdict"], judged["verdict"]))
+
+
+def remark_words(remarks: Iterable[Remark]) -> str:
+    """Remarks as one text."""
+    return "; ".join(_filled(REMARKS, one) for one in remarks)
+
+
+def place_words(place: Remark) -> str:
+    """What a piece of evidence was measured on."""
+    return _filled(PLACES, place)
+
+
+def reason_words(reason: Remark) -> str:
+    """Why a claim was not tested."""
+    if reason["code"] == "claim":
+        return words(reason["text"])
+    if reason["code"] == "lacks":
+        *others, last = (words(LACKING[name]) for name in reason["names"])
+        names = words("{first} or {last}", first=", ".join(others), last=last) if others else last
+        return words("the experiment lacks {names}", names=names)
+    return _filled(REASONS, reason)
+
+
+def unit_words(unit: str) -> str:
+    """The unit of a difference."""
+    return words(UNITS.get(unit, unit))
+
+
+def _filled(phrases: Mapping[str, str], one: Remark) -> str:
+    if one["code"] not in phrases:  # of another version
+        return name_place(one)
+    return words(phrases[one["code"]], **{name: value for name, value in one.items() if name != "code"})

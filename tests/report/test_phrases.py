@@ -1,0 +1,90 @@
+"""The words of codes: every code that the analysis uses has its words, and no words are left of a code that nothing uses."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from descentlab.analysis.claims.verdicts import ClaimVerdict
+from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack_remarks
+from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
+from descentlab.experiment.provenance import PACKAGE
+from descentlab.experiment.records import ARMS
+from descentlab.report import alarm_phrases
+from descentlab.report.phrases import (
+    ARM_WORDS,
+    CELLS,
+    LACKING,
+    PLACES,
+    REASONS,
+    REMARKS,
+    VERDICTS,
+    place_words,
+    reason_words,
+    remark_words,
+    verdict_words,
+)
+
+
+def constants(room: str, function: str) -> Iterator[str]:
+    """The texts given to a function anywhere in a room, as its first argument or, of ``missing``, as any."""
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
+                arguments = node.args if function == "missing" else node.args[:1]
+                yield from (a.value for a in arguments if isinstance(a, ast.Constant) and isinstance(a.value, str))
+
+
+def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> None:
+    used = set(constants("analysis", "remark"))
+    from_tables = {"scaled loss", "scaled loss, without constants", "valley along the axes", "valley across the axes"}
+    special = {"lacks", "claim"}  # put together from their values
+    assert used | from_tables == {*REMARKS, *PLACES, *REASONS, *special}
+    assert set(constants("analysis", "missing")) == set(LACKING)
+
+
+def test_every_unknown_of_an_imported_experiment_has_a_sentence() -> None:
+    asked = set(constants("imported", "unknown"))
+    assert asked and asked <= set(alarm_phrases.PHRASES)
+
+
+def test_every_verdict_and_every_arm_has_words() -> None:
+    assert set(VERDICTS) == {*Verdict, *ClaimVerdict}
+    assert {*ARMS, SPEED_ARM} <= set(ARM_WORDS)
+    assert set(TARGETS) <= set(CELLS)
+
+
+def test_remarks_are_the_same_after_a_table_held_them() -> None:
+    remarks = [remark("wins", won=2, decided=6), remark("counted")]
+    assert unpack_remarks(pack_remarks(remarks)) == remarks
+    assert (pack_remarks([]), unpack_remarks("")) == ("", [])
+
+
+def test_a_place_has_one_name_whatever_the_order_of_its_values() -> None:
+    assert name_place({"share": 0.1, "problem": "mlp", "code": "share"}) == name_place(
+        remark("share", problem="mlp", share=0.1)
+    )
+    assert name_place(remark("share", problem="mlp", share=0.3)) != name_place(
+        remark("share", problem="mlp", share=0.1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["adam"], "the experiment lacks Adam"),
+        (["adam", "sgd"], "the experiment lacks Adam or plain SGD"),
+        (["adam", "sgd", "targets"], "the experiment lacks Adam, plain SGD or the reference that sets the targets"),
+    ],
+)
+def test_what_an_experiment_lacks_is_listed_with_or(names: list[str], text: str) -> None:
+    assert reason_words(remark("lacks", names=names)) == text
+
+
+def test_phrases_are_filled() -> None:
+    assert place_words(remark("model", model="mlp", n=4810)) == "mlp (4,810 parameters)"
+    assert remark_words([remark("counted"), remark("wins", won=1, decided=2)]).endswith("; judged by wins, 1 of 2")
+    assert verdict_words({"verdict": "supported", "not_slightly": True}) != verdict_words({"verdict": "supported"})
