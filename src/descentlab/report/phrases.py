@@ -171,7 +171,7 @@ def reason_words(reason: Remark) -> str:
     if reason["code"] == "claim":
         return words(reason["text"])
     if reason["code"] == "lacks":
-        *others, last = (words(LACKING[name]) for name in reason["names"])
+        *others, last = (words(LACKING.get(name, name)) for name in reason["names"])
         names = words("{first} or {last}", first=", ".join(others), last=last) if others else last
         return words("the experiment lacks {names}", names=names)
     return _filled(REASONS, reason)
