@@ -12,7 +12,7 @@ from descentlab.experiment.settings import ReportConfig
 from descentlab.optimizers.search_space import Trial
 from descentlab.problems.base import metric_sign
 
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # a hyperparameter may be NaN
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from descentlab.analysis.remarks import pack_remarks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
 from descentlab.report.diff.compared import APART, compare_two
@@ -190,14 +191,13 @@ def test_downloads_hold_the_rows(plain: Path, changed: Path, page: str) -> None:
 
 def test_names_that_others_gave_are_escaped_everywhere(plain: Path, tmp_path: Path) -> None:
     """A config's names are plain; should that ever change, the page still holds no tag that it did not write."""
-    results = write_results(
-        tmp_path / "hostile", runs=worse("adam", 0.4), about={"metric": HOSTILE}, experiment=HOSTILE
-    )
+    results = write_results(tmp_path / "hostile", runs=worse("adam", 0.4), about={"metric": HOSTILE})
     for name in ("contrasts", "summary", "speed"):
         path = results / f"comparison/{name}.parquet"
         table = pd.read_parquet(path)
-        columns = [column for column in ("first", "optimizer", "arm", "target", "note") if column in table]
-        table.assign(**dict.fromkeys(columns, HOSTILE)).drop_duplicates(["problem", columns[0]]).to_parquet(
+        columns = [column for column in ("first", "optimizer", "arm", "target") if column in table]
+        remarks = {"remarks": pack_remarks([{"code": HOSTILE}])} if "remarks" in table else {}
+        table.assign(**dict.fromkeys(columns, HOSTILE), **remarks).drop_duplicates(["problem", columns[0]]).to_parquet(
             path, index=False
         )
     claims = json.loads((results / "claims.json").read_text())
@@ -252,6 +252,7 @@ def test_the_language_is_that_of_b(plain: Path, changed: Path, tmp_path: Path, m
         "generated",
         "abc",
         "config",
+        "en",
         "es",
         "null",
         "learning_rate",
