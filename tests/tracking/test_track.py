@@ -60,18 +60,18 @@ def test_the_store_holds_what_the_files_hold_and_nothing_else() -> None:
     write_jobs(runs)
     summary = track()
     assert (summary.logged, summary.known, summary.removed) == (len(runs), 0, 0)
-    found = logged()
-    assert set(found) == {*runs["run_id"], "up.adam", "up.momentum"}
+    tracked_runs = logged()
+    assert set(tracked_runs) == {*runs["run_id"], "up.adam", "up.momentum"}
     history = generated_history(runs)
     for row in runs.to_dict("records"):
-        run = found[row["run_id"]]
+        run = tracked_runs[row["run_id"]]
         expected = {
             name: str(row[name]) for name in ("problem", "optimizer", "arm", "phase", "schedule", "batch_size", "seed")
         }
         assert run.data.params == {**expected, "learning_rate": f"{row['learning_rate']:g}"}
         assert run.info.status == ("FINISHED" if row["status"] == "finished" else "FAILED")
         assert run.data.tags["status"] == row["status"]
-        assert run.data.tags[PARENT] == found[f"up.{row['optimizer']}"].info.run_id
+        assert run.data.tags[PARENT] == tracked_runs[f"up.{row['optimizer']}"].info.run_id
         check_metrics(run, row, history[history["run_id"] == row["run_id"]])
 
 

@@ -13,27 +13,27 @@ from descentlab.tracking.saved_views import START, VIEW_TAG, compared_optimizers
 TRAINING_KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow 3.17 goes by the address instead
 
 
-def experiment_tags(plan: TrainingPlan, experiment: str, found: Mapping[str, str]) -> dict[str, str]:
+def experiment_tags(plan: TrainingPlan, experiment: str, run_ids: Mapping[str, str]) -> dict[str, str]:
     """The tags of an experiment.
 
     Args:
         experiment: MLflow's id.
-        found: MLflow's ids of the parents and of the report by our ids, as far as they are logged.
+        run_ids: MLflow's ids of the parents and of the report by our ids, as far as they are logged.
     """
-    views = saved_views(plan, found)
+    views = saved_views(plan, run_ids)
     return {
         **TRAINING_KIND,
-        NOTE: describe_experiment(plan, experiment, found, list(views)),
+        NOTE: describe_experiment(plan, experiment, run_ids, list(views)),
         **{f"{VIEW_TAG}{name}": view for name, view in views.items()},
     }
 
 
-def describe_experiment(plan: TrainingPlan, experiment: str, found: Mapping[str, str], views: list[str]) -> str:
+def describe_experiment(plan: TrainingPlan, experiment: str, run_ids: Mapping[str, str], views: list[str]) -> str:
     """What a stranger reads above the list of runs; only the first paragraph is seen before it is unfolded."""
     first = next(iter(plan.problems))
     read = ""
-    if "report" in found:
-        read = f"Read [the report]({link_artifact(experiment, found['report'], 'index.html')}), or open "
+    if "report" in run_ids:
+        read = f"Read [the report]({link_artifact(experiment, run_ids['report'], 'index.html')}), or open "
     pair = compared_optimizers(plan)
     words = {
         "means": "means over seeds",
