@@ -66,7 +66,7 @@ def test_a_damaged_file_is_named_and_passed_over(tmp_path: Path, result: RunResu
     assert load_result(tmp_path, "ab12", said.append) is None
     reason = "KeyError: " if damage == "another version" else "ValueError: its content is not that of its sha256)"
     assert len(said) == 1
-    assert said[0].startswith(f"cache: {path} is damaged and will be trained anew ({reason}")
+    assert said[0].startswith(f"cache: {path} is damaged; the run will be trained again ({reason}")
     store_result(tmp_path, "ab12", result)
     assert load_result(tmp_path, "ab12", pytest.fail) is not None
 

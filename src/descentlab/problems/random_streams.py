@@ -39,7 +39,7 @@ def data_order(problem: str, seed: int, train: np.ndarray, batch_size: int, epoc
 
     Args:
         train: indices of the training examples, shape (n,), n a multiple of ``batch_size``.
-        batch_size: examples an update, or 0 for the full set.
+        batch_size: examples per update, or 0 for the full set.
         epochs: passes over the training set.
 
     Returns:

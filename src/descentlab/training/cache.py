@@ -1,8 +1,8 @@
 """The run cache: a finished run under the digest of everything that decided it.
 
-Deleting it is always safe; a damaged file counts as absent and is trained anew. A file is an ``.npz`` archive and, after it,
-the sha256 of the digest and the archive: the archive's own sums leave out its table of contents, where one bit can drop a
-member unnoticed (``tests/test_cache.py`` flips one in every byte).
+Deleting it is always safe; a damaged file counts as absent and its run is trained again. A file is an ``.npz`` archive and,
+after it, the sha256 of the digest and the archive: the archive's own sums leave out its table of contents, where one bit can
+drop a member unnoticed (``tests/training/test_cache.py`` flips one in every byte).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
             weights = [stored[name] for name in sorted(stored) if name.startswith(f"{WEIGHTS}.")]
             return RunResult(record, history, stored[SCORES], weights)
     except (OSError, KeyError, ValueError) as error:
-        say(f"cache: {path} is damaged and will be trained anew ({type(error).__name__}: {error})")
+        say(f"cache: {path} is damaged; the run will be trained again ({type(error).__name__}: {error})")
         return None
 
 

@@ -62,7 +62,7 @@ def failed_result(message: str, batch_size: int, updates_planned: int, parameter
 
     Args:
         message: why it failed, one line.
-        batch_size: examples an update.
+        batch_size: examples per update.
         updates_planned: its budget.
         parameters: trainable ones of its model.
     """

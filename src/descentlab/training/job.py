@@ -38,7 +38,7 @@ KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --kee
 
 
 def train_job(plan: TrainingPlan, problem_name: str, job: int, output: Path, cache: Path) -> None:
-    """Train a job's runs; write ``<output>/<job>.history.parquet`` and the tables beside it, and the best models.
+    """Train a job's runs; write ``<output>/<job>.history.parquet`` with the tables next to it, and the best models.
 
     On a machine with GPUs it waits for one that it may use.
 

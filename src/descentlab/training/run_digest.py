@@ -45,7 +45,7 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
             "mode": problem.mode,
             "width": problem.width,
             "device": problem.device,
-            "code": decisive_code(),
+            "code": package_code(*DECISIVE_CODE),
             "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},
         }
     )
@@ -57,9 +57,9 @@ def hash_json(decisive: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def decisive_code() -> str:
-    """Digest of the code of ours that decides a run's numbers."""
-    return source_digest(*DECISIVE_CODE)
+def package_code(*modules: str) -> str:
+    """Digest of modules of the package and of all that they import from it; the same for every run of a process."""
+    return source_digest(*modules)
 
 
 def problem_code(problem: Problem, source: str) -> str:
@@ -90,5 +90,5 @@ def modules_digest(names: Iterable[str]) -> str:
             ours.add(name)
         else:
             texts.add(inspect.getsource(sys.modules[name]))
-    parts = [source_digest(*sorted(ours))] if ours else []
+    parts = [package_code(*sorted(ours))] if ours else []
     return hashlib.sha256("\0".join([*parts, *sorted(texts)]).encode()).hexdigest()
