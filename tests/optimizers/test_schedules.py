@@ -45,3 +45,9 @@ def test_evaluations_ascend_from_zero_to_the_budget(updates_per_epoch: int, epoc
     assert (ends % updates_per_epoch == 0).all()
     assert len(ends) <= MOST_EPOCH_EVALUATIONS
     assert updates_per_epoch in steps
+
+
+def test_without_a_learning_rate_every_update_has_none() -> None:
+    rates = learning_rates(None, "constant", 3)
+    assert (rates.dtype, rates.shape) == (np.float32, (3,))
+    assert np.isnan(rates).all()

@@ -11,6 +11,7 @@ import pytest
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.tracking.entry import DIGEST, NOTE, RUN_ID
 from descentlab.tracking.store import store_uri
 from descentlab.training.best_model import best_final_run
@@ -137,10 +138,9 @@ def test_a_loaded_model_has_the_test_metric_that_is_logged_of_it(
 ) -> None:
     import mlflow
 
-    from descentlab.training.problem_data import ProblemData
+    from descentlab.training.find_problem import planned_problem
 
-    plan = json.loads((finished_workflow / "results/test/plan.json").read_text())
-    problem = ProblemData(plan, "mlp", device)
+    problem = planned_problem(TrainingPlan.read(finished_workflow / "results/test"), "mlp", device)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished_workflow}/results/mlflow.db")
     client = MlflowClient()
     experiment = client.get_experiment_by_name("test")
