@@ -199,11 +199,11 @@ def renamed(experiment: Experiment, names: dict[str, str]) -> Experiment:
 
 def rename_declared(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     """The names that contrasts and claims are declared by, renamed as well."""
-    for module, name in ((contrasts, "ADVANCED"), (run_estimands, "ADVANCED"), (run_estimands, "PLAIN")):
+    for module, name in ((contrasts, "ADVANCED"), (run_estimands, "ADVANCED"), (run_estimands, "NOT_ADAPTIVE")):
         monkeypatch.setattr(module, name, tuple(names.get(each, each) for each in getattr(module, name)))
     monkeypatch.setattr(contrasts, "PLAIN", names.get("sgd", "sgd"))
-    primary = tuple((names.get(a, a), names.get(b, b)) for a, b in contrasts.PRIMARY)
-    monkeypatch.setattr(contrasts, "PRIMARY", primary)
+    primary = tuple((names.get(a, a), names.get(b, b)) for a, b in contrasts.PRIMARY_CONTRASTS)
+    monkeypatch.setattr(contrasts, "PRIMARY_CONTRASTS", primary)
 
 
 def test_the_names_of_optimizers_change_no_contrast(

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.optimizers.roles import LECTURE
 from descentlab.report.drawing import (
     NAMED,
     VERDICT_MARKS,
@@ -24,7 +25,7 @@ from descentlab.report.drawing import (
     label_ends,
     limit_values,
 )
-from descentlab.report.plotting import SLIDES, new_figure, optimizer_color
+from descentlab.report.plotting import new_figure, optimizer_color
 
 
 def curves(names: list[str], scale: float = 1.0) -> pd.DataFrame:
@@ -66,7 +67,7 @@ def test_few_optimizers_are_all_named() -> None:
 def test_of_many_the_slides_are_named() -> None:
     others = [f"o{i}" for i in range(NAMED)]
     assert in_front(["adam", *others, "sgd"]) == ["adam", "sgd"]
-    assert set(in_front([*SLIDES, *others])) == set(SLIDES)
+    assert set(in_front([*LECTURE, *others])) == set(LECTURE)
 
 
 def test_of_many_others_the_first_are_named() -> None:

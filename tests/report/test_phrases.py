@@ -12,7 +12,8 @@ from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
 from descentlab.experiment.provenance import PACKAGE
-from descentlab.experiment.records import ARMS
+from descentlab.optimizers import roles
+from descentlab.optimizers.arms import LOGGED_ARM, Arm
 from descentlab.report import alarm_phrases
 from descentlab.report.phrases import (
     ARM_WORDS,
@@ -36,6 +37,7 @@ def constants(room: str, function: str) -> Iterator[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
                 arguments = node.args if function == "missing" else node.args[:1]
                 yield from (a.value for a in arguments if isinstance(a, ast.Constant) and isinstance(a.value, str))
+                yield from (getattr(roles, a.id) for a in arguments if isinstance(a, ast.Name) and hasattr(roles, a.id))
 
 
 def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> None:
@@ -53,7 +55,7 @@ def test_every_unknown_of_an_imported_experiment_has_a_sentence() -> None:
 
 def test_every_verdict_and_every_arm_has_words() -> None:
     assert set(VERDICTS) == {*Verdict, *ClaimVerdict}
-    assert {*ARMS, SPEED_ARM} <= set(ARM_WORDS)
+    assert {*Arm, LOGGED_ARM, SPEED_ARM} == set(ARM_WORDS)
     assert set(TARGETS) <= set(CELLS)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import ImportedPlan, Plan
+from descentlab.optimizers.arms import Arm
 
 LEAST_SEEDS = 5
 
@@ -28,7 +29,7 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
             rows.append(_alarm(status, status, len(group), *key, of=of, reason=reason))
     for selection in selections:
         if selection["edge"]:
-            place = selection["problem"], "tuned", selection["optimizer"]
+            place = selection["problem"], str(Arm.TUNED), selection["optimizer"]
             grid = [rate for rate in selection["grid"] if rate is not None]
             ends = {"low": min(grid), "high": max(grid)}
             rows.append(_alarm("edge", f"edge {selection['edge']}", 1, *place, rate=selection["learning_rate"], **ends))

@@ -14,6 +14,7 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import rate_in_table
+from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import Column, check_table, empty_table
 
 BEST_OF_K_COLUMNS: dict[str, Column] = {
@@ -44,7 +45,7 @@ def measure_best_of_k(plan: Plan, runs: pd.DataFrame, selections: list[dict[str,
         (made["problem"], made["optimizer"]): [rate_in_table(rate) for rate in made["grid"]] for made in selections
     }
     rows: list[dict[str, Any]] = []
-    tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")]
+    tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)]
     tuning = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
     for problem, planned in plan.problems.items():
         mine = tuning[tuning["problem"] == problem]

@@ -20,9 +20,9 @@ from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t
 from descentlab.analysis.statistics.survival import Ratio, restricted_ratio
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.plan_parts import PlannedProblem
+from descentlab.optimizers.roles import PLAIN
 from descentlab.storage.tables import Column, check_table, empty_table
 
-REFERENCE = "sgd"
 # What a bound on a ratio of updates bounds in what falls as the ratio grows.
 OPPOSITE = {"": "", "at most": "at least", "at least": "at most", "unknown": "unknown"}
 
@@ -128,12 +128,12 @@ def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFram
         microseconds = costs[problem].pivot(index="round", columns="optimizer", values="step_microseconds")
         by_optimizer = costs[problem].drop_duplicates("optimizer").set_index("optimizer")
         state = by_optimizer["state_bytes_per_parameter"] * by_optimizer["parameters"]
-        sgd = timed[timed["optimizer"] == REFERENCE].set_index("seed")
+        sgd = timed[timed["optimizer"] == PLAIN].set_index("seed")
         for optimizer, group in timed.groupby("optimizer", sort=False):
             own = group.set_index("seed")
             # Pairs share their initial weights: who is at the target before the first update, both are, without a ratio.
             seeds = own.index[own["updates"] > 0].intersection(sgd.index[sgd["updates"] > 0])
-            if optimizer == REFERENCE or not {optimizer, REFERENCE} <= set(microseconds) or seeds.empty:
+            if optimizer == PLAIN or not {optimizer, PLAIN} <= set(microseconds) or seeds.empty:
                 continue
             if own["budget_updates"].max() != sgd["budget_updates"].max():
                 continue
@@ -143,8 +143,8 @@ def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFram
                     "arm": arm,
                     "target": target,
                     "optimizer": optimizer,
-                    **_row(own.loc[seeds], sgd.loc[seeds], microseconds[[optimizer, REFERENCE]]),
-                    "extra_state_bytes": float(state[optimizer] - state[REFERENCE]),
+                    **_row(own.loc[seeds], sgd.loc[seeds], microseconds[[optimizer, PLAIN]]),
+                    "extra_state_bytes": float(state[optimizer] - state[PLAIN]),
                 }
             )
     return (

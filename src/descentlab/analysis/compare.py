@@ -30,6 +30,7 @@ from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table, read_table
 
 COVERAGE_TRIALS = 1000
@@ -87,7 +88,7 @@ def compare_runs(
     del examples  # of many runs the largest table by far
     summary = summarise(finals, finished, scores)
     contrasts = contrast(plan, finals, scores)
-    sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == "tuned")], selections)
+    sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     fastest = choose_for_speed(plan, runs, finals, history)
     timed = pd.concat([finals, fastest])

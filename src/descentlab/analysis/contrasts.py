@@ -12,15 +12,12 @@ from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.analysis.statistics.verdicts import holm, holm_levels
 from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import ImportedPlan, Plan
-
-PRIMARY = (("adam", "sgd"), ("adam", "momentum"))
-ADVANCED = ("adagrad", "rmsprop", "adam")  # what the slides call so
-PLAIN = "sgd"  # what the slides hold them against
+from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
 
 
 def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], str]:
     """The contrasts of an experiment and whether each is ``primary`` or ``exploratory``, fixed before the runs."""
-    pairs = {pair: "primary" for pair in PRIMARY if set(pair) <= set(names)}
+    pairs = {pair: "primary" for pair in PRIMARY_CONTRASTS if set(pair) <= set(names)}
     others = [(name, PLAIN) for name in ADVANCED] + [(name, reference) for name in names if name != reference]
     for pair in others:
         if set(pair) <= set(names):

@@ -17,7 +17,8 @@ from scipy.stats import kendalltau
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.records import ARMS
+from descentlab.optimizers.arms import Arm
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.storage.tables import Column, check_table, empty_table
 
 # Of each question, the choice that the others are held against comes first.
@@ -88,8 +89,8 @@ def measure_flips(
     for problem, planned in plan.problems.items():
         mine = runs[runs["problem"] == problem]
         finals, higher = mine[mine["phase"] == "final"], planned.higher_is_better
-        tuned = finals[finals["arm"] == "tuned"]
-        searched = mine[mine["arm"] == "tuned"]
+        tuned = finals[finals["arm"] == Arm.TUNED]
+        searched = mine[mine["arm"] == Arm.TUNED]
         usual = {name: rate for (where, name), rate in chosen.items() if where == problem}
         compared: list[tuple[str, str, pd.DataFrame, str, bool, float]] = [
             ("selection", choice, select_runs(searched, choice, higher, usual), "test_metric", higher, np.nan)
@@ -97,7 +98,7 @@ def measure_flips(
         ]
         compared += [
             ("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
-            for arm, choice in zip(ARMS, QUESTIONS["tuning"], strict=True)
+            for arm, choice in zip(Arm, QUESTIONS["tuning"], strict=True)
         ]
         compared += [
             ("epoch", "last", tuned, "test_metric", higher, np.nan),
@@ -230,8 +231,8 @@ def summarise_flips(flips: pd.DataFrame) -> pd.DataFrame:
                     "n": len(both),
                     "best_first": best[0],
                     "best": best[1],
-                    "adam_sgd_flips": order_flips(both, "adam", "sgd"),
-                    "adam_momentum_flips": order_flips(both, "adam", "momentum"),
+                    "adam_sgd_flips": order_flips(both, ADAM, PLAIN),
+                    "adam_momentum_flips": order_flips(both, ADAM, MOMENTUM),
                 }
             )
     table = pd.DataFrame(rows)

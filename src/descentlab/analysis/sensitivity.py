@@ -14,6 +14,7 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.analysis.tables import TABLES, fill_table
 from descentlab.experiment.plan import Plan
+from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table
 
 
@@ -66,7 +67,7 @@ def widths_by_seed(plan: Plan, runs: pd.DataFrame, problem: str, optimizer: str)
     """
     mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & runs["learning_rate"].notna()]
     # What failed or is missing was not measured; a divergence is a result.
-    mine = mine[(mine["arm"] == "tuned") & mine["status"].isin(("finished", "diverged"))]
+    mine = mine[(mine["arm"] == Arm.TUNED) & mine["status"].isin(("finished", "diverged"))]
     phase = "sweep" if (mine["phase"] == "sweep").any() else "tuning"
     planned = plan.problems[problem]
     rows = {}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import ratio_interval
-from descentlab.measurements.step_cost import REFERENCE
+from descentlab.optimizers.roles import PLAIN
 from descentlab.storage.tables import Column, check_table
 
 STEP_RATIO_COLUMNS: dict[str, Column] = {
@@ -45,9 +45,9 @@ def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for (model, batch_size, optimizer), group in table.groupby(["model", "batch_size", "optimizer"], sort=False):
-        reference = table[(table["model"] == model) & (table["optimizer"] == REFERENCE)]
+        reference = table[(table["model"] == model) & (table["optimizer"] == PLAIN)]
         if reference.empty:
-            raise ValueError(f"step cost of model '{model}': '{REFERENCE}' must be timed too; it has no row")
+            raise ValueError(f"step cost of model '{model}': '{PLAIN}' must be timed too; it has no row")
         same = reference[reference["batch_size"] == batch_size]  # full batch has none: beside sgd's own batch
         reference = (same if len(same) else reference.drop_duplicates("round", keep="last")).set_index("round")
         own = group.set_index("round")

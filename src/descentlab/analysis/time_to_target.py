@@ -17,6 +17,8 @@ from descentlab.analysis.statistics.survival import (
 )
 from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import Plan
+from descentlab.optimizers.arms import Arm
+from descentlab.optimizers.roles import PLAIN
 
 # Shares of the way from the initial validation loss to the reference's least one.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
@@ -31,8 +33,8 @@ def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) ->
     reference's least losses; of its tuned arm where there is one. Empty without a finished run of the reference.
     """
     mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
-    if (mine["arm"] == "tuned").any():
-        mine = mine[mine["arm"] == "tuned"]
+    if (mine["arm"] == Arm.TUNED).any():
+        mine = mine[mine["arm"] == Arm.TUNED]
     curves = history[history["run_id"].isin(mine["run_id"]) & history["val_loss"].notna()]
     if curves.empty:
         return {}
@@ -61,7 +63,7 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
         runs: all runs. finals: the final ones.
         history: evaluations of all runs.
     """
-    searched = runs[(runs["arm"] == "tuned") & runs["learning_rate"].notna()]
+    searched = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
     tuning = searched[searched["phase"] == "tuning"]
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
     kept = []
@@ -132,7 +134,7 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
     rows: list[dict[str, Any]] = []
     by = ["problem", "arm", "target"]
     for (problem, arm, target), timed in reached.groupby(by, sort=False):
-        sgd = timed[timed["optimizer"] == "sgd"].set_index("seed")
+        sgd = timed[timed["optimizer"] == PLAIN].set_index("seed")
         for optimizer, group in timed.groupby("optimizer", sort=False):
             mine = group.set_index("seed")
             common = mine.index.intersection(sgd.index)

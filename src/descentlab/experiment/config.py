@@ -10,7 +10,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -32,6 +32,7 @@ from descentlab.experiment.settings import (
     TrackingConfig,
     TuningConfig,
 )
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 
@@ -51,8 +52,8 @@ class Config(StrictModel):
     optimizers: Annotated[tuple[OptimizerConfig, ...], Field(min_length=1)] = Field(
         description="'all', or a list of names, Keras classes, import paths or mappings; 'all' may be one of them"
     )
-    arms: Annotated[tuple[Literal["default", "tuned", "extended"], ...], Field(min_length=1)] = Field(
-        default=("default", "tuned"), description="protocol arms, reported apart"
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = Field(
+        default=(Arm.DEFAULT, Arm.TUNED), description="what is tuned, arm by arm; reported apart"
     )
     seeds: SeedsConfig = SeedsConfig()
     tuning: TuningConfig = TuningConfig()
@@ -103,7 +104,7 @@ class Config(StrictModel):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: names must differ; more than once: {', '.join(twice)}")
-        if "extended" in self.arms and "tuned" not in self.arms:
+        if Arm.EXTENDED in self.arms and Arm.TUNED not in self.arms:
             raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
         reserved = {f"{o.name}_equal_updates" for o in self.optimizers if o.entry().full_batch}
         clash = reserved & {o.name for o in self.optimizers}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from descentlab.experiment.config import Config
+from descentlab.optimizers.arms import Arm
 from descentlab.problems import BUILTIN_PROBLEMS
 
 START_SECONDS = 8.0  # a process that imports TensorFlow, one core
@@ -25,13 +26,13 @@ def runs_per_optimizer(config: Config) -> int:
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
     neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
     extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
-    by_arm = {"default": config.seeds.final, "tuned": tuned + neighbours, "extended": extended}
+    by_arm = {Arm.DEFAULT: config.seeds.final, Arm.TUNED: tuned + neighbours, Arm.EXTENDED: extended}
     return sum(by_arm[arm] for arm in config.arms)
 
 
 def is_swept(config: Config, optimizer: str) -> bool:
     """Whether the robustness sweep takes the optimizer."""
-    return "tuned" in config.arms and optimizer in config.sweep.optimizers
+    return Arm.TUNED in config.arms and optimizer in config.sweep.optimizers
 
 
 def cut_jobs(config: Config) -> dict[str, list[list[str]]]:

@@ -27,6 +27,7 @@ from descentlab.experiment.plan_parts import (
     PlannedOptimizer,
     PlannedProblem,
 )
+from descentlab.optimizers.arms import Arm
 from descentlab.storage.atomic import write_text
 
 PLAN_FILE = "plan.json"
@@ -59,7 +60,7 @@ class Plan:
     @property
     def main_arm(self) -> str:
         """The arm that answers, curves and models are of: the tuned one, else the first."""
-        return "tuned" if "tuned" in self.config.arms else self.config.arms[0]
+        return Arm.TUNED if Arm.TUNED in self.config.arms else self.config.arms[0]
 
     @property
     def reference(self) -> str:

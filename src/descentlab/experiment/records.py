@@ -11,7 +11,6 @@ import math
 from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import Column
 
-ARMS = ("default", "tuned", "extended")
 PHASES = ("tuning", "sweep", "final", "neighbour")
 STATUSES = ("finished", "diverged", "failed", "missing")
 

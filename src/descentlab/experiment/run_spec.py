@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from descentlab.optimizers.arms import Arm
+
 SEALED_PHASES = ("tuning", "sweep")  # never see the test split
 
 
@@ -55,7 +57,7 @@ class RunSpec:
         """A stable name that a person can read and a file system accepts."""
         rate = "none" if self.learning_rate is None else f"{self.learning_rate:g}"
         extended = ""
-        if self.arm == "extended":
+        if self.arm == Arm.EXTENDED:
             extended = "".join(f".{name}={value:g}" for name, value in self.extended.items()) + f".{self.schedule}"
         return f"{self.problem}.{self.optimizer}.{self.arm}.{self.phase}.lr={rate}{extended}.seed={self.seed}"
 

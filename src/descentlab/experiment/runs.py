@@ -9,6 +9,7 @@ from typing import Any
 
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.search_space import Trial, all_trials
 from descentlab.optimizers.table import OptimizerEntry
 
@@ -19,7 +20,7 @@ def entries_of(plan: TrainingPlan, problem: str) -> dict[str, OptimizerEntry]:
 
 
 def _extended(plan: TrainingPlan, problem: str, optimizer: str, phase: str, trial: Trial, seed: int) -> RunSpec:
-    spec = _spec(plan, problem, optimizer, "extended", phase, trial.learning_rate, seed)
+    spec = _spec(plan, problem, optimizer, Arm.EXTENDED, phase, trial.learning_rate, seed)
     hyperparameters = json.dumps(trial.hyperparameters, sort_keys=True)
     return dataclasses.replace(spec, schedule=trial.schedule, hyperparameters=hyperparameters)
 
@@ -34,7 +35,7 @@ def _spec(
         arm=arm,
         phase=phase,
         learning_rate=rate,
-        schedule=by.tuned_schedule if arm == "tuned" and rate is not None else "constant",
+        schedule=by.tuned_schedule if arm == Arm.TUNED and rate is not None else "constant",
         batch_size=0 if by.full_batch else trained.batch_size,
         epochs=trained.epochs,
         reference_batch_size=trained.batch_size,
@@ -45,10 +46,10 @@ def _spec(
 
 def tuning_runs(plan: TrainingPlan, problem: str, optimizer: str) -> list[RunSpec]:
     """The runs that choose an optimizer's learning rate; none without a tuned arm."""
-    if "tuned" not in plan.config.arms:
+    if Arm.TUNED not in plan.config.arms:
         return []
     return [
-        _spec(plan, problem, optimizer, "tuned", "tuning", rate, seed)
+        _spec(plan, problem, optimizer, Arm.TUNED, "tuning", rate, seed)
         for rate in plan.optimizers[optimizer].grid
         for seed in plan.config.seeds.tuning_seeds
     ]
@@ -57,14 +58,14 @@ def tuning_runs(plan: TrainingPlan, problem: str, optimizer: str) -> list[RunSpe
 def sweep_runs(plan: TrainingPlan, problem: str, optimizer: str, rates: Sequence[float]) -> list[RunSpec]:
     """The runs of the robustness sweep at some learning rates."""
     seeds = plan.config.sweep.sweep_seeds
-    return [_spec(plan, problem, optimizer, "tuned", "sweep", rate, seed) for rate in rates for seed in seeds]
+    return [_spec(plan, problem, optimizer, Arm.TUNED, "sweep", rate, seed) for rate in rates for seed in seeds]
 
 
 def extended_runs(
     plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any]
 ) -> list[tuple[Trial, list[RunSpec]]]:
     """The extended arm's trials with the runs that judge each, given the tuned arm's choice; none without the arm."""
-    if "extended" not in plan.config.arms:
+    if Arm.EXTENDED not in plan.config.arms:
         return []
     planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
     trials = all_trials(selection["learning_rate"], planned.tuned_schedule, planned.extended_trials)
@@ -79,15 +80,15 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     """
     config, seeds = plan.config, plan.config.seeds.final_seeds
     runs = []
-    if "default" in config.arms:
+    if Arm.DEFAULT in config.arms:
         rate = plan.optimizers[optimizer].default_learning_rate
-        runs += [_spec(plan, problem, optimizer, "default", "final", rate, seed) for seed in seeds]
-    if "tuned" in config.arms and selection is not None:
+        runs += [_spec(plan, problem, optimizer, Arm.DEFAULT, "final", rate, seed) for seed in seeds]
+    if Arm.TUNED in config.arms and selection is not None:
         chosen = selection["learning_rate"]
-        runs += [_spec(plan, problem, optimizer, "tuned", "final", chosen, seed) for seed in seeds]
+        runs += [_spec(plan, problem, optimizer, Arm.TUNED, "final", chosen, seed) for seed in seeds]
         neighbours = selection["neighbours"] if config.tuning.neighbours else []
         runs += [
-            _spec(plan, problem, optimizer, "tuned", "neighbour", rate, seed) for rate in neighbours for seed in seeds
+            _spec(plan, problem, optimizer, Arm.TUNED, "neighbour", rate, seed) for rate in neighbours for seed in seeds
         ]
     if selection is not None and "extended" in selection:
         trial = Trial(**selection["extended"])

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from descentlab.experiment.entries import Line, PositiveInt, StrictModel, no_bool
 from descentlab.i18n.language import Language
+from descentlab.optimizers.roles import MINI_BATCH, REFERENCE
 
 FIRST_TUNING_SEED = 1000
 MOST_RUN_MINUTES = 100_000  # ten weeks
@@ -55,7 +56,7 @@ class SweepConfig(StrictModel):
     """The robustness sweep: learning rates outwards from the chosen one, both ways, until the score leaves the margin."""
 
     optimizers: tuple[str, ...] = Field(
-        default=("sgd", "momentum", "adagrad", "rmsprop", "adam"),
+        default=MINI_BATCH,
         description="names of those to sweep (the slides' by default, as far as they are in the experiment); [] for none",
     )
     seeds: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
@@ -111,4 +112,4 @@ class ReportConfig(StrictModel):
 
     title: Line | None = Field(default=None, description="headline; made from the experiment's name otherwise")
     language: Language = Field(default="en", description="en (English) or es (Spanish)")
-    reference: str = Field(default="momentum", description="optimizer that the others' paired differences are from")
+    reference: str = Field(default=REFERENCE, description="optimizer that the others' paired differences are from")

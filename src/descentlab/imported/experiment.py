@@ -24,7 +24,8 @@ from descentlab.imported.mapping import (
     plain_name,
     plain_names,
 )
-from descentlab.imported.plan import ARM, plan_imported
+from descentlab.imported.plan import plan_imported
+from descentlab.optimizers.arms import LOGGED_ARM
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import SPLITS, metric_sign
 from descentlab.storage.atomic import write_text
@@ -154,7 +155,7 @@ def describe_run(
         **{name: BLANK[column.dtype] for name, column in RUNS.items()},
         "run_id": run.run_id,
         "problem": problems[first_of(names.problem, values)],
-        "arm": ARM,
+        "arm": LOGGED_ARM,
         "phase": "final",
         "optimizer": name_optimizer(logged, values, optimizers),
         "logged": logged,

@@ -16,9 +16,10 @@ from descentlab.experiment.plan_parts import Imported, LoggedConfig, LoggedOptim
 from descentlab.imported.comparable import UNKNOWN_SETTING
 from descentlab.imported.logged import LoggedExperiment
 from descentlab.imported.mapping import MappingError, RunMapping
+from descentlab.optimizers.arms import LOGGED_ARM
+from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.optimizers.table import OPTIMIZERS
 
-ARM = "logged"
 USUAL_MARGIN = 0.01  # of an accuracy
 MEDIAN_SHARE = 0.01
 
@@ -52,7 +53,7 @@ def plan_imported(
     return ImportedPlan(
         config=LoggedConfig(
             experiment=experiment.name,
-            arms=(ARM,),
+            arms=(LOGGED_ARM,),
             seeds=LoggedSeeds(final=int(counts.min())),
             report=mapping.report.model_copy(update={"reference": reference}),
         ),
@@ -94,7 +95,7 @@ def describe_optimizers(runs: pd.DataFrame) -> dict[str, LoggedOptimizer]:
             full_batch=bool(known and known.full_batch),
             equal_updates=False,
             state_slots=known.state_slots if known else None,
-            hyperparameters={ARM: dict(known.hyperparameters) if known else {}},
+            hyperparameters={LOGGED_ARM: dict(known.hyperparameters) if known else {}},
             default_learning_rate=None,
             grid=tuple(rates) or (None,),
             logged=tuple(logged),
@@ -115,7 +116,7 @@ def choose_reference(mapping: RunMapping, optimizers: list[str]) -> str:
                 f"'{mapping.report.reference}'"
             )
         return mapping.report.reference
-    return next((name for name in ("momentum", "sgd") if name in optimizers), min(optimizers))
+    return next((name for name in (MOMENTUM, PLAIN) if name in optimizers), min(optimizers))
 
 
 def describe_problem(

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
@@ -153,7 +154,7 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in CENTRES:
         entry = centred_entry(name)
-        trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, "tuned", CENTRES[name]))
+        trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, Arm.TUNED, CENTRES[name]))
         grid = [rate for rate in entry.grid(GRID_POINTS) if rate is not None]
         ends = [example_losses(trainer, tuning, tuning_seed, rate, [UPDATES]).mean() for rate in grid]
         rate = grid[int(np.argmin(ends))]

@@ -26,7 +26,9 @@ import numpy as np
 import pandas as pd
 
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import MINI_BATCH
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.random_streams import stream_generator
@@ -34,7 +36,7 @@ from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.stateless_optimizer import state_variables
 
-DESCENDING = ("sgd", "momentum", "adagrad", "rmsprop", "adam")  # plain descent first: others are given its rate too
+DESCENDING = MINI_BATCH  # plain descent first: others are given its rate too
 GRID = tuple(float(f"{10 ** (step / 2):.3g}") for step in range(-10, 5))
 UPDATES = 1000
 BOUND = 1e6  # a start that is ever above it has diverged, even if it comes back as the rate decays; none begins as high
@@ -100,7 +102,7 @@ class Descent:
 
         self.landscape = landscape
         self._point = keras.Variable(np.zeros((starts, landscape.dimension), dtype=np.float32))
-        self._optimizer = build(entry, "tuned", GRID[0])
+        self._optimizer = build(entry, Arm.TUNED, GRID[0])
         self._optimizer.build([self._point])
         self._state = state_variables(self._optimizer)
         self._initial_state = [np.asarray(variable).copy() for variable in self._state]

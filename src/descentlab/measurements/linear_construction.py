@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
@@ -164,7 +165,7 @@ def measure_construction(seeds: Sequence[int]) -> pd.DataFrame:
                 continue
             key = (name, variant == KERAS_ACCUMULATOR)  # variants of one optimizer share what is compiled
             if key not in trainers:
-                trainers[key] = Trainer(CompiledModel(problem, "xla"), partial(build, entry, "tuned", rate))
+                trainers[key] = Trainer(CompiledModel(problem, "xla"), partial(build, entry, Arm.TUNED, rate))
             for seed, data in drawn.items():
                 loss, wrong = train_variant(trainers[key], data, seed, variant, rate)
                 rows.append(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
@@ -132,7 +133,7 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
     for name in OPTIMIZER_NAMES:
         entry = scaled_entry(name)
         rate = float(entry.centre_learning_rate or np.nan)
-        trainer = Trainer(CompiledModel(PROBLEM, "xla"), partial(build, entry, "tuned", rate))
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), partial(build, entry, Arm.TUNED, rate))
         for seed in seeds:
             train = split_data(PROBLEM, data, seed, PROBLEM.batch_size).train
             order = data_order(PROBLEM.name, seed, train, PROBLEM.batch_size, EPOCHS)

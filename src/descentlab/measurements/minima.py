@@ -23,6 +23,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
@@ -70,7 +71,7 @@ def train_solutions(problem: Problem, seeds: Sequence[int]) -> tuple[list[Weight
     """
     data = problem.load_data(None)
     train = split_data(problem, data, SPLIT_SEED, problem.batch_size).train
-    trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[OPTIMIZER], "tuned", LEARNING_RATE))
+    trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[OPTIMIZER], Arm.TUNED, LEARNING_RATE))
     updates = EPOCHS * (len(train) // problem.batch_size)
     rates = learning_rates(LEARNING_RATE, "linear", updates)
     solutions = []

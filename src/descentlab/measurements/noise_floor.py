@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import MINI_BATCH
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import split_data
@@ -25,7 +27,7 @@ from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 SPLIT_SEED = 0
-OPTIMIZER_NAMES = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
+OPTIMIZER_NAMES = MINI_BATCH
 EPOCHS, FULL_BATCH_UPDATES = 200, 3000
 EVALUATIONS = 40
 # Way: schedule, and whether a batch is the whole training set.
@@ -72,7 +74,7 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
     for name in optimizers:
         entry = OPTIMIZERS[name]
         rate = entry.rate_at(1)
-        trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda entry=entry, rate=rate: build(entry, "tuned", rate))  # type: ignore[misc]
+        trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda entry=entry, rate=rate: build(entry, Arm.TUNED, rate))  # type: ignore[misc]
         for way, (schedule, full_batch) in WAYS.items():
             batch_size = len(train) if full_batch else PROBLEM.batch_size
             updates = FULL_BATCH_UPDATES if full_batch else EPOCHS * (len(train) // batch_size)

@@ -21,13 +21,13 @@ import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.measurements.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workload, problem_workload
+from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.problem_data import ProblemData
 
-REFERENCE = "sgd"
 LEAST_STEPS, MOST_STEPS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
 PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (docs/protocol.md, "Cost")
@@ -122,8 +122,8 @@ def measure_step_cost(
     """
     import tensorflow as tf
 
-    if REFERENCE not in [entry.name for entry in entries]:
-        raise ValueError(f"optimizers to time must include '{REFERENCE}', which the others are compared with")
+    if PLAIN not in [entry.name for entry in entries]:
+        raise ValueError(f"optimizers to time must include '{PLAIN}', which the others are compared with")
     device = configure_device()
     rows: list[dict[str, Any]] = []
     batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
@@ -174,7 +174,7 @@ def measure_step_cost(
 
 def plan_step_cost(plan: TrainingPlan, models: Sequence[str] = MODELS) -> pd.DataFrame:
     """The step cost of an experiment's optimizers on ``models`` and on its problems."""
-    entries = {REFERENCE: OPTIMIZERS[REFERENCE]}
+    entries = {PLAIN: OPTIMIZERS[PLAIN]}
     entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
     device = configure_device()
     problems = [planned_problem(plan, name, device) for name in plan.problems]

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.import_path import OptimizerError, import_object, one_line, suggestion
 from descentlab.optimizers.table import NOTHING, OptimizerEntry
 
@@ -74,7 +75,7 @@ def default_learning_rate(entry: OptimizerEntry) -> float | None:
 def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
     """Hyperparameters in an arm, learning rate apart (docs/protocol.md, "Arms"); ``extended``: what the extended arm sets."""
     hyperparameters = {**entry.hyperparameters, **extended}
-    if arm != "default" and entry.tuned_weight_decay is not None:
+    if arm != Arm.DEFAULT and entry.tuned_weight_decay is not None:
         hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)
         if entry.factory == "Muon":
             hyperparameters.setdefault("adam_weight_decay", entry.tuned_weight_decay)

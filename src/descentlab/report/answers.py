@@ -14,6 +14,7 @@ from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.formatting import BOUND_SIGNS, interval, optimizer_title
 from descentlab.report.phrases import ARM_WORDS, place_words, reason_words, remark_words
@@ -115,7 +116,7 @@ def write_answers(
     """
     answers = []
     for arm in reversed(plan.config.arms):
-        answers += [answer_contrast(plan, contrasts, arm, second) for second in ("momentum", "sgd")]
+        answers += [answer_contrast(plan, contrasts, arm, second) for second in (MOMENTUM, PLAIN)]
     answers += [answer_claim(claims, identity, plan.main_arm) for identity in BY_CLAIM]
     answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan.config.arms)]
     answers.append(answer_alarms(alarms))
@@ -128,7 +129,7 @@ def _statement(identity: str, head: str, details: list[dict[str, str]] | None = 
 
 def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
     """Adam against ``second``: final test metric, how many problems have which verdict."""
-    rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == "adam") & (contrasts["second"] == second)]
+    rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == ADAM) & (contrasts["second"] == second)]
     identity = f"{arm}-adam-{second}"
     named = {"arm": words(ARM_WORDS[arm].title), "second": optimizer_title(second)}
     if rows.empty:

@@ -14,6 +14,7 @@ from descentlab.analysis.statistics.intervals import Interval
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import joined, words
+from descentlab.optimizers.arms import LOGGED_ARM, Arm
 from descentlab.report.formatting import interval, number, optimizer_title
 from descentlab.report.phrases import ARM_WORDS
 
@@ -50,7 +51,7 @@ class Evidence:
     @property
     def arms(self) -> list[str]:
         """The experiment's arms, the tuned one first."""
-        return [arm for arm in ("tuned", "extended", "default", "logged") if arm in self.plan.config.arms]
+        return [arm for arm in (Arm.TUNED, Arm.EXTENDED, Arm.DEFAULT, LOGGED_ARM) if arm in self.plan.config.arms]
 
     @property
     def optimizers(self) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.optimizers.roles import LECTURE
 from descentlab.report.blocks import Figure, distinct
 from descentlab.report.plotting import (
     GRAY,
-    SLIDES,
     figure_svg,
     optimizer_color,
     optimizer_marker,
@@ -57,7 +57,7 @@ def in_front(names: Iterable[str]) -> list[str]:
     names_once = distinct(names)
     if len(names_once) <= NAMED:
         return names_once
-    return [name for name in names_once if name in SLIDES] or names_once[:NAMED]
+    return [name for name in names_once if name in LECTURE] or names_once[:NAMED]
 
 
 def back_to_front(names: Iterable[str], front: Sequence[str]) -> list[str]:

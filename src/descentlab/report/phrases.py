@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from descentlab.analysis.remarks import Remark, name_place
+from descentlab.analysis.time_to_target import SPEED_ARM
 from descentlab.i18n.wording import message, words
+from descentlab.optimizers.arms import LOGGED_ARM, Arm
 
 # Codes of the table of contrasts and of the ledger.
 VERDICTS = {
@@ -35,27 +37,27 @@ class ArmWords(NamedTuple):
     title: str
 
 
-ARM_WORDS = {
-    "default": ArmWords(
+ARM_WORDS: dict[str, ArmWords] = {
+    Arm.DEFAULT: ArmWords(
         message("default arm"),
         message("default"),
         message("default rates"),
         message("Default learning rates, nothing tuned"),
     ),
-    "tuned": ArmWords(
+    Arm.TUNED: ArmWords(
         message("tuned arm"), message("tuned"), message("tuned rates"), message("Learning rates tuned equally")
     ),
-    "extended": ArmWords(
+    Arm.EXTENDED: ArmWords(
         message("extended arm"),
         message("tuned (everything)"),
         message("everything tuned"),
         message("Momentum, epsilon and schedule tuned too"),
     ),
-    "logged": ArmWords(
+    LOGGED_ARM: ArmWords(
         message("as logged"), message("logged"), message("logged rates"), message("Learning rates as they were logged")
     ),
     # No arm of its own: the tuned arm's runs at the rate that reaches the target soonest.
-    "tuned for speed": ArmWords(
+    SPEED_ARM: ArmWords(
         message("tuned for speed"),
         message("tuned for speed"),
         message("rates tuned for speed"),

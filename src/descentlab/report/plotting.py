@@ -41,8 +41,6 @@ COLORS = {
 }
 MARKERS = "osD^vP*X<>hdp8"
 LUMINANCE = 0.2  # of a derived color: midway between too faint on white and too faint on black
-SLIDES = ("gd", "sgd", "momentum", "adagrad", "rmsprop", "adam")
-
 GRAY = "#888888"  # of what isn't an optimizer: reference lines, bands, single seeds
 
 # Stand-ins that figure_svg replaces by the page's own colors.

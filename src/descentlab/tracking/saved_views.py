@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.tracking.entry import CURVE
 from descentlab.tracking.parent_runs import KIND, metric_name
 
 OWNED = "descentlab-"  # a reader's own views have other names
 VIEW_TAG = "mlflow.sharedViewState."
 START = f"{OWNED}start"
-LECTURE_PAIR = ("sgd", "adam")
 ENDS = ("mean", "low", "high")
 ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Models`")
 LEAST_WIDTH, LETTER_WIDTH = 150, 8  # pixels of a column and of a letter of its name
@@ -26,8 +26,8 @@ LEAST_WIDTH, LETTER_WIDTH = 150, 8  # pixels of a column and of a letter of its 
 def compared_optimizers(plan: TrainingPlan) -> list[str]:
     """Two optimizers whose curves a view shows: those that the lecture compares, else the reference and another."""
     names = list(plan.optimizers)
-    if set(LECTURE_PAIR) <= set(names):
-        return list(LECTURE_PAIR)
+    if {PLAIN, ADAM} <= set(names):
+        return [PLAIN, ADAM]
     return sorted(names, key=lambda name: name != plan.reference)[:2]
 
 

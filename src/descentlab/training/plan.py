@@ -20,6 +20,7 @@ from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import arm_hyperparameters, build, default_learning_rate, resolve_factory
 from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import OptimizerEntry
@@ -106,7 +107,7 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
         tuned_schedule=entry.tuned_schedule,
         hyperparameters={arm: arm_hyperparameters(entry, arm) for arm in config.arms},
         default_learning_rate=rate,
-        extended_trials=tuple(_checked_trials(entry, config)) if "extended" in config.arms else (),
+        extended_trials=tuple(_checked_trials(entry, config)) if Arm.EXTENDED in config.arms else (),
         source_lines=source_lines(entry),
         grid=tuple(entry.grid(config.tuning.points)),
     )
@@ -116,7 +117,7 @@ def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:
     """The extended arm's trials, each built once."""
     trials = extended_trials(entry, config.tuning.points, config.tuning.extended_trials)
     for trial in trials:
-        build(entry, "extended", None if trial.learning_rate is None else 0.01, trial.hyperparameters)
+        build(entry, Arm.EXTENDED, None if trial.learning_rate is None else 0.01, trial.hyperparameters)
     return trials
 
 

@@ -12,6 +12,7 @@ from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.verdicts import Claim, Piece
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 
 MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
@@ -28,17 +29,17 @@ def step_cost(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     if table.empty:
         return [], remark("step cost not measured")
     pieces = []
-    both = table[table["optimizer"].isin(["adam", "sgd"])]
+    both = table[table["optimizer"].isin([ADAM, PLAIN])]
     sizes = both.groupby("model")["batch_size"].nunique()
     for (model, parameters, batch_size), group in both.groupby(["model", "parameters", "batch_size"], sort=False):
         times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
-        if {"adam", "sgd"} <= set(times):
-            logs = np.log(times["adam"] / times["sgd"]).dropna().to_numpy()
+        if {ADAM, PLAIN} <= set(times):
+            logs = np.log(times[ADAM] / times[PLAIN]).dropna().to_numpy()
             place = remark("model", model=model, n=parameters)
             if sizes[model] > 1:  # timed always, and a problem of the experiment with batches of its own
                 place = remark("model and batch", model=model, n=parameters, size=batch_size)
             pieces.append(Piece(place, estimate_difference(logs), float(claim.margin)))
-    return pieces, missing("adam", "sgd")
+    return pieces, missing(ADAM, PLAIN)
 
 
 def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Pieces:
@@ -64,12 +65,12 @@ def global_basin(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     pieces = []
     for landscape, group in table[table["spurious"]].groupby("landscape", sort=False):
         ends = group.pivot(index="start", columns="optimizer", values="global_basin").astype(float)
-        if {"momentum", "sgd"} <= set(ends):
-            shares = {name: ends[name].mean() for name in ("momentum", "sgd")}
+        if {MOMENTUM, PLAIN} <= set(ends):
+            shares = {name: ends[name].mean() for name in (MOMENTUM, PLAIN)}
             place, remarks = remark("landscape", landscape=str(landscape)), [remark("basin shares", **shares)]
-            d = (ends["momentum"] - ends["sgd"]).to_numpy()
+            d = (ends[MOMENTUM] - ends[PLAIN]).to_numpy()
             pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
-    return pieces, missing("momentum", "sgd")
+    return pieces, missing(MOMENTUM, PLAIN)
 
 
 def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Pieces:
@@ -111,8 +112,8 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             index="seed", columns="optimizer", values="relative_distance"
         )
         for name, code in SCALED.items():
-            if {name, "sgd"} <= set(far):
-                d = (far["sgd"] - far[name]).to_numpy()
+            if {name, PLAIN} <= set(far):
+                d = (far[PLAIN] - far[name]).to_numpy()
                 place = remark(code, scale=WORST_SCALE)
                 pieces.append(Piece(place, estimate_difference(d), margin, unit="relative distance"))
     valley = evidence.measured.get("landscapes", pd.DataFrame())
@@ -122,15 +123,15 @@ def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             if valley.empty
             else valley[valley["landscape"] == landscape].pivot(index="start", columns="optimizer", values="value")
         )
-        if {"adagrad", "sgd"} <= set(ends):
+        if {"adagrad", PLAIN} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
-            d = np.log10(values["sgd"] / values["adagrad"]).dropna().to_numpy()
+            d = np.log10(values[PLAIN] / values["adagrad"]).dropna().to_numpy()
             pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
         last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
         ends = last.pivot(index="seed", columns="optimizer", values="loss")
-        if {"adagrad", "sgd"} <= set(ends):
-            d = (ends["sgd"] - ends["adagrad"]).to_numpy()
+        if {"adagrad", PLAIN} <= set(ends):
+            d = (ends[PLAIN] - ends["adagrad"]).to_numpy()
             pieces.append(Piece(remark("rare classes"), estimate_difference(d), margin, unit="loss"))
     return pieces, remark("no adagrad measurement")

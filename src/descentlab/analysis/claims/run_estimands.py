@@ -10,15 +10,15 @@ import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.verdicts import Claim, Piece
-from descentlab.analysis.contrasts import ADVANCED
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
+from descentlab.optimizers.arms import Arm
+from descentlab.optimizers.roles import ADAM, ADVANCED, NOT_ADAPTIVE, PLAIN
 
-PLAIN = ("sgd", "momentum")
 OPTIMUM_TOLERANCE = 0.01
 MOST_LINES = 15
 SHARES = (0.1, 0.3, 1.0)
@@ -75,7 +75,7 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     table = table[(table["target"] == "medium") & (table["arm"] == evidence.arm)]
     pieces = []
     for problem, group in table.groupby("problem", sort=False):
-        adam, sgd = (group[group["optimizer"] == name].set_index("seed") for name in ("adam", "sgd"))
+        adam, sgd = (group[group["optimizer"] == name].set_index("seed") for name in (ADAM, PLAIN))
         seeds = adam.index.intersection(sgd.index)
         if len(seeds) == 0:
             continue
@@ -85,14 +85,14 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
         margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
         pieces.append(bounded_piece(on(problem), logs, sgd_missed, adam_missed, margin, [reached], runs))
-    return pieces, missing("adam", "sgd", "targets")
+    return pieces, missing(ADAM, PLAIN, "targets")
 
 
 def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Bytes of optimizer variables by trainable parameter, Adam's minus plain SGD's: counted, so without variance."""
     pieces = []
     for problem in evidence.plan.problems:
-        adam, sgd = (evidence.finals(problem, name, evidence.arm) for name in ("adam", "sgd"))
+        adam, sgd = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, PLAIN))
         seeds = adam.index.intersection(sgd.index)
         difference = (
             adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
@@ -106,9 +106,9 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
                     remarks=[remark("counted")],
                 )
             )
-    if {"adam", "sgd"} <= set(evidence.plan.optimizers):
+    if {ADAM, PLAIN} <= set(evidence.plan.optimizers):
         return pieces, remark("bytes not counted")
-    return pieces, missing("adam", "sgd")
+    return pieces, missing(ADAM, PLAIN)
 
 
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Pieces:
@@ -118,7 +118,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
     seed in which every rate diverged has the width 0, the worst possible.
     """
     runs = evidence.runs[evidence.runs["phase"].isin(("tuning", "sweep"))]
-    runs = runs[(runs["arm"] == "tuned") & runs["optimizer"].isin((*wide, *narrow))]
+    runs = runs[(runs["arm"] == Arm.TUNED) & runs["optimizer"].isin((*wide, *narrow))]
     pieces = []
     for problem in evidence.plan.problems:
         mine = runs[runs["problem"] == problem]
@@ -155,12 +155,12 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
 
 def adam_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Adam's width against plain SGD's."""
-    return width_pieces(evidence, claim, ("adam",), ("sgd",))
+    return width_pieces(evidence, claim, (ADAM,), (PLAIN,))
 
 
 def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """The adaptive methods' mean width against that of plain SGD and momentum."""
-    return width_pieces(evidence, claim, ADVANCED, PLAIN)
+    return width_pieces(evidence, claim, ADVANCED, NOT_ADAPTIVE)
 
 
 def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -187,9 +187,9 @@ def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.
 def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Validation metric at shares of the budget in the default arm, Adam minus plain SGD."""
     pieces = []
-    history = evidence.history[evidence.history["arm"] == "default"]
+    history = evidence.history[evidence.history["arm"] == Arm.DEFAULT]
     for problem, planned in evidence.plan.problems.items():
-        finals = {name: evidence.finals(problem, name, "default") for name in ("adam", "sgd")}
+        finals = {name: evidence.finals(problem, name, Arm.DEFAULT) for name in (ADAM, PLAIN)}
         if any(table.empty for table in finals.values()):
             continue
         of_problem = history[history["problem"] == problem]
@@ -201,26 +201,26 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             # Without scores by example: they are those of the end.
             pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
             pieces.append(paired_piece(place, pair, planned.metric, [*sides[0]["run_id"], *sides[1]["run_id"]]))
-    return pieces, missing("default arm", "adam", "sgd")
+    return pieces, missing("default arm", ADAM, PLAIN)
 
 
 def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """Final test goodness, plain SGD minus Adam, over seeds and test examples."""
     pieces = []
     for problem, planned in evidence.plan.problems.items():
-        sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in ("sgd", "adam"))
+        sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in (PLAIN, ADAM))
         if sgd.empty or adam.empty:
             continue
         pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
         pieces.append(paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
-    return pieces, missing("adam", "sgd")
+    return pieces, missing(ADAM, PLAIN)
 
 
 def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a run that diverged missed it."""
     pieces = []
     for problem in evidence.plan.problems:
-        sgd = evidence.finals(problem, "sgd", evidence.arm)
+        sgd = evidence.finals(problem, PLAIN, evidence.arm)
         known = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
         if known.empty:
             continue
@@ -256,11 +256,11 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         ),
         None,
     )
-    if twin is None or "adam" not in evidence.plan.optimizers:
-        return [], missing("adam", "rmsprop with momentum")
+    if twin is None or ADAM not in evidence.plan.optimizers:
+        return [], missing(ADAM, "rmsprop with momentum")
     pieces = []
     for problem, planned in evidence.plan.problems.items():
-        adam, other = (evidence.finals(problem, name, evidence.arm) for name in ("adam", twin))
+        adam, other = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, twin))
         if len(adam) and len(other):
             where = f"{problem}: adam and {twin}"
             pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem))

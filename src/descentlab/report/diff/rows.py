@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from descentlab.analysis.claims.verdicts import value_of
-from descentlab.analysis.contrasts import PLAIN
 from descentlab.analysis.remarks import Remark, name_place, unpack_remarks
 from descentlab.analysis.tables import TABLES
 from descentlab.experiment.config import ConfigError
 from descentlab.experiment.plan import ImportedPlan, Plan, PlanError
 from descentlab.i18n.language import Language
 from descentlab.i18n.wording import message
+from descentlab.optimizers.roles import PLAIN
 from descentlab.storage.tables import check_table
 
 Key = tuple[str, ...]

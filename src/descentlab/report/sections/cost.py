@@ -7,8 +7,8 @@ import pandas as pd
 
 from descentlab.analysis.step_cost import summarise_step_cost
 from descentlab.i18n.wording import joined, message, words
-from descentlab.measurements.step_cost import REFERENCE
 from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
+from descentlab.optimizers.roles import PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
@@ -50,7 +50,7 @@ def cost(evidence: Evidence) -> Section | None:
         ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
         full_batch = [name for name, entry in evidence.plan.optimizers.items() if entry.full_batch]
         batched = ratios[~ratios["optimizer"].isin(full_batch)]
-        if evidence.optimizers_in(batched[batched["optimizer"] != REFERENCE]):
+        if evidence.optimizers_in(batched[batched["optimizer"] != PLAIN]):
             blocks = [time_figure(evidence, batched, what) for what in TIMED]
         pays = [figure for arm in evidence.arms if (figure := break_even_figure(evidence, arm))]
         blocks += [*pays, cost_table(evidence, table, ratios)]
@@ -75,7 +75,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
         what: ``step`` for the whole step; ``update`` for the update alone, with a panel for the bytes of state.
     """
     models = shown_models(ratios)
-    shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != REFERENCE)]
+    shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != PLAIN)]
     # A model that is always timed may be a problem too, with another batch size: that row is in the table only.
     shown = shown.drop_duplicates(["model", "optimizer"])
     order = evidence.optimizers_in(shown)

@@ -10,6 +10,8 @@ import pandas as pd
 from descentlab.analysis.regret import most_dependable
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.i18n.wording import counted, message, words
+from descentlab.optimizers.arms import LOGGED_ARM, Arm
+from descentlab.optimizers.roles import ADAM, ALWAYS_SHOWN, MINI_BATCH, PLAIN
 from descentlab.report.answers import PROBLEMS
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -23,11 +25,10 @@ from descentlab.report.blocks import (
     present,
 )
 from descentlab.report.drawing import VERDICT_MARKS, draw_rows, finish, label_rows
-from descentlab.report.plotting import SLIDES, label_room, new_figure
+from descentlab.report.plotting import label_room, new_figure
 
 REACH = 30.0  # margins, beyond which a difference is drawn at the edge
 FEW = 5  # problems; with more only Adam and plain SGD have rows
-ALWAYS = ("sgd", "momentum", "adam")
 COUNTS = {
     Verdict.BETTER: message("better on {n}"),
     Verdict.WORSE: message("worse on {n}"),
@@ -64,7 +65,7 @@ def answer(evidence: Evidence) -> Section:
 def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     """One arm: a group of rows a problem, differences in margins."""
     problems = present(rows["problem"], list(evidence.plan.problems))
-    wanted = [name for name in SLIDES if name != "gd"] if len(problems) <= FEW else ["sgd", "adam"]
+    wanted = MINI_BATCH if len(problems) <= FEW else (PLAIN, ADAM)
     names = present(rows["first"], evidence.optimizers)
     shown = [name for name in names if name in wanted] or names[:FEW]
     figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
@@ -105,7 +106,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
 def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     """Adam's verdicts against the reference, counted; the first optimizer's where Adam isn't there."""
     names = present(rows["first"], evidence.optimizers)
-    subject = "adam" if "adam" in names else names[0]
+    subject = ADAM if ADAM in names else names[0]
     mine = rows[rows["first"] == subject]
     verdicts = mine["verdict"]
     compared = {
@@ -136,12 +137,12 @@ def recommendations(evidence: Evidence) -> list[Recommendation]:
     """For who has no time, for who tunes the learning rate, and for who cares for the last tenth of a percent."""
     made = []
     for arm, question in (
-        ("default", message("No time to tune anything")),
-        ("tuned", message("I tune the learning rate")),
-        ("logged", message("With the settings that were logged")),
+        (Arm.DEFAULT, message("No time to tune anything")),
+        (Arm.TUNED, message("I tune the learning rate")),
+        (LOGGED_ARM, message("With the settings that were logged")),
     ):
         made += dependable(evidence, arm, words(question)) if arm in evidence.arms else []
-    last = next((arm for arm in ("extended", "tuned", "default", "logged") if arm in evidence.arms), None)
+    last = next((arm for arm in (Arm.EXTENDED, Arm.TUNED, Arm.DEFAULT, LOGGED_ARM) if arm in evidence.arms), None)
     return [*made, *(best_by_problem(evidence, last) if last else [])]
 
 
@@ -167,7 +168,7 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
             **of,
         )
         lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
-    for name in ALWAYS:
+    for name in ALWAYS_SHOWN:
         row = ranked[ranked["optimizer"] == name]
         if len(row) and name != best["optimizer"]:
             lines.append(behind_words(row.iloc[0], problems))
@@ -260,8 +261,8 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
 
 def adam_words(others: pd.DataFrame, leader: str) -> str:
     """Adam's difference to the leader."""
-    row = others[others["optimizer"] == "adam"]
-    if leader == "adam":
+    row = others[others["optimizer"] == ADAM]
+    if leader == ADAM:
         return words("which is Adam")
     if row.empty:
         return words("Adam was not run")

@@ -10,9 +10,10 @@ from scipy import stats
 
 from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.optimizers.roles import LECTURE
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title
 from descentlab.report.drawing import NAMED, back_to_front, finish, in_front, label_ends, line_style
-from descentlab.report.plotting import SLIDES, label_room, new_figure, optimizer_color, use_log_scale
+from descentlab.report.plotting import label_room, new_figure, optimizer_color, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
 
 def names_to_draw(names: list[str]) -> list[str]:
     """The slides' optimizers among ``names``, else the first few: with more, curves of ten seeds hide each other."""
-    return [name for name in names if name in SLIDES] or names[:NAMED]
+    return [name for name in names if name in LECTURE] or names[:NAMED]
 
 
 def draw_survival(axes: Axes, runs: pd.DataFrame, name: str, shift: float) -> None:
