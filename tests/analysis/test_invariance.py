@@ -189,7 +189,10 @@ def test_the_order_in_the_config_changes_no_verdict(experiment: Experiment, befo
 
 
 def renamed(experiment: Experiment, names: dict[str, str]) -> Experiment:
-    plan = with_reference(with_names(experiment.plan, names), names.get("momentum", "momentum"))
+    configured = [o.model_copy(update={"name": names.get(o.name, o.name)}) for o in experiment.plan.config.optimizers]
+    config = experiment.plan.config.model_copy(update={"optimizers": tuple(configured)})
+    plan = with_names(dataclasses.replace(experiment.plan, config=config), names)
+    plan = with_reference(plan, names.get("momentum", "momentum"))
     selections = [
         {**made, "optimizer": names.get(made["optimizer"], made["optimizer"])} for made in experiment.selections
     ]
