@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,6 +28,7 @@ from support.comparison_fixture import (
     generated_runs,
     with_names,
 )
+from support.html_elements import Elements
 from support.report_evidence import evidence_of
 from support.written_report import built
 
@@ -46,21 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
     return (folder / "index.html").read_text()
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and every href and id."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [str(attrs[attribute]) for _, attrs in self.tags if attribute in attrs]
 
 
 def unpacked(part: str) -> pd.DataFrame:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from descentlab.i18n.wording import counted, words
+from descentlab.report.environment import page_environment
 from descentlab.report.sections import Evidence
 from support.explorer_block import block_of
 
@@ -16,15 +14,7 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Explorer</
 
 
 def write_page(evidence: Evidence, path: Path) -> Path:
-    environment = Environment(
-        loader=PackageLoader("descentlab.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(words=words, counted=counted)
-    path.write_text(environment.from_string(PAGE).render(block=block_of(evidence)), encoding="utf-8")
+    path.write_text(page_environment().from_string(PAGE).render(block=block_of(evidence)), encoding="utf-8")
     return path
 
 

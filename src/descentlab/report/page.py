@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from descentlab.analysis.tables import read_comparison
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
@@ -18,7 +16,7 @@ from descentlab.experiment.records import HISTORY
 from descentlab.i18n.wording import counted, current_language, joined, spoken, words
 from descentlab.report.answers import write_answers
 from descentlab.report.blocks import ARM_WORDS, Figure, Section
-from descentlab.report.phrases import verdict_class, verdict_words
+from descentlab.report.environment import page_environment
 from descentlab.report.plotting import standalone_svg
 from descentlab.report.sections import SECTIONS, Evidence
 from descentlab.report.sections.first_screen import recommendations
@@ -70,33 +68,29 @@ def rare_garbage_collection() -> Iterator[None]:
 
 def render(evidence: Evidence, sections: list[Section]) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("descentlab.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(words=words, counted=counted, verdict_class=verdict_class, verdict_words=verdict_words)
     config = evidence.plan.config
     compared = evidence.comparison
     answers = write_answers(evidence.plan, compared.summary, compared.contrasts, compared.claims, compared.alarms)
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
-    return environment.get_template("report.html").render(
-        title=config.report.title or title,
-        language=current_language(),
-        lead=lead(evidence),
-        problems=len(evidence.plan.problems),
-        recommendations=recommendations(evidence),
-        answers=answers,
-        claims=ledger_lines(evidence.comparison.claims),
-        evidence_of={
-            answer["id"]: section
-            for answer in answers
-            for ending, section in SECTION_OF.items()
-            if answer["id"].endswith(ending) and section in {section.identity for section in sections}
-        },
-        sections=sections,
+    return (
+        page_environment()
+        .get_template("report.html")
+        .render(
+            title=config.report.title or title,
+            language=current_language(),
+            lead=lead(evidence),
+            problems=len(evidence.plan.problems),
+            recommendations=recommendations(evidence),
+            answers=answers,
+            claims=ledger_lines(evidence.comparison.claims),
+            evidence_of={
+                answer["id"]: section
+                for answer in answers
+                for ending, section in SECTION_OF.items()
+                if answer["id"].endswith(ending) and section in {section.identity for section in sections}
+            },
+            sections=sections,
+        )
     )
 
 

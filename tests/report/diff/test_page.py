@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +23,7 @@ from descentlab.report.diff.page import render_differences, summarise, write_dif
 from descentlab.report.diff.rows import KEYS
 from descentlab.report.diff.tables import MOST_OPEN, change_table, told, unbroken
 from support.comparison_fixture import PROBLEMS, with_names
+from support.html_elements import Elements
 from support.results_fixture import worse, write_results
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -49,21 +49,6 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(plain: Path, changed: Path) -> str:
     return render_differences(compare_two(plain, changed))
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [str(attrs[attribute]) for _, attrs in self.tags if attribute in attrs]
 
 
 def section(page: str, kind: str) -> str:

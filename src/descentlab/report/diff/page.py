@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from descentlab.i18n.wording import counted, current_language, message, spoken, words
+from descentlab.i18n.wording import current_language, message, spoken, words
 from descentlab.report.diff.compared import MOVES, ONLY_A, ONLY_B, Differences
 from descentlab.report.diff.rows import KEYS, Result
 from descentlab.report.diff.tables import change_table
-from descentlab.report.phrases import verdict_class, verdict_words
+from descentlab.report.environment import page_environment
 from descentlab.storage.atomic import write_text
 
 READING = message(
@@ -29,25 +27,21 @@ def write_differences(differences: Differences, output: Path) -> None:
 
 def render_differences(differences: Differences) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("descentlab.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(words=words, counted=counted, verdict_class=verdict_class, verdict_words=verdict_words)
     a, b = differences.a, differences.b
     if a.experiment == b.experiment:
         title = words("What changed between two results of “{experiment}”", experiment=a.experiment)
     else:
         title = words("What changed from “{a}” to “{b}”", a=a.experiment, b=b.experiment)
-    return environment.get_template("diff.html").render(
-        title=title,
-        language=current_language(),
-        summary=[*summarise(differences), words("A: {a}. B: {b}.", a=origin(a), b=origin(b))],
-        reading=words(READING),
-        sections=[change_table(differences, kind) for kind in KEYS],
+    return (
+        page_environment()
+        .get_template("diff.html")
+        .render(
+            title=title,
+            language=current_language(),
+            summary=[*summarise(differences), words("A: {a}. B: {b}.", a=origin(a), b=origin(b))],
+            reading=words(READING),
+            sections=[change_table(differences, kind) for kind in KEYS],
+        )
     )
 
 
