@@ -1,4 +1,4 @@
-"""The command line: one verb for each rule of the workflow, no logic of its own."""
+"""The command line: one verb for each rule of the workflow, without logic of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from descentlab.training.execution.running_jobs import running_job
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; its exit status, or 2 after one line that says what was wrong."""
+    """Run one verb and return its exit status, or 2 after printing one line that says what went wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="descentlab", description="Which optimizer should a Keras model use?")
-    parser.add_argument("--job-of", type=Path, metavar="RESULTS", help="be one of the jobs that a workflow waits for")
+    parser.add_argument("--job-of", type=Path, metavar="RESULTS", help="register as one of the jobs of a workflow")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, function: Any, description: str) -> argparse.ArgumentParser:
@@ -40,10 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=function)
         return added
 
-    plan = verb("plan", _plan, "check a config and everything it names; write plan.json")
+    plan = verb("plan", _plan, "check a config and everything it names, and write plan.json")
     plan.add_argument("config", type=Path, nargs="?", help="YAML file")
     plan.add_argument("--config-json", help="the config as JSON instead")
-    plan.add_argument("--output", type=Path, help="results/EXPERIMENT/plan.json by default")
+    plan.add_argument("--output", type=Path, help="default: results/EXPERIMENT/plan.json")
 
     train = verb("train", _train, "train the runs of one job")
     train.add_argument("plan", type=Path)
@@ -52,39 +52,37 @@ def _parser() -> argparse.ArgumentParser:
 
     measure = verb("measure", _measure, "measure step cost and mechanism problems")
     measure.add_argument("plan", type=Path)
-    measure.add_argument("names", nargs="*", help="all that the config asks for by default")
+    measure.add_argument("names", nargs="*", help="default: all that the config names")
 
     track = verb("track", _track, "log the runs of a problem to MLflow, each exactly once")
     track.add_argument("results", type=Path, help="results/EXPERIMENT")
-    track.add_argument("--problem", help="one problem only")
-    track.add_argument("--follow", action="store_true", help="track again as jobs finish, until all have")
+    track.add_argument("--problem", help="only this problem")
+    track.add_argument("--follow", action="store_true", help="keep logging as jobs finish, until all have")
 
     store = verb("store", _store, "create the MLflow store")
     store.add_argument("plan", type=Path)
 
     for name, function, description in (
-        ("collect", _collect, "merge the jobs' tables"),
+        ("collect", _collect, "merge the tables of all jobs"),
         ("compare", _compare, "summaries, contrasts and verdicts from the merged tables"),
     ):
         verb(name, function, description).add_argument("results", type=Path, help="results/EXPERIMENT")
 
-    report = verb("report", _report, "write the report, of our own results or of runs that other code logged to MLflow")
+    report = verb("report", _report, "write the report, of an experiment's results or of externally logged MLflow runs")
     subject = report.add_mutually_exclusive_group(required=True)
     subject.add_argument("results", type=Path, nargs="?", help="results/EXPERIMENT")
-    subject.add_argument(
-        "--mlflow-experiment", metavar="NAME", help="an MLflow experiment of runs that other code logged"
-    )
-    report.add_argument("--mapping", type=Path, help="YAML file: which of its parameters and metrics is what")
-    report.add_argument("--tracking-uri", help="its store; MLFLOW_TRACKING_URI or results/mlflow.db otherwise")
-    report.add_argument("--output", type=Path, help="reports/EXPERIMENT/index.html by default")
+    subject.add_argument("--mlflow-experiment", metavar="NAME", help="an MLflow experiment of externally logged runs")
+    report.add_argument("--mapping", type=Path, help="YAML file: what its parameters and metrics mean")
+    report.add_argument("--tracking-uri", help="its store; default: MLFLOW_TRACKING_URI or results/mlflow.db")
+    report.add_argument("--output", type=Path, help="default: reports/EXPERIMENT/index.html")
 
     diff = verb(
-        "diff", _diff, "write what changed between two results; 1 where a verdict changed or an estimate moved apart"
+        "diff", _diff, "write what changed between two results; exit status 1 if a verdict or an estimate changed"
     )
     diff.add_argument("before", type=Path, metavar="A", help="results/EXPERIMENT")
-    diff.add_argument("after", type=Path, metavar="B", help="another")
-    diff.add_argument("--output", type=Path, metavar="FILE", help="reports/B/diff.html by default")
-    diff.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON too")
+    diff.add_argument("after", type=Path, metavar="B", help="the results to compare it with")
+    diff.add_argument("--output", type=Path, metavar="FILE", help="default: reports/B/diff.html")
+    diff.add_argument("--json", type=Path, metavar="FILE", help="also write the differences as JSON")
 
     track_report = verb("track-report", _track_report, "log the report to MLflow")
     track_report.add_argument("results", type=Path, help="results/EXPERIMENT")
@@ -175,7 +173,7 @@ def _report(options: argparse.Namespace) -> None:
     if options.mlflow_experiment is not None:
         plan, results = _import(options)
     elif options.mapping or options.tracking_uri:
-        raise ConfigError("report: --mapping and --tracking-uri belong to --mlflow-experiment, which is not given")
+        raise ConfigError("report: --mapping and --tracking-uri need --mlflow-experiment, which is missing")
     else:
         plan, results = Plan.read(options.results), options.results
     output = options.output or Path("reports", results.name, "index.html")
@@ -216,7 +214,7 @@ def _track_report(options: argparse.Namespace) -> None:
 
 
 def _step_cost(options: argparse.Namespace) -> None:
-    from descentlab.analysis.step_cost import summarise_step_cost
+    from descentlab.analysis.step_cost import summarize_step_cost
     from descentlab.measurements.step_cost import PROTOCOL_SECONDS, measure_step_cost
     from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
     from descentlab.optimizers.table import OPTIMIZERS
@@ -224,7 +222,7 @@ def _step_cost(options: argparse.Namespace) -> None:
     entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
     table = measure_step_cost(entries, 0, (*MODELS, LARGE_MODEL), cell_seconds=PROTOCOL_SECONDS)
     write_text(options.output, table.to_csv(index=False))
-    print(summarise_step_cost(table).to_string(index=False))
+    print(summarize_step_cost(table).to_string(index=False))
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -185,7 +185,7 @@ def test_runs_that_are_no_pair_are_refused() -> None:
     with pytest.raises(PairingError) as refused:
         compared(runs)
     assert str(refused.value) == (
-        "up, default: adam and sgd: runs of one seed must have the same init_hash; they differ for seeds 3"
+        "up, default: adam and sgd: the runs of a pair differ in init_hash, so they can't be compared; seeds: 3"
     )
 
 

@@ -128,9 +128,9 @@ def pair_of(first: list[float], second: list[float], margin: float = 0.02, **sta
 
 def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_against_the_first() -> None:
     adam, sgd = [0.9] * 10, [0.9001] * 10
-    assert pair_of(adam, sgd).described(1.0, 0.05)["verdict"] == "negligible"
+    assert pair_of(adam, sgd).judge(1.0, 0.05)["verdict"] == "negligible"
     pair = pair_of(adam, sgd, sgd=["diverged"] + ["finished"] * 9)
-    assert pair.described(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
+    assert pair.judge(1.0, 0.05)["verdict"] == "inconclusive"  # nine wins by a hundredth of a margin are none
     assert pair.remarks == [
         {"code": "diverged", "name": "sgd", "n": 1, "seeds": 10},
         {"code": "wins, some within", "won": 1, "decided": 1, "level": 9},

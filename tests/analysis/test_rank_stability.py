@@ -16,7 +16,7 @@ from descentlab.analysis.rank_stability import (
     QUESTIONS,
     measure_flips,
     rank_optimizers,
-    summarise_flips,
+    summarize_flips,
 )
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
@@ -134,7 +134,7 @@ def test_the_split_that_chooses_the_rate_can_flip_the_winner(higher: bool) -> No
         ("test", "sgd"): 1.0,
     }
     assert [best(flips, "selection", choice) for choice in QUESTIONS["selection"]] == ["adam", "adam", "sgd"]
-    summary = summarise_flips(flips[flips["question"] == "selection"]).set_index("choice")
+    summary = summarize_flips(flips[flips["question"] == "selection"]).set_index("choice")
     assert summary["adam_sgd_flips"].to_dict() == {"train loss": "stays", "test": "flips"}
     assert summary["tau"].to_dict() == {"train loss": 1, "test": -1}
     assert summary["marked"].to_dict() == {"train loss": False, "test": True}
@@ -187,8 +187,8 @@ def test_tables_have_the_declared_columns_and_every_choice() -> None:
         "tuning": QUESTIONS["tuning"][:2],  # the generated experiment has no extended arm
     }
     assert set(flips.loc[flips["marked"], "choice"]) == {"test"}
-    assert list(summarise_flips(flips)) == list(FLIP_SUMMARY_COLUMNS)
-    assert len(summarise_flips(flips)) == 2 * (2 + 1 + 1 + 2)
+    assert list(summarize_flips(flips)) == list(FLIP_SUMMARY_COLUMNS)
+    assert len(summarize_flips(flips)) == 2 * (2 + 1 + 1 + 2)
     assert "seconds" not in set(measured(with_neighbours(), costs={})["choice"])
 
 
@@ -197,7 +197,7 @@ def test_no_runs_no_rows() -> None:
     flips, curve = measured(none, history=empty_history()), measure_best_of_k(generated_plan(), none, [])
     assert flips.empty and list(flips) == list(FLIP_COLUMNS)
     assert curve.empty and list(curve) == list(BEST_OF_K_COLUMNS)
-    assert summarise_flips(flips).empty
+    assert summarize_flips(flips).empty
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
@@ -208,8 +208,8 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     assert_frame_equal(one, other)
     mixed_flips = one.sample(frac=1, random_state=3)
     by = ["problem", "question", "choice"]
-    again = summarise_flips(mixed_flips).sort_values(by, ignore_index=True)
-    assert_frame_equal(summarise_flips(one).sort_values(by, ignore_index=True), again)
+    again = summarize_flips(mixed_flips).sort_values(by, ignore_index=True)
+    assert_frame_equal(summarize_flips(one).sort_values(by, ignore_index=True), again)
     curves = [measure_best_of_k(generated_plan(), table, generated_selections()) for table in (runs, shuffled)]
     assert_frame_equal(*curves)
 
@@ -225,7 +225,7 @@ def test_renaming_optimizers_renames_only() -> None:
     one = measured(runs, history=history)
     other = measured(others, renamed, history=history, selections=selections, costs=costs)
     assert_frame_equal(one.assign(optimizer=one["optimizer"].map(names)), other)
-    first, second = summarise_flips(one), summarise_flips(other)
+    first, second = summarize_flips(one), summarize_flips(other)
     assert_frame_equal(first[["tau", "n"]], second[["tau", "n"]])
     renamed_best = first["best"].map(lambda best: {names[name] for name in best.split(" = ")})
     assert renamed_best.tolist() == second["best"].map(lambda best: set(best.split(" = "))).tolist()
@@ -238,7 +238,7 @@ def test_renaming_optimizers_renames_only() -> None:
 def test_the_same_choice_twice_changes_nothing() -> None:
     runs = with_neighbours()
     runs["best_test_metric"] = runs["test_metric"]
-    summary = summarise_flips(measured(runs))
+    summary = summarize_flips(measured(runs))
     same = summary[summary["question"] == "epoch"]
     assert same["tau"].to_numpy() == pytest.approx(1)
     assert (same["best_first"] == same["best"]).all()
@@ -248,7 +248,7 @@ def test_the_same_choice_twice_changes_nothing() -> None:
 def test_equal_means_are_a_tie() -> None:
     runs = hand_made([("adam", 0.1, 0.9, 0.3, 0.8), ("sgd", 0.1, 0.9, 0.3, 0.8), ("momentum", 0.1, 0.9, 0.3, 0.1)])
     runs["best_test_metric"] = runs["test_metric"]
-    epoch = summarise_flips(measured(runs, history=empty_history())).set_index("question").loc["epoch"]
+    epoch = summarize_flips(measured(runs, history=empty_history())).set_index("question").loc["epoch"]
     assert (epoch["adam_sgd_flips"], epoch["adam_momentum_flips"]) == ("tie", "stays")
     assert epoch["best"] == "adam = sgd"
 

@@ -150,7 +150,7 @@ def test_results_of_the_workflow_are_not_written_over(store: str, refusal: Refus
 
 def test_a_mapping_without_an_experiment(store: str, refusal: Refusal) -> None:
     assert refusal.of("results/e", "--mapping", "mapping.yaml") == (
-        "report: --mapping and --tracking-uri belong to --mlflow-experiment, which is not given"
+        "report: --mapping and --tracking-uri need --mlflow-experiment, which is missing"
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from descentlab.analysis.step_cost import STEP_RATIO_COLUMNS, summarise_step_cost
+from descentlab.analysis.step_cost import STEP_RATIO_COLUMNS, summarize_step_cost
 from descentlab.experiment.config import parse_config
 from descentlab.measurements.step_cost import (
     LEAST_CALL_SECONDS,
@@ -206,7 +206,7 @@ def test_each_cell_is_timed_once_a_round_in_the_seeds_order() -> None:
     assert (table["parameters"] == 53).all()
     assert table.groupby("optimizer")["state_bytes_per_parameter"].first().to_dict() == {"momentum": 4, "sgd": 0}
     assert table["device_peak_bytes"].isna().all() == (table["device"] == "CPU").all()
-    summary = summarise_step_cost(table).set_index("optimizer")
+    summary = summarize_step_cost(table).set_index("optimizer")
     assert summary.loc["sgd", ["update_ratio", "update_low", "update_high"]].tolist() == [1, 1, 1]
     assert summary.loc["sgd", ["step_ratio", "step_low", "step_high"]].tolist() == [1, 1, 1]
     assert (summary["n"] == 4).all()
@@ -216,7 +216,7 @@ def test_the_summary_of_a_generated_table() -> None:
     """Ratios of 2, 4 and 8 in the rounds: geometric mean 4, standard deviation of logarithms log 2; steps 3, 3, 3."""
     updates = {"adam": [20.0, 80.0, 80.0], "sgd": [10.0, 20.0, 10.0]}
     steps = {"adam": [300.0, 600.0, 900.0], "sgd": [100.0, 200.0, 300.0]}
-    summary = summarise_step_cost(generated(updates, steps))
+    summary = summarize_step_cost(generated(updates, steps))
     assert list(summary.columns) == list(STEP_RATIO_COLUMNS)
     adam = summary.set_index("optimizer").loc["adam"]
     half = stats.t.ppf(0.975, 2) * math.log(2) / math.sqrt(3)
@@ -229,7 +229,7 @@ def test_the_summary_of_a_generated_table() -> None:
 
 def test_rounds_are_paired_by_number_not_by_place() -> None:
     table = generated({"adam": [2.0, 30.0], "sgd": [1.0, 10.0]}, {"adam": [2.0, 30.0], "sgd": [1.0, 10.0]})
-    forwards, backwards = summarise_step_cost(table), summarise_step_cost(table[::-1])
+    forwards, backwards = summarize_step_cost(table), summarize_step_cost(table[::-1])
     assert forwards.set_index("optimizer")["update_ratio"]["adam"] == pytest.approx(math.sqrt(6))
     pd.testing.assert_frame_equal(
         forwards.sort_values("optimizer", ignore_index=True), backwards.sort_values("optimizer", ignore_index=True)
@@ -240,7 +240,7 @@ def test_without_plain_sgd_nothing_is_compared() -> None:
     with pytest.raises(ValueError, match="sgd"):
         measure_step_cost([OPTIMIZERS["adam"]], 0)
     with pytest.raises(ValueError, match="model 'm'.*sgd"):
-        summarise_step_cost(generated({"adam": [1.0]}, {"adam": [1.0]}))
+        summarize_step_cost(generated({"adam": [1.0]}, {"adam": [1.0]}))
 
 
 def test_an_unknown_model_is_refused() -> None:
@@ -258,5 +258,5 @@ def test_an_experiments_problems_are_timed_with_their_own_batches() -> None:
     # Plain SGD is there to compare with, though the experiment lacks it.
     assert sizes == {"sgd": [8], "momentum": [8], "gd": [examples], "gd_equal_updates": [examples]}
     assert table["update_microseconds"].isna().all() and (table["step_microseconds"] > 0).all()
-    summary = summarise_step_cost(table).set_index("optimizer")
+    summary = summarize_step_cost(table).set_index("optimizer")
     assert summary.loc["gd", "step_ratio"] > 1 and math.isnan(summary.loc["gd", "update_ratio"])

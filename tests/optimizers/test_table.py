@@ -216,7 +216,7 @@ def test_refused_hyperparameters(name: str) -> None:
 
 def test_what_keras_objects_to_is_named() -> None:
     assert message(entry("SGD", {"momentum": 2.0})) == (
-        "optimizer 'mine': SGD could not be made with {'momentum': 2.0, 'learning_rate': 0.1}; "
+        "optimizer 'mine': SGD could not be built with {'momentum': 2.0, 'learning_rate': 0.1}: "
         "ValueError: `momentum` must be a float between [0, 1]."
     )
 
@@ -231,15 +231,14 @@ def test_an_import_path_to_a_function_of_any_hyperparameter(monkeypatch: pytest.
     made = build(entry("reader_optimizers:make", {"friction": 0.5}), "default", 0.25)
     assert (float(made.learning_rate), made.momentum) == (0.25, 0.5)
     assert message(entry("reader_optimizers:ragged")) == (
-        "optimizer 'mine': reader_optimizers:ragged could not be made with {'learning_rate': 0.1}; "
+        "optimizer 'mine': reader_optimizers:ragged could not be built with {'learning_rate': 0.1}: "
         "ValueError: invalid literal for int() with base 10: 'one\\n two'"
     )
 
 
 def test_import_paths_that_yield_no_optimizer() -> None:
     assert message(entry("nowhere.module:Thing")) == (
-        "optimizer 'mine': an import path must import; received 'nowhere.module:Thing', which raised "
-        "ModuleNotFoundError: No module named 'nowhere'"
+        "optimizer 'mine': 'nowhere.module:Thing' can't be imported: ModuleNotFoundError: No module named 'nowhere'"
     )
     assert message(entry("descentlab:Adam")) == (
         "optimizer 'mine': an import path is 'package.module:name'; module 'descentlab' has no 'Adam'. It has: "
@@ -249,11 +248,10 @@ def test_import_paths_that_yield_no_optimizer() -> None:
         "optimizer 'mine': an import path must name a class or function; 'json:__name__' is a str"
     )
     assert message(entry("collections:OrderedDict")) == (
-        "optimizer 'mine': an import path must yield a keras.optimizers.Optimizer; 'collections:OrderedDict' gave "
-        "OrderedDict"
+        "optimizer 'mine': 'collections:OrderedDict' must return a keras.optimizers.Optimizer; it returned OrderedDict"
     )
     assert message(entry("fractions:Fraction")) == (
-        "optimizer 'mine': fractions:Fraction could not be made with {'learning_rate': 0.1}; TypeError: "
+        "optimizer 'mine': fractions:Fraction could not be built with {'learning_rate': 0.1}: TypeError: "
         "Fraction.__new__() got an unexpected keyword argument 'learning_rate'"
     )
 

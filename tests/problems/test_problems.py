@@ -233,19 +233,19 @@ def test_inputs_come_in_a_fixed_order() -> None:
         ),
         (
             Data(np.ones(3), np.ones(3), np.array([1, 3])),
-            "test must hold distinct indices from 0 to 2, not none and not all; received 2, of which 1 are",
+            "test must hold distinct indices from 0 to 2, at least one and not all; received 2, of which 1 are valid",
         ),
         (
             Data(np.ones(3), np.ones(3), np.array([1, 1])),
-            "test must hold distinct indices from 0 to 2, not none and not all; received 2, of which 1 are",
+            "test must hold distinct indices from 0 to 2, at least one and not all; received 2, of which 1 are valid",
         ),
         (
             Data(np.ones(3), np.ones(3), np.arange(3)),
-            "test must hold distinct indices from 0 to 2, not none and not all; received 3, of which 3 are",
+            "test must hold distinct indices from 0 to 2, at least one and not all; received 3, of which 3 are valid",
         ),
         (
             Data(np.ones(3), np.ones(3), np.array([], int)),
-            "test must hold distinct indices from 0 to 2, not none and not all; received 0, of which 0 are",
+            "test must hold distinct indices from 0 to 2, at least one and not all; received 0, of which 0 are valid",
         ),
     ],
 )

@@ -54,24 +54,25 @@ def test_check_table_refuses_other_columns() -> None:
     with pytest.raises(TableError) as caught:
         check_table(wrong, EXAMPLES, "here")
     assert str(caught.value) == (
-        "here: a table must have the declared columns; missing: ['score'], unknown: ['scores']; valid: ['run_id', "
+        "here: not the declared columns; missing: ['score'], unknown: ['scores']; declared: ['run_id', "
         "'example', 'score']"
     )
     with pytest.raises(TableError) as caught:
         check_table(table().drop(columns="run_id"), EXAMPLES, "here")
     assert str(caught.value) == (
-        "here: a table must have the declared columns; missing: ['run_id'], unknown: none; valid: ['run_id', "
-        "'example', 'score']"
+        "here: not the declared columns; missing: ['run_id'], unknown: none; declared: ['run_id', 'example', 'score']"
     )
 
 
 def test_check_table_refuses_other_types() -> None:
     with pytest.raises(TableError) as caught:
         check_table(table().assign(example=["x", "y"]), EXAMPLES, "here")
-    assert str(caught.value) == ("here: column 'example' must be int64; invalid literal for int() with base 10: 'x'")
+    assert str(caught.value) == (
+        "here: column 'example' can't be read as int64: invalid literal for int() with base 10: 'x'"
+    )
     with pytest.raises(TableError) as caught:
         check_table(table().assign(example=[1.0, np.nan]), EXAMPLES, "here")
-    assert str(caught.value).startswith("here: column 'example' must be int64; ")
+    assert str(caught.value).startswith("here: column 'example' can't be read as int64: ")
 
 
 def test_write_and_read_give_the_same_table(tmp_path: Path) -> None:
@@ -87,8 +88,7 @@ def test_reading_checks_too(tmp_path: Path) -> None:
     with pytest.raises(TableError) as caught:
         read_table(path, EXAMPLES)
     assert str(caught.value) == (
-        f"{path}: a table must have the declared columns; missing: ['score'], unknown: none; valid: ['run_id', "
-        "'example', 'score']"
+        f"{path}: not the declared columns; missing: ['score'], unknown: none; declared: ['run_id', 'example', 'score']"
     )
 
 

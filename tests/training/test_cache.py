@@ -111,8 +111,8 @@ def test_no_half_file_is_left_by_a_failed_write(
         store_result(tmp_path, "ab12", result)
     path = cache_path(tmp_path, "ab12")
     assert re.fullmatch(
-        rf"{re.escape(str(path))}: can't be written; No space left on device, after 100 bytes, with [\d,]+ bytes free\. "
-        r"Nothing of it is kept; run the same command again when it can be",
+        rf"{re.escape(str(path))}: could not be written: No space left on device, after 100 bytes, with [\d,]+ bytes free\. "
+        r"No part of it was kept; fix the cause and run the same command again",
         str(refused.value),
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

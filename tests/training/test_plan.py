@@ -143,8 +143,7 @@ def test_an_optimizer_without_a_rate_has_no_rate_to_tune(device: str) -> None:
         ),
         (
             "raise KeyError('data')",
-            "problem 'problem': an import path must import; received 'bad_problem_module:PROBLEM', which raised "
-            "KeyError: 'data'",
+            "problem 'problem': 'bad_problem_module:PROBLEM' can't be imported: KeyError: 'data'",
         ),
     ],
 )

@@ -30,8 +30,8 @@ TABLES = f"results/e/train/{PROBLEM}"
 TRAIN = ("train", "results/e/plan.json", "--problem", PROBLEM, "--job", "0")
 PACKAGE = ROOT / "src/descentlab"
 FULL = (
-    r"can't be written; {why}, after [\d,]+ bytes, with [\d,]+ bytes free\. Nothing of it is kept; run the same command "
-    r"again when it can be"
+    r"could not be written: {why}, after [\d,]+ bytes, with [\d,]+ bytes free\. No part of it was kept; fix the cause and "
+    r"run the same command again"
 )
 
 WRITERS = {
@@ -132,12 +132,11 @@ def test_a_damaged_table_is_one_line(tmp_path: Path, damage: str) -> None:
     with pytest.raises(TableError) as refused:
         read_table(path, EXAMPLES)
     message = str(refused.value)
-    assert message.startswith(
-        f"{path}: damaged; delete it and run the same command again, finished runs are taken from the cache ("
-    )
+    assert message.startswith(f"{path}: damaged (")
+    assert message.endswith("); delete it and run the same command again: finished runs come from the cache")
     assert "\n" not in message
     if damage == "value":
-        assert message.endswith("(its values are not those of its sha256)")
+        assert "(its values do not match its sha256)" in message
 
 
 # Every writer with room for 1,000 bytes, which none of them finds enough.
@@ -237,9 +236,7 @@ def test_a_damaged_run_is_trained_anew_and_a_damaged_table_is_named(undisturbed:
 
     refused = run_verb(folder, "collect", "results/e")
     assert refused.returncode == 2
-    assert refused.stdout.splitlines()[-1].startswith(
-        f"descentlab: {history}: damaged; delete it and run the same command again, finished runs are taken from the cache ("
-    )
+    assert refused.stdout.splitlines()[-1].startswith(f"descentlab: {history}: damaged (")
     (folder / history).unlink()
     again = run_verb(folder, *TRAIN)
     assert again.returncode == 0, again.stdout

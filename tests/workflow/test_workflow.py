@@ -206,8 +206,8 @@ def test_what_only_importing_shows_is_refused_before_anything_is_trained(tmp_pat
     refused = run_snakemake(tmp_path, config=config)
     assert refused.returncode != 0
     assert (
-        "descentlab: optimizer 'optimizer': an import path must import; received 'no_such_module:Optimizer', which "
-        "raised ModuleNotFoundError: No module named 'no_such_module'"
+        "descentlab: optimizer 'optimizer': 'no_such_module:Optimizer' can't be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'"
     ) in refused.stdout
     assert not (tmp_path / "results/test/train").exists()
     assert "Traceback" not in (tmp_path / "results/test/logs/plan.log").read_text()

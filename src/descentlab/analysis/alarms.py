@@ -1,6 +1,6 @@
-"""What a reader must know before believing a number, as codes: divergences, missing runs, rates on an edge, few seeds.
+"""What a reader must know before trusting a number, as codes: divergences, missing runs, rates on an edge, few seeds.
 
-Also what an experiment that was logged elsewhere doesn't tell. :mod:`descentlab.report.alarm_phrases` has the sentences.
+Also what an externally logged experiment does not record. :mod:`descentlab.report.alarm_phrases` has the sentences.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ LEAST_SEEDS = 5
 
 
 def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row an alarm (columns ``TABLES["alarms"]``)."""
+    """One row per alarm (columns ``TABLES["alarms"]``)."""
     rows: list[dict[str, Any]] = []
     finals = runs[runs["phase"] == "final"]
     for status in ("diverged", "failed", "missing"):
         for key, group in finals[finals["status"] == status].groupby(ROW, sort=False):
-            of = int(((finals[ROW] == list(key)).all(axis=1)).sum())
+            planned_runs = int(((finals[ROW] == list(key)).all(axis=1)).sum())
             reason = str(group["message"].iloc[0]) if status == "failed" else ""
-            rows.append(_alarm(status, status, len(group), *key, of=of, reason=reason))
+            rows.append(_alarm(status, status, len(group), *key, of=planned_runs, reason=reason))
     for selection in selections:
         if selection["edge"]:
             place = selection["problem"], str(Arm.TUNED), selection["optimizer"]
@@ -45,18 +45,20 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
 def _alarm(
     kind: str, code: str, count: int, problem: str = "", arm: str = "", optimizer: str = "", **values: Any
 ) -> dict[str, Any]:
-    """A row of the table of alarms."""
+    """One row of the table of alarms."""
     place = {"problem": problem, "arm": arm, "optimizer": optimizer}
     return {"kind": kind, **place, "count": count, "code": code, "values": json.dumps(values, ensure_ascii=False)}
 
 
 def unknown(code: str, count: int, problem: str = "", optimizer: str = "", **values: Any) -> dict[str, Any]:
-    """What an imported experiment doesn't tell: one entry of an imported plan's ``unknown``.
+    """Something that an imported experiment does not record: one entry of an imported plan's ``unknown``.
 
     Args:
-        code: of a sentence in :mod:`descentlab.report.alarm_phrases`.
-        count: runs concerned.
-        values: what its sentence is filled with, beside these.
+        code: code of a sentence in :mod:`descentlab.report.alarm_phrases`.
+        count: number of runs concerned.
+        problem: the problem concerned, or empty.
+        optimizer: the optimizer concerned, or empty.
+        values: other values that the sentence is filled with.
     """
     kind = "same seeds" if code == "chosen" else "unknown"
     return {"kind": kind, "code": code, "problem": problem, "optimizer": optimizer, "count": count, "values": values}

@@ -1,6 +1,6 @@
 """How much the number of learning rates tried matters: the expected best of ``k`` points of the tuning grid.
 
-Dodge et al. 2019, "Show your work". A function of the stored tuning runs; nothing is trained.
+Dodge et al. 2019, "Show your work". Computed from the stored tuning runs; nothing is trained.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ BEST_OF_K_COLUMNS: dict[str, Column] = {
     "low": Column("float64", "metric", "problem", "95 % t interval over tuning seeds"),
     "high": Column("float64", "metric", "problem", "likewise"),
     "n_points": Column("int64", "rates", "", "points of the grid"),
-    "n_out": Column("int64", "rates", "", "of them with a seed that didn't finish: count as the problem's worst point"),
+    "n_out": Column(
+        "int64", "rates", "", "of them with a seed that didn't finish: each counts as the problem's worst point"
+    ),
     "n_seeds": Column("int64", "runs", "", "tuning seeds"),
 }
 
@@ -34,24 +36,28 @@ def measure_best_of_k(plan: Plan, runs: pd.DataFrame, selections: list[dict[str,
     """The expected validation metric after ``k`` points of the tuning grid (columns BEST_OF_K_COLUMNS).
 
     The best of the ``k`` is chosen by its mean over the tuning seeds. A point with a seed that didn't finish counts as
-    the worst mean that any complete point of the problem has, whoever's it is: so an optimizer that diverges at half of
-    its grid pays for it at a small ``k``, by a finite price. A tuning run has no test metric, so there is no expected
-    test metric. The interval is that of the seeds, each with the same weights of the grid points.
+    the worst mean that any optimizer's complete point has on the problem: so an optimizer that diverges on half of its
+    grid pays a finite price for it at small ``k``. A tuning run has no test metric, so there is no expected test metric.
+    The interval is over seeds, each with the same weights of the grid points.
 
     Args:
-        selections: the grids; a point without runs is out.
+        plan: the experiment's plan.
+        runs: all runs.
+        selections: hold the grids; a grid point without runs counts as unfinished.
     """
     grids = {
-        (made["problem"], made["optimizer"]): [rate_in_table(rate) for rate in made["grid"]] for made in selections
+        (selection["problem"], selection["optimizer"]): [rate_in_table(rate) for rate in selection["grid"]]
+        for selection in selections
     }
     rows: list[dict[str, Any]] = []
     tuning = runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)]
     tuning = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
     for problem, planned in plan.problems.items():
-        mine = tuning[tuning["problem"] == problem]
+        problem_runs = tuning[tuning["problem"] == problem]
         tables = {}
         for name in plan.optimizers:
-            by_point = mine[mine["optimizer"] == name].pivot(index="learning_rate", columns="seed", values="val_metric")
+            optimizer_runs = problem_runs[problem_runs["optimizer"] == name]
+            by_point = optimizer_runs.pivot(index="learning_rate", columns="seed", values="val_metric")
             if len(by_point):
                 tables[name] = by_point.reindex(grids.get((problem, name), by_point.index))
         means = pd.concat([by_point.mean(axis=1, skipna=False) for by_point in tables.values()]) if tables else None
@@ -59,21 +65,21 @@ def measure_best_of_k(plan: Plan, runs: pd.DataFrame, selections: list[dict[str,
             continue
         worst = float(means.min() if planned.higher_is_better else means.max())
         for name, by_point in tables.items():
-            out = by_point.isna().any(axis=1)
-            values = by_point.mask(out, worst, axis=0).to_numpy()
+            unfinished = by_point.isna().any(axis=1)
+            values = by_point.mask(unfinished, worst, axis=0).to_numpy()
             ascending = values[np.argsort(planned.sign * values.mean(axis=1), kind="stable")]
             for k in range(1, len(ascending) + 1):
-                found = t_interval(best_of_k_weights(len(ascending), k) @ ascending)
+                interval = t_interval(best_of_k_weights(len(ascending), k) @ ascending)
                 rows.append(
                     {
                         "problem": problem,
                         "optimizer": name,
                         "k": k,
-                        "val_metric": found.mean,
-                        "low": found.low,
-                        "high": found.high,
+                        "val_metric": interval.mean,
+                        "low": interval.low,
+                        "high": interval.high,
                         "n_points": len(ascending),
-                        "n_out": int(out.sum()),
+                        "n_out": int(unfinished.sum()),
                         "n_seeds": ascending.shape[1],
                     }
                 )
@@ -86,7 +92,7 @@ def best_of_k_weights(points: int, k: int) -> np.ndarray:
     Point ``i`` (from 1) is the best where the ``k − 1`` others are among the ``i − 1`` below: C(i−1, k−1) / C(points, k).
 
     Example:
-        >>> best_of_k_weights(points=3, k=2).tolist()  # the best of two is never the worst, and the best in two of three draws
+        >>> best_of_k_weights(points=3, k=2).tolist()  # the best of two is never the worst; it is the top point in 2 of 3 draws
         [0.0, 0.3333, 0.6667]
     """
     return np.array([comb(i, k - 1) / comb(points, k) for i in range(points)])

@@ -1,11 +1,11 @@
-"""Break-even: whether fewer steps pay for dearer ones, in seconds and in bytes (docs/protocol.md, "Break-even").
+"""Break-even: whether fewer steps make up for costlier ones, in seconds and in bytes (docs/protocol.md, "Break-even").
 
-An optimizer that needs half of plain SGD's updates to a target wins time as long as its step takes less than twice as
-long. Both factors are measured apart: updates in the training runs, paired by seed; the cost of a step serially and alone,
-paired by round. Their product is the ratio of the seconds to the target. What is won in seconds is paid in bytes of
+An optimizer that needs half as many updates to a target as plain SGD saves time as long as its step takes less than twice
+as long. The two factors are measured separately: updates in the training runs, paired by seed; the cost of a step serially
+and alone, paired by round. Their product is the ratio of the seconds to the target. Seconds saved are paid for in bytes of
 optimizer state, which are counted.
 
-The cost of a step is timed with the tuned arm's hyperparameters and holds for every arm: they differ in constants alone.
+The cost of a step is timed with the tuned arm's hyperparameters and holds for every arm: arms differ only in constants.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.optimizers.roles import PLAIN
 from descentlab.storage.tables import Column, check_table, empty_table
 
-# What a bound on a ratio of updates bounds in what falls as the ratio grows.
+# How a bound on the ratio of updates bounds a quantity that falls as that ratio grows.
 OPPOSITE = {"": "", "at most": "at least", "at least": "at most", "unknown": "unknown"}
 
 BREAK_EVEN_COLUMNS: dict[str, Column] = {
@@ -33,7 +33,7 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
     "optimizer": Column("str", "", "", "optimizer, compared with plain sgd"),
     "n_seeds": Column("int64", "runs", "", "pairs of final runs behind the ratio of updates"),
     "n_reached": Column("int64", "runs", "", "of them reached the target"),
-    "n_reached_sgd": Column("int64", "runs", "", "of plain sgd's reached it"),
+    "n_reached_sgd": Column("int64", "runs", "", "of plain sgd's runs reached it"),
     "n_rounds": Column("int64", "rounds", "", "rounds behind the ratio of step costs"),
     "updates_ratio": Column(
         "float64", "ratio", "lower", "geometric mean of paired updates within the budget over sgd's"
@@ -53,14 +53,14 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
     "seconds_low": Column("float64", "ratio", "lower", "95 % interval over seeds and rounds (product_of_ratios)"),
     "seconds_high": Column("float64", "ratio", "lower", "likewise"),
     "break_even": Column(
-        "float64", "ratio", "higher", "step ratio at which no time is won or lost; bounded the other way"
+        "float64", "ratio", "higher", "step ratio at which no time is saved or lost; bounded the other way"
     ),
     "break_even_low": Column("float64", "ratio", "higher", "95 % t interval over seeds"),
     "break_even_high": Column("float64", "ratio", "higher", "likewise"),
     "seconds_sgd": Column(
         "float64", "seconds", "lower", "sgd's mean updates within the budget times the mean cost of a step"
     ),
-    "seconds": Column("float64", "seconds", "lower", "the same of the optimizer"),
+    "seconds": Column("float64", "seconds", "lower", "likewise for the optimizer"),
     "seconds_saved": Column("float64", "seconds", "higher", "the first minus the second; bounded the other way"),
     "saved_low": Column("float64", "seconds", "higher", "95 % interval over seeds and rounds (saved_seconds)"),
     "saved_high": Column("float64", "seconds", "higher", "likewise"),
@@ -71,35 +71,37 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
 
 
 def problem_step_cost(plan: Plan, step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of the step-cost table that belong to each problem; without those that were not timed.
+    """The rows of the step-cost table that belong to each problem; problems that were not timed are absent.
 
-    A problem is timed under its own name, and one that is itself a standard model under that name, once. Its batch size
-    (full batch: its training examples) and parameters tell it from a standard model of the same name; were both the same,
-    the problem was timed later.
+    A problem is timed under its own name; one that is itself a standard model is timed once, under the model's name. Batch
+    size (full batch: the training examples) and parameters distinguish a problem from a standard model of the same name; if
+    both are equal, the problem's rows are the later ones.
 
     Args:
-        step_cost: of STEP_COST_COLUMNS.
+        plan: the experiment's plan.
+        step_cost: a table of STEP_COST_COLUMNS.
     """
-    found = {}
-    whole = [name for name, planned in plan.optimizers.items() if planned.full_batch]
+    rows_by_problem = {}
+    full_batch = [name for name, planned in plan.optimizers.items() if planned.full_batch]
     for problem, planned in plan.problems.items():
         if not isinstance(planned, PlannedProblem):
-            continue  # an imported experiment measures nothing
-        sizes = np.where(step_cost["optimizer"].isin(whole), planned.train_examples, planned.batch_size)
-        fits = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == planned.parameters)
+            continue  # nothing is measured for an imported experiment
+        sizes = np.where(step_cost["optimizer"].isin(full_batch), planned.train_examples, planned.batch_size)
+        matches = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == planned.parameters)
         for name in (problem, planned.problem):
-            rows = step_cost[fits & (step_cost["model"] == name)]
+            rows = step_cost[matches & (step_cost["model"] == name)]
             if len(rows):
-                found[problem] = rows.drop_duplicates(["optimizer", "round"], keep="last")
+                rows_by_problem[problem] = rows.drop_duplicates(["optimizer", "round"], keep="last")
                 break
-    return found
+    return rows_by_problem
 
 
 def step_microseconds_by_row(plan: Plan, step_cost: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Microseconds of a step by (problem, optimizer): the median over rounds; absent where it was not timed.
+    """Microseconds per step by (problem, optimizer): the median over rounds; absent where it was not timed.
 
     Args:
-        step_cost: of STEP_COST_COLUMNS.
+        plan: the experiment's plan.
+        step_cost: a table of STEP_COST_COLUMNS.
     """
     return {
         (problem, str(optimizer)): float(median)
@@ -111,14 +113,16 @@ def step_microseconds_by_row(plan: Plan, step_cost: pd.DataFrame) -> dict[tuple[
 def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFrame) -> pd.DataFrame:
     """Updates times step cost of every optimizer against plain SGD, by problem, arm and target.
 
-    Full batch, whose budget has other updates, is left out as in :func:`~descentlab.analysis.time_to_target.measure_speed`.
+    Full batch, whose budget is another number of updates, is left out, as in
+    :func:`~descentlab.analysis.time_to_target.measure_speed`.
 
     Args:
-        reached: what :func:`~descentlab.analysis.time_to_target.measure_reached` gives.
-        step_cost: of STEP_COST_COLUMNS; may be empty.
+        plan: the experiment's plan.
+        reached: result of :func:`~descentlab.analysis.time_to_target.measure_reached`.
+        step_cost: a table of STEP_COST_COLUMNS; may be empty.
 
     Returns:
-        A table of BREAK_EVEN_COLUMNS, one row a (problem, arm, target, optimizer) that has both factors.
+        A table of BREAK_EVEN_COLUMNS, one row per (problem, arm, target, optimizer) that has both factors.
     """
     costs = problem_step_cost(plan, step_cost) if len(step_cost) else {}
     rows: list[dict[str, Any]] = []
@@ -131,7 +135,7 @@ def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFram
         sgd = timed[timed["optimizer"] == PLAIN].set_index("seed")
         for optimizer, group in timed.groupby("optimizer", sort=False):
             own = group.set_index("seed")
-            # Pairs share their initial weights: who is at the target before the first update, both are, without a ratio.
+            # The runs of a pair share their initial weights: both may be at the target before any update, and have no ratio.
             seeds = own.index[own["updates"] > 0].intersection(sgd.index[sgd["updates"] > 0])
             if optimizer == PLAIN or not {optimizer, PLAIN} <= set(microseconds) or seeds.empty:
                 continue
@@ -153,8 +157,13 @@ def measure_break_even(plan: Plan, reached: pd.DataFrame, step_cost: pd.DataFram
 
 
 def _row(own: pd.DataFrame, sgd: pd.DataFrame, microseconds: pd.DataFrame) -> dict[str, Any]:
-    """All of a row that is computed from pairs of runs and from rounds; the optimizer's column of costs comes first."""
-    timed = microseconds[(microseconds > 0).all(axis=1)].to_numpy().T  # a clock's noise can pass below 0
+    """The part of a row computed from pairs of runs and from rounds.
+
+    Args:
+        own, sgd: paired runs of the optimizer and of plain SGD.
+        microseconds: step costs by round, the optimizer's column first.
+    """
+    timed = microseconds[(microseconds > 0).all(axis=1)].to_numpy().T  # clock noise can push a time below 0
     updates: Ratio = restricted_ratio(
         own["updates"].to_numpy(), own["reached"].to_numpy(), sgd["updates"].to_numpy(), sgd["reached"].to_numpy()
     )
@@ -199,16 +208,16 @@ def product_of_ratios(first: Interval, second: Interval) -> Interval:
     degrees of freedom ν = (v₁ + v₂)² / (v₁²/(n₁ − 1) + v₂²/(n₂ − 1)) (Satterthwaite 1946; Welch 1947).
 
     Args:
-        first, second: 95 % intervals of :func:`~descentlab.analysis.statistics.intervals.ratio_interval`, whose standard
-            errors are read off them.
+        first, second: 95 % intervals of :func:`~descentlab.analysis.statistics.intervals.ratio_interval`, from which
+            their standard errors are recovered.
 
     Returns:
-        ``n`` is the smaller of the two; NaN ends where either has none.
+        ``n`` is the smaller of the two; the ends are NaN where either has none.
     """
     variances = [_variance(float(np.log(ratio.high / ratio.low)), ratio.n) for ratio in (first, second)]
-    centre, n = float(np.log(first.mean) + np.log(second.mean)), min(first.n, second.n)
+    center, n = float(np.log(first.mean) + np.log(second.mean)), min(first.n, second.n)
     half = _satterthwaite_half(variances, [first.n, second.n])
-    return Interval(float(np.exp(centre)), float(np.exp(centre - half)), float(np.exp(centre + half)), n)
+    return Interval(float(np.exp(center)), float(np.exp(center - half)), float(np.exp(center + half)), n)
 
 
 def _variance(width: float, n: int) -> float:
@@ -228,15 +237,15 @@ def _satterthwaite_half(variances: list[float], counts: list[int]) -> float:
 def saved_seconds(
     updates_sgd: np.ndarray, updates: np.ndarray, seconds_sgd: np.ndarray, seconds: np.ndarray
 ) -> Interval:
-    """Seconds that a run to the target takes less than plain SGD's, with its 95 % interval over seeds and rounds.
+    """Seconds by which a run to the target beats plain SGD's, with a 95 % interval over seeds and rounds.
 
     ``mean(updates_sgd) mean(seconds_sgd) − mean(updates) mean(seconds)`` varies, to first order, as the paired differences
     over seeds at mean costs plus the paired differences over rounds at mean updates; the two are independent
     (Satterthwaite's degrees of freedom, as :func:`product_of_ratios`).
 
     Args:
-        updates_sgd, updates: of pairs of runs, misses at the budget, shape (seeds,).
-        seconds_sgd, seconds: of one step, shape (rounds,).
+        updates_sgd, updates: updates to the target of paired runs, misses at the budget, shape (seeds,).
+        seconds_sgd, seconds: seconds per step, shape (rounds,).
     """
     if len(seconds) == 0:
         return Interval(np.nan, np.nan, np.nan, 0)
@@ -249,7 +258,7 @@ def saved_seconds(
 
 
 def judge(row: Mapping[str, Any]) -> str:
-    """Whether a row of BREAK_EVEN_COLUMNS is ``won``, ``lost`` or ``undecided``; a bound speaks for its own side alone."""
+    """Whether a row of BREAK_EVEN_COLUMNS is ``won``, ``lost`` or ``undecided``; a bound decides only its own side."""
     if row["seconds_high"] < 1 and row["bound"] in ("", "at most"):
         return "won"
     if row["seconds_low"] > 1 and row["bound"] in ("", "at least"):

@@ -23,7 +23,7 @@ from descentlab.analysis.rank_stability import measure_flips
 from descentlab.analysis.ranks import measure_ranks
 from descentlab.analysis.regret import measure_shortfalls
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
-from descentlab.analysis.summary import average_curves, measure_gaps, summarise
+from descentlab.analysis.summary import average_curves, measure_gaps, summarize
 from descentlab.analysis.tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.experiment.measurements import read_measured
@@ -42,11 +42,11 @@ def compare_results(plan: Plan, results: Path) -> None:
     runs = read_table(results / "runs.parquet", RUNS)
     history = read_table(results / "history.parquet", HISTORY)
     measured = read_measured(results / "measured", plan.config.measurements)
-    # The table of examples is given away: nothing else holds it when it has been read.
-    compared = compare_runs(
+    # The table of examples, the largest, is passed on without a name here, so that compare_runs can free it.
+    comparison = compare_runs(
         plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
     )
-    write_comparison(compared, results / "comparison")
+    write_comparison(comparison, results / "comparison")
 
 
 def compare_runs(
@@ -60,11 +60,15 @@ def compare_runs(
     """All tables of the comparison, and the ledger of claims.
 
     Args:
-        examples: each final run's metric of every test example; may be empty.
-        measured: step cost and mechanism problems by name, as far as they were measured.
+        plan: the experiment's plan.
+        runs: all runs.
+        history: evaluations of all runs.
+        selections: the chosen learning rate and the grid of each problem and optimizer.
+        examples: each final run's metric on every test example; may be empty.
+        measured: tables of step cost and mechanisms by name, as far as they were measured.
 
     Raises:
-        PairingError: runs that should be pairs have other initial weights or splits.
+        PairingError: runs that should be pairs differ in initial weights or split.
     """
     problems, optimizers = ({name: i for i, name in enumerate(kind)} for kind in (plan.problems, plan.optimizers))
     arms = {arm: i for i, arm in enumerate(plan.config.arms)}
@@ -79,14 +83,14 @@ def compare_runs(
             )
         )
     ]
-    # Only now can a test metric of a diverged run be told from one that counts.
+    # Only finished runs have a test metric that counts.
     finished = finals[finals["status"] == "finished"]
     final_history = history[history["run_id"].isin(finals["run_id"])].merge(
         finals[["run_id", *ROW, "seed"]], on="run_id"
     )
     scores = scores_by_run(examples)
-    del examples  # of many runs the largest table by far
-    summary = summarise(finals, finished, scores)
+    del examples  # by far the largest table
+    summary = summarize(finals, finished, scores)
     contrasts = contrast(plan, finals, scores)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
@@ -124,8 +128,8 @@ def compare_runs(
 
 def measure_coverage(plan: Plan) -> pd.DataFrame:
     """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
-    known = [planned.test_examples for planned in plan.problems.values()]
-    examples, seeds = [n for n in known if n is not None], plan.config.seeds.final
-    if seeds < 2 or len(examples) < len(known):  # of runs that other code logged nobody knows them
+    recorded = [planned.test_examples for planned in plan.problems.values()]
+    examples, seeds = [n for n in recorded if n is not None], plan.config.seeds.final
+    if seeds < 2 or len(examples) < len(recorded):  # externally logged runs do not record their test examples
         return empty_table(TABLES["coverage"])
     return fill_table(simulate_coverage(seeds, min(*examples, 1000), COVERAGE_TRIALS, 0), "coverage")

@@ -16,7 +16,12 @@ from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
 
 
 def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], str]:
-    """The contrasts of an experiment and whether each is ``primary`` or ``exploratory``, fixed before the runs."""
+    """The contrasts of an experiment and whether each is ``primary`` or ``exploratory``, fixed before any run.
+
+    Example:
+        >>> declared_pairs(["sgd", "adam"], reference="sgd")
+        {('adam', 'sgd'): 'primary'}
+    """
     pairs = {pair: "primary" for pair in PRIMARY_CONTRASTS if set(pair) <= set(names)}
     others = [(name, PLAIN) for name in ADVANCED] + [(name, reference) for name in names if name != reference]
     for pair in others:
@@ -26,11 +31,12 @@ def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], st
 
 
 def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Every declared contrast; Holm's family is one (arm, first, second) over its problems.
+    """Every declared contrast; a Holm family is one (arm, first, second) over its problems.
 
     Args:
+        plan: the experiment's plan.
         finals: final runs.
-        scores: metric of each test example at the end, by run id; a pair of which one is absent counts its mean alone.
+        scores: metric of each test example at the end, by run id; where a run is absent, the pair's mean metrics are used.
     """
     by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
     rows = []
@@ -55,5 +61,5 @@ def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray])
                     )
             p = np.array([pair.p for pair in pairs])
             for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
-                rows.append({**row, **pair.described(adjusted, level)})
+                rows.append({**row, **pair.judge(adjusted, level)})
     return fill_table(pd.DataFrame(rows), "contrasts")

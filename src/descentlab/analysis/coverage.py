@@ -1,6 +1,6 @@
-"""How often the report's intervals hold the truth, by simulation: a confidence is a promise that can be checked.
+"""How often the report's intervals hold the truth, by simulation: a confidence level is a promise that can be checked.
 
-The shape of the simulation is the experiment's own: as many pairs of seeds and test examples as it has.
+The simulation has the experiment's own shape: as many pairs of seeds and test examples as it has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from descentlab.storage.tables import Column
 
 COVERAGE_COLUMNS: dict[str, Column] = {
     "differences": Column("str", "", "", "distribution of the seeds' differences"),
-    "symmetric": Column("bool", "", "", "about its mean"),
+    "symmetric": Column("bool", "", "", "whether it is symmetric about its mean"),
     "coverage": Column("float64", "share", "", "of the 95 % intervals that hold the true mean difference"),
     "standard_error": Column("float64", "share", "lower", "of the simulated share"),
     "n": Column("int64", "seeds", "", "pairs of seeds"),
@@ -23,10 +23,10 @@ COVERAGE_COLUMNS: dict[str, Column] = {
     "trials": Column("int64", "trials", "", "simulated comparisons"),
 }
 
-SEED_DEVIATION, EXAMPLE_DEVIATION, NOISE = 0.02, 0.12, 0.3  # about those of accuracies on digits
+SEED_DEVIATION, EXAMPLE_DEVIATION, NOISE = 0.02, 0.12, 0.3  # roughly those of accuracies on digits
 
 ROUNDED = "rounded"
-# Draws of mean 0 and, where it has one, variance 1.
+# Draws with mean 0 and variance 1.
 SYMMETRIC: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda generator, n: generator.normal(0, 1, n),
     "heavy-tailed": lambda generator, n: generator.standard_t(3, n) / np.sqrt(3),
@@ -38,13 +38,13 @@ SKEWED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 def correlated_scores(generator: np.random.Generator, n: int, examples: int, shift: np.ndarray) -> np.ndarray:
-    """Differences of right and wrong answers of two equally good classifiers that share seeds and examples.
+    """Differences between the answers (right or wrong) of two equally good classifiers that share seeds and examples.
 
     Args:
-        shift: what a seed adds to the first and takes from the second, in logits, shape (n,).
+        shift: what each seed adds to the first and subtracts from the second, in logits, shape (n,).
 
     Returns:
-        −1, 0 or 1, shape (n, examples); their mean over seeds and examples is 0 in truth.
+        −1, 0 or 1, shape (n, examples); their true mean over seeds and examples is 0.
     """
     difficulty, taste = generator.normal(2.5, 2, examples), generator.normal(0, 0.25, examples)
     common = generator.normal(0, 0.5, (n, 1)) + difficulty + generator.normal(0, 0.7, (n, examples))
@@ -57,21 +57,21 @@ def draw_differences(kind: str, generator: np.random.Generator, n: int, examples
     """One simulated comparison without a true difference, shape (n, examples)."""
     if kind == ROUNDED:
         return correlated_scores(generator, n, examples, generator.normal(0, 0.15, n))
-    seeds = {**SYMMETRIC, **SKEWED}[kind](generator, n) * SEED_DEVIATION
-    of_examples = generator.normal(0, EXAMPLE_DEVIATION, examples)
-    return seeds[:, None] + of_examples[None, :] + generator.normal(0, NOISE, (n, examples))
+    seed_effects = {**SYMMETRIC, **SKEWED}[kind](generator, n) * SEED_DEVIATION
+    example_effects = generator.normal(0, EXAMPLE_DEVIATION, examples)
+    return seed_effects[:, None] + example_effects[None, :] + generator.normal(0, NOISE, (n, examples))
 
 
 def simulate_coverage(n: int, examples: int, trials: int, seed: int) -> pd.DataFrame:
-    """The share of 95 % intervals that hold the true difference, a row a distribution (columns COVERAGE_COLUMNS)."""
+    """The share of 95 % intervals that hold the true difference, one row per distribution (columns COVERAGE_COLUMNS)."""
     rows = []
     for number, kind in enumerate((ROUNDED, *SYMMETRIC, *SKEWED)):
         generator = np.random.default_rng([seed, number])
-        held = 0
+        covered = 0
         for _ in range(trials):
             low, high = estimate_crossed(draw_differences(kind, generator, n, examples)).interval()
-            held += low <= 0 <= high
-        share = held / trials
+            covered += low <= 0 <= high
+        share = covered / trials
         rows.append(
             {
                 "differences": kind,

@@ -1,4 +1,4 @@
-"""Final runs of two optimizers paired by seed, and by test example."""
+"""Final runs of two optimizers, paired by seed and by test example."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from descentlab.problems.base import metric_sign
 
 
 def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Each final run's metric of every test example, in the order of the examples.
+    """Each final run's metric on every test example, in the order of the examples.
 
     Example:
         >>> examples = pd.DataFrame({"run_id": ["b", "a", "a"], "example": [0, 1, 0], "score": [0.5, 1.0, 0.0]})
         >>> {run: scores.tolist() for run, scores in scores_by_run(examples).items()}
         {'a': [0.0, 1.0], 'b': [0.5]}
     """
-    # Sorted by number: the ids of as many rows as there are runs × examples take most of this stage's memory.
+    # Sorted by number, not by id: with runs × examples rows, the ids take most of this stage's memory.
     numbers, ids = pd.factorize(examples["run_id"], sort=True)
     ordered = examples["score"].to_numpy()[np.lexsort((examples["example"], numbers))]
     ends = np.cumsum(np.bincount(numbers, minlength=len(ids)))
@@ -49,13 +49,13 @@ class PairingError(ValueError):
 class PairedRuns:
     """The final runs of two optimizers on one problem, paired by seed.
 
-    A run that diverged has the worst possible result: it loses to any that finished, and a pair of two that diverged is no
+    A diverged run has the worst possible result: it loses to any finished run, and a pair of two diverged runs is no
     evidence. Pairs with a failed or missing run are dropped.
 
     Args:
         first, second: final runs indexed by seed.
-        scores: metric of each test example at the end, by run id; where one is absent, the runs' means alone count.
-        where: what an error calls the pair.
+        scores: metric of each test example at the end, by run id; where a run is absent, the runs' mean metrics are used.
+        where: names the pair in an error message.
         margin: smaller differences are negligible, in the metric's unit.
 
     Raises:
@@ -79,87 +79,90 @@ class PairedRuns:
         seeds = first.index.union(second.index)
         # Arrays: a comparison of two columns takes pandas longer than all the arithmetic here.
         a, b = ({name: side[name].reindex(seeds).to_numpy() for name in PAIRED} for side in (first, second))
-        ended = [side["status"] == "finished" for side in (a, b)]
-        gone = [side["status"] == "diverged" for side in (a, b)]
-        # Runs of other code may lack a test metric.
-        both = ended[0] & ended[1] & ~np.isnan(a["test_metric"]) & ~np.isnan(b["test_metric"])
+        finished = [side["status"] == "finished" for side in (a, b)]
+        diverged = [side["status"] == "diverged" for side in (a, b)]
+        # Externally logged runs may lack a test metric.
+        both = finished[0] & finished[1] & ~np.isnan(a["test_metric"]) & ~np.isnan(b["test_metric"])
         for column in ("init_hash", "split_hash"):
-            differing = (ended[0] | gone[0]) & (ended[1] | gone[1]) & (a[column] != b[column])
+            differing = (finished[0] | diverged[0]) & (finished[1] | diverged[1]) & (a[column] != b[column])
             if differing.any():
                 raise PairingError(
-                    f"{where}: runs of one seed must have the same {column}; they differ for seeds "
+                    f"{where}: the runs of a pair differ in {column}, so they can't be compared; seeds: "
                     f"{', '.join(str(seed) for seed in seeds[differing])}"
                 )
         self.margin = margin
         self.sign = metric_sign(bool(first["higher_is_better"].iloc[0]))
         self.seeds = len(seeds)
         self.diverged = {
-            str(side["optimizer"].iloc[0]): int(lost.sum()) for side, lost in zip((first, second), gone, strict=True)
+            str(side["optimizer"].iloc[0]): int(lost.sum())
+            for side, lost in zip((first, second), diverged, strict=True)
         }
-        lost, won = gone[0] & ended[1], gone[1] & ended[0]
+        lost, won = diverged[0] & finished[1], diverged[1] & finished[0]
         self.one_sided = bool((lost | won).any())
         self.dropped = int((~both).sum())
         self.differences = self.sign * (a["test_metric"] - b["test_metric"])[both]
-        beyond = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
-        self.wins = count_wins(np.r_[self.differences, beyond], margin)
-        self.level_pairs = len(self.differences) + len(beyond) - self.wins[1]
+        one_sided = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
+        self.wins = count_wins(np.r_[self.differences, one_sided], margin)
+        self.level_pairs = len(self.differences) + len(one_sided) - self.wins[1]
         pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
-        known = bool(pairs) and all(run in scores for pair in pairs for run in pair)
+        scored = bool(pairs) and all(run in scores for pair in pairs for run in pair)
         self.estimate: Estimate = (
-            estimate_crossed(self.sign * np.stack([scores[one] - scores[other] for one, other in pairs]))
-            if known
+            estimate_crossed(
+                self.sign * np.stack([scores[first_id] - scores[second_id] for first_id, second_id in pairs])
+            )
+            if scored
             else estimate_difference(self.differences)
         )
 
     @property
     def p(self) -> float:
-        """Of the paired t test; of the sign test where a divergence is one-sided: a mean would leave the worst out."""
+        """The p value of the paired t test, or of the sign test where a divergence is one-sided, as a mean would ignore it."""
         return sign_test_p(self.wins) if self.one_sided else self.estimate.p
 
     @property
     def remarks(self) -> list[Remark]:
-        """What a reader must know where a divergence is one-sided; none otherwise."""
+        """What a reader must know if a divergence is one-sided; otherwise empty."""
         if not self.one_sided:
             return []
-        lost = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
-        return [*lost, wins_remark(self.wins, self.level_pairs)]
+        divergences = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
+        return [*divergences, wins_remark(self.wins, self.level_pairs)]
 
-    def described(self, adjusted: float, level: float) -> dict[str, Any]:
+    def judge(self, adjusted: float, level: float) -> dict[str, Any]:
         """A row of the table of contrasts, judged at Holm's ``level``."""
-        found, d = self.estimate, self.differences
+        estimate, d = self.estimate, self.differences
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
-        low, high = found.interval(level)
-        plain, boot = found.interval(), bootstrap_interval(d, 0)
-        judged = verdict(low, high, found.mean, found.n, self.margin)
-        needed = seeds_to_settle(found, self.margin, level) if judged is Verdict.INCONCLUSIVE else np.nan
+        low, high = estimate.interval(level)
+        uncorrected, bootstrap = estimate.interval(), bootstrap_interval(d, 0)
+        judged = verdict(low, high, estimate.mean, estimate.n, self.margin)
+        needed = seeds_to_settle(estimate, self.margin, level) if judged is Verdict.INCONCLUSIVE else np.nan
         if self.one_sided:
             judged, needed = judge_wins(self.wins, level), np.nan
         return {
             "n": len(d),
             "n_dropped": self.dropped,
-            "difference_mean": found.mean,
-            "low": plain[0],
-            "high": plain[1],
+            "difference_mean": estimate.mean,
+            "low": uncorrected[0],
+            "high": uncorrected[1],
             "low_holm": low,
             "high_holm": high,
-            "bca_low": boot[0],
-            "bca_high": boot[1],
+            "bca_low": bootstrap[0],
+            "bca_high": bootstrap[1],
             "p": self.p,
             "p_holm": adjusted,
-            "effect_size": found.mean / deviation if deviation > 0 else np.nan,
+            "effect_size": estimate.mean / deviation if deviation > 0 else np.nan,
             "verdict": judged,
             "remarks": pack_remarks(self.remarks),
-            "example_share": found.example_variance / found.variance if found.variance > 0 else np.nan,
+            "example_share": estimate.example_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "seeds_needed": needed,
         }
 
 
 def wins_remark(wins: tuple[int, int], level_pairs: int = 0) -> Remark:
-    """What the first side won of the pairs that differ by more than the margin.
+    """How many of the pairs that differ by more than the margin the first side won.
 
     Args:
-        wins: pairs won, and pairs that differ.
-        level_pairs: how many differ by less.
+        wins: pairs won, and pairs that differ by more than the margin.
+        level_pairs: pairs that differ by less.
     """
     won, decided = wins
     if level_pairs:

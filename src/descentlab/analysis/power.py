@@ -1,7 +1,7 @@
-"""What the seeds of a plan can see, before anything is trained.
+"""What the seeds of a plan can detect, before anything is trained.
 
-How far a seed's difference of two optimizers scatters is not known before the runs, so the power is given for scatters of
-half, once and twice the margin δ: a reader who knows the problem finds the line that holds.
+How much the difference of two optimizers varies from seed to seed is unknown before the runs, so the power is given for
+standard deviations of half, once and twice the margin δ: a reader who knows the problem picks the line that applies.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ DIFFERING = (0.01, 0.05)  # shares of the test examples
 
 
 def least_seeds(level: float, enough: float = ENOUGH) -> int:
-    """The least number of pairs of seeds that see a true difference of one standard deviation with probability ``enough``.
+    """The least number of pairs of seeds that detect a true difference of one standard deviation with probability ``enough``.
 
     Args:
-        level: two-sided.
+        level: two-sided level of the test.
+        enough: the power to reach.
     """
     n = 2
     while power(n, 1.0, 1.0, level) < enough:
@@ -31,20 +32,21 @@ def least_seeds(level: float, enough: float = ENOUGH) -> int:
 def example_floor(differing: float, test_examples: int) -> float:
     """Standard error of a difference of accuracies that no seed removes.
 
-    Where two optimizers answer the same share of the test examples differently whatever the seed, each of these is worth
-    +1 or −1, and a test split is one draw of ``test_examples``. Answers that differ by chance, from seed to seed, leave
-    less.
+    Where two optimizers answer the same share of the test examples differently whatever the seed, each of these
+    contributes +1 or −1, and a test split is one draw of ``test_examples``. If answers differ by chance, from seed to seed,
+    the remaining error is smaller.
 
     Args:
-        differing: share of the test examples.
+        differing: share of the test examples that are answered differently.
+        test_examples: size of the test split.
     """
     return math.sqrt(differing / test_examples)
 
 
 def power_lines(plan: TrainingPlan) -> list[str]:
-    """For each problem: the power to see a true difference of its margin, and what the test examples take from it.
+    """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it.
 
-    At Holm's first step, with as many pairs as there are final seeds.
+    At Holm's first step, with one pair per final seed.
     """
     n, level = plan.config.seeds.final, ALPHA / len(plan.problems)
     pairs, least = f"{n} pair{'' if n == 1 else 's'} of seeds", least_seeds(level)

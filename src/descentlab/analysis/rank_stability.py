@@ -1,8 +1,8 @@
-"""What flips it: the ranking of optimizers under choices that papers differ in, from the stored runs alone.
+"""What flips the ranking of optimizers: choices that papers make differently, applied to the same stored runs.
 
 Four questions: which split chose the learning rate, whether rates were tuned at all, which epoch is reported, and what
-the axis of a race counts. (A fifth, how many rates were tried, has its own module, ``best_of_k``.) All are functions of
-tables that lie there already; nothing is trained.
+the axis of a race counts. (A fifth, how many rates were tried, has its own module, ``best_of_k``.) All are computed from
+existing tables; nothing is trained.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.storage.tables import Column, check_table, empty_table
 
-# Of each question, the choice that the others are held against comes first.
+# The first choice of each question is the one that the others are compared with.
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "selection": ("validation", "train loss", "test"),
     "tuning": ("default rates", "tuned rates", "everything tuned"),
     "epoch": ("last", "best validation"),
     "axis": ("updates", "examples", "seconds"),
 }
-MISTAKES = frozenset({("selection", "test")})  # shown because it is made, not because it may be
+MISTAKES = frozenset({("selection", "test")})  # shown because papers make it, not because it is valid
 
 _PROBLEM, _OPTIMIZER = Column("str", "", "", "problem"), Column("str", "", "", "optimizer")
 
@@ -46,14 +46,14 @@ FLIP_COLUMNS: dict[str, Column] = {
     "n": Column("int64", "runs", "", "finished runs behind the mean"),
     "n_planned": Column("int64", "runs", "", "runs planned"),
     "rank": Column(
-        "float64", "", "lower", "1 = best mean; those with a diverged seed behind, without a finished one last"
+        "float64", "", "lower", "1 = best mean; those with an unfinished seed behind, those without a finished one last"
     ),
 }
 
 FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
     "problem": _PROBLEM,
     "question": FLIP_COLUMNS["question"],
-    "first_choice": Column("str", "", "", "the choice that the other is held against"),
+    "first_choice": Column("str", "", "", "the choice that the other is compared with"),
     "choice": Column("str", "", "", "the other choice"),
     "marked": Column("bool", "", "", "one of the two is a methodological mistake"),
     "tau": Column("float64", "", "", "Kendall's tau-b of the two rankings"),
@@ -75,23 +75,27 @@ def measure_flips(
     """Every optimizer's mean and rank under every choice (columns FLIP_COLUMNS).
 
     Args:
+        plan: the experiment's plan.
         runs: all runs; those of phases ``final`` and ``neighbour`` count.
-        selections: name the rate of an optimizer that no complete rate can be chosen for.
-        step_microseconds: cost of a step by (problem, optimizer); who is not in it has no place on the axis of seconds.
+        history: evaluations of all runs.
+        selections: give the rate of an optimizer for which no rate finished with every seed.
+        step_microseconds: cost of a step by (problem, optimizer); one that is absent is left out on the axis of seconds.
     """
-    chosen = {(made["problem"], made["optimizer"]): made["learning_rate"] for made in selections}
+    chosen_rates = {
+        (selection["problem"], selection["optimizer"]): selection["learning_rate"] for selection in selections
+    }
     runs = runs[runs["phase"].isin(["final", "neighbour"]) & runs["optimizer"].isin(list(plan.optimizers))]
-    place = {name: i for i, name in enumerate(plan.optimizers)}
-    # One order, whatever the order of the files: sums of floats depend on it.
-    runs = runs.iloc[np.lexsort((runs["seed"], runs["learning_rate"], runs["optimizer"].map(place)))]
+    position = {name: i for i, name in enumerate(plan.optimizers)}
+    # A fixed order, whatever the order of the files: sums of floats depend on it.
+    runs = runs.iloc[np.lexsort((runs["seed"], runs["learning_rate"], runs["optimizer"].map(position)))]
     curves = history[history["run_id"].isin(runs["run_id"])].sort_values("updates", kind="stable")
     rows: list[dict[str, Any]] = []
     for problem, planned in plan.problems.items():
-        mine = runs[runs["problem"] == problem]
-        finals, higher = mine[mine["phase"] == "final"], planned.higher_is_better
+        problem_runs = runs[runs["problem"] == problem]
+        finals, higher = problem_runs[problem_runs["phase"] == "final"], planned.higher_is_better
         tuned = finals[finals["arm"] == Arm.TUNED]
-        searched = mine[mine["arm"] == Arm.TUNED]
-        usual = {name: rate for (where, name), rate in chosen.items() if where == problem}
+        searched = problem_runs[problem_runs["arm"] == Arm.TUNED]
+        usual = {name: rate for (where, name), rate in chosen_rates.items() if where == problem}
         compared: list[tuple[str, str, pd.DataFrame, str, bool, float]] = [
             ("selection", choice, select_runs(searched, choice, higher, usual), "test_metric", higher, np.nan)
             for choice in QUESTIONS["selection"]
@@ -106,38 +110,38 @@ def measure_flips(
         ]
         costs = {name: cost for (where, name), cost in step_microseconds.items() if where == problem}
         for axis in QUESTIONS["axis"]:
-            read, cut = losses_at_cut(tuned, curves, axis, costs)
-            compared.append(("axis", axis, read, "loss_at_cut", False, cut))
+            runs_at_cut, cut = losses_at_cut(tuned, curves, axis, costs)
+            compared.append(("axis", axis, runs_at_cut, "loss_at_cut", False, cut))
         for question, choice, table, column, upwards, cut in compared:
-            about_choice = {
+            choice_columns = {
                 "problem": problem,
                 "question": question,
                 "choice": choice,
                 "marked": (question, choice) in MISTAKES,
                 "cut": cut,
             }
-            rows += [{**about_choice, **row} for row in rank_optimizers(table, column, upwards).to_dict("records")]
+            rows += [{**choice_columns, **row} for row in rank_optimizers(table, column, upwards).to_dict("records")]
     return check_table(pd.DataFrame(rows), FLIP_COLUMNS, "flips") if rows else empty_table(FLIP_COLUMNS)
 
 
 def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> pd.DataFrame:
     """Mean, interval, n and rank of each optimizer, from the runs of one problem.
 
-    Means are of finished runs; :func:`~descentlab.analysis.ranks.rank_means` ranks them, as it does the report's summary.
+    Means are over finished runs; :func:`~descentlab.analysis.ranks.rank_means` ranks them, as in the report's summary.
     """
     rows = []
     for optimizer, group in runs.groupby("optimizer", sort=False):
         finished = group["status"] == "finished"
         values = group.loc[finished & np.isfinite(group[column]), column].to_numpy()
-        found = t_interval(values)
+        interval = t_interval(values)
         rows.append(
             {
                 "optimizer": optimizer,
                 "learning_rate": group["learning_rate"].iloc[0],
-                "mean": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "n": found.n,
+                "mean": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "n": interval.n,
                 "n_planned": len(group),
                 "diverged": bool((group["status"] == "diverged").any()),
             }
@@ -150,31 +154,32 @@ def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> 
 
 
 def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: Mapping[str, float]) -> pd.DataFrame:
-    """The runs at the rate that ``choice`` takes for each optimizer, from the final seeds' runs of one problem.
+    """The runs at the rate that ``choice`` selects for each optimizer, from the final seeds' runs of one problem.
 
     Args:
-        runs: final and neighbour runs of the tuned arm.
-        choice: ``validation``, ``train loss`` or ``test``: whose mean decides; the loss on that split breaks ties.
-        usual: rates of ``selections.json``, for who has an unfinished run at every rate.
+        runs: runs of the tuned arm in the phases ``final`` and ``neighbour``.
+        choice: ``validation``, ``train loss`` or ``test``: the mean that decides; the loss on that split breaks ties.
+        higher_is_better: direction of the metric.
+        usual: rates of ``selections.json``, for optimizers with an unfinished run at every rate.
     """
     split = {"validation": "val", "train loss": "train", "test": "test"}[choice]
     finished = runs["status"] == "finished"
     loss = runs[f"{split}_loss"].where(finished)
     metric = loss if choice == "train loss" else runs[f"{split}_metric"].where(finished)
     by = ["optimizer", "learning_rate"]
-    judged = runs[by].assign(worst=-metric if higher_is_better and choice != "train loss" else metric, loss=loss)
-    kept = []
-    for optimizer, group in judged.groupby("optimizer", sort=False):
-        by_rate = group.groupby("learning_rate", dropna=False)[["worst", "loss"]].agg(lambda v: v.mean(skipna=False))
-        complete = by_rate[by_rate["worst"].notna()].round(12).sort_values(["worst", "loss"], kind="stable")
+    candidates = runs[by].assign(badness=-metric if higher_is_better and choice != "train loss" else metric, loss=loss)
+    selected = []
+    for optimizer, group in candidates.groupby("optimizer", sort=False):
+        by_rate = group.groupby("learning_rate", dropna=False)[["badness", "loss"]].agg(lambda v: v.mean(skipna=False))
+        complete = by_rate[by_rate["badness"].notna()].round(12).sort_values(["badness", "loss"], kind="stable")
         if len(complete):
             rate = complete.index[0]
         else:
             fallback = usual.get(str(optimizer), np.nan)
             rate = fallback if fallback in by_rate.index else by_rate.index[len(by_rate) // 2]
         rates = group["learning_rate"]
-        kept.append(group[(rates == rate) | (rates.isna() & pd.isna(rate))])
-    return runs.loc[[index for group in kept for index in group.index]]
+        selected.append(group[(rates == rate) | (rates.isna() & pd.isna(rate))])
+    return runs.loc[[index for group in selected for index in group.index]]
 
 
 def losses_at_cut(
@@ -185,8 +190,10 @@ def losses_at_cut(
     The cut is the smallest budget among the optimizers on this axis; the last evaluation at or before it counts.
 
     Args:
+        runs: final runs of one problem.
         curves: evaluations, ascending in ``updates``.
-        costs: microseconds of a step by optimizer.
+        axis: ``updates``, ``examples`` or ``seconds``.
+        costs: microseconds per step by optimizer.
     """
     step = {
         "updates": pd.Series(1.0, index=runs.index),
@@ -198,14 +205,14 @@ def losses_at_cut(
     if budgets.empty:
         return runs.iloc[:0].assign(loss_at_cut=np.nan), np.nan
     cut = float(budgets.min())
-    at = curves[["run_id", "updates", "val_loss"]].merge(runs[["run_id", "step"]], on="run_id")
-    at = at[at["updates"] * at["step"] <= cut * (1 + 1e-12)]
-    last = at.drop_duplicates("run_id", keep="last").set_index("run_id")["val_loss"]
+    readings = curves[["run_id", "updates", "val_loss"]].merge(runs[["run_id", "step"]], on="run_id")
+    readings = readings[readings["updates"] * readings["step"] <= cut * (1 + 1e-12)]
+    last = readings.drop_duplicates("run_id", keep="last").set_index("run_id")["val_loss"]
     return runs.assign(loss_at_cut=runs["run_id"].map(last)), cut
 
 
-def summarise_flips(flips: pd.DataFrame) -> pd.DataFrame:
-    """What each choice changes against the question's first one (columns FLIP_SUMMARY_COLUMNS).
+def summarize_flips(flips: pd.DataFrame) -> pd.DataFrame:
+    """What each choice changes compared with the question's first one (columns FLIP_SUMMARY_COLUMNS).
 
     Rankings are compared over the optimizers that have a rank under both.
     """
@@ -239,9 +246,9 @@ def summarise_flips(flips: pd.DataFrame) -> pd.DataFrame:
     return check_table(table, FLIP_SUMMARY_COLUMNS, "flip summary") if rows else empty_table(FLIP_SUMMARY_COLUMNS)
 
 
-def order_flips(ranks: pd.DataFrame, one: str, other: str) -> str:
-    """Whether two optimizers change places: ``flips``, ``stays``, ``tie`` (under either), or empty if one is absent."""
-    if not {one, other} <= set(ranks.index):
+def order_flips(ranks: pd.DataFrame, first: str, second: str) -> str:
+    """Whether two optimizers swap places: ``flips``, ``stays``, ``tie`` (under either), or empty if one is absent."""
+    if not {first, second} <= set(ranks.index):
         return ""
-    product = float(np.prod(np.sign(ranks.loc[one] - ranks.loc[other])))
+    product = float(np.prod(np.sign(ranks.loc[first] - ranks.loc[second])))
     return {1.0: "stays", -1.0: "flips", 0.0: "tie"}[product]

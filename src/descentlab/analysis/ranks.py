@@ -1,6 +1,6 @@
 """Mean ranks over problems, with the test and the critical difference of Demšar 2006 (Friedman, Nemenyi).
 
-From ten problems on: on four, 18 optimizers have a critical difference of 13 ranks of 17 (docs/protocol.md, "Ranks").
+Only with ten problems or more: on four, the critical difference of 18 optimizers is 13 of 17 ranks (docs/protocol.md, "Ranks").
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from descentlab.problems.base import metric_sign
 from descentlab.storage.tables import Column, check_table, empty_table
 
 LEAST_PROBLEMS = 10
-LEAST_OPTIMIZERS = 3  # of two, a mean rank says no more than the share of wins
+LEAST_OPTIMIZERS = 3  # with two, a mean rank says no more than the share of wins
 
 RANK_COLUMNS: dict[str, Column] = {
     "arm": Column("str", "", "", "arm"),
@@ -24,19 +25,21 @@ RANK_COLUMNS: dict[str, Column] = {
     "n_optimizers": Column("int64", "optimizers", "", "optimizers that are ranked"),
     "friedman": Column("float64", "", "", "Friedman's chi-squared, corrected for ties"),
     "p": Column("float64", "", "", "Friedman's: that all optimizers have the same mean rank"),
-    "critical_difference": Column("float64", "ranks", "", "Nemenyi's: mean ranks nearer than this aren't told apart"),
+    "critical_difference": Column(
+        "float64", "ranks", "", "Nemenyi's: mean ranks closer than this are not distinguished"
+    ),
 }
 
 
 def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, diverged: pd.Series) -> pd.Series:
     """Ranks by a mean over finished runs: 1 is best, equal means share a rank (docs/protocol.md, "Ranks").
 
-    Who has a run that did not finish ranks behind all who have none, whatever the finished runs say. Who has no finished
-    run shares the last rank if a run diverged, the worst possible result; if all failed or are missing there is nothing to
-    rank, and the rank is NaN.
+    An optimizer with an unfinished run ranks behind all whose runs finished, whatever its finished runs say. One without a
+    finished run shares the last rank if a run diverged, the worst possible result; if all failed or are missing there is
+    nothing to rank, and the rank is NaN.
 
     Args:
-        means: one optimizer an entry; NaN without a finished run.
+        means: one entry per optimizer; NaN without a finished run.
         higher_is_better: direction of the means.
         complete: whether every planned run finished.
         diverged: whether any run diverged.
@@ -46,8 +49,8 @@ def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, di
         >>> rank_means(pd.Series([0.9, 0.95, float("nan")]), True, finished, lost).tolist()
         [2.0, 1.0, 3.0]
     """
-    # Means that differ by rounding alone are the same mean.
-    goodness = (means if higher_is_better else -means).round(12)
+    # Means that differ only by rounding are equal.
+    goodness = (metric_sign(higher_is_better) * means).round(12)
     complete = complete & goodness.notna()
     ahead = goodness.where(complete).rank(ascending=False, method="min")
     behind = goodness.mask(goodness.isna() & diverged, -np.inf).where(~complete).rank(ascending=False, method="min")
@@ -57,7 +60,7 @@ def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, di
 def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> float:
     """Nemenyi's critical difference of two mean ranks, family-wise over all pairs (Demšar 2006, section 3.2.2).
 
-    The studentised range over the square root of 2, times the standard error of a difference of mean ranks.
+    The studentized range over the square root of 2, times the standard error of a difference of mean ranks.
 
     Example:
         >>> critical_difference(optimizers=5, problems=30)  # 2.728 · √(5 · 6 / (6 · 30))
@@ -70,17 +73,18 @@ def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> 
 def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Mean rank over problems of every optimizer that all of them have (columns RANK_COLUMNS), best first.
 
-    Ranks are the summary's (:func:`rank_means`), drawn again among these optimizers. One that has no rank on some problem
-    is left out.
+    The summary's ranks (:func:`rank_means`) are ranked again among these optimizers. One without a rank on some problem is
+    left out.
 
     Args:
-        summary: one row a problem, arm and optimizer.
+        summary: one row per problem, arm and optimizer.
+        arm: the arm to rank in.
 
     Returns:
         Empty below ten problems or three optimizers.
     """
-    mine = summary[summary["arm"] == arm]
-    by_problem = mine.pivot(index="problem", columns="optimizer", values="rank")
+    arm_rows = summary[summary["arm"] == arm]
+    by_problem = arm_rows.pivot(index="problem", columns="optimizer", values="rank")
     ranks = by_problem.dropna(axis="columns").rank(axis="columns", method="average")
     problems, optimizers = ranks.shape
     if problems < LEAST_PROBLEMS or optimizers < LEAST_OPTIMIZERS:
@@ -100,13 +104,14 @@ def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
 
 
 def alike(mean_ranks: Sequence[float], least: float) -> list[tuple[int, int]]:
-    """The groups of two and more whose mean ranks all lie nearer than ``least``: the bars of a critical-difference diagram.
+    """The groups of two or more whose mean ranks all lie closer than ``least``: the bars of a critical-difference diagram.
 
     Args:
         mean_ranks: ascending, shape (k,).
+        least: the critical difference.
 
     Returns:
-        First and last place of each group, none inside another.
+        First and last position of each group, none inside another.
 
     Example:
         >>> alike([1.0, 1.5, 2.2, 4.0], least=1.0)
@@ -114,7 +119,7 @@ def alike(mean_ranks: Sequence[float], least: float) -> list[tuple[int, int]]:
     """
     groups: list[tuple[int, int]] = []
     for first, rank in enumerate(mean_ranks):
-        last = max(i for i, other in enumerate(mean_ranks) if i >= first and (i == first or other - rank < least))
+        last = max(i for i, later in enumerate(mean_ranks) if i >= first and (i == first or later - rank < least))
         if last > first and (not groups or last > groups[-1][1]):
             groups.append((first, last))
     return groups

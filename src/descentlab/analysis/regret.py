@@ -1,7 +1,7 @@
-"""How far each optimizer stays behind the best: what a recommendation is made from.
+"""How far each optimizer falls short of the best, which recommendations are based on.
 
-The best of a problem and arm is chosen by validation metric and everyone's distance from it is measured on the test metric,
-so that being chosen doesn't flatter it.
+The best of a problem and arm is chosen by validation metric, and every optimizer's distance from it is measured by test
+metric, so that the choice does not flatter the chosen one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np
     """Every optimizer's distance from the best of its problem and arm.
 
     Args:
+        plan: the experiment's plan.
         finals: final runs.
         scores: metric of each test example at the end, by run id.
 
     Returns:
-        The table ``shortfalls``; a problem and arm on which nobody finished every seed has no rows.
+        The table ``shortfalls``; a problem and arm on which no optimizer finished every seed has no rows.
 
     Raises:
         PairingError: two runs of one seed differ in initial weights or split.
@@ -62,23 +63,24 @@ def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np
 
 
 def most_dependable(shortfalls: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Optimizers by their worst problem, the one that stays nearest the best everywhere first.
+    """Optimizers by their worst problem; the one that stays closest to the best everywhere comes first.
 
     Args:
         shortfalls: the table of that name.
+        arm: the arm to compare in.
 
     Returns:
         One row for each optimizer that all problems of the arm have: ``optimizer``, ``worst`` (validation shortfall in
         margins on its worst problem, lower is better; inf where a run did not finish), ``problem`` (the worst).
     """
-    mine = shortfalls[shortfalls["arm"] == arm]
-    of = mine["problem"].nunique()
+    arm_rows = shortfalls[shortfalls["arm"] == arm]
+    n_problems = arm_rows["problem"].nunique()
     rows = []
-    for name, group in mine.groupby("optimizer", sort=False):
-        if group["problem"].nunique() == of:
+    for name, group in arm_rows.groupby("optimizer", sort=False):
+        if group["problem"].nunique() == n_problems:
             margins = (group["val_shortfall"] / group["margin"]).to_numpy()
-            place = int(np.argmax(margins))
-            row = {"optimizer": name, "worst": margins[place], "problem": group["problem"].iloc[place]}
+            worst = int(np.argmax(margins))
+            row = {"optimizer": name, "worst": margins[worst], "problem": group["problem"].iloc[worst]}
             rows.append({**row, "mean": margins.mean()})
     table = pd.DataFrame(rows, columns=["optimizer", "worst", "problem", "mean"])
     return table.sort_values(["worst", "mean"], kind="stable").drop(columns="mean").reset_index(drop=True)

@@ -1,6 +1,6 @@
-"""What a reader must know of a number, as a code with the values that its sentence is filled with.
+"""What a reader must know about a number, as a code with the values that its sentence is filled with.
 
-Tables and documents hold codes, so that results compare whatever language their pages are in;
+Tables and documents hold codes, so that results can be compared whatever language their pages are in;
 :mod:`descentlab.report.phrases` has the sentence of each code.
 """
 
@@ -14,7 +14,7 @@ Remark = Mapping[str, Any]
 
 
 def remark(code: str, **values: Any) -> Remark:
-    """A code with its values, as JSON holds them.
+    """A code with its values, converted to plain JSON types.
 
     Example:
         >>> remark("problem", problem="mlp")
@@ -25,18 +25,18 @@ def remark(code: str, **values: Any) -> Remark:
 
 
 def pack_remarks(remarks: Iterable[Remark]) -> str:
-    """Remarks as one text, for a column of a table; empty where there are none."""
-    listed = list(remarks)
-    return json.dumps(listed, sort_keys=True, ensure_ascii=False) if listed else ""
+    """Remarks as one JSON text, for a column of a table; empty if there are none."""
+    remark_list = list(remarks)
+    return json.dumps(remark_list, sort_keys=True, ensure_ascii=False) if remark_list else ""
 
 
 def unpack_remarks(text: str) -> list[Remark]:
-    """The remarks that :func:`pack_remarks` made a text of."""
+    """The remarks in a text from :func:`pack_remarks`."""
     return list(json.loads(text)) if text else []
 
 
 def name_place(place: Remark) -> str:
-    """A place as one plain text, the same in every language: what identifies a piece of evidence.
+    """A place as plain text, the same in every language; it identifies a piece of evidence.
 
     Example:
         >>> name_place({"code": "share", "problem": "mlp", "share": 0.1})

@@ -1,6 +1,6 @@
-"""How far a learning rate may be off: widths of the range of good rates and distance to divergence.
+"""How far off a learning rate may be: the width of the range of good rates and the distance to divergence.
 
-Seed by seed, so that both have an interval: from the robustness sweep, or from the tuning grid where nothing was swept
+Both are measured seed by seed, so that they have an interval: in the robustness sweep, or in the tuning grid without one
 (docs/protocol.md, "Robustness").
 """
 
@@ -30,12 +30,13 @@ def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) 
     )
     values = tuning.assign(val_metric=tuning["val_metric"].where(tuning["status"] == "finished"))
     table = average_by(values, by, ["val_metric"]).drop(columns="n").set_index(by).join(counts).reset_index()
-    chosen = {(s["problem"], s["optimizer"]): s for s in selections}
-    made = [chosen.get(key) for key in zip(table["problem"], table["optimizer"], strict=True)]
+    by_row = {(selection["problem"], selection["optimizer"]): selection for selection in selections}
+    row_selections = [by_row.get(key) for key in zip(table["problem"], table["optimizer"], strict=True)]
     table["chosen"] = [
-        s is not None and s["learning_rate"] == rate for s, rate in zip(made, table["learning_rate"], strict=True)
+        selection is not None and selection["learning_rate"] == rate
+        for selection, rate in zip(row_selections, table["learning_rate"], strict=True)
     ]
-    table["edge"] = [s["edge"] if s else "" for s in made]
+    table["edge"] = [selection["edge"] if selection else "" for selection in row_selections]
     return fill_table(table, "sensitivity")
 
 
@@ -47,41 +48,50 @@ def divergence_in_decades(rates: np.ndarray, goodness: np.ndarray) -> tuple[floa
         goodness: score of one seed, higher is better, same shape; NaN where it diverged.
 
     Returns:
-        The distance, and whether no rate above the best diverged (then the distance to the highest: a lower bound).
+        The distance, and whether it is a lower bound (no rate above the best diverged; then it is the distance to the highest).
+
+    Example:
+        >>> divergence_in_decades(np.array([0.01, 0.1, 1.0]), np.array([0.9, 0.8, np.nan]))
+        (2.0, False)
     """
     x, y = np.log10(np.asarray(rates, dtype=np.float64)), np.asarray(goodness, dtype=np.float64)
     if np.isnan(y).all():
         return float("nan"), False
     best = int(np.nanargmax(y))
-    gone = np.flatnonzero(np.isnan(y[best:]))
-    return (float(x[best + gone[0]] - x[best]), False) if len(gone) else (float(x[-1] - x[best]), True)
+    diverged = np.flatnonzero(np.isnan(y[best:]))
+    return (float(x[best + diverged[0]] - x[best]), False) if len(diverged) else (float(x[-1] - x[best]), True)
 
 
 def widths_by_seed(plan: Plan, runs: pd.DataFrame, problem: str, optimizer: str) -> pd.DataFrame:
-    """Width of the range of good rates and distance to divergence in each seed.
+    """Width of the range of good rates and distance to divergence for each seed.
 
     Returns:
-        Columns ``width`` (0 where every rate diverged), ``divergence`` (decades; NaN there), ``width_censored``,
-        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (what it was measured
-        in), indexed by seed.
+        Columns ``width`` (decades; 0 where every rate diverged), ``divergence`` (decades; NaN there), ``width_censored``,
+        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (of the runs it was
+        measured on), indexed by seed.
     """
-    mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & runs["learning_rate"].notna()]
-    # What failed or is missing was not measured; a divergence is a result.
-    mine = mine[(mine["arm"] == Arm.TUNED) & mine["status"].isin(("finished", "diverged"))]
-    phase = "sweep" if (mine["phase"] == "sweep").any() else "tuning"
+    # A divergence is a result; a run that failed or is missing has none.
+    measured = runs[
+        (runs["problem"] == problem)
+        & (runs["optimizer"] == optimizer)
+        & runs["learning_rate"].notna()
+        & (runs["arm"] == Arm.TUNED)
+        & runs["status"].isin(("finished", "diverged"))
+    ]
+    phase = "sweep" if (measured["phase"] == "sweep").any() else "tuning"
     planned = plan.problems[problem]
     rows = {}
-    for seed, group in mine[mine["phase"] == phase].groupby("seed"):
+    for seed, group in measured[measured["phase"] == phase].groupby("seed"):
         ascending = group.sort_values("learning_rate")
         rates = ascending["learning_rate"].to_numpy()
         goodness = (planned.sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
-        width, width_cut = width_in_decades(rates, goodness, planned.margin)
-        distance, distance_cut = divergence_in_decades(rates, goodness)
+        width, width_censored = width_in_decades(rates, goodness, planned.margin)
+        divergence, divergence_censored = divergence_in_decades(rates, goodness)
         rows[seed] = {
             "width": 0.0 if np.isnan(width) else width,
-            "width_censored": width_cut,
-            "divergence": distance,
-            "divergence_censored": distance_cut,
+            "width_censored": width_censored,
+            "divergence": divergence,
+            "divergence_censored": divergence_censored,
             "phase": phase,
         }
     columns = ["width", "width_censored", "divergence", "divergence_censored", "phase"]
@@ -99,8 +109,8 @@ def measure_widths(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
                 continue
             row: dict[str, Any] = {"problem": problem, "optimizer": optimizer, "phase": seeds["phase"].iloc[0]}
             for name, prefix in (("width", ""), ("divergence", "divergence_")):
-                found = t_interval(seeds[name].to_numpy(dtype=np.float64))
-                row |= {name: found.mean, f"{prefix}low": found.low, f"{prefix}high": found.high}
+                interval = t_interval(seeds[name].to_numpy(dtype=np.float64))
+                row |= {name: interval.mean, f"{prefix}low": interval.low, f"{prefix}high": interval.high}
             rows.append(
                 {
                     **row,
@@ -118,9 +128,10 @@ def good_range(rates: np.ndarray, goodness: np.ndarray, margin: float) -> tuple[
     Args:
         rates: ascending, shape (points,).
         goodness: mean score, higher is better, same shape; NaN where a run diverged.
+        margin: how far below the best score still counts as good, in its unit.
 
     Returns:
-        Lowest and highest rate, interpolated on a logarithmic scale between grid points (a diverged neighbour ends the range
+        Lowest and highest rate, interpolated on a logarithmic scale between grid points (next to a diverged rate the range ends
         at the last good point), NaN where all diverged; and whether an end lies outside the grid.
     """
     x, y = np.log10(np.asarray(rates, dtype=np.float64)), np.asarray(goodness, dtype=np.float64)

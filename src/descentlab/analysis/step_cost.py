@@ -1,4 +1,4 @@
-"""The cost of a step of each optimizer against the reference's, from what was measured."""
+"""The measured cost of each optimizer's step relative to plain SGD's."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ STEP_RATIO_COLUMNS: dict[str, Column] = {
 }
 
 
-def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
-    """How many times plain SGD's update and step each optimizer's take, by model.
+def summarize_step_cost(table: pd.DataFrame) -> pd.DataFrame:
+    """How many times as long as plain SGD's each optimizer's update and step take, by model.
 
-    A ratio is taken within each round, so that a machine that slows down for a while slows both; then their geometric
-    mean over rounds with the t interval of their logarithms.
+    Ratios are taken within each round, so that a machine that slows down for a while slows both sides; the result is their
+    geometric mean over rounds, with the t interval of their logarithms.
 
     Args:
-        table: of STEP_COST_COLUMNS.
+        table: a table of STEP_COST_COLUMNS.
 
     Returns:
-        A table of STEP_RATIO_COLUMNS, one row a (model, batch size, optimizer), in the order of first appearance.
+        A table of STEP_RATIO_COLUMNS, one row per (model, batch size, optimizer), in the order of first appearance.
 
     Raises:
         ValueError: a model has no row of ``sgd``.
@@ -47,16 +47,22 @@ def summarise_step_cost(table: pd.DataFrame) -> pd.DataFrame:
     for (model, batch_size, optimizer), group in table.groupby(["model", "batch_size", "optimizer"], sort=False):
         reference = table[(table["model"] == model) & (table["optimizer"] == PLAIN)]
         if reference.empty:
-            raise ValueError(f"step cost of model '{model}': '{PLAIN}' must be timed too; it has no row")
-        same = reference[reference["batch_size"] == batch_size]  # full batch has none: beside sgd's own batch
-        reference = (same if len(same) else reference.drop_duplicates("round", keep="last")).set_index("round")
+            raise ValueError(
+                f"step cost of model '{model}': no row of '{PLAIN}', which ratios are taken to; time it too"
+            )
+        same_batch = reference[
+            reference["batch_size"] == batch_size
+        ]  # none at full batch: compare with sgd's own batch
+        reference = (same_batch if len(same_batch) else reference.drop_duplicates("round", keep="last")).set_index(
+            "round"
+        )
         own = group.set_index("round")
         rounds = own.index.intersection(reference.index)
         row: dict[str, Any] = {"model": model, "batch_size": batch_size, "optimizer": optimizer, "n": len(rounds)}
-        for what in ("update", "step"):
-            unit = f"{what}_microseconds"
+        for work in ("update", "step"):
+            unit = f"{work}_microseconds"
             ratio = ratio_interval(own.loc[rounds, unit].to_numpy(), reference.loc[rounds, unit].to_numpy())
-            row |= {unit: own[unit].median(), f"{what}_ratio": ratio.mean}
-            row |= {f"{what}_low": ratio.low, f"{what}_high": ratio.high}
+            row |= {unit: own[unit].median(), f"{work}_ratio": ratio.mean}
+            row |= {f"{work}_low": ratio.low, f"{work}_high": ratio.high}
         rows.append(row | {name: own[name].iloc[0] for name in ("parameters", "state_bytes_per_parameter")})
     return check_table(pd.DataFrame(rows), STEP_RATIO_COLUMNS, "step cost ratios")

@@ -15,11 +15,16 @@ from descentlab.analysis.tables import TABLES, fill_table
 from descentlab.storage.tables import empty_table
 
 
-def summarise(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
 
-    The test metric's interval is over seeds and test examples, where ``scores`` are there: over seeds alone it would hold
-    the mean on these test examples, not the metric.
+    Where ``scores`` are available, the test metric's interval is over seeds and test examples: over seeds alone it would be
+    an interval for the mean on these particular test examples.
+
+    Args:
+        finals: final runs.
+        finished: those of them that finished.
+        scores: metric of each test example at the end, by run id.
     """
     if finals.empty:
         return empty_table(TABLES["summary"])
@@ -58,7 +63,9 @@ def average_curves(
     """Mean and interval over seeds at each evaluation.
 
     Args:
-        step_microseconds: the serially measured cost of a step by (problem, optimizer), as far as it was measured.
+        finals: final runs.
+        history: their evaluations.
+        step_microseconds: serially measured cost of a step by (problem, optimizer); absent where it was not measured.
     """
     if history.empty:
         return empty_table(TABLES["curves"])
@@ -76,9 +83,9 @@ def average_curves(
 
 
 def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
-    """How far above the known optimum training ended."""
-    known = finished[finished["optimum"].notna()]
-    if known.empty:
+    """How far above the known optimum training ended, on problems where the optimum is known."""
+    convex_runs = finished[finished["optimum"].notna()]
+    if convex_runs.empty:
         return empty_table(TABLES["gaps"])
-    gap = known["train_loss"] + known["penalty"] - known["optimum"]
-    return fill_table(average_by(known.assign(gap=gap), ROW, ["gap"]), "gaps")
+    gap = convex_runs["train_loss"] + convex_runs["penalty"] - convex_runs["optimum"]
+    return fill_table(average_by(convex_runs.assign(gap=gap), ROW, ["gap"]), "gaps")

@@ -1,4 +1,4 @@
-"""The tables that ``compare`` hands to the report: columns, units, directions, and the files they lie in."""
+"""The tables that ``compare`` hands to the report: columns, units, directions, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ TABLES: dict[str, dict[str, Column]] = {
             n_planned="final runs planned",
             n_finished="of them finished",
             n_diverged="diverged",
-            n_failed="raised",
-            n_missing="not there",
+            n_failed="raised an error",
+            n_missing="missing",
         ),
         **_numbers("", "", learning_rate="rate of the final runs; NaN without one"),
         **_numbers(
@@ -64,11 +64,11 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("updates", "", updates="budget"),
         **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
         **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
-        **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state by parameter"),
+        **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state per parameter"),
         **_numbers(
             "",
             "lower",
-            rank="1 = best mean test metric of problem and arm; with unfinished runs behind, all diverged last",
+            rank="1 = best mean test metric of problem and arm; those with unfinished runs behind, without a finished one last",
         ),
     },
     "scores": {
@@ -104,7 +104,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
         "verdict": Column("str", "", "", "a Verdict"),
-        "remarks": Column("str", "", "", "what a reader must know of it: codes with values, as JSON"),
+        "remarks": Column("str", "", "", "what a reader must know about it: codes with values, as JSON"),
     },
     "curves": {
         **_ROW,
@@ -115,7 +115,7 @@ TABLES: dict[str, dict[str, Column]] = {
             "seconds",
             "lower",
             seconds="updates times the serially measured cost of a step; NaN where not measured",
-            train_seconds_mean="mean wall time of the updates, other jobs beside them",
+            train_seconds_mean="mean wall time of the updates, with other jobs running",
         ),
         **_counts(n="seeds with a finite value"),
         **_interval("train_loss", "loss", "lower", "training loss"),
@@ -184,7 +184,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers(
             "updates", "lower", updates="until it was reached; the budget where it was not", budget_updates="budget"
         ),
-        "batch_size": Column("int64", "examples", "", "examples of an update"),
+        "batch_size": Column("int64", "examples", "", "examples per update"),
     },
     "profiles": {
         **_text("arm", "target", "optimizer"),
@@ -204,12 +204,14 @@ TABLES: dict[str, dict[str, Column]] = {
     "ranks": RANK_COLUMNS,
     "shortfalls": {
         **_ROW,
-        "leader": Column("str", "", "", "whose mean validation metric is best of those of whom every seed finished"),
+        "leader": Column(
+            "str", "", "", "optimizer with the best mean validation metric among those that finished every seed"
+        ),
         **_counts(n="pairs of finished seeds", n_unfinished="final runs that diverged, failed or are missing"),
         **_numbers(
             "metric",
             "lower",
-            val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf: a run did not finish",
+            val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf if a run did not finish",
         ),
         **_numbers(
             "metric",
@@ -223,12 +225,12 @@ TABLES: dict[str, dict[str, Column]] = {
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
-        "code": Column("str", "", "", "which sentence says it"),
+        "code": Column("str", "", "", "names its sentence"),
         "values": Column("str", "", "", "what the sentence is filled with, as JSON"),
     },
 }
 
-DOCUMENTS = {"claims": "../claims.json"}  # the ledger lies beside the folder
+DOCUMENTS = {"claims": "../claims.json"}  # next to the folder of the tables
 
 
 @dataclass(frozen=True)
@@ -256,12 +258,12 @@ class Comparison:
 
 
 def fill_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """``table`` with exactly the columns of ``TABLES[name]``, an absent one as NaN."""
+    """``table`` with exactly the columns of ``TABLES[name]``; absent ones are filled with NaN."""
     return table.reindex(columns=list(TABLES[name])) if len(table) else empty_table(TABLES[name])
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """One parquet a table, and ``claims.json`` beside the folder."""
+    """Write one parquet file per table, and ``claims.json`` next to the folder."""
     for name, columns in TABLES.items():
         write_table(getattr(comparison, name), columns, folder / f"{name}.parquet")
     for name, file in DOCUMENTS.items():
@@ -269,7 +271,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """What :func:`write_comparison` wrote, held to its columns."""
+    """Read what :func:`write_comparison` wrote, with its columns checked."""
     tables = {name: read_table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()}
     documents = {name: json.loads((folder / file).read_text(encoding="utf-8")) for name, file in DOCUMENTS.items()}
     assert {*tables, *documents} == {field.name for field in fields(Comparison)}

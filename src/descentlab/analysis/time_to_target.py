@@ -1,4 +1,4 @@
-"""Time to target: updates until the validation loss is as low as a share of what the reference reaches."""
+"""Time to target: updates until the validation loss has covered a share of the way to the reference's best."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from descentlab.experiment.plan import Plan
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import PLAIN
 
-# Shares of the way from the initial validation loss to the reference's least one.
+# Shares of the way from the initial validation loss to the reference's lowest.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
 SPEED_ARM = "tuned for speed"
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
@@ -29,19 +29,19 @@ PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
     """The validation losses that count as reached, from one problem's runs of the reference (docs/protocol.md, "Time to target").
 
-    From the median of the first losses (those of the initial weights, where they were evaluated) towards the median of the
-    reference's least losses; of its tuned arm where there is one. Empty without a finished run of the reference.
+    The way goes from the median of the first losses (those of the initial weights, where evaluated) to the median of the
+    reference's lowest losses, in its tuned arm if there is one. Empty without a finished run of the reference.
     """
-    mine = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
-    if (mine["arm"] == Arm.TUNED).any():
-        mine = mine[mine["arm"] == Arm.TUNED]
-    curves = history[history["run_id"].isin(mine["run_id"]) & history["val_loss"].notna()]
+    reference_runs = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
+    if (reference_runs["arm"] == Arm.TUNED).any():
+        reference_runs = reference_runs[reference_runs["arm"] == Arm.TUNED]
+    curves = history[history["run_id"].isin(reference_runs["run_id"]) & history["val_loss"].notna()]
     if curves.empty:
         return {}
     first = curves.sort_values("updates", kind="stable").drop_duplicates("run_id")
     start = first["val_loss"].median()
-    least = curves.groupby("run_id")["val_loss"].min().median()
-    return {name: float(start - share * (start - least)) for name, share in TARGETS.items()}
+    lowest = curves.groupby("run_id")["val_loss"].min().median()
+    return {name: float(start - share * (start - lowest)) for name, share in TARGETS.items()}
 
 
 def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -53,30 +53,32 @@ def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray
 
 
 def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """The final seeds' runs at the rate that reaches the medium target soonest, their arm called SPEED_ARM.
+    """The final seeds' runs at the rate that reaches the medium target soonest, with SPEED_ARM as their arm.
 
-    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer has, of that rate and its neighbours
-    on the grid, the one whose tuning runs take the fewest updates on average, a miss or a divergence counted as the budget;
-    the chosen rate where they tie. The test split has no part in it.
+    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer gets, of that rate and its neighbors
+    on the grid, the one whose tuning runs take the fewest updates on average (a miss or a divergence counts as the budget),
+    or the tuned arm's rate if they tie. The test split plays no part.
 
     Args:
-        runs: all runs. finals: the final ones.
+        plan: the experiment's plan.
+        runs: all runs.
+        finals: the final ones.
         history: evaluations of all runs.
     """
     searched = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
     tuning = searched[searched["phase"] == "tuning"]
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
-    kept = []
-    for problem, of_problem in finals.groupby("problem", sort=False):
-        target = find_targets(of_problem, history, plan.reference).get("medium")
+    fastest_runs = []
+    for problem, problem_finals in finals.groupby("problem", sort=False):
+        target = find_targets(problem_finals, history, plan.reference).get("medium")
         if target is None:
             continue
         for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
-            of_seeds = group[group["phase"].isin(["final", "neighbour"])]
-            chosen = set(of_seeds.loc[of_seeds["phase"] == "final", "learning_rate"])
+            seed_runs = group[group["phase"].isin(["final", "neighbour"])]
+            chosen = set(seed_runs.loc[seed_runs["phase"] == "final", "learning_rate"])
             means = {}
             for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):
-                if rate in set(of_seeds["learning_rate"]):
+                if rate in set(seed_runs["learning_rate"]):
                     times = [
                         min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
                         if run["status"] == "finished"
@@ -86,26 +88,27 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
                     means[rate] = (float(np.mean(times)), rate not in chosen)
             if means:
                 fastest = min(means, key=lambda rate: means[rate])
-                kept.append(of_seeds[of_seeds["learning_rate"] == fastest])
-    return pd.concat(kept).assign(arm=SPEED_ARM) if kept else finals.iloc[:0]
+                fastest_runs.append(seed_runs[seed_runs["learning_rate"] == fastest])
+    return pd.concat(fastest_runs).assign(arm=SPEED_ARM) if fastest_runs else finals.iloc[:0]
 
 
 def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """When each final run first reached each target: one row a run and target, misses at the budget.
+    """When each final run first reached each target: one row per run and target, misses at the budget.
 
     Args:
-        finals: final runs; those that failed or are missing are left out, those that diverged never reach.
+        plan: the experiment's plan.
+        finals: final runs; failed and missing ones are left out, diverged ones never reach a target.
         history: their evaluations, with the column ``problem``.
     """
     rows: list[dict[str, Any]] = []
     curves = loss_curves(history)
-    for problem, of_problem in finals.groupby("problem", sort=False):
-        present = of_problem[of_problem["run_id"].isin(curves) | (of_problem["status"] == "diverged")]
-        of_history = history[history["problem"] == problem]
-        for name, target in find_targets(of_problem, of_history, plan.reference).items():
+    for problem, problem_finals in finals.groupby("problem", sort=False):
+        present = problem_finals[problem_finals["run_id"].isin(curves) | (problem_finals["status"] == "diverged")]
+        problem_history = history[history["problem"] == problem]
+        for name, target in find_targets(problem_finals, problem_history, plan.reference).items():
             for run in present.to_dict("records"):
                 finished = run["status"] == "finished"
-                when = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
+                updates = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
                 rows.append(
                     {
                         "problem": problem,
@@ -115,8 +118,8 @@ def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> 
                         "run_id": run["run_id"],
                         "target": name,
                         "target_val_loss": target,
-                        "reached": bool(np.isfinite(when)),
-                        "updates": min(when, run["updates_planned"]),
+                        "reached": bool(np.isfinite(updates)),
+                        "updates": min(updates, run["updates_planned"]),
                         "budget_updates": run["updates_planned"],
                         "batch_size": run["batch_size"],
                     }
@@ -128,20 +131,20 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
     """Time to each target by problem, arm and optimizer, with censoring (docs/protocol.md, "Time to target").
 
     Args:
-        reached: what :func:`measure_reached` gives.
-        step_microseconds: the serially measured cost of a step by (problem, optimizer); absent where it isn't known.
+        reached: result of :func:`measure_reached`.
+        step_microseconds: serially measured cost of a step by (problem, optimizer); absent where it was not measured.
     """
     rows: list[dict[str, Any]] = []
     by = ["problem", "arm", "target"]
     for (problem, arm, target), timed in reached.groupby(by, sort=False):
         sgd = timed[timed["optimizer"] == PLAIN].set_index("seed")
         for optimizer, group in timed.groupby("optimizer", sort=False):
-            mine = group.set_index("seed")
-            common = mine.index.intersection(sgd.index)
-            # Full batch with its few, large updates has another budget: a ratio of updates to sgd's would mislead.
-            if len(common) and mine["budget_updates"].max() != sgd["budget_updates"].max():
+            own = group.set_index("seed")
+            common = own.index.intersection(sgd.index)
+            # Full batch, with few and large updates, has another budget: a ratio to sgd's updates would mislead.
+            if len(common) and own["budget_updates"].max() != sgd["budget_updates"].max():
                 common = common[:0]
-            a, b = mine.loc[common], sgd.loc[common]
+            a, b = own.loc[common], sgd.loc[common]
             ratio = restricted_ratio(
                 a["updates"].to_numpy(), a["reached"].to_numpy(), b["updates"].to_numpy(), b["reached"].to_numpy()
             )
@@ -180,7 +183,7 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
 def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
     """Performance profiles over problems (Dolan & Moré 2002), by arm and target, from the restricted means.
 
-    Only optimizers that a problem's budget of updates fits are compared; a mean with a miss in it never reaches.
+    Only optimizers with the problem's full budget of updates are compared; one with a miss counts as never reaching.
     """
     rows: list[pd.DataFrame] = []
     full = speed.groupby("problem")["budget_updates"].transform("max")

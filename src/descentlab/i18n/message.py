@@ -1,8 +1,8 @@
-"""The mark of a sentence that is translated where it is shown; light, so that a problem can have a title."""
+"""Marks a sentence for translation where it is shown; imports nothing, so that problems can mark their titles."""
 
 from __future__ import annotations
 
 
 def message(text: str) -> str:
-    """``text`` itself: marks a sentence in a table of the code that ``words`` translates where it is shown."""
+    """Return ``text`` itself: marks a sentence in a table of the code for ``words`` to translate where it is shown."""
     return text

@@ -1,8 +1,8 @@
-"""The reader's language: English sentences in the code, their translations in one catalogue a language.
+"""The reader's language: English sentences in the code, their translations in one catalogue per language.
 
-A sentence is written where it is used, in English, as ``words("{n} problems", n=4)``; ``catalogues/<language>.po`` holds what
-it is in another language, with the same fields in the order that the language wants. ``tests/test_wording.py`` finds every
-sentence in the code and holds the catalogue to it.
+A sentence is written where it is used, in English, as ``words("{n} problems", n=4)``; ``catalogues/<language>.po`` holds its
+translation, with the same fields in the order that the language needs. ``tests/i18n/test_wording.py`` finds every sentence
+in the code and checks that the catalogue has it.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.i18n.language import Language
-from descentlab.i18n.message import message as message  # beside the functions that translate it
+from descentlab.i18n.message import message as message  # exported with the functions that translate it
 
 CATALOGUES = Path(__file__).parent / "catalogues"
-_spoken: ContextVar[Language] = ContextVar("language", default="en")
+_current: ContextVar[Language] = ContextVar("language", default="en")
 
 
 @contextlib.contextmanager
 def spoken(language: Language) -> Iterator[None]:
-    """Let :func:`words` speak ``language`` inside."""
-    token = _spoken.set(language)
+    """Make :func:`words` translate into ``language`` inside the block."""
+    token = _current.set(language)
     try:
         yield
     finally:
-        _spoken.reset(token)
+        _current.reset(token)
 
 
 def current_language() -> Language:
-    """The language that is spoken now; ``en`` unless :func:`spoken` says otherwise."""
-    return _spoken.get()
+    """The language that :func:`words` translates into now; ``en`` outside :func:`spoken`."""
+    return _current.get()
 
 
 @functools.cache
 def read_catalogue(language: str) -> Mapping[str, str]:
-    """Translations by English sentence."""
+    """The translations into ``language``, keyed by the English sentence."""
     from babel.messages.pofile import read_po
 
     with (CATALOGUES / f"{language}.po").open("rb") as file:
@@ -46,14 +46,18 @@ def read_catalogue(language: str) -> Mapping[str, str]:
 
 
 def words(text: str, /, **values: Any) -> str:
-    """``text`` in the language that is spoken, its fields filled as by ``str.format``.
+    """``text`` in the current language, its fields filled as by ``str.format``.
 
-    What has no translation stays as it is: names from a config, a problem of the reader's own. Without ``values`` braces
-    are letters.
+    Text without a translation stays as it is, such as names from a config or the title of a reader's own problem. Without
+    ``values``, braces are ordinary characters.
+
+    Example:
+        >>> words("{n} problems", n=4)
+        '4 problems'
     """
-    language = _spoken.get()
-    said = text if language == "en" else read_catalogue(language).get(text, text)
-    return said.format(**values) if values else said
+    language = _current.get()
+    translation = text if language == "en" else read_catalogue(language).get(text, text)
+    return translation.format(**values) if values else translation
 
 
 def joined(parts: list[str]) -> str:
@@ -61,6 +65,11 @@ def joined(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else words("{first} and {last}", first=", ".join(parts[:-1]), last=parts[-1])
 
 
-def counted(count: int, one: str, other: str, **values: Any) -> str:
-    """``one`` or ``other``, translated, with ``{n}`` for the count: ``counted(4, "{n} problem", "{n} problems")``."""
-    return words(one if count == 1 else other, n=f"{count:,}", **values)
+def counted(count: int, singular: str, plural: str, **values: Any) -> str:
+    """``singular`` or ``plural``, translated, with the count for ``{n}``.
+
+    Example:
+        >>> counted(4, "{n} problem", "{n} problems")
+        '4 problems'
+    """
+    return words(singular if count == 1 else plural, n=f"{count:,}", **values)

@@ -1,1 +1,1 @@
-"""The optimizers: their table, how one is built, their learning rates and schedules."""
+"""The optimizers: their table, how each is built, their learning rates and schedules."""

@@ -1,6 +1,6 @@
-"""The table of optimizers: one entry each, and the only place that names them.
+"""Building a Keras optimizer from its entry in the table, with its hyperparameters checked first.
 
-Nothing here imports Keras before :func:`build` is called, so that a workflow can be planned without it.
+Keras is imported only when a function needs it, so that importing this module stays cheap.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.import_path import OptimizerError, import_object, one_line, suggestion
 from descentlab.optimizers.table import NOTHING, OptimizerEntry
 
-# What Keras accepts and this protocol can't account for: an update would no longer be one batch, or the weights that
-# are evaluated no longer those that the update left.
+# Keras accepts these, but the protocol can't account for them: an update would no longer be one batch, or the evaluated
+# weights would not be the ones that the last update left.
 REFUSED_HYPERPARAMETERS = {
-    "use_ema": "evaluated weights would be an average that the last update did not leave",
-    "ema_momentum": "belongs to use_ema",
-    "ema_overwrite_frequency": "belongs to use_ema",
+    "use_ema": "the evaluated weights would be an average, not those of the last update",
+    "ema_momentum": "it belongs to use_ema",
+    "ema_overwrite_frequency": "it belongs to use_ema",
     "gradient_accumulation_steps": "an update would no longer be one batch",
-    "loss_scale_factor": "meant for float16, in which nothing is trained here",
+    "loss_scale_factor": "it is meant for float16, and everything here is trained in float32",
     "learning_rate_schedule": "the arm sets the schedule",
 }
 
@@ -29,7 +29,7 @@ def resolve_factory(entry: OptimizerEntry) -> Any:
     """The callable that makes the optimizer: a class of Keras, or the reader's own.
 
     Raises:
-        OptimizerError: an import path doesn't import, or names nothing that can be called.
+        OptimizerError: the import path can't be imported, or what it names can't be called.
     """
     if ":" in entry.factory:
         where = f"optimizer '{entry.name}'"
@@ -46,26 +46,26 @@ def resolve_factory(entry: OptimizerEntry) -> Any:
 
 
 def accepted_hyperparameters(factory: Any) -> tuple[list[str], bool]:
-    """Names that ``factory`` accepts, and whether it accepts any other too."""
+    """The names that ``factory`` accepts, and whether it accepts any other name as well."""
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some callables written in C have none
+    except (TypeError, ValueError):  # some callables written in C have no signature
         return [], True
-    # Keras optimizers take **kwargs only to refuse them: an unknown name is a typo.
+    # Keras optimizers take **kwargs only to reject them, so an unknown name is a typo.
     keras_class = inspect.isclass(factory) and factory.__module__.startswith("keras.")
     open_ended = not keras_class and any(p.kind is p.VAR_KEYWORD for p in parameters)
     return [p.name for p in parameters if p.kind is not p.VAR_KEYWORD], open_ended
 
 
 def default_learning_rate(entry: OptimizerEntry) -> float | None:
-    """Rate of the ``default`` arm: the entry's own, or the default in the factory's signature; None without one."""
+    """Learning rate of the ``default`` arm: the entry's own, or the default in the factory's signature; None without one."""
     if entry.default_learning_rate is not None:
         return entry.default_learning_rate
     if entry.centre_learning_rate is None:
         return None
     try:
         parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
-    except (TypeError, ValueError):  # some callables written in C have none
+    except (TypeError, ValueError):  # some callables written in C have no signature
         parameter = None
     if parameter is None or not isinstance(parameter.default, (int, float)):
         return entry.centre_learning_rate
@@ -73,7 +73,13 @@ def default_learning_rate(entry: OptimizerEntry) -> float | None:
 
 
 def arm_hyperparameters(entry: OptimizerEntry, arm: str, extended: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
-    """Hyperparameters in an arm, learning rate apart (docs/protocol.md, "Arms"); ``extended``: what the extended arm sets."""
+    """Hyperparameters in an arm, except the learning rate (docs/protocol.md, "Arms").
+
+    Args:
+        entry: the optimizer.
+        arm: decides the weight decay.
+        extended: hyperparameters that the extended arm sets.
+    """
     hyperparameters = {**entry.hyperparameters, **extended}
     if arm != Arm.DEFAULT and entry.tuned_weight_decay is not None:
         hyperparameters.setdefault("weight_decay", entry.tuned_weight_decay)
@@ -92,7 +98,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
         extended: hyperparameters that the extended arm sets.
 
     Raises:
-        OptimizerError: a hyperparameter is unknown or refused, or the factory yields no Keras optimizer.
+        OptimizerError: a hyperparameter is unknown or not supported, or the factory does not return a Keras optimizer.
     """
     import keras
 
@@ -104,23 +110,23 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
         hyperparameters["learning_rate"] = float(learning_rate)
     try:
         optimizer = factory(**hyperparameters)
-    except Exception as error:  # whatever the factory objects to, the reader must see it with the optimizer's name
+    except Exception as error:  # a reader's factory may raise anything; show it with the optimizer's name
         raise OptimizerError(
-            f"{where}: {entry.factory} could not be made with {hyperparameters}; {one_line(error)}"
+            f"{where}: {entry.factory} could not be built with {hyperparameters}: {one_line(error)}"
         ) from error
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise OptimizerError(
-            f"{where}: an import path must yield a keras.optimizers.Optimizer; '{entry.factory}' gave "
+            f"{where}: '{entry.factory}' must return a keras.optimizers.Optimizer; it returned "
             f"{type(optimizer).__name__}"
         )
     return optimizer
 
 
 def check_hyperparameters(factory: Any, hyperparameters: Mapping[str, Any], where: str) -> None:
-    """Refuse names that the factory doesn't know or that the protocol can't account for, and values of a wrong type.
+    """Reject names that the factory doesn't know or that the protocol can't account for, and values of the wrong type.
 
     Raises:
-        OptimizerError: naming the hyperparameter, and the nearest valid one or what it must be.
+        OptimizerError: names the hyperparameter and the nearest valid one, or the type that it must have.
     """
     accepted, open_ended = accepted_hyperparameters(factory)
     for name, value in hyperparameters.items():
@@ -135,10 +141,10 @@ def check_hyperparameters(factory: Any, hyperparameters: Mapping[str, Any], wher
 
 
 def type_rule(factory: Any, name: str, value: Any) -> str:
-    """What ``value`` must be, where its default says so and it isn't; Keras would only find out while it trains."""
+    """What ``value`` must be if its type differs from the default's, else ''; Keras would fail only during training."""
     try:
         parameter = inspect.signature(factory).parameters.get(name)
-    except (TypeError, ValueError):  # some callables written in C have none
+    except (TypeError, ValueError):  # some callables written in C have no signature
         return ""
     default = None if parameter is None else parameter.default
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Which weights are evaluated, where they are not those that are trained."""
+"""The weights to evaluate, for optimizers whose trained weights are not their result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def evaluation_weights(optimizer: Any, weights: list[Any]) -> list[Any] | None:
-    """Weights to evaluate where they are not those that are trained, None otherwise.
+    """The weights to evaluate, or None where they are simply the trained ones.
 
-    ScheduleFreeAdamW trains y and keeps z; its result is the average x, with y = (1 - β1) z + β1 x (Defazio et al.
-    2024, equation 1). Keras' ``fit`` leaves y in the model.
+    ScheduleFreeAdamW trains y and stores z; its result is the average x, with y = (1 - β1) z + β1 x (Defazio et al.
+    2024, equation 1). Keras' ``fit`` would leave y in the model.
     """
     import keras
 

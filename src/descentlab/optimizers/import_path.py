@@ -1,4 +1,4 @@
-"""Objects named by an import path ``package.module:NAME``, and names that are nearly right."""
+"""Importing objects named by a path ``package.module:NAME``, and suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 class OptimizerError(ValueError):
-    """An optimizer can't be made from what the config says."""
+    """The config names an optimizer that can't be built, or an object that can't be imported."""
 
 
 def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
-    """How a sentence on an unknown word ends: ``, did you mean 'x'?`` with the nearest valid word, or a full stop.
+    """The end of a sentence about an unknown word: ``, did you mean 'x'?`` with the nearest valid word, or a period.
 
     Example:
         >>> suggestion("adma", ["adam", "sgd"])
@@ -27,7 +27,7 @@ def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Type and message of an error that others raised, on one line."""
+    """Type and message of an error raised by foreign code, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -35,7 +35,7 @@ def import_object(path: str, where: str) -> Any:
     """The object that ``package.module:name`` names.
 
     Raises:
-        OptimizerError: it doesn't import, or the module has no such name.
+        OptimizerError: the module can't be imported, or it has no such name.
 
     Example:
         >>> import_object("math:floor", where="here")(2.5)
@@ -44,10 +44,8 @@ def import_object(path: str, where: str) -> Any:
     module_name, _, attribute = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module of the reader's own may raise anything while it is imported
-        raise OptimizerError(
-            f"{where}: an import path must import; received '{path}', which raised {one_line(error)}"
-        ) from error
+    except Exception as error:  # a reader's module may raise anything during import
+        raise OptimizerError(f"{where}: '{path}' can't be imported: {one_line(error)}") from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise OptimizerError(

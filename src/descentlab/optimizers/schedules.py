@@ -1,4 +1,4 @@
-"""When a run is evaluated, and with which learning rate each of its updates is made."""
+"""The updates after which a run is evaluated, and the learning rate of each update."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SCHEDULES = ("constant", "linear", "cosine")
 def learning_rates(initial: float | None, schedule: str, updates: int) -> np.ndarray:
     """Learning rate of each update, float32 of shape (updates,).
 
-    ``constant``, or from ``initial`` at the first update towards zero, which the update after the last would have
-    (docs/protocol.md, "Arms"): ``linear``, or ``cosine``, half a period of it (Loshchilov & Hutter 2017, without restarts).
-    Without a learning rate (``initial`` None) all are NaN.
+    ``constant``, or decaying from ``initial`` at the first update to the zero that one update past the last would have
+    (docs/protocol.md, "Arms"): ``linear``, or ``cosine``, half a period (Loshchilov & Hutter 2017, without restarts).
+    For an optimizer without a learning rate (``initial`` is None) all values are NaN.
 
     Example:
         >>> learning_rates(1.0, "linear", updates=4).tolist()
@@ -35,8 +35,8 @@ def learning_rates(initial: float | None, schedule: str, updates: int) -> np.nda
 def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:
     """Updates after which a run is evaluated, ascending, from 0 to the budget.
 
-    Doubling inside the first epoch, because adaptive methods' advantage is early (docs/protocol.md, "Budget"), then after each
-    epoch; of more than 100 epochs, 100 or fewer that lie half evenly, half evenly on a logarithmic scale.
+    At doubling intervals in the first epoch, because adaptive methods gain most early (docs/protocol.md, "Budget"), then
+    after each epoch; with more than 100 epochs, after 100 or fewer: half spaced evenly, half on a logarithmic scale.
 
     Example:
         >>> evaluation_steps(updates_per_epoch=10, epochs=3)

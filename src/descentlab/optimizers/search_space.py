@@ -1,8 +1,8 @@
 """The extended arm: epsilon, momentum and schedule tuned together with the learning rate (docs/protocol.md, "Arms").
 
 Choi et al. 2019 show that rankings of optimizers flip when more than the learning rate is tuned. Every optimizer gets the
-same quasi-random points (Halton) of its own space, and the tuned arm's choice as one more: so it can only gain by the
-validation metric, and a more general method is never tuned worse than the one it contains for want of a try.
+same quasi-random points (Halton) in its own space, plus the tuned arm's choice. So by the validation metric it can only
+gain, and a more general method is never tuned worse than its special case for lack of a trial.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from descentlab.optimizers.table import OptimizerEntry
 
 EPSILONS = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
 MOMENTA = (0.5, 0.8, 0.9, 0.95, 0.99)
-RATE_GROWS_FROM = 1e-4  # epsilon from which on it shrinks updates
+RATE_GROWS_FROM = 1e-4  # a larger epsilon shrinks the updates
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Trial:
 
     Attributes:
         learning_rate: None for an optimizer without one.
-        schedule: of the learning rate.
-        hyperparameters: what it sets besides.
+        schedule: learning-rate schedule.
+        hyperparameters: the other hyperparameters that it sets.
     """
 
     learning_rate: float | None
@@ -36,12 +36,12 @@ class Trial:
     hyperparameters: Mapping[str, Any]
 
     def as_json(self) -> str:
-        """The same text for the same trial."""
+        """The trial as JSON; equal trials have equal text."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 def momentum_name(entry: OptimizerEntry) -> str | None:
-    """The hyperparameter that is the optimizer's momentum; None where it has none, as plain SGD."""
+    """The hyperparameter that is the optimizer's momentum; None if it has none, like plain SGD."""
     accepted, _ = accepted_hyperparameters(resolve_factory(entry))
     if "beta_1" in accepted:
         return "beta_1"
@@ -52,13 +52,14 @@ def momentum_name(entry: OptimizerEntry) -> str | None:
 def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Trial]:
     """What the extended arm tries: the same quasi-random points for every optimizer, each in its own space.
 
-    A point chooses one of the half-decade grid's learning rates, of MOMENTA, of EPSILONS and of SCHEDULES, as far as the
-    optimizer has them; points that fall together in a small space are one trial. Epsilon stands beside the root of the
-    squared gradients' mean and shrinks updates where it is the larger, so the grid moves up with its root.
+    A point chooses one learning rate of the half-decade grid and one each of MOMENTA, EPSILONS and SCHEDULES, as far as the
+    optimizer has them; points that coincide in a small space are one trial. Epsilon is added to the root of the mean
+    squared gradient and shrinks updates where it is the larger of the two, so the grid moves up with the root of epsilon.
 
     Args:
-        points: of the learning rate's grid.
-        trials: quasi-random points.
+        entry: the optimizer.
+        points: size of the learning-rate grid.
+        trials: number of quasi-random points.
     """
     from scipy.stats import qmc
 
@@ -66,10 +67,10 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Tri
     momentum = momentum_name(entry)
     grid = entry.grid(points)
     distinct: dict[str, Trial] = {}
-    for place in qmc.Halton(4, scramble=False).random(trials + 1)[1:]:  # the first is the corner
+    for point in qmc.Halton(4, scramble=False).random(trials + 1)[1:]:  # the first is always the corner
 
-        def pick(choices: Any, axis: int, place: Any = place) -> Any:
-            return choices[int(place[axis] * len(choices))]
+        def pick(choices: Any, axis: int, point: Any = point) -> Any:
+            return choices[int(point[axis] * len(choices))]
 
         rate, hyperparameters = pick(grid, 0), {}
         if momentum:
@@ -89,9 +90,9 @@ def all_trials(tuned_rate: float | None, tuned_schedule: str, trials: Sequence[T
     """Every trial of an optimizer on a problem, the tuned arm's choice first.
 
     Args:
-        tuned_rate: the tuned arm's choice; None without a learning rate.
-        tuned_schedule: the tuned arm's.
-        trials: of the optimizer, as :func:`extended_trials` gives them.
+        tuned_rate: the tuned arm's learning rate; None for an optimizer without one.
+        tuned_schedule: the tuned arm's schedule.
+        trials: the optimizer's other trials, from :func:`extended_trials`.
     """
     first = Trial(tuned_rate, "constant" if tuned_rate is None else tuned_schedule, {})
     return [first, *(trial for trial in trials if trial != first)]

@@ -1,4 +1,4 @@
-"""The table of optimizers: each with its factory, its default and its grid of learning rates."""
+"""The table of optimizers, the only place that names them: factory, default and grid of learning rates."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class OptimizerEntry:
     Attributes:
         name: its row in config and report.
         factory: ``keras.optimizers`` class name, or an import path ``package.module:ClassOrFactory``.
-        centre_learning_rate: middle of its half-decade grid; None for an optimizer without a learning rate.
-        state_slots: variables of the size of the weights that it keeps (docs/protocol.md, "Cost").
+        centre_learning_rate: center of its half-decade grid; None for an optimizer without a learning rate.
+        state_slots: how many variables of the size of the weights it keeps (docs/protocol.md, "Cost").
         paper: where the rule comes from.
         hyperparameters: what differs from the factory's defaults.
-        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; 0 but where it is the optimizer's point.
+        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; None except where decay defines the optimizer.
         full_batch: one update uses the whole training set.
-        equal_updates: full batch with as many updates as the mini-batch optimizers, instead of as many examples.
+        equal_updates: full batch with as many updates as the mini-batch optimizers, rather than as many examples.
         default_learning_rate: rate of the ``default`` arm; None for the factory's own default.
-        tuned_schedule: of the learning rate in the ``tuned`` arm.
+        tuned_schedule: learning-rate schedule in the ``tuned`` arm.
     """
 
     name: str
@@ -54,7 +54,7 @@ class OptimizerEntry:
         return [self.rate_at(i - points // 2) for i in range(points)]
 
     def rate_at(self, step: float) -> float:
-        """The learning rate that lies ``step`` half-decades above the centre (below, where negative).
+        """The learning rate that lies ``step`` half-decades above the center (below, where negative).
 
         Raises:
             ValueError: the optimizer has no learning rate.
@@ -63,10 +63,10 @@ class OptimizerEntry:
             >>> OPTIMIZERS["adam"].rate_at(-2)
             0.001
         """
-        return float(f"{self._centre() * 10 ** (DECADES_PER_STEP * step):.3g}")
+        return float(f"{self._center() * 10 ** (DECADES_PER_STEP * step):.3g}")
 
     def step_of(self, learning_rate: float) -> int:
-        """The ``step`` of which :meth:`rate_at` is nearest to ``learning_rate``.
+        """The ``step`` whose :meth:`rate_at` is nearest to ``learning_rate``.
 
         Raises:
             ValueError: the optimizer has no learning rate.
@@ -75,15 +75,15 @@ class OptimizerEntry:
             >>> OPTIMIZERS["adam"].step_of(0.03)
             1
         """
-        return round(math.log10(learning_rate / self._centre()) / DECADES_PER_STEP)
+        return round(math.log10(learning_rate / self._center()) / DECADES_PER_STEP)
 
-    def _centre(self) -> float:
+    def _center(self) -> float:
         if self.centre_learning_rate is None:
             raise ValueError(f"{self.name} has no learning rate, so its grid has no steps")
         return self.centre_learning_rate
 
 
-# Centres: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over
+# Centers: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over
 # grids one step lower (2026-11), where most optima of the convex problems lay on the upper edge.
 _SLIDES = "Quiroga & Ronchetti, Variantes de Descenso de Gradiente (slides)"
 _ENTRIES = (
@@ -102,8 +102,8 @@ _ENTRIES = (
     OptimizerEntry("nadam", "Nadam", 0.01, 2, "Dozat 2016"),
     OptimizerEntry("adadelta", "Adadelta", 10.0, 2, "Zeiler 2012"),
     OptimizerEntry("adafactor", "Adafactor", 0.03, None, "Shazeer & Stern 2018"),
-    # Its rate scales the weights themselves (w = −rate · linear / √accumulator), so decay to zero takes them to zero: least
-    # squares in full batch ended 0.45 above the optimum with decay, 2e-8 without (2026-11).
+    # Its rate scales the weights themselves (w = −rate · linear / √accumulator), so a rate that decays to zero drives them to
+    # zero: full-batch least squares ended 0.45 above the optimum with decay, 2e-8 without (2026-11).
     OptimizerEntry("ftrl", "Ftrl", 1.0, 2, "McMahan et al. 2013", tuned_schedule="constant"),
     OptimizerEntry("lion", "Lion", 0.003, 1, "Chen et al. 2023"),
     OptimizerEntry("lamb", "Lamb", 0.01, 2, "You et al. 2020"),
@@ -114,10 +114,10 @@ _ENTRIES = (
 )
 OPTIMIZERS: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
 
-# Public classes of keras.optimizers that are no optimizer of their own; a test fails when Keras adds one unlisted.
+# Public classes of keras.optimizers that aren't optimizers in their own right; a test fails when Keras adds another.
 EXCLUDED = {
     "Optimizer": "the base class: it has no update rule",
     "LossScaleOptimizer": "wraps another optimizer to scale the loss in float16; in float32 it is that optimizer",
-    "MultiOptimizer": "gives each layer an optimizer of its own; it is as many rules as it is given",
+    "MultiOptimizer": "gives each layer its own optimizer, so it is as many rules as it is given",
     "OptimizerMap": "the assignment that MultiOptimizer reads, not an optimizer",
 }

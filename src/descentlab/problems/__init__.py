@@ -1,6 +1,6 @@
-"""Problems to train: what a Problem is, and the built-in ones, one file each.
+"""The problems to train: what a Problem is, and the built-in ones, one file each.
 
-A built-in problem's module is imported when the problem is asked for, so that planning needs neither Keras nor data.
+A built-in problem's module is imported only when the problem is requested, so that importing this package loads no Keras.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Builtin:
-    """Where a built-in problem lives, and about what an epoch of it costs.
+    """Where a built-in problem is defined, and roughly what an epoch costs.
 
-    ``epoch_seconds`` (seconds of one core for an epoch with its evaluation, roughly) only decides how many optimizers
-    share a job.
+    ``epoch_seconds`` (about how many seconds of one core an epoch takes, evaluation included) only decides how many
+    optimizers share a job.
     """
 
     module: str

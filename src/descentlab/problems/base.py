@@ -1,4 +1,4 @@
-"""What a problem is: a Keras model, data, a loss and a metric, with what the protocol must know of them."""
+"""What a problem is: a Keras model, data, a loss and a metric, with what the protocol needs to know about them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SPLITS = ("train", "val", "test")  # the fields of a Split, in its order
 
 
 class ProblemError(ValueError):
-    """A problem or its data is not what the protocol needs; the message says what is."""
+    """A problem or its data break a rule of the protocol; the message says which."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What generalisation is measured in.
+    """The metric that generalization is measured in.
 
     Attributes:
-        name: as shown, ``accuracy``.
-        higher_is_better: its direction.
-        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,): their mean is the metric.
+        name: as shown in the report, e.g. ``accuracy``.
+        higher_is_better: the direction of the metric.
+        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,); their mean is the metric.
 
     Example:
         >>> error = Metric("absolute error", higher_is_better=False, per_example=lambda y, y_pred: abs(y - y_pred))
@@ -40,7 +40,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """What the metric is multiplied with so that higher is better."""
+        """1 or -1: the metric times its sign is better where it is higher."""
         return metric_sign(self.higher_is_better)
 
 
@@ -61,8 +61,8 @@ class Data:
 
     Example:
         >>> data = Data(x=np.zeros((4, 2)), y=np.array([1.0, 2.0, 3.0, 4.0]), test=np.array([3]))
-        >>> data.check("problem 'mine'")
-        >>> data.sealed(data.test).y.tolist()  # what a tuning run sees
+        >>> data.check("problem 'line'")
+        >>> data.sealed(data.test).y.tolist()  # what tuning runs see
         [1.0, 2.0, 3.0, 0.0]
     """
 
@@ -82,7 +82,7 @@ class Data:
         return [*self.inputs(), self.y, *([] if self.sample_weight is None else [self.sample_weight])]
 
     def check(self, where: str) -> None:
-        """Raise ProblemError unless the arrays belong together and are finite, and the test split is a part of them."""
+        """Raise ProblemError unless the arrays match and are finite, and the test split is a proper part of them."""
         for array in self.arrays():
             if not isinstance(array, np.ndarray):
                 raise ProblemError(f"{where}: arrays must be NumPy arrays; received {type(array).__name__}")
@@ -98,11 +98,11 @@ class Data:
         if self.sample_weight is not None and self.sample_weight.shape != (n,):
             raise ProblemError(f"{where}: sample_weight must have shape ({n},); received {self.sample_weight.shape}")
         if self.test is not None:
-            known = np.intersect1d(self.test, np.arange(n))
-            if len(known) != np.size(self.test) or not 0 < len(known) < n:
+            valid = np.intersect1d(self.test, np.arange(n))
+            if len(valid) != np.size(self.test) or not 0 < len(valid) < n:
                 raise ProblemError(
-                    f"{where}: test must hold distinct indices from 0 to {n - 1}, not none and not all; received "
-                    f"{np.size(self.test)}, of which {len(known)} are"
+                    f"{where}: test must hold distinct indices from 0 to {n - 1}, at least one and not all; received "
+                    f"{np.size(self.test)}, of which {len(valid)} are valid"
                 )
 
     def hash(self) -> str:
@@ -114,7 +114,7 @@ class Data:
         return digest.hexdigest()
 
     def sealed(self, test: np.ndarray) -> Data:
-        """These data with the targets of ``test`` zeroed: what tuning runs are given."""
+        """These data with the targets of ``test`` zeroed: tuning runs are given nothing more."""
         y = self.y.copy()
         y[test] = 0
         return replace(self, y=y)
@@ -143,23 +143,23 @@ class Problem:
     Attributes:
         name: its name; random streams are derived from it.
         title: one line for the report.
-        build_model: makes a new, uncompiled Keras model of one output; its random choices must come from Keras' global
-            seed.
+        build_model: returns a new, uncompiled Keras model with one output; its random choices must come from Keras'
+            global seed.
         load_data: ``(path or None) -> Data``; only problems that read a file look at the path.
         loss: a keras.losses.Loss, a name of Keras, or a function ``(y, y_pred) -> losses`` of shape (n,).
-        metric: what generalisation is measured in.
+        metric: the metric that generalization is measured in.
         epochs, batch_size: budget and batch size unless the config says otherwise.
         margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Verdicts").
         loss_bound: a training loss above it counts as diverged.
-        test_share, validation_share: shares of all examples, and of what the test split leaves.
-        stratified: splits keep the shares of the classes in ``y``.
-        convex: the loss is convex in the weights.
+        test_share, validation_share: shares of all examples, and of those outside the test split.
+        stratified: whether splits preserve the shares of the classes in ``y``.
+        convex: whether the loss is convex in the weights.
         optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
-        count: how the parameters add up, for the report's page of models.
+        count: how the number of parameters adds up, for the report.
 
     Example:
         >>> import keras
-        >>> mine = Problem(
+        >>> line = Problem(
         ...     name="line",
         ...     title="A line through twenty points",
         ...     build_model=lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
@@ -168,8 +168,8 @@ class Problem:
         ...     metric=Metric("absolute error", False, lambda y, y_pred: keras.ops.abs(y - y_pred)[:, 0]),
         ...     stratified=False,
         ... )
-        >>> split = split_data(mine, mine.load_data(None), seed=0, batch_size=5)
-        >>> len(split.train), len(split.val), len(split.test)  # 16 beside the test split; 12 of them are two full batches
+        >>> split = split_data(line, line.load_data(None), seed=0, batch_size=5)
+        >>> len(split.train), len(split.val), len(split.test)  # 16 outside the test split; training gets whole batches
         (10, 6, 4)
     """
 
@@ -204,47 +204,47 @@ def test_indices(problem: Problem, data: Data) -> np.ndarray:
 def _cut(
     problem: Problem, data: Data, indices: np.ndarray, first: int, second: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint random parts of ``indices``, with the classes' shares where the problem is stratified."""
+    """Two disjoint random parts of ``indices``, with the same shares of the classes where the problem is stratified."""
     from sklearn.model_selection import train_test_split
 
     try:
-        one, other = train_test_split(
+        first_part, second_part = train_test_split(
             indices,
             train_size=first,
             test_size=second,
             random_state=seed,
             stratify=data.y[indices] if problem.stratified else None,
         )
-    except ValueError as error:  # too few examples of a class, or none
+    except ValueError as error:  # too few examples, or too few of a class
         raise ProblemError(
             f"problem '{problem.name}': {len(indices)} examples can't be split into {first} and {second}"
             f"{' with equal shares of the classes' if problem.stratified else ''}: {str(error).splitlines()[0]}"
         ) from error
-    return np.asarray(one), np.asarray(other)
+    return np.asarray(first_part), np.asarray(second_part)
 
 
 def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_examples: int | None = None) -> Split:
-    """Draw a seed's training and validation split from what the test split leaves.
+    """Draw a seed's training and validation split from the examples outside the test split.
 
-    The number of training examples is rounded down to a multiple of the batch size, so that every epoch uses each
-    exactly once and full-batch descent sees as many as the others; what is left over joins the validation split (or is
-    left out, where ``train_examples`` asks for fewer than there are).
+    The number of training examples is rounded down to a multiple of the batch size, so that every epoch uses each example
+    exactly once and full-batch descent sees as many as the others. The remainder joins the validation split (or is left
+    out, if ``train_examples`` asks for fewer than are available).
 
     Raises:
-        ProblemError: not one batch can be filled, no example is left to validate on, or a class has too few.
+        ProblemError: no batch can be filled, no example is left to validate on, or a class has too few.
     """
     test = test_indices(problem, data)
     rest = np.setdiff1d(np.arange(len(data.y)), test)
-    there = int(len(rest) * (1 - problem.validation_share))
-    wanted = min(there, train_examples or there)
-    n_train = wanted // batch_size * batch_size
+    available = int(len(rest) * (1 - problem.validation_share))
+    requested = min(available, train_examples or available)
+    n_train = requested // batch_size * batch_size
     n_val = len(rest) - n_train
-    if wanted < there:
+    if requested < available:
         n_val = min(n_val, max(1, round(n_train * problem.validation_share / (1 - problem.validation_share))))
     if n_train == 0 or n_val == 0:
         raise ProblemError(
             f"problem '{problem.name}': batch_size must fit into the training split; received batch_size={batch_size}, "
-            f"with {wanted} training examples"
+            f"with {requested} training examples"
         )
     train, val = _cut(problem, data, rest, n_train, n_val, stream_seed(problem.name, seed, "split"))
     return Split(np.sort(train), np.sort(val), test)

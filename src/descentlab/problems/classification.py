@@ -1,4 +1,4 @@
-"""Loss and metric that the classification problems share."""
+"""The loss, metric and digits data that the classification problems share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def load_digits(path: str | None) -> Data:
     """The 1,797 digits of 8×8 pixels that scikit-learn bundles (UCI), pixels scaled to [0, 1], flat.
 
     Args:
-        path: not read: the data come with scikit-learn.
+        path: ignored; the data come with scikit-learn.
     """
     del path
     from sklearn import datasets

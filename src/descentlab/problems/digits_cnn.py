@@ -10,7 +10,7 @@ from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_dig
 
 
 def build_model() -> keras.Model:
-    """Two convolutions of 8 and 16 filters with pooling, 10 logits."""
+    """Two convolutions with 8 and 16 filters and pooling, then 10 logits."""
     layers = [
         keras.Input((64,)),
         keras.layers.Reshape((8, 8, 1), name="image"),

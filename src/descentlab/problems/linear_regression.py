@@ -1,4 +1,4 @@
-"""Linear regression on scikit-learn's diabetes data: convex, its optimum in closed form (slide "Caso convexo")."""
+"""Linear regression on scikit-learn's diabetes data: convex, with its optimum in closed form (slide "Caso convexo")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def build_model() -> keras.Model:
 
 
 def load_data(path: str | None) -> Data:
-    """442 patients, 10 features; features and target standardised (Efron et al. 2004, bundled with scikit-learn)."""
+    """442 patients, 10 features; features and target standardized (Efron et al. 2004, bundled with scikit-learn)."""
     del path
     from sklearn.datasets import load_diabetes
 

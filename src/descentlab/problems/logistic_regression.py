@@ -1,4 +1,4 @@
-"""Softmax regression on digits with an L2 penalty: convex, its minimiser exists and is unique ("Caso convexo")."""
+"""Softmax regression on digits with an L2 penalty: convex, and its minimizer exists and is unique ("Caso convexo")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ L2 = 1e-3
 
 
 def build_model() -> keras.Model:
-    """One Dense layer of 10 logits, its kernel penalised."""
+    """One Dense layer of 10 logits with a penalized kernel."""
     layer = keras.layers.Dense(10, kernel_regularizer=keras.regularizers.L2(L2), name="softmax")
     return keras.Sequential([keras.Input((64,)), layer], name="logistic_regression")
 
@@ -30,10 +30,10 @@ def least_objective(x: np.ndarray, y: np.ndarray) -> float:
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         kernel, bias = flat[:-10].reshape(features, 10), flat[-10:]
         logits = inputs @ kernel + bias
-        normaliser = logsumexp(logits, axis=1, keepdims=True)
-        error = np.exp(logits - normaliser)
+        normalizer = logsumexp(logits, axis=1, keepdims=True)
+        error = np.exp(logits - normalizer)
         error[rows, y] -= 1
-        value = float(np.mean(normaliser[:, 0] - logits[rows, y]) + L2 * np.sum(kernel**2))
+        value = float(np.mean(normalizer[:, 0] - logits[rows, y]) + L2 * np.sum(kernel**2))
         gradient = inputs.T @ error / n + 2 * L2 * kernel
         return value, np.concatenate([gradient.ravel(), error.mean(0)])
 

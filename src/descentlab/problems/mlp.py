@@ -1,4 +1,4 @@
-"""A network of one hidden layer on digits, 64-64-10: the smallest case that is not convex."""
+"""A network of one hidden layer on digits, 64-64-10: the smallest nonconvex case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_dig
 
 
 def build_model() -> keras.Model:
-    """64 ReLU units, 10 logits."""
+    """One hidden layer of 64 ReLU units, then 10 logits."""
     layers = [keras.Input((64,)), keras.layers.Dense(64, activation="relu", name="hidden")]
     return keras.Sequential([*layers, keras.layers.Dense(10, name="logits")], name="mlp")
 

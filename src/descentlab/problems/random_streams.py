@@ -1,7 +1,7 @@
-"""Paired random streams: one seed for each thing that is random, derived from the names that it belongs to.
+"""Paired random streams: one seed for each random choice, derived from what it belongs to.
 
-Initial weights, split, data order and dropout never share a stream, so changing one of them leaves the others alone; and
-none depends on the optimizer, so two optimizers with the same seed meet the same weights and the same batches
+Initial weights, split, data order and dropout never share a stream, so changing one of them leaves the others alone. None
+depends on the optimizer, so two optimizers with the same seed get the same weights and the same batches
 (docs/protocol.md, "Pairing").
 """
 
@@ -35,7 +35,7 @@ def stream_generator(problem: str, seed: int, stream: str) -> np.random.Generato
 
 
 def data_order(problem: str, seed: int, train: np.ndarray, batch_size: int, epochs: int) -> np.ndarray:
-    """Which examples each update uses.
+    """The examples that each update uses.
 
     Args:
         train: indices of the training examples, shape (n,), n a multiple of ``batch_size``.
@@ -43,12 +43,12 @@ def data_order(problem: str, seed: int, train: np.ndarray, batch_size: int, epoc
         epochs: passes over the training set.
 
     Returns:
-        int32, shape (updates, batch_size): every epoch holds each training example exactly once. For the full batch one
-        row, shape (1, n): its order makes no difference, so it is the split's own.
+        int32, shape (updates, batch_size): every epoch holds each training example exactly once. For the full
+        batch one row, shape (1, n), in the split's own order, which makes no difference.
 
     Example:
         >>> order = data_order("mlp", seed=0, train=np.array([4, 5, 6, 7]), batch_size=2, epochs=3)
-        >>> order.shape  # two updates an epoch
+        >>> order.shape  # two updates per epoch
         (6, 2)
         >>> sorted(order[:2].ravel().tolist())
         [4, 5, 6, 7]

@@ -34,7 +34,7 @@ def read_arrays(path: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nda
     """The four arrays of ``keras.datasets.mnist`` from an .npz file.
 
     Raises:
-        ProblemError: the file is missing, is no .npz, or holds other arrays.
+        ProblemError: the file is missing, is not an .npz file, or holds other arrays.
     """
     rule = f"the data of slides_cnn must be an .npz file with {', '.join(ARRAYS)}"
     if not path.is_file():
@@ -42,12 +42,12 @@ def read_arrays(path: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nda
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS if name in stored}
-            found = list(stored)
-    except Exception as error:  # zipfile, numpy and zlib each raise their own for a damaged file
+            names = list(stored)
+    except Exception as error:  # zipfile, numpy and zlib each raise their own errors for a damaged file
         raise ProblemError(f"{rule}; '{path}' can't be read: {error}") from error
     for name, shape in ARRAYS.items():
         if name not in arrays:
-            raise ProblemError(f"{rule}; '{path}' has {', '.join(found) or 'nothing'}")
+            raise ProblemError(f"{rule}; '{path}' has {', '.join(names) or 'nothing'}")
         if arrays[name].shape[1:] != shape:
             raise ProblemError(
                 f"{rule}; {name} must have shape {('n', *shape)}; '{path}' has {arrays[name].shape}".replace("'n'", "n")
@@ -63,7 +63,8 @@ def load_data(path: str | None) -> Data:
     """MNIST: 60,000 training and 10,000 canonical test images, pixels scaled to [0, 1].
 
     Args:
-        path: an .npz file; otherwise the environment's DESCENTLAB_DATA, otherwise ``keras.datasets`` (which downloads).
+        path: an .npz file; without one, the file named by the environment variable DESCENTLAB_DATA; without that,
+            ``keras.datasets``, which downloads the data.
     """
     path = path or os.environ.get("DESCENTLAB_DATA")
     (x_train, y_train), (x_test, y_test) = read_arrays(Path(path)) if path else keras.datasets.mnist.load_data()

@@ -22,7 +22,7 @@ def build_model() -> keras.Model:
 
 
 def load_data(path: str | None) -> Data:
-    """600 points of a 3-D normal distribution; the class is whether a point lies inside the median sphere."""
+    """600 points drawn from a 3-D normal distribution; the class is whether a point lies inside the median sphere."""
     del path
     from sklearn.datasets import make_gaussian_quantiles
 

@@ -1,1 +1,1 @@
-"""Files and tables on disk: written whole or not at all, checked when they are read."""
+"""Files and tables on disk: written atomically, checked when they are read."""

@@ -217,9 +217,7 @@ def test_files_that_hold_something_else_are_refused(copy: Path) -> None:
         read_result(copy)
     shutil.copy(copy / "selections.json", copy / "claims.json")
     shutil.copy(copy / "comparison/summary.parquet", copy / "comparison/speed.parquet")
-    with pytest.raises(
-        TableError, match=r"speed\.parquet: a table must have the declared columns; missing: \['target'"
-    ):
+    with pytest.raises(TableError, match=r"speed\.parquet: not the declared columns; missing: \['target'"):
         read_result(copy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.step_cost import summarise_step_cost
+from descentlab.analysis.step_cost import summarize_step_cost
 from descentlab.i18n.wording import joined, message, words
 from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
 from descentlab.optimizers.roles import PLAIN
@@ -47,7 +47,7 @@ def cost(evidence: Evidence) -> Section | None:
     table = evidence.measurement("step_cost")
     blocks: list[Figure | Table] = []
     if len(table):
-        ratios = summarise_step_cost(table).sort_values(["parameters", "model"], kind="stable")
+        ratios = summarize_step_cost(table).sort_values(["parameters", "model"], kind="stable")
         full_batch = [name for name, entry in evidence.plan.optimizers.items() if entry.full_batch]
         batched = ratios[~ratios["optimizer"].isin(full_batch)]
         if evidence.optimizers_in(batched[batched["optimizer"] != PLAIN]):
@@ -71,7 +71,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     """Time relative to plain SGD's, one panel per model.
 
     Args:
-        ratios: rows of :func:`summarise_step_cost`, models by size.
+        ratios: rows of :func:`summarize_step_cost`, models by size.
         what: ``step`` for the whole step; ``update`` for the update alone, with a panel for the bytes of state.
     """
     models = shown_models(ratios)

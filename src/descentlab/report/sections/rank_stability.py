@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.rank_stability import summarise_flips
+from descentlab.analysis.rank_stability import summarize_flips
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.report.blocks import (
     Evidence,
@@ -49,7 +49,7 @@ Ranked = dict[tuple[str, str, str], pd.DataFrame]
 def flips(evidence: Evidence) -> Section | None:
     """Rankings under other choices, and the best validation metric by the number of rates tried."""
     table, budgets = evidence.comparison.flips, evidence.comparison.best_of_k
-    summary = summarise_flips(table)
+    summary = summarize_flips(table)
     blocks: list[Figure | Table | Paragraph] = []
     if len(summary):
         ranked = {
