@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.analysis.ranks import RANK_COLUMNS, alike, critical_difference, measure_ranks
+from descentlab.analysis.ranks import RANK_COLUMNS, alike, critical_difference, measure_ranks, rank_means
 from descentlab.analysis.tables import TABLES
 from descentlab.storage.tables import check_table, empty_table
 
@@ -43,7 +43,7 @@ def summary_of(goodness: np.ndarray, names: tuple[str, ...], arm: str = "tuned")
     """
     table = pd.DataFrame(
         [
-            {"problem": f"p{i}", "arm": arm, "optimizer": name, "goodness": value, "n_diverged": 0}
+            {"problem": f"p{i}", "arm": arm, "optimizer": name, "goodness": value}
             for i, row in enumerate(goodness)
             for name, value in zip(names, row, strict=True)
         ]
@@ -120,8 +120,9 @@ def test_only_those_that_all_problems_have_are_ranked_among_themselves() -> None
 
 def test_who_diverged_on_every_seed_is_last_there_and_stays() -> None:
     summary = summary_of(AUC, NAMES)
-    gone = (summary["optimizer"] == "C4.5+m") & (summary["problem"] == "p0")
-    summary.loc[gone, ["rank", "n_diverged"]] = [np.nan, 10]
+    problem = summary[summary["problem"] == "p0"]
+    diverged = problem["optimizer"] == "C4.5+m"
+    summary.loc[problem.index, "rank"] = rank_means(problem["goodness"].mask(diverged), True, ~diverged, diverged)
     before, after = ranked(measure_ranks(summary_of(AUC, NAMES), "tuned")), ranked(measure_ranks(summary, "tuned"))
     assert after["C4.5+m"] == pytest.approx(before["C4.5+m"] + 1 / 14)  # third on p0, now fourth
     assert after["C4.5"] == pytest.approx(before["C4.5"] - 1 / 14)
