@@ -226,7 +226,7 @@ def test_alarms_of_the_lowest_rate_and_of_one_seed() -> None:
     assert alarms["code"].tolist() == ["edge low", "few seeds"]
     assert [alarm_sentence(row) for row in alarms.to_dict("records")] == [
         "gd on up: the chosen learning rate 0.01 is the lowest of its grid (0.001 to 0.1)",
-        "1 final seed is too few for intervals to be trusted; 5 are the least",
+        "1 final seed is too few to trust intervals; at least 5 are needed",
     ]
 
 

@@ -56,7 +56,7 @@ def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     answer = answer_claim([{"id": "other"}, entry], "speed", "tuned")
     assert answer["head"] == (
         "Speed, tuned rates: on 1 of 2 problems Adam needs fewer updates than plain SGD to the medium target, on 0 it needs "
-        "more; on 1 neither is found. Plain SGD's updates over Adam's, above 1 Adam is faster:"
+        "more; on 1 the result is inconclusive or negligible. Plain SGD's updates over Adam's; above 1, Adam is faster:"
     )
     (first, _) = answer["details"]
     assert (first["problem"], first["verdict"], first["not_slightly"]) == ("a", "supported", False)
@@ -74,14 +74,14 @@ def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     [
         ("supported", "Adam has a wider range of good rates than plain SGD"),
         ("contradicted", "Adam has a narrower range of good rates than plain SGD"),
-        ("inconclusive", "whether Adam has a wider range of good rates than plain SGD can't be told"),
+        ("inconclusive", "the runs can't settle whether Adam has a wider range of good rates than plain SGD"),
         ("negligible", "Adam's range of good rates is as wide as plain SGD's, within the margin"),
     ],
 )
 def test_of_one_problem_it_is_said_without_counting(verdict: str, said: str) -> None:
     entry = {"id": "adam-rate", "reason": None, "pieces": [piece("a", verdict)]}
     assert answer_claim([entry], "sensitivity", "default")["head"] == (
-        f"Learning rate, default rates: {said}. Difference of the ranges in decades, positive is wider for Adam:"
+        f"Learning rate, default rates: {said}. Difference of the ranges in decades; positive means Adam's is wider:"
     )
 
 
@@ -99,7 +99,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "n": 6,
     }
     said = answer_contrast(generated_plan(), pd.DataFrame([row]), "tuned", "sgd")
-    assert said["head"] == "Learning rates tuned equally: Adam against plain SGD: Adam makes a negligible difference."
+    assert said["head"] == "Learning rates tuned equally: Adam against plain SGD: the difference is negligible."
     row = {
         "problem": "up",
         "arm": "tuned",

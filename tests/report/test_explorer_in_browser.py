@@ -61,7 +61,7 @@ def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
 
 def test_single_seeds_are_a_line_each_and_say_who_they_are_under_the_pointer(opened: Opened) -> None:
     opened.select("adam")
-    opened.page.check("text='single seeds'")
+    opened.page.check("text='individual seeds'")
     assert opened.marks("line") == SEEDS
     box = opened.page.locator(".chart svg").first.bounding_box()
     assert box is not None
@@ -113,7 +113,7 @@ def test_the_table_holds_the_last_values(opened: Opened) -> None:
     opened.page.click("summary")
     rows = opened.page.locator("table tbody tr").all_text_contents()
     assert len(rows) == len(NAMES) and rows[0].startswith("gd") and f"n = {SEEDS}" in rows[0]
-    opened.page.check("text='single seeds'")
+    opened.page.check("text='individual seeds'")
     assert opened.page.locator("table tbody tr").count() == len(NAMES) * SEEDS
     assert opened.page.locator("table tbody th").first.text_content() == "up.gd.tuned.final.lr=0.01.seed=0"
 
@@ -214,7 +214,7 @@ def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
     assert opened.page.locator("img").count() == 0
     shown = opened.page.locator(".grid label span:last-child").all_text_contents()
     assert set(HOSTILE.values()) <= set(shown)
-    opened.page.check("text='single seeds'")
+    opened.page.check("text='individual seeds'")
     opened.page.click("summary")
     opened.page.click("button[name=none]")
     opened.page.check(".grid label >> nth=3 >> input")

@@ -22,8 +22,8 @@ PHRASES: dict[str, str | tuple[str, str]] = {
         "{optimizer} on {problem}: the chosen learning rate {rate:g} is the highest of its grid ({low:g} to {high:g})"
     ),
     "few seeds": (
-        message("{n} final seed is too few for intervals to be trusted; {least} are the least"),
-        message("{n} final seeds are too few for intervals to be trusted; {least} are the least"),
+        message("{n} final seed is too few to trust intervals; at least {least} are needed"),
+        message("{n} final seeds are too few to trust intervals; at least {least} are needed"),
     ),
     "pairing": message(
         "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
@@ -38,11 +38,11 @@ PHRASES: dict[str, str | tuple[str, str]] = {
     ),
     "no test metric": message("no run of {problem} has a test metric ({names}): its final results are not compared"),
     "test is validation": message(
-        "the mapping takes {name} for validation and for test: what chose is also what judges"
+        "the mapping uses {name} for both validation and test: the metric that chose also judges"
     ),
     "settings": message(
-        "settings other than optimizer, learning rate and seed differ between the compared runs of {problem}: {names}; a "
-        "difference may be theirs"
+        "settings other than optimizer, learning rate and seed differ between the compared runs of {problem}: {names}; they may"
+        " explain a difference"
     ),
     "seeds": (
         message(
@@ -54,7 +54,7 @@ PHRASES: dict[str, str | tuple[str, str]] = {
         ),
     ),
     "uneven": message(
-        "optimizers have different numbers of runs, {least} to {most}: where the page gives one, it is the least"
+        "optimizers have different numbers of runs, {least} to {most}: where the page gives one number, it is the smallest"
     ),
     "repeated": (
         message(
@@ -75,36 +75,36 @@ PHRASES: dict[str, str | tuple[str, str]] = {
         ),
     ),
     "usual margin": message(
-        "no margin was declared: {margin} is taken, the usual one of an accuracy; smaller differences of {metric} count as "
+        "no margin was declared: {margin}, the usual one for accuracy, is used; smaller differences of {metric} count as "
         "negligible"
     ),
     "median margin": message(
-        "no margin was declared: {margin} is taken on {problem}, 1 % of the median; smaller differences of {metric} count as "
+        "no margin was declared: {margin}, 1 % of the median, is used on {problem}; smaller differences of {metric} count as "
         "negligible"
     ),
     "rates": message("the learning rate of {n} of {total} compared runs is unknown"),
     "start": message(
-        "no loss before the first update was logged: the targets of time to target are shares of the way from the first loss "
-        "that was"
+        "no loss before the first update was logged: targets of time to target are shares of the way from the first loss that "
+        "was logged"
     ),
-    "cost": message("what an update costs is unknown: nothing on this page is in seconds"),
-    "epochs": message("how many updates an epoch has is unknown: one is counted as the other"),
+    "cost": message("the cost of an update is unknown: nothing on this page is in seconds"),
+    "epochs": message("the number of updates per epoch is unknown: one is counted as the other"),
     "batches": message("batch sizes are unknown: an update is counted as one example"),
     "unattributed": (
         message("{n} run names no optimizer ({names}): it is left out"),
         message("{n} runs name no optimizer ({names}): they are left out"),
     ),
     "empty": (
-        message("{n} run logged none of the losses and metrics that are looked for: it is left out"),
-        message("{n} runs logged none of the losses and metrics that are looked for: they are left out"),
+        message("{n} run logged none of the expected losses and metrics: it is left out"),
+        message("{n} runs logged none of the expected losses and metrics: they are left out"),
     ),
     "running": (
         message("{n} run had not ended when the experiment was read: it is left out"),
         message("{n} runs had not ended when the experiment was read: they are left out"),
     ),
     "chosen": message(
-        "{optimizer} on {problem}: its learning rate {rate} was chosen among {rates} by the validation metric of the seeds that "
-        "are compared, which favours it a little"
+        "{optimizer} on {problem}: its learning rate {rate} was chosen from {rates} by the validation metric of the seeds that "
+        "are compared, which favors it a little"
     ),
 }
 

@@ -46,39 +46,39 @@ BY_CLAIM = {
         message("Speed, {arm} rates"),
         message(
             "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
-            "{rest} neither is found"
+            "{rest} the result is inconclusive or negligible"
         ),
         {
             "supported": message("Adam needs fewer updates than plain SGD to the medium target"),
             "contradicted": message("Adam needs more updates than plain SGD to the medium target"),
             "negligible": message("Adam needs as many updates as plain SGD to the medium target, within the margin"),
-            "": message("whether Adam needs fewer updates than plain SGD to the medium target can't be told"),
+            "": message("the runs can't settle whether Adam needs fewer updates than plain SGD to the medium target"),
         },
-        message("Plain SGD's updates over Adam's, above 1 Adam is faster:"),
+        message("Plain SGD's updates over Adam's; above 1, Adam is faster:"),
     ),
     "sensitivity": ClaimWords(
         "adam-rate",
         message("Learning rate, {arm} rates"),
         message(
             "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
-            "{rest} neither is found"
+            "{rest} the result is inconclusive or negligible"
         ),
         {
             "supported": message("Adam has a wider range of good rates than plain SGD"),
             "contradicted": message("Adam has a narrower range of good rates than plain SGD"),
             "negligible": message("Adam's range of good rates is as wide as plain SGD's, within the margin"),
-            "": message("whether Adam has a wider range of good rates than plain SGD can't be told"),
+            "": message("the runs can't settle whether Adam has a wider range of good rates than plain SGD"),
         },
-        message("Difference of the ranges in decades, positive is wider for Adam:"),
+        message("Difference of the ranges in decades; positive means Adam's is wider:"),
     ),
 }
 PHRASES = {
-    "better": message("ends better"),
-    "worse": message("ends worse"),
-    "negligible": message("makes a negligible difference"),
-    "inconclusive": message("is inconclusive"),
-    "identical": message("ends in exactly the same place"),
-    "not tested": message("is not tested"),
+    "better": message("Adam ends better"),
+    "worse": message("Adam ends worse"),
+    "negligible": message("the difference is negligible"),
+    "inconclusive": message("the result is inconclusive"),
+    "identical": message("both end in exactly the same place"),
+    "not tested": message("the contrast is not tested"),
 }
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
@@ -90,12 +90,12 @@ ALARMS = {
     ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
     "unknown": (
-        message("{n} thing that the logged runs don't tell"),
-        message("{n} things that the logged runs don't tell"),
+        message("{n} unknown about the logged runs"),
+        message("{n} unknowns about the logged runs"),
     ),
     "same seeds": (
-        message("{n} learning rate chosen by the seeds that are compared"),
-        message("{n} learning rates chosen by the seeds that are compared"),
+        message("{n} learning rate chosen on the seeds that are compared"),
+        message("{n} learning rates chosen on the seeds that are compared"),
     ),
 }
 PROBLEMS = message("{n} problem"), message("{n} problems")
@@ -151,8 +151,8 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
     head = counted(
         len(rows),
-        "{arm}: Adam against {second}: Adam {found}.",
-        "{arm}: Adam against {second}: of {n} problems, Adam {found}.",
+        "{arm}: Adam against {second}: {found}.",
+        "{arm}: Adam against {second}: of {n} problems, {found}.",
         found=found,
         **named,
     )

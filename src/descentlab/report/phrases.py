@@ -90,7 +90,7 @@ REMARKS = {
     "diverged": message("{name} diverged on {n} of {seeds} seeds"),
     "wins": message("judged by wins, {won} of {decided}"),
     "wins, some within": message("judged by wins, {won} of {decided} ({level} within the margin)"),
-    "reached": message("Adam reached the target in {adam}, plain SGD in {sgd} runs"),
+    "reached": message("Adam reached the target in {adam} runs, plain SGD in {sgd}"),
     "counted": message("counted, the same for every seed"),
     "mean widths": message("mean widths {wide:.2g} and {narrow:.2g} decades"),
     "end outside": message("some end lies outside the rates that were tried"),
@@ -98,7 +98,7 @@ REMARKS = {
     "mean gap": message("mean gap {gap:.2g}"),
     "runs diverged": message("{n} of {of} runs diverged"),
     "lines counted": message("{n} lines, counted"),
-    "both matched": message("both came to the training loss in {n} of {of} seeds"),
+    "both matched": message("both reached the training loss in {n} of {of} seeds"),
     "basin shares": message("shares {momentum:.3g} and {sgd:.3g}"),
     "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
     "peak memory": message("{most:.3g} MiB at {largest}, {least:.3g} MiB at 64"),
@@ -122,16 +122,18 @@ PLACES = {
 # Why a claim has no evidence.
 REASONS = {
     "untuned": message("no learning rate was tuned, or the experiment lacks the optimizers"),
-    "no optimum": message("no problem of the experiment has a known optimum that plain SGD was run on"),
-    "no own optimizer": message("the experiment has no optimizer of the reader's own"),
-    "bytes not counted": message("how many bytes the optimizers keep was not counted"),
+    "no optimum": message("plain SGD was run on no problem with a known optimum"),
+    "no own optimizer": message("the experiment has no custom optimizer"),
+    "bytes not counted": message("the bytes that the optimizers keep were not counted"),
     "step cost not measured": message("the cost of a step was not measured"),
     "batch sizes not compared": message("batch sizes were not compared"),
-    "no matched loss": message("full batch or mini-batches never came to the training loss at which they are compared"),
-    "no landscape": message("no landscape was descended"),
+    "no matched loss": message(
+        "the full batch or mini-batches never reached the training loss at which they are compared"
+    ),
+    "no landscape": message("no descent on a landscape was measured"),
     "no minima": message("no minima were compared"),
     "memory not measured": message("peak memory was not measured (it can be on Linux)"),
-    "no adagrad measurement": message("none of the measurements with AdaGrad and plain SGD was made"),
+    "no adagrad measurement": message("no measurement with AdaGrad and plain SGD was made"),
 }
 LACKING = {
     "adam": "Adam",

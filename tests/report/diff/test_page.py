@@ -87,7 +87,7 @@ def test_a_move_within_the_intervals_is_no_change(plain: Path, tmp_path: Path) -
     moved = nearly.moved("moved within the intervals")
     assert moved >= 8 + 4
     assert second == (
-        f"Of the other estimates 0 moved, {moved} moved within the intervals, 0 are the same with another interval, and "
+        f"Of the other estimates 0 moved, {moved} moved within the intervals, 0 are the same with a different interval, and "
         f"{nearly.estimates - moved} are the same."
     )
 

@@ -88,7 +88,7 @@ def test_the_smallest_batch_stands_for_16_where_that_was_not_measured() -> None:
 
 def test_full_batch_that_never_got_there_is_not_compared() -> None:
     section = batches(evidence(batch_size=compared(dict.fromkeys(SIZES, 0.1), missed=(64,))))
-    assert "never came to the same training loss" in titles(section)[0]
+    assert "never reached the same training loss" in titles(section)[0]
     rows = table_named(section, "batch-table").rows
     assert [row[2] for row in rows] == ["4 of 4", "4 of 4", "0 of 4"]
     assert rows[2][3] == "" and rows[0][4] == ""
@@ -132,7 +132,7 @@ def test_pairs_are_narrower_than_seeds() -> None:
 def test_memory_is_held_against_64_where_it_was_measured() -> None:
     title = titles(batches(evidence(memory=memory({1: 40, 64: 50, 2048: 500}))))[0]
     assert title == (
-        "Peak memory of an update on 2,048 examples, MB: 505 [493, 517], n = 3; ratio to that on 64: 10 [10, 10], n = 3, for "
+        "Peak memory of an update on 2,048 examples, MB: 505 [493, 517], n = 3; ratio to the peak on 64: 10 [10, 10], n = 3, for "
         "32 times the examples"
     )
     flat = titles(batches(evidence(memory=memory({1: 40, 2048: 40}))))[0]

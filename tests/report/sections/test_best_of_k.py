@@ -62,7 +62,7 @@ def test_the_figure_says_what_it_shows() -> None:
     shown = figure(table)
     assert "n = 2 tuning seeds" in shown.caption and "95 % t interval" in shown.caption
     assert "0 of 30 points of the grids had" in shown.caption
-    assert "Better is: up upwards and down downwards." in shown.caption
+    assert "Direction of better: up upward and down downward." in shown.caption
     assert f'aria-label="{shown.takeaway}. Expected mean' in shown.svg
     assert shown.svg.count(">adam</text>") == 1
     assert list(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(shown.csv))))) == list(BEST_OF_K_COLUMNS)

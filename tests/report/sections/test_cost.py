@@ -95,11 +95,11 @@ def test_nothing_measured_no_section() -> None:
     assert cost(evidence(empty_table(STEP_COST_COLUMNS))) is None
 
 
-def test_a_dearer_step_is_called_dearer_and_a_cheaper_one_not() -> None:
+def test_a_slower_step_is_called_slower_and_a_faster_one_not() -> None:
     dear, cheap = (titles(cost(evidence(cost_rows(adam=step, momentum=10.0))))[0] for step in (20.0, 5.0))
     assert dear == (
-        "A whole step of Adam takes 2 [1.95, 2.05], n = 3 on mlp times as long as plain SGD's; optimizers that are clearly "
-        "dearer than plain SGD: 1 of 2 on mlp"
+        "A whole step of Adam takes 2 [1.95, 2.05], n = 3 on mlp times as long as plain SGD's; optimizers clearly slower "
+        "than plain SGD: 1 of 2 on mlp"
     )
     assert "takes 0.5 [0.488, 0.513], n = 3 on mlp" in cheap and cheap.endswith("0 of 2 on mlp")
 
@@ -182,14 +182,14 @@ def test_a_devices_peak_is_shown_where_there_is_one() -> None:
 )
 def test_whether_it_pays_follows_the_ratio_and_its_bound(ratio: float, bound: str, words: str, value: str) -> None:
     title = titles(cost(evidence(cost_rows(adam=20.0), [pay_row(ratio, bound)])))[2]
-    assert title.startswith("Tuned rates: fewer steps to the medium target pay for dearer ones")
+    assert title.startswith("Tuned rates: fewer steps to the medium target make up for costlier ones")
     assert f"{words} ({value}, n = 6)" in title
 
 
 def test_arms_and_problems_are_kept_apart() -> None:
     pays = [pay_row(0.5), pay_row(2.0, problem="down"), pay_row(2.0, optimizer="rmsprop"), pay_row(3.0, arm="default")]
     tuned, default = titles(cost(evidence(cost_rows(adam=20.0), pays)))[2:]
-    assert "pay for dearer ones in 1 of 3 comparisons with plain SGD, don't in 2" in tuned
+    assert "make up for costlier ones in 1 of 3 comparisons with plain SGD, don't in 2" in tuned
     assert "Adam's time is won on up (0.5" in tuned and "and lost on down (2" in tuned
     assert default.startswith("Default rates") and "in 0 of 1 comparison" in default
 

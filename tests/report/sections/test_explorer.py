@@ -26,7 +26,7 @@ def test_without_a_history_there_are_means_alone() -> None:
     tables = collected(evidence)
     assert len(tables["means"]) and not len(tables["runs"]) and not len(tables["values"])
     block = block_of(evidence)
-    assert not block.singles and "Single runs are not among these results." in block.caption
+    assert not block.singles and "Individual runs are not among these results." in block.caption
 
 
 def test_many_single_runs_are_thinned_and_the_caption_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_many_single_runs_are_thinned_and_the_caption_says_so(monkeypatch: pytes
         "collect_curves",
         functools.partial(collect_curves, most_values=1),
     )
-    assert "single runs have up to 3 of their 6 evaluations" in block_of(evidence).caption
+    assert "individual runs keep up to 3 of their 6 evaluations" in block_of(evidence).caption
 
 
 def test_no_curves_no_explorer() -> None:

@@ -45,15 +45,15 @@ def test_takeaways_follow_the_verdicts(evidence: Evidence) -> None:
 def test_recommendations_for_three_readers(evidence: Evidence) -> None:
     lazy, tuner, last = recommendations(evidence)
     assert lazy.question == "No time to tune anything"
-    assert lazy.advice.startswith("Adam: of 5 optimizers it stays nearest the best on all 2 problems.")
+    assert lazy.advice.startswith("Adam: of 5 optimizers, it stays closest to the best across all 2 problems.")
     assert "is 0 margins behind" in lazy.advice
-    assert lazy.evidence[0] == "It has the best mean validation metric on up itself"
+    assert lazy.evidence[0] == "On up it has the best mean validation metric itself"
     assert tuner.question == "I tune the learning rate"
     assert any(
         line.startswith("SGD with momentum: ") and "margins behind on its worst" in line for line in tuner.evidence
     )
-    assert last.advice == "With tuned rates one optimizer stands alone on every problem."
-    assert last.evidence[0] == "up: Adam; 0 of 4 others can't be told from it, which is Adam"
+    assert last.advice == "With tuned rates, one optimizer stands alone on every problem."
+    assert last.evidence[0] == "up: Adam, indistinguishable from 0 of 4 others; Adam is the leader"
 
 
 def test_the_advice_follows_the_runs() -> None:
@@ -76,13 +76,13 @@ def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
     one = changed(evidence, shortfalls=shortfalls, contrasts=contrasts)
     assert figures_of(one)[0].takeaway == "Tuned rates: Adam against SGD with momentum on up: better"
     lazy, _, last = recommendations(one)
-    assert lazy.advice == "Adam: of 5 optimizers it has the best mean validation metric."
+    assert lazy.advice == "Adam: of 5 optimizers, it has the best mean validation metric."
     assert all(line.endswith(" margins behind") for line in lazy.evidence)
     assert [line.split(":")[0] for line in lazy.evidence] == ["Plain SGD", "SGD with momentum"]
-    assert last.advice == "With tuned rates one optimizer stands alone."
+    assert last.advice == "With tuned rates, one optimizer stands alone."
     shortfalls["high"] = 0.1
     assert recommendations(changed(one, shortfalls=shortfalls))[-1].advice == (
-        "With tuned rates it can't be told which is best."
+        "With tuned rates, it is unclear which is best."
     )
 
 
@@ -90,10 +90,10 @@ def test_problems_with_and_without_a_clear_best_are_counted(evidence: Evidence) 
     shortfalls = evidence.comparison.shortfalls.copy()
     shortfalls.loc[shortfalls["problem"] == "up", "high"] = 0.1
     assert recommendations(changed(evidence, shortfalls=shortfalls))[-1].advice == (
-        "With tuned rates one optimizer stands alone on 1 of 2 problems; elsewhere it can't be told which is best."
+        "With tuned rates, one optimizer stands alone on 1 of 2 problems; elsewhere it is unclear which is best."
     )
     assert recommendations(changed(evidence, shortfalls=shortfalls.assign(high=0.1)))[-1].advice == (
-        "With tuned rates it can't be told which is best, on any of 2 problems."
+        "With tuned rates, it is unclear which is best on any of 2 problems."
     )
 
 

@@ -155,7 +155,7 @@ def test_a_constant_rate_may_tell_otherwise() -> None:
 def test_without_momentum_nothing_is_compared() -> None:
     alone = evidence([end_rows(WELL, "adam", 20)], [path_rows(WELL, "adam", STAYS)])
     assert figure(alone, "landscape-shares").takeaway == (
-        "Ending in the global basin, highest share: Adam on double well (0.1)"
+        "Highest share ending in the global basin: Adam on double well (0.1)"
     )
     assert "landscape-strip" not in [getattr(block, "identity", "") for block in found(landscapes(alone)).blocks]
     assert table_named(landscapes(alone), "landscape-escapes").title.startswith("Starts carried into")
@@ -215,12 +215,12 @@ def test_starts_are_carried_in_and_out() -> None:
         ),
         (
             {"sgd": CROSSES, "momentum": STAYS},
-            "plain descent ends in the deep well, where it is from update 2 on and momentum "
+            "plain descent ends in the deep well, where it stays from update 2 on and momentum "
             "stays on the side of the shallow well",
         ),
         (
             {"momentum": [(1.7, 0.0), (-0.5, 0.0), (0.5, 0.0), (0.9, 0.0)]},
-            "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it is from update "
+            "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it stays from update "
             "2 on",
         ),
     ],
@@ -234,7 +234,7 @@ def test_the_strip_says_who_crosses(paths: Paths, words: str) -> None:
 
 def test_whose_path_ends_in_the_global_basin() -> None:
     assert figure(hills(), "landscape-paths").takeaway == (
-        "Paths from one start each that end in the global basin: momentum on double well"
+        "Paths, from one start in each landscape, that end in the global basin: momentum on double well"
     )
     assert figure(hills(paths={"momentum": STAYS}), "landscape-paths").takeaway.endswith(": none on double well")
     shown = figure(hills(), "landscape-paths")
@@ -275,7 +275,7 @@ def test_starts_that_diverged_are_counted_and_drawn() -> None:
 def test_paths_in_valleys_say_who_is_lowest() -> None:
     shown = figure(valleys(sgd=1e-2, adam=1e-3), "valley-paths")
     assert shown.takeaway.startswith(
-        "From one start each, lowest on quadratic ends Adam (at most 1e-12 above the minimum), highest plain descent (0.5); "
+        "From one start each, on quadratic, Adam ends lowest (at most 1e-12 above the minimum), plain descent highest (0.5); "
         "lowest on rotated quadratic ends Adam"
     )
     assert "In one dimension" not in shown.caption

@@ -124,7 +124,7 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
         ),
         (
             [("adam", 0.5 + 1e-16, 10, 1.0), ("sgd", 0.5, 10, 2.0)],
-            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (plain SGD is next, level with it)",
+            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (plain SGD is next, tied with it)",
         ),
         ([("adam", 0.5, 10, 1.0)], "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10"),
         # Means of what is left after divergences are no distance.

@@ -80,8 +80,8 @@ def test_a_winner_that_changes_is_counted_and_named() -> None:
         "1 of 1",
         "1 of 1",
         "0.333",
-        "change places on 1 of 1",
-        "change places on 0 of 1",
+        "swap places on 1 of 1",
+        "swap places on 0 of 1",
     ]
     assert table.rows[1][1:4] == ["0 of 1", "0 of 1", "1"]
 
@@ -92,7 +92,7 @@ def test_a_winner_that_stays_is_said_to_stay() -> None:
         "No other choice changes the best optimizer: 1 comparison"
     )
     assert paragraph(evidence(rows)) == (
-        "Adam and plain SGD change places in 0 of 1 comparison. Adam and SGD with momentum change places in 0 of 1 comparison."
+        "Adam and plain SGD swap places in 0 of 1 comparison. Adam and SGD with momentum swap places in 0 of 1 comparison."
     )
 
 
@@ -100,7 +100,7 @@ def test_a_winner_that_stays_is_said_to_stay() -> None:
 def test_adam_and_sgd_change_places_within_or_beyond_their_intervals(half: float, apart: int) -> None:
     rows = flip_rows({"validation": ADAM, "test": SGD}, "selection", half=half)
     assert paragraph(evidence(rows)).startswith(
-        f"Adam and plain SGD change places in 1 of 1 comparison, with intervals apart in {apart}: a mistake: learning rate "
+        f"Adam and plain SGD swap places in 1 of 1 comparison, with intervals apart in {apart}: a mistake: learning rate "
         "chosen by test instead of validation (1). Adam and SGD with momentum"
     )
     title = table_named(flips(evidence(rows)), "flip-choices").title
@@ -134,7 +134,7 @@ def test_a_shared_first_place_that_keeps_one_of_its_holders_is_no_change() -> No
     rows = flip_rows({"last": tied, "best validation": ADAM}, "epoch")
     table = table_named(flips(evidence(rows)), "flip-choices")
     assert table.title.startswith("No other choice")
-    assert "change places on 0 of 1" in table.rows[0][4]
+    assert "swap places on 0 of 1" in table.rows[0][4]
 
 
 def test_a_diverged_seed_is_never_a_clear_change() -> None:

@@ -17,7 +17,7 @@ from descentlab.i18n.wording import message
 from descentlab.report.diff.rows import KEYS, Estimated, Key, Result, member_of, read_result
 
 SAME = message("same")
-INTERVAL = message("same estimate, other interval")
+INTERVAL = message("same estimate, different interval")
 WITHIN = message("moved within the intervals")
 MOVED = message("moved")
 APART = message("moved apart")

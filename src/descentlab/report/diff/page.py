@@ -12,10 +12,10 @@ from descentlab.report.environment import page_environment
 from descentlab.storage.atomic import write_text
 
 READING = message(
-    "A verdict may change where its estimate stays: with the margin, n, or the correction. Moved apart: the intervals do not "
-    "meet; a bound leaves its interval open on one side. Moved within the intervals: each estimate lies inside the other's "
-    "interval. Moved: all else that moved, also where a side has no interval. Two results that share seeds vary less from "
-    "each other than their intervals say: intervals that meet do not show that nothing changed."
+    "A verdict can change while its estimate stays the same: through the margin, n or the correction. Moved apart: the "
+    "intervals do not meet; a bound leaves its interval open on one side. Moved within the intervals: each estimate lies inside"
+    " the other's interval. Moved: any other change, also where a side has no interval. Two results that share seeds vary less "
+    "from each other than their intervals suggest: intervals that meet do not show that nothing changed."
 )
 
 
@@ -70,8 +70,8 @@ def summarise(differences: Differences) -> list[str]:
     if moved or within or other:
         lines.append(
             words(
-                "Of the other estimates {moved:,} moved, {within:,} moved within the intervals, {other:,} are the same with "
-                "another interval, and {same:,} are the same.",
+                "Of the other estimates {moved:,} moved, {within:,} moved within the intervals, {other:,} are the same with a "
+                "different interval, and {same:,} are the same.",
                 moved=moved,
                 within=within,
                 other=other,

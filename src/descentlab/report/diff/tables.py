@@ -43,7 +43,7 @@ HOW_MANY = {
     APART: message("{n} moved apart"),
     MOVED: message("{n} moved"),
     WITHIN: message("{n} moved within the intervals"),
-    INTERVAL: message("{n} the same with another interval"),
+    INTERVAL: message("{n} the same with a different interval"),
 }
 HEADERS = {
     "kind": message("kind"),
@@ -73,24 +73,24 @@ SECTIONS = {
 CAPTIONS = {
     "members": message("What only one of the two results has."),
     "settings": message(
-        "From plan.json: the config with its defaults, problems, optimizers, versions. What belongs to a problem or an "
-        "optimizer of one side only is left out here."
+        "From plan.json: the config with its defaults, problems, optimizers, versions. Entries of a problem or an optimizer "
+        "that only one side has are left out here."
     ),
     "claims": message("A claim's verdict sums up those of its pieces of evidence."),
     "pieces": message(
-        "A positive difference, or a ratio above 1, is as the claim says. Intervals and verdicts are corrected by Holm over "
-        "the claim's pieces."
+        "A positive difference, or a ratio above 1, agrees with the claim. Intervals and verdicts are Holm-corrected over the "
+        "claim's pieces."
     ),
     "contrasts": message(
-        "Paired difference of the final test metric, positive where the first is better, with its 95 % interval over seeds "
-        "and test examples. The interval is not corrected, so that it does not depend on how many problems a result has; "
-        "verdicts are corrected by Holm."
+        "Paired difference of the final test metric, positive where the first is better, with its 95 % interval over seeds and "
+        "test examples. The interval is not corrected, so that it does not depend on how many problems a result has; verdicts "
+        "are Holm-corrected."
     ),
     "finals": message("Mean over the finished seeds, with its 95 % interval over seeds and test examples."),
     "speed": message(
-        "Geometric mean of paired ratios of updates until the target to plain SGD's, with its 95 % interval over seeds; "
-        "below 1 is faster. A miss counts as the budget, so that the ratio may be a bound. The target is each result's own, "
-        "as it depends on what its reference reaches."
+        "Geometric mean of the paired ratios of updates to the target, relative to plain SGD, with its 95 % interval over "
+        "seeds; below 1 is faster. A miss counts as the budget, so the ratio may be a bound. Each result has its own target, as"
+        " it depends on what its reference reaches."
     ),
     "rates": message("edge: the end of the grid that the chosen rate lies on. extended: the arm of that name."),
     "runs": message("Final runs by how they ended."),
@@ -166,7 +166,7 @@ def takeaway(kind: str, found: Compared) -> str:
             verdicts = words("{n} of {total} verdicts changed", n=found.verdicts_changed, total=found.both)
             parts = [verdicts, *parts]
         elif found.count(SAME):
-            parts = [words("{n} the same with another n", n=found.count(SAME)), *parts]
+            parts = [words("{n} the same with a different n", n=found.count(SAME)), *parts]
     elif changed:
         parts = [words("{n} of {total} changed", n=changed, total=found.both), *parts]
     text = "; ".join(parts)

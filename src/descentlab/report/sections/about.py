@@ -15,42 +15,42 @@ from descentlab.report.sections.imported import imported_models, imported_protoc
 
 RULES = {
     message("Arms"): message(
-        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's constant, as "
-        "it scales the weights themselves) answer different questions; they are never mixed in one ranking."
+        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's stays "
+        "constant, because it scales the weights themselves) answer different questions; they are never mixed in one ranking."
     ),
     message("Grid"): message(
         "{points} learning rates, half a decade apart, and {tuning} tuning seeds: the same number of tuning runs for every "
-        "optimizer. The centre is the optimizer's usual rate."
+        "optimizer. The center is the optimizer's usual rate."
     ),
     message("Selection"): message(
-        "By the mean validation metric of the tuning seeds, written to a file before a final run starts. Tuning runs are given "
-        "data whose test targets are zeroed."
+        "By the mean validation metric of the tuning seeds, written to a file before any final run starts. Tuning runs get data"
+        " whose test targets are set to zero."
     ),
     message("Seeds"): message(
         "{final} final seeds, disjoint from the tuning seeds. A seed redraws weights, split into training and validation, data "
-        "order and dropout, each from a stream of its own."
+        "order and dropout, each from its own stream."
     ),
     message("Pairing"): message(
-        "One seed means the same initial weights, split and batches for every optimizer; runs whose hashes differ are refused "
+        "One seed means the same initial weights, split and batches for every optimizer; runs whose hashes differ are rejected "
         "as a pair."
     ),
     message("Test split"): message("Canonical, or drawn once: the same for all seeds and optimizers."),
-    message("Full batch"): message("gd has as many examples as the others, gd_equal_updates as many updates."),
+    message("Full batch"): message("gd sees as many examples as the others; gd_equal_updates makes as many updates."),
     message("Divergence"): message(
-        "A loss that is not finite or above its bound is a result, the worst possible: it stays as a row and is never averaged "
-        "away."
+        "A loss that is not finite or exceeds its bound is a result, the worst possible one: it keeps its row and is never "
+        "averaged away."
     ),
     message("Verdicts"): message(
-        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else inconclusive. Student's t "
-        "over seeds and test examples, both drawn at random; Holm over the problems of a contrast. Where one side alone "
-        "diverged on a seed, it lost that seed, and the sign test judges."
+        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; otherwise inconclusive. "
+        "Student's t over seeds and test examples, both drawn at random; Holm over the problems of a contrast. Where only one "
+        "side diverged on a seed, it lost that seed, and the sign test decides."
     ),
     message("Seconds"): message(
-        "Updates times the cost of a step, which is measured serially with nothing beside it. Where it wasn't measured, wall "
-        "time of the updates with other jobs beside them, which compares roughly."
+        "Updates times the cost of a step, measured serially with nothing else running. Where it wasn't measured, wall time of "
+        "the updates with other jobs running, which allows only a rough comparison."
     ),
     message("Limits"): message(
-        "What is found holds on these problems, at these sizes and budgets. Seeds redraw training and validation from one pool "
+        "The findings hold on these problems, at these sizes and budgets. Seeds redraw training and validation from one pool "
         "and share its test split, so intervals hold for that pool."
     ),
 }
@@ -150,15 +150,15 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
     ]
     first = coverage.iloc[0]
     caption = words(
-        "Share of 95 % intervals that hold the true difference, and its standard error, in {trials:,} simulated comparisons with "
-        "n = {n} pairs of seeds and {examples:,} test examples. What falls short of 95 % under skew is what the intervals of "
-        "this page promise too much.",
+        "Share of 95 % intervals that contain the true difference, and its standard error, in {trials:,} simulated comparisons "
+        "with n = {n} pairs of seeds and {examples:,} test examples. The shortfall from 95 % under skew is how much the "
+        "intervals on this page overpromise.",
         trials=int(first["trials"]),
         n=int(first["n"]),
         examples=int(first["examples"]),
     )
     title = words(
-        "Intervals hold the truth in {least:.1%} to {most:.1%} of simulations",
+        "Intervals contain the true value in {least:.1%} to {most:.1%} of simulations",
         least=coverage["coverage"].min(),
         most=coverage["coverage"].max(),
     )
@@ -184,7 +184,7 @@ def provenance(evidence: Evidence) -> Section:
     # Where the runs are tracked changes nothing on the page, and its address may contain a password.
     plain = plan.config.model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
     again = words(
-        "The same page again: save this as experiment.yaml, then {command}",
+        "To make this page again: save this as experiment.yaml, then run {command}",
         command="snakemake --cores all --configfile experiment.yaml",
     )
     return Section(

@@ -46,18 +46,18 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     axes[1].axhline(0, color=GRAY, linewidth=0.9)
     draw_sizes(axes[1], differences, None)
     axes[1].set_xlim(axes[0].get_xlim())
-    axes[1].set_ylabel(words("full batch's gap minus this one's"))
+    axes[1].set_ylabel(words("full-batch gap minus this one's"))
     takeaway = gap_words(table, differences)
     missed = counted(
         int((~table["reached"]).sum()),
-        "{n} of {of} runs never came to that loss and is left out.",
-        "{n} of {of} runs never came to that loss and are left out.",
+        "{n} of {of} runs never reached that loss and is left out.",
+        "{n} of {of} runs never reached that loss and are left out.",
         of=len(table),
     )
     caption = words(
-        "Plain SGD on digits, perceptron, each batch size with a rate of its own; read where the training loss falls to "
-        "{loss}. Left: mean and 95 % t interval over n = {n} seeds, thin lines are seeds. Right: paired by seed; above 0 the "
-        "smaller batch overfits less. All: the full training set of {full:,}. {missed}",
+        "Plain SGD on digits, perceptron, each batch size with its own rate, read where the training loss falls to {loss}. "
+        "Left: mean and 95 % t interval over n = {n} seeds, thin lines are seeds. Right: paired by seed; above 0 the smaller "
+        "batch overfits less. All: the full training set of {full:,}. {missed}",
         loss=number(float(table.loc[table["reached"], "train_loss"].iloc[0])),
         n=table["seed"].nunique(),
         full=full,
@@ -70,7 +70,9 @@ def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
     """Whether full batch overfits more than batches of 16 (or the smallest), and more than how many sizes."""
     size = MINI_BATCH if MINI_BATCH in differences else min(differences, default=0)
     if size not in differences or differences[size].n == 0:
-        return words("Gap of test and training loss: full batch and mini-batches never came to the same training loss")
+        return words(
+            "Gap between test and training loss: the full batch and mini-batches never reached the same training loss"
+        )
     chosen = differences[size]
     verdict = (
         words("mini-batches overfit less")
@@ -80,8 +82,8 @@ def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
         else words("no clear difference")
     )
     return words(
-        "At the same training loss, full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} smaller "
-        "batch sizes, {less} overfit clearly less than full batch, {more} clearly more",
+        "At the same training loss, the full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} "
+        "smaller batch sizes, {less} overfit clearly less than the full batch, {more} clearly more",
         size=size,
         judged=verdict,
         sizes=len(differences),
@@ -98,7 +100,7 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     missed = frozenset(int(size) for size in table.loc[~table["reached"], "batch_size"])
     labels = {
         "updates": words("updates to the target"),
-        "update_microseconds": words("microseconds an update"),
+        "update_microseconds": words("microseconds per update"),
         "seconds": words("seconds to the target"),
     }
     figure, axes = new_figure(len(labels), 2.3, 2.4, gap=0.85)
@@ -115,8 +117,8 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     caption = words(
         "Plain SGD on digits, perceptron, up to a training loss of {loss}: mean and 95 % t interval over n = {n} seeds, thin "
         "lines are seeds; a run that missed counts as its budget, hollow where any did. The time of an update, forward and "
-        "backward pass included, is taken alone in one stretch of training, so it has no interval; seconds are the product, "
-        "their interval that of the updates.",
+        "backward pass included, is measured separately in one stretch of training, so it has no interval; seconds are the "
+        "product, with the interval of the updates.",
         loss=number(float(table["train_loss"].min())),
         n=table["seed"].nunique(),
     )
@@ -141,17 +143,17 @@ def speed_words(timed: pd.DataFrame) -> str:
         slow=number(clock[full].mean),
     )
     if not complete:
-        return words("{text}; with no batch size every seed is there", text=text)
+        return words("{text}; no batch size reaches it with every seed", text=text)
     best = min(complete, key=lambda size: seconds[size].mean)
     value = interval_text(seconds[best])
     winner = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
-    return words("{text}; soonest there: {who}, seconds {value}", text=text, who=winner, value=value)
+    return words("{text}; soonest: {who}, seconds {value}", text=text, who=winner, value=value)
 
 
 def memory_figure(table: pd.DataFrame) -> Figure:
     """Peak memory and time of one update of the slides' convolutional network, against batch size."""
     scaled = table.assign(megabytes=table["peak_bytes"] / 1e6, milliseconds=table["update_microseconds"] / 1e3)
-    labels = {"megabytes": words("peak memory, MB"), "milliseconds": words("milliseconds an update")}
+    labels = {"megabytes": words("peak memory, MB"), "milliseconds": words("milliseconds per update")}
     figure, axes = new_figure(2, 3.3, 2.6, gap=0.85)
     for panel, (column, label) in zip(axes, labels.items(), strict=True):
         draw_seeds(panel, scaled, column, "repeat")
@@ -159,9 +161,9 @@ def memory_figure(table: pd.DataFrame) -> Figure:
         scale_logarithmically(panel, scaled[column], label)
     takeaway = memory_words(table)
     caption = words(
-        "One update of plain SGD on the slides' convolutional network: the most memory held in it above that before the "
-        "first update. Mean and 95 % t interval over n = {n} repeats, each in a new process; thin lines are repeats. Lower is "
-        "better.",
+        "One update of plain SGD on the slides' convolutional network: the most memory held during it beyond what was held "
+        "before the first update. Mean and 95 % t interval over n = {n} repeats, each in a new process; thin lines are repeats."
+        " Lower is better.",
         n=table["repeat"].nunique(),
     )
     return finish(figure, "batch-memory", takeaway=takeaway, caption=caption, data=table)
@@ -174,8 +176,8 @@ def memory_words(table: pd.DataFrame) -> str:
     ratio = ratio_interval(peaks[largest].to_numpy(), peaks[small].to_numpy())
     peak = t_interval(peaks[largest].to_numpy() / 1e6)
     return words(
-        "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to that on {small:,}: {ratio}, for {times:g} "
-        "times the examples",
+        "Peak memory of an update on {largest:,} examples, MB: {peak}; ratio to the peak on {small:,}: {ratio}, for {times:g} "
+        "times as many examples",
         largest=largest,
         peak=interval_text(peak),
         small=small,
@@ -211,10 +213,10 @@ def batch_table(table: pd.DataFrame) -> Table:
         words("learning rate"),
         words("reached"),
         words("gap [95 %]"),
-        words("full batch's gap minus it [95 %]"),
+        words("full-batch gap minus it [95 %]"),
         words("updates [95 %]"),
         words("mean examples"),
-        words("µs an update"),
+        words("µs per update"),
     ]
     caption = words(
         "The largest batch is the full training set. Gap: test minus training loss at the same training loss, lower is better; "
@@ -222,7 +224,7 @@ def batch_table(table: pd.DataFrame) -> Table:
     )
     return Table(
         "batch-table",
-        words("All batch sizes in figures"),
+        words("All batch sizes as numbers"),
         headers,
         rows,
         caption,

@@ -47,13 +47,12 @@ def best_of_k_caption(evidence: Evidence, table: pd.DataFrame, problems: list[st
     for problem in problems:
         higher = evidence.plan.problems[problem].higher_is_better
         directions.append(
-            words("{problem} upwards", problem=problem) if higher else words("{problem} downwards", problem=problem)
+            words("{problem} upward", problem=problem) if higher else words("{problem} downward", problem=problem)
         )
     seeds = int(table["n_seeds"].max())
     bands = (
         words(
-            "95 % t interval over n = {n} tuning seeds of the named optimizers, the others are dashed (names appear under the "
-            "pointer)",
+            "95 % t interval over n = {n} tuning seeds of the named optimizers; the others are dashed (hover for names)",
             n=seeds,
         )
         if others
@@ -68,9 +67,9 @@ def best_of_k_caption(evidence: Evidence, table: pd.DataFrame, problems: list[st
     )
     return words(
         "Expected mean validation metric of the best of k rates drawn at random, without replacement, from an optimizer's "
-        "tuning grid: exact over all draws (Dodge et al. 2019). Better is: {directions}. Bands: {bands}; the names on the "
-        "right hold for every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so "
-        "this is validation alone.",
+        "tuning grid: exact over all draws (Dodge et al. 2019). Direction of better: {directions}. Bands: {bands}; the names on"
+        " the right apply to every panel. {lost} Values beyond the axis are drawn at its end. Tuning runs see no test split, so"
+        " this is validation only.",
         directions=joined(directions),
         bands=bands,
         lost=lost,
@@ -120,7 +119,8 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
         if {"adam", "sgd"} <= set(ends[0].index):
             adam_ahead.append([bool(end["adam"] > end["sgd"]) for end in ends])
     text = words(
-        "From one rate tried to the whole grid, the best expected validation metric changes hands on {moves} of {problems}",
+        "From one rate tried to the whole grid, the best expected validation metric passes to another optimizer on {moves} of "
+        "{problems}",
         moves=len(moves),
         problems=counted(len(problems), "{n} problem", "{n} problems"),
     )

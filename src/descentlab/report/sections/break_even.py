@@ -42,10 +42,10 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         panel.set_xlabel(words("seconds / plain SGD's"))
     takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {break_even_words(rows, problems)}"
     caption = words(
-        "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} "
-        "seeds; a small upright line shows it alone) times the ratio of a step's cost, measured apart (n = {rounds} rounds); "
-        "95 % interval of the product, its degrees of freedom by Satterthwaite. Left of the line time is won. Hollow where a "
-        "run missed the target: the true ratio lies where a triangle points, a circle means that both sides missed. A step "
+        "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} seeds; "
+        "a short vertical line shows it alone) times the ratio of a step's cost, measured separately (n = {rounds} rounds); 95 "
+        "% interval of the product, its degrees of freedom by Satterthwaite. Left of the line, time is saved. Hollow where a "
+        "run missed the target: the true ratio lies where a triangle points; a circle means that both sides missed. A step "
         "costs the same in every arm.",
         target=words(TARGET),
         seeds=rows["n_seeds"].max(),
@@ -75,8 +75,8 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
     verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
     counts = verdicts["verdict"].value_counts()
     text = words(
-        "fewer steps to the {target} target pay for dearer ones in {won} of {comparisons} with plain SGD, don't in {lost}, "
-        "{undecided} undecided",
+        "fewer steps to the {target} target make up for costlier ones in {won} of {comparisons} with plain SGD, don't in "
+        "{lost}, {undecided} undecided",
         target=words(TARGET),
         comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
         **{verdict: int(counts.get(verdict, 0)) for verdict in JUDGED},
@@ -137,20 +137,20 @@ def break_even_table(evidence: Evidence) -> Table:
         words("target"),
         words("optimizer"),
         words("reached / by sgd"),
-        words("updates to sgd's"),
-        words("step to sgd's"),
-        words("seconds to sgd's"),
+        words("updates / sgd's"),
+        words("step / sgd's"),
+        words("seconds / sgd's"),
         words("time"),
         words("break-even step"),
-        words("ms saved a run"),
+        words("ms saved per run"),
         words("more state, bytes"),
     ]
     caption = words(
         "Ratios with 95 % intervals, n seeds for updates, rounds for steps. Seconds: the product of the first two. The "
-        "break-even step is how many times plain SGD's step another may cost before what it saves in steps is gone. "
-        "Milliseconds saved: mean updates within the budget times mean cost of a step, plain SGD's minus the optimizer's, the "
-        "interval over seeds and rounds. State: bytes of the optimizer's variables beyond plain SGD's, counted. ≤ and ≥ where "
-        "a run missed the target."
+        "break-even step is how many times the cost of plain SGD's step another's may reach before its savings in steps are "
+        "gone. Milliseconds saved: mean updates within the budget times mean cost of a step, plain SGD's minus the optimizer's,"
+        " the interval over seeds and rounds. State: bytes of the optimizer's variables beyond plain SGD's, counted. ≤ and ≥ "
+        "where a run missed the target."
     )
-    title = words("Steps saved times what a step costs, in figures")
+    title = words("Steps saved times the cost of a step, as numbers")
     return Table("break-even", title, headers, rows, caption, table, frozenset({11}), folded=True)

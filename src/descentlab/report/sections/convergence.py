@@ -59,8 +59,8 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
         means = words("{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals.", **fields)
     else:
         means = words(
-            "{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals of the named optimizers, the others are "
-            "dashed (their names appear under the pointer).",
+            "{title}. Means over up to n = {n} final seeds; bands are 95 % t intervals of the named optimizers; the others are "
+            "dashed (hover for names).",
             **fields,
         )
     return f"{means} " + words(
@@ -81,16 +81,16 @@ def early_leader(curves: pd.DataFrame, arm: str) -> str:
     last = str(late["val_loss_mean"].idxmin())
     if early.empty:  # externally logged runs may have few evaluations
         return words(
-            "with {arm}, {last} has the least validation loss at the end", last=optimizer_title(last), **fields
+            "with {arm}, {last} has the lowest validation loss at the end", last=optimizer_title(last), **fields
         )
     first = str(early["val_loss_mean"].idxmin())
     fields["first"] = optimizer_title(first)
     if first == last:
         return words(
-            "with {arm}, {first} has the least validation loss after a tenth of the budget and at its end", **fields
+            "with {arm}, {first} has the lowest validation loss after a tenth of the budget and at its end", **fields
         )
     return words(
-        "with {arm}, {first} has the least validation loss after a tenth of the budget, {last} at its end",
+        "with {arm}, {first} has the lowest validation loss after a tenth of the budget, {last} at its end",
         last=optimizer_title(last),
         **fields,
     )
@@ -135,14 +135,14 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     takeaway = fastest_words(shares, problems, arm, target)
     caption = words(
         "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "
-        "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent has as many "
-        "examples as the others, so few updates: its budget is its own.",
+        "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent sees as many"
+        " examples as the others and so makes few updates: its budget is its own.",
         target=words(target),
         n=int(rows["n"].max()),
     )
     if arm == SPEED_ARM:
         caption += " " + words(
-            "Of the tuned rate and its neighbours on the grid, each optimizer has the one whose tuning runs reach the target "
+            "From the tuned rate and its neighbors on the grid, each optimizer has the one whose tuning runs reach the target "
             "soonest: tuned rates are the best at the end, not the fastest."
         )
     return finish(figure, f"time-to-target-{arm.replace(' ', '-')}", takeaway=takeaway, caption=caption, data=rows)
@@ -158,9 +158,7 @@ def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: s
             first = optimizer_title(str(complete.loc[complete["updates_restricted_mean"].idxmin(), "optimizer"]))
             fastest.append(words("{optimizer} on {problem}", optimizer=first, problem=problem))
     if not fastest:
-        return words(
-            "{arm}: fewest updates to the {target} target: nobody, no optimizer reached it with every seed", **fields
-        )
+        return words("{arm}: no optimizer reached the {target} target with every seed", **fields)
     return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **fields)
 
 
@@ -204,11 +202,11 @@ def speed_table(evidence: Evidence) -> Table:
         words("ratio to sgd [95 %]"),
     ]
     caption = words(
-        "Targets lie 60, 85 and 97 % of the way from the initial validation loss to the least one of {reference}. The ratio "
-        "of paired means within the budget is at most what is shown where a run of sgd missed (≤).",
+        "Targets lie 60, 85 and 97 % of the way from the initial validation loss to the lowest of {reference}. Where a run of "
+        "sgd missed (≤), the ratio of paired means within the budget is at most what is shown.",
         reference=optimizer_title(evidence.reference),
     )
-    title = words("All times to target in figures")
+    title = words("All times to target as numbers")
     return Table("speed", title, headers, rows, caption, speed, frozenset({4, 6, 8}), folded=True)
 
 
@@ -239,15 +237,15 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         panel.set_xlabel(words("training objective − optimum (lower is better)"))
     nearest = gaps.loc[gaps["gap_mean"].idxmin()]
     takeaway = words(
-        "{problem}: {optimizer} with {arm} ends nearest the optimum, above it by {gap}",
+        "{problem}: {optimizer} with {arm} ends nearest the optimum, at a gap of {gap}",
         problem=problem,
         optimizer=optimizer_title(nearest["optimizer"]),
         arm=words(ARM_WORDS[nearest["arm"]].rates),
         gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
     )
     caption = words(
-        "Mean over finished final seeds of training loss plus penalty at the end, minus the least possible on the same "
-        "training split; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "
+        "Final training loss plus penalty minus the least possible on the same training split, averaged over the final seeds "
+        "that finished; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "
         "L-BFGS in double precision (logistic regression).",
         n=int(gaps["n"].max()),
     )

@@ -28,15 +28,15 @@ TIMED = {
     "step": (
         message("Time of a whole step, forward and backward pass included"),
         message(
-            "A whole step of {optimizer} takes {times} times as long as plain SGD's; optimizers that are clearly dearer than "
-            "plain SGD: {dearer}"
+            "A whole step of {optimizer} takes {times} times as long as plain SGD's; optimizers clearly slower than plain SGD: "
+            "{slower}"
         ),
     ),
     "update": (
         message("Time of the update alone"),
         message(
-            "The update alone of {optimizer} takes {times} times as long as plain SGD's; optimizers that are clearly dearer "
-            "than plain SGD: {dearer}"
+            "The update alone of {optimizer} takes {times} times as long as plain SGD's; optimizers clearly slower than plain "
+            "SGD: {slower}"
         ),
     ),
 }
@@ -99,8 +99,8 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
     subject, _ = TIMED[what]
     caption = words(
         "{subject}, measured serially, over plain SGD's in the same round: geometric mean over n = {n} rounds with the 95 % t "
-        "interval of the logarithms; left of the line is cheaper, an interval wholly right of it clearly dearer. Panels by "
-        "model, with its trainable parameters",
+        "interval of the logarithms; left of the line is cheaper, an interval wholly right of it clearly costlier. One panel "
+        "per model, with its trainable parameters",
         subject=words(subject),
         n=int(shown["n"].max()),
     )
@@ -108,8 +108,8 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
         f"{caption}."
         if whole_step
         else words(
-            "{panels}; on the right the optimizer's variables by trainable parameter of {model}, counted, so without interval: a "
-            "float32 takes 4 bytes, and plain SGD keeps none.",
+            "{panels}; on the right, the optimizer's variables per trainable parameter of {model}, counted, so without an "
+            "interval: a float32 takes 4 bytes, and plain SGD keeps none.",
             panels=caption,
             model=models[-1],
         )
@@ -132,7 +132,7 @@ def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
         count = int((on_model[f"{what}_low"] > 1).sum())
         slower.append(words("{n} of {of} on {where}", n=count, of=len(on_model), where=model))
     _, takeaway = TIMED[what]
-    return words(takeaway, optimizer=optimizer_title(name), times=joined(times), dearer=joined(slower))
+    return words(takeaway, optimizer=optimizer_title(name), times=joined(times), slower=joined(slower))
 
 
 def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) -> Table:
@@ -166,25 +166,25 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
         words("batch size"),
         words("optimizer"),
         words("update, µs"),
-        words("to sgd's [95 %]"),
+        words("ratio to sgd's [95 %]"),
         words("step, µs"),
-        words("to sgd's [95 %]"),
-        words("state, bytes by parameter"),
+        words("ratio to sgd's [95 %]"),
+        words("state, bytes per parameter"),
     ]
     caption = words(
-        "On {devices}, serially, in an order drawn anew for each round; microseconds are medians over n rounds, in each the "
-        "median of {least} to {most} synchronised calls. Ratios: geometric means over rounds.",
+        "On {devices}, serially, in a new random order each round; microseconds are medians over n rounds, in each the median "
+        "of {least} to {most} synchronized calls. Ratios: geometric means over rounds.",
         devices=joined(sorted(set(table["device"]))),
         least=table["steps"].min(),
         most=table["steps"].max(),
     )
     if on_device:
         headers.append(words("device's peak, MB"))
-        peak = words("The device's peak is the median over rounds, other optimizers' state taken off.")
+        peak = words("The device's peak is the median over rounds, minus the other optimizers' state.")
         caption = f"{caption} {peak}"
     return Table(
         "step-costs",
-        words("All costs of a step in figures"),
+        words("All costs of a step as numbers"),
         headers,
         rows,
         caption,

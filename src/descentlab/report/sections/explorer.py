@@ -33,19 +33,21 @@ MESSAGES = {
     "highest": message("Highest mean at the end: {optimizer}, {value}."),
     "difference": message("Paired difference at the end, {first} − {second}: {value} pairs of seeds; {better}."),
     "no_difference": message("{first} and {second} have no pair of seeds that both have a value at the end."),
-    "no_runs": message("Paired differences need the single runs, which are not among these results."),
+    "no_runs": message("Paired differences need the individual runs, which are not among these results."),
     "above": message("above 0, {first} is better"),
     "below": message("below 0, {first} is better"),
-    "one_lost": message("{n} pair is not counted: a run of it has no value at the end."),
-    "lost": message("{n} pairs are not counted: a run of each has no value at the end."),
-    "unpaired": message("Before the end no difference is drawn: the two were not evaluated after equally many {axis}."),
-    "partly": message("The difference is drawn where both were evaluated after equally many {axis}, up to {last}."),
+    "one_lost": message("{n} pair is not counted: one of its runs has no value at the end."),
+    "lost": message("{n} pairs are not counted: in each, a run has no value at the end."),
+    "unpaired": message(
+        "No difference is drawn before the end: the two were never evaluated at the same number of {axis}."
+    ),
+    "partly": message("The difference is drawn where both were evaluated at the same number of {axis}, up to {last}."),
     "pairs": message("mean over pairs of the same seed"),
     "t_interval": message("95 % t interval"),
     "one_optimizer": message("{n} optimizer"),
     "optimizers": message("{n} optimizers"),
-    "one_run": message("{n} single run"),
-    "runs": message("{n} single runs"),
+    "one_run": message("{n} individual run"),
+    "runs": message("{n} individual runs"),
     "unknown": message("unknown"),
     "no_interval": message("(no interval)"),
     "optimizer": message("optimizer"),
@@ -111,26 +113,27 @@ def caption(evidence: Evidence, data: ExplorerData) -> str:
     """How to read the chart, and what was left out."""
     parts = [words("Means over up to n = {n} final seeds; bands are 95 % t intervals.", n=data.seeds)]
     if not data.runs:
-        parts.append(words("Single runs are not among these results."))
+        parts.append(words("Individual runs are not among these results."))
     elif data.evaluations_kept < data.evaluations:
         parts.append(
             words(
-                "To keep the page small, single runs have up to {kept} of their {all} evaluations, spaced evenly in the "
-                "logarithm of the updates; means have all.",
+                "To keep the page small, individual runs keep up to {kept} of their {all} evaluations, spaced evenly in the "
+                "logarithm of the updates; means keep all.",
                 kept=data.evaluations_kept,
                 all=data.evaluations,
             )
         )
     measured = bool(evidence.comparison.curves["seconds"].notna().any())
     parts.append(
-        words("Seconds are updates times the cost of a step, measured alone.")
+        words("Seconds are updates times the cost of a step, measured in isolation.")
         if measured
-        else words("Seconds are wall time of the updates alone, with other jobs beside them.")
+        else words("Seconds are the wall time of the updates alone, with other jobs running.")
     )
     parts.append(
         words(
-            "Values have four significant digits. On a logarithmic axis the start, which has no place there, stands half a step "
-            "left of the first evaluation, and differences are linear near 0; the wildest values lie outside the frame."
+            "Values have four significant digits. On a logarithmic axis the start, which has no place there, is drawn half a "
+            "step left of the first evaluation, and differences are linear near 0; the most extreme values lie outside the "
+            "frame."
         )
     )
     return " ".join(parts)

@@ -93,9 +93,9 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     axes.set_xlabel(words("worse ← difference / margin → better"))
     takeaway = answer_words(evidence, rows, arm)
     caption = words(
-        "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals corrected "
-        "over the problems, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole interval lies inside the "
-        "grey band), hollow: inconclusive.",
+        "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals "
+        "corrected over the problems, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole interval lies "
+        "inside the gray band), hollow: inconclusive.",
         reference=optimizer_title(evidence.reference),
         n=int(rows["n"].max()),
     )
@@ -157,10 +157,10 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     problems = int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique())
     of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
     if problems == 1:
-        advice, lines = words("{optimizer}: of {of} optimizers it has the best mean validation metric.", **of), []
+        advice, lines = words("{optimizer}: of {of} optimizers, it has the best mean validation metric.", **of), []
     else:
         advice = words(
-            "{optimizer}: of {of} optimizers it stays nearest the best on all {n} problems. On its worst, {worst}, its "
+            "{optimizer}: of {of} optimizers, it stays closest to the best across all {n} problems. On its worst, {worst}, its "
             "validation metric is {margins} margins behind.",
             n=problems,
             worst=best["problem"],
@@ -201,9 +201,9 @@ def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str)
     mine = shortfalls[(shortfalls["arm"] == arm) & (shortfalls["problem"] == problem)]
     row = mine[mine["optimizer"] == optimizer].iloc[0]
     if row["leader"] == optimizer:
-        return words("It has the best mean validation metric on {problem} itself", problem=problem)
+        return words("On {problem} it has the best mean validation metric itself", problem=problem)
     return words(
-        "Test metric on {problem}, minus that of {leader}: {value}",
+        "Test metric on {problem}, minus {leader}'s: {value}",
         problem=problem,
         leader=optimizer_title(row["leader"]),
         value=interval(row["difference_mean"], row["low"], row["high"], row["n"], signed=True),
@@ -224,7 +224,7 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
         alone += level.empty
         lines.append(
             words(
-                "{problem}: {leader}; {level} of {others} others can't be told from it, {adam}",
+                "{problem}: {leader}, indistinguishable from {level} of {others} others; {adam}",
                 problem=problem,
                 leader=optimizer_title(leader),
                 level=len(level),
@@ -232,28 +232,28 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
                 adam=adam_words(others, leader),
             )
         )
-    question = words("I care for the last tenth of a percent")
+    question = words("I care about the last tenth of a percent")
     if not lines:
         return []
     about = {"arm": words(ARM_WORDS[arm].rates), "alone": alone}
     if alone == len(lines):
         advice = counted(
             alone,
-            "With {arm} one optimizer stands alone.",
-            "With {arm} one optimizer stands alone on every problem.",
+            "With {arm}, one optimizer stands alone.",
+            "With {arm}, one optimizer stands alone on every problem.",
             **about,
         )
     elif alone:
         advice = words(
-            "With {arm} one optimizer stands alone on {alone} of {n} problems; elsewhere it can't be told which is best.",
+            "With {arm}, one optimizer stands alone on {alone} of {n} problems; elsewhere it is unclear which is best.",
             n=len(lines),
             **about,
         )
     else:
         advice = counted(
             len(lines),
-            "With {arm} it can't be told which is best.",
-            "With {arm} it can't be told which is best, on any of {n} problems.",
+            "With {arm}, it is unclear which is best.",
+            "With {arm}, it is unclear which is best on any of {n} problems.",
             **about,
         )
     return [Recommendation(question, advice, lines)]
@@ -263,9 +263,9 @@ def adam_words(others: pd.DataFrame, leader: str) -> str:
     """Adam's difference to the leader."""
     row = others[others["optimizer"] == ADAM]
     if leader == ADAM:
-        return words("which is Adam")
+        return words("Adam is the leader")
     if row.empty:
         return words("Adam was not run")
     found = row.iloc[0]
     value = interval(found["difference_mean"], found["low"], found["high"], found["n"], signed=True)
-    return words("Adam's test metric minus its: {value}", value=value)
+    return words("Adam's test metric minus the leader's: {value}", value=value)

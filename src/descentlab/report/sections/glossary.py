@@ -8,27 +8,30 @@ from descentlab.report.blocks import Evidence, Section, Table
 TERMS = {
     message("update"): message("One step of the optimizer: the weights change once, by the gradient of one batch."),
     message("batch"): message("The training examples that one update looks at; full batch means all of them."),
-    message("epoch"): message("As many updates as it takes to look at every training example once."),
+    message("epoch"): message("As many updates as it takes to see every training example once."),
     message("learning rate (α)"): message("How long a step is: what the optimizer's direction is multiplied by."),
     message("schedule"): message(
         "How the learning rate changes from the first update to the last: constant, or decaying to zero."
     ),
     message("budget"): message("How many updates a run may make; the same number of examples for every optimizer."),
-    message("run"): message("One training from first weights to last, with one optimizer, learning rate and seed."),
+    message("run"): message(
+        "One training from the first weights to the last, with one optimizer, learning rate and seed."
+    ),
     message("seed"): message(
-        "The number that chance begins from: it draws a run's first weights, its split and the order of its batches."
+        "The number that randomness starts from: it determines a run's first weights, its split and the order of its batches."
     ),
     message("arm"): message(
         "A way to set the hyperparameters: Keras' defaults, learning rate tuned, or everything tuned."
     ),
     message("training, validation, test"): message(
-        "Examples that weights are fitted to, that choices are made by, and that are looked at only when all is chosen."
+        "Weights are fitted to the training examples; validation examples decide choices; test examples are looked at only "
+        "after every choice."
     ),
-    message("loss"): message("What training makes small, averaged over examples; lower is better."),
+    message("loss"): message("What training minimizes, averaged over examples; lower is better."),
     message("metric"): message(
-        "What the model is wanted for, such as accuracy; each problem says which direction is better."
+        "What the model is judged by, such as accuracy; each problem says which direction is better."
     ),
-    message("gap of generalisation"): message(
+    message("generalization gap"): message(
         "Test loss minus training loss: how much worse a model does on examples it has not seen."
     ),
     message("overfitting"): message("Fitting the training examples at the expense of others: the gap grows."),
@@ -36,31 +39,30 @@ TERMS = {
         "The result of one optimizer minus another's with the same seed, so that chance shared by both cancels."
     ),
     message("95 % interval"): message(
-        "Made so that 95 of 100 such intervals hold the true value; short ones know more."
+        "Built so that 95 of 100 such intervals contain the true value; the shorter, the more precise."
     ),
-    message("n"): message("How many independent values a number comes from, nearly always seeds."),
+    message("n"): message("The number of independent values behind a result, nearly always seeds."),
     message("margin (δ)"): message(
         "The smallest difference that would matter, declared for each problem before anything was run."
     ),
     message("negligible and inconclusive"): message(
-        "Negligible: the whole interval lies within the margin, so there is no difference that matters. "
-        "Inconclusive: the runs don't tell."
+        "Negligible: the whole interval lies within the margin, so there is no difference that matters. Inconclusive: the runs "
+        "can't settle it."
     ),
     message("Holm's correction"): message(
-        "Makes intervals wider where several questions are asked at once, so that luck on one of them is not "
-        "taken for a finding."
+        "Widens intervals when several questions are asked at once, so that luck on one of them is not taken for a finding."
     ),
     message("diverged"): message(
         "The loss became infinite or larger than its bound: the worst result, and counted as such."
     ),
     message("target, time to target"): message(
-        "A validation loss on the way to the best of the reference, and how many updates it takes to come there."
+        "A validation loss on the way to the reference's best, and how many updates it takes to get there."
     ),
     message("censored"): message(
-        "A run that had not reached its target when its budget ended: that it takes longer is all that is known."
+        "A run that had not reached its target when its budget ended: all that is known is that it needs longer."
     ),
     message("convex"): message(
-        "With one minimum only, which every optimizer with a small enough step ends in: linear and logistic regression."
+        "With a single minimum, in which every optimizer with a small enough step ends: linear and logistic regression."
     ),
     message("barrier"): message(
         "How much the loss rises on the straight line between two trained networks; 0 where one valley holds both."
@@ -70,15 +72,20 @@ TERMS = {
 # The slides' code with its own names, and the updates as Keras 3.15 computes them; g is the gradient.
 FORMULAS = (
     ("gd, sgd", "w = w − α·dw", "w ← w − α·g", ""),
-    ("momentum", "v = μ·v + α·dw\nw = w − v", "v ← μ·v − α·g\nw ← w + v", message("The same but for the sign of v.")),
+    (
+        "momentum",
+        "v = μ·v + α·dw\nw = w − v",
+        "v ← μ·v − α·g\nw ← w + v",
+        message("The same except for the sign of v."),
+    ),
     ("nesterov", "", "v ← μ·v − α·g\nw ← w + μ·v − α·g", message("Not in the slides.")),
     (
         "adagrad",
         "h = h + dw²\nw = w − dw / (√h + 0.0001)",
         "h ← h + g², h₀ = 0.1\nw ← w − α·g / √(h + 10⁻⁷)",
         message(
-            "The slides' has no learning rate; Keras' begins with h at 0.1, which undoes what it promises for "
-            "small gradients."
+            "The slides' version has no learning rate; Keras' begins with h at 0.1, which undoes what it promises for small "
+            "gradients."
         ),
     ),
     (
@@ -92,7 +99,7 @@ FORMULAS = (
         message("AdaGrad + momentum"),
         "m ← β₁·m + (1 − β₁)·g\nv ← β₂·v + (1 − β₂)·g²\nw ← w − α·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε)",
         message(
-            "Nearer to RMSprop + momentum: its average of squares forgets, AdaGrad's sum does not; t counts updates."
+            "Closer to RMSprop + momentum: its average of squares forgets, AdaGrad's sum does not; t counts updates."
         ),
     ),
 )
@@ -110,7 +117,7 @@ def glossary(evidence: Evidence) -> Section:
     if formulas:
         headers = [words("optimizer"), words("slides"), "Keras", words("difference")]
         caption = words(
-            "w: weights; α: learning rate; dw, g: gradient; v, m, h: what the optimizer remembers, from 0 unless said."
+            "w: weights; α: learning rate; dw, g: gradient; v, m, h: what the optimizer remembers, starting at 0 unless noted."
         )
-        blocks.append(Table("formulas", words("The slides' formula beside Keras' own"), headers, formulas, caption))
+        blocks.append(Table("formulas", words("The slides' formula next to Keras' own"), headers, formulas, caption))
     return Section("glossary", words("Glossary"), blocks)

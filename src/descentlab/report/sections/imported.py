@@ -12,33 +12,34 @@ from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 
 RULES = {
     message("Runs"): message(
-        "The runs of the MLflow experiment {experiment} that have ended, at one learning rate an optimizer; they were trained "
-        "and logged by other code. What nobody logged is named among the alarms."
+        "The runs of the MLflow experiment {experiment} that have ended, at one learning rate per optimizer; they were trained "
+        "and logged by other code. What was not logged is listed among the alarms."
     ),
     message("Learning rate"): message(
-        "Where an optimizer was run at several, the one with the best mean validation metric is compared, never the one with the "
-        "best test metric. These are the same seeds that are compared then, so the choice favours it a little."
+        "Where an optimizer was run at several, the one with the best mean validation metric is compared, never the one with "
+        "the best test metric. The same seeds are then compared, so the choice favors it a little."
     ),
     message("Pairs"): message(
-        "Runs of two optimizers with the same seed number are a pair. Whether they began from the same weights and saw the same "
-        "split can't be checked; where they didn't, pairs gain nothing and intervals are as wide as for unpaired runs."
+        "Runs of two optimizers with the same seed number are a pair. Whether they began from the same weights and saw the same"
+        " split can't be checked; where they didn't, pairing gains nothing and intervals are as wide as for unpaired runs."
     ),
     message("Diverged and failed"): message(
-        "A run with a loss that is not finite diverged, whatever its status in MLflow: it stays as a row, is the worst possible "
-        "result and is never averaged away. One that MLflow has as failed or killed, with finite losses, is dropped from pairs."
+        "A run with a loss that is not finite diverged, whatever its status in MLflow: it keeps its row, is the worst possible "
+        "result and is never averaged away. A run that MLflow lists as failed or killed, with finite losses, is dropped from "
+        "pairs."
     ),
     message("Verdicts of logged runs"): message(
-        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; else inconclusive. Student's t "
-        "over seeds alone; Holm over the problems of a contrast. Where one side alone diverged on a seed, it lost that seed, and "
-        "the sign test judges."
+        "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; otherwise inconclusive. "
+        "Student's t over seeds alone; Holm over the problems of a contrast. Where only one side diverged on a seed, it lost "
+        "that seed, and the sign test decides."
     ),
     message("Limits of logged runs"): message(
-        "What is found holds for these runs, on these problems, with the settings that their authors gave each optimizer."
+        "The findings hold for these runs, on these problems, with the settings that their authors gave each optimizer."
     ),
 }
 MARGINS = {
-    "declared": message("of the mapping"),
-    "usual margin": message("the usual one of an accuracy, not declared"),
+    "declared": message("from the mapping"),
+    "usual margin": message("the usual one for accuracy, not declared"),
     "median margin": message("1 % of the median, not declared"),
 }
 
@@ -101,10 +102,11 @@ def imported_provenance(evidence: Evidence) -> Section:
     ]
     command = f"python -m descentlab report --mlflow-experiment {shlex.quote(experiment)}"
     if not imported.mapping:
-        blocks.append(Paragraph(words("The same page again: {command}", command=command)))
+        blocks.append(Paragraph(words("To make this page again: {command}", command=command)))
         return Section("provenance", words("Provenance"), blocks)
     again = words(
-        "The same page again: save this as mapping.yaml, then {command}", command=f"{command} --mapping mapping.yaml"
+        "To make this page again: save this as mapping.yaml, then run {command}",
+        command=f"{command} --mapping mapping.yaml",
     )
     text = yaml.safe_dump(dict(imported.mapping), sort_keys=False, allow_unicode=True)
     blocks += [Paragraph(again), Paragraph(text, preformatted=True)]

@@ -61,16 +61,16 @@ def path_figure(paths: pd.DataFrame, names: Sequence[str], identity: str, takeaw
     label_ends(axes[-1], ends, marked=True)
     flat = [name for name in names if LANDSCAPES[name].dimension == 1]
     caption = words(
-        "One path of each optimizer (n = 1, no interval) over {updates}, each with the rate that was chosen for it on other "
-        "starts and that decays to zero. The ring is the start, which is not among those that are counted; the cross the "
-        "global minimum; marks the ends. Of later updates ever fewer are drawn, and steps over more than a quarter of the "
-        "panel are faint. Grey lines join points of equal height.",
+        "One path of each optimizer (n = 1, no interval) over {updates}, each with a rate that was chosen on other starts and "
+        "that decays to zero. The ring is the start, which is not among those counted; the cross is the global minimum; the "
+        "marks are the ends. Later updates are drawn ever more sparsely, and steps over more than a quarter of the panel are "
+        "faint. Gray lines join points of equal height.",
         updates=counted(int(finite["update"].max()), "{n} update", "{n} updates"),
     )
     if flat:
         along = words(
-            "In one dimension ({landscapes}): where a path is (across) after each update (down, on a logarithmic scale), the "
-            "global basin in grey.",
+            "In one dimension ({landscapes}): a path's position (horizontal) after each update (downward, on a logarithmic "
+            "scale), with the global basin in gray.",
             landscapes=joined([landscape_title(name) for name in flat]),
         )
         caption = f"{caption} {along}"
@@ -180,7 +180,9 @@ def basin_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
             if arrived
             else words("none on {where}", where=where)
         )
-    return words("Paths from one start each that end in the global basin: {parts}", parts="; ".join(parts))
+    return words(
+        "Paths, from one start in each landscape, that end in the global basin: {parts}", parts="; ".join(parts)
+    )
 
 
 def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
@@ -192,7 +194,7 @@ def height_words(paths: pd.DataFrame, names: Sequence[str]) -> str:
         first, last = on_landscape.iloc[0], on_landscape.iloc[-1]
         parts.append(
             words(
-                "lowest on {where} ends {first} ({low} above the minimum), highest {last} ({high})",
+                "on {where}, {first} ends lowest ({low} above the minimum), {last} highest ({high})",
                 where=landscape_title(name),
                 first=descent_title(first["optimizer"]),
                 low=height_text(first["value"]),
@@ -222,9 +224,9 @@ def strip_figure(paths: pd.DataFrame) -> Figure | None:
     label_ends(axes[-1], ends, marked=True)
     takeaway = crossing_words(strip)
     caption = words(
-        "The double well, (x² − 1)² + 0.3x less its least value, the deep well on the left: one start (n = 1, no interval), "
-        "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each "
-        "optimizer has its own chosen rate, which decays to zero. Faint marks are where it was before."
+        "The double well, (x² − 1)² + 0.3x minus its least value, the deep well on the left: one start (n = 1, no interval), "
+        "chosen to show what momentum can do; the figure of shares counts starts that were not chosen. Each optimizer has its "
+        "own chosen rate, which decays to zero. Faint marks show where it was before."
     )
     return finish(figure, "landscape-strip", takeaway=takeaway, caption=caption, data=strip)
 
@@ -267,7 +269,9 @@ def crossing_words(paths: pd.DataFrame) -> str:
         if len(elsewhere):
             since = int(path["update"].iloc[elsewhere[-1] + 1])
             parts.append(
-                words("{who} ends in the {well}, where it is from update {since} on", who=title, well=well, since=since)
+                words(
+                    "{who} ends in the {well}, where it stays from update {since} on", who=title, well=well, since=since
+                )
             )
         else:
             parts.append(words("{who} stays on the side of the {well}", who=title, well=well))

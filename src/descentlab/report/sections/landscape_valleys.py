@@ -60,7 +60,7 @@ def height_figure(heights: pd.DataFrame) -> Figure:
     takeaway = valley_words(heights)
     caption = words(
         "Value above the minimum after {updates} with the full gradient: median and middle half (a spread, not an interval) of "
-        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. What lies "
+        "n = {n} starts, the same for all optimizers, each with its chosen rate, which decays to zero; {diverged}. Anything "
         "below {floor:g} is drawn there. The two quadratics are the same valley, along an axis and along the diagonal.",
         updates=updates,
         n=int(heights["n"].max()),

@@ -119,7 +119,7 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         "for all optimizers, after {updates} with the full gradient; exact 95 % binomial intervals. Filled: the rate decays "
         "linearly to zero; hollow: it is constant; both chosen for each optimizer and landscape from the same {rates} rates by "
         "the mean final value over other starts. The cross is momentum with plain descent's chosen decaying rate. Dashed: "
-        "starts that begin in the global basin, where a descent in steps small enough would leave them.",
+        "starts that begin in the global basin, where a descent in small enough steps would leave them.",
         n=int(shares["n"].max()),
         rates=len(GRID),
         updates=counted(int(ends["updates"].max()), "{n} update", "{n} updates"),
@@ -137,7 +137,7 @@ def share_words(shares: pd.DataFrame, ends: pd.DataFrame) -> str:
         best.append(place_words(who, str(name), number(most)))
     decaying, constant = (compared_words(ends, ENDS[rate]) for rate in (TUNED, CONSTANT))
     if not decaying:
-        return words("Ending in the global basin, highest share: {best}", best=joined(best))
+        return words("Highest share ending in the global basin: {best}", best=joined(best))
     return words(
         "Compared with plain descent, momentum ends in the global basin {decaying}; with constant rates {constant}; highest "
         "share: {best}",
@@ -192,8 +192,8 @@ def escape_table(shares: pd.DataFrame) -> Table:
         else words("Starts carried into the global basin and out of it")
     )
     caption = words(
-        "Starts that begin outside the global basin and end inside (in), and the other way round (out), of those that begin "
-        "outside and inside. Speed that escapes a bad minimum can leave a good one too."
+        "Starts that begin outside the global basin and end inside (in), and the reverse (out), of those that begin outside and"
+        " inside. Speed that escapes a bad minimum can leave a good one too."
     )
     headers = [
         words("landscape"),
@@ -240,9 +240,9 @@ def rate_table(ends: pd.DataFrame) -> Table:
         )
     caption = words(
         "{n} rates from {least:g} to {most:g} in half-decades for every landscape and optimizer; {edge}. Share of starts that "
-        "end in the global basin with its exact 95 % binomial interval; in a valley a start is missing where it diverged, or, "
-        "on Beale, where it is not yet below every other place that descent can lead to. Final value: above the minimum, with "
-        "the decaying rate; it is what rates are chosen by.",
+        "end in the global basin with its exact 95 % binomial interval; in a valley a start is missing where it diverged or, on"
+        " Beale, where it is not yet below every other place that descent can lead to. Final value: above the minimum, with the"
+        " decaying rate; rates are chosen by it.",
         n=len(GRID),
         least=GRID[0],
         most=GRID[-1],

@@ -32,11 +32,11 @@ def claims(evidence: Evidence) -> Section:
     blocks: list[Any] = [
         Paragraph(
             words(
-                "Each claim is tested by what is named under it; a positive difference is as the claim says (a ratio above 1 "
-                "likewise). Intervals and p are corrected by Holm over a claim's pieces. A piece is supported or contradicted "
-                "where its whole interval lies on one side of 0, negligible where it lies inside the margin, inconclusive "
-                "otherwise; a claim is mixed where its pieces settle on different sides, and inconclusive where fewer than "
-                "half of them settle."
+                "Each claim is tested by the comparison named under it; a positive difference (or a ratio above 1) agrees with "
+                "the claim. Intervals and p are Holm-corrected over a claim's pieces. A piece is supported or contradicted "
+                "where its whole interval lies on one side of 0, negligible where it lies inside the margin, and inconclusive "
+                "otherwise; a claim is mixed where its pieces settle on different sides, and inconclusive where fewer than half"
+                " of them settle."
             )
         )
     ]

@@ -50,7 +50,7 @@ def magnitude(evidence: Evidence) -> Section | None:
         table = evidence.measurement(name)
         if not table.empty:
             figures.append(make(table))
-    return Section("magnitude", words("What normalising the gradients does"), figures) if figures else None
+    return Section("magnitude", words("What normalizing the gradients does"), figures) if figures else None
 
 
 def title(name: str) -> str:
@@ -84,12 +84,12 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
     takeaway = scale_words(means, scales)
     caption = words(
         "The perceptron on digits, trained with constant rates that stay the same when the loss is multiplied by a factor. "
-        "Distance of the weights from those of the unscaled training at the same update, over the sum of both displacements "
-        "from the initial weights, averaged over the epochs' ends: 0 is the same path, 1 is as far apart as two paths can be "
-        "(one stands still, they go opposite ways, or one diverges). Mean and 95 % t interval over n = {n} seeds, {updates} "
-        "updates each; {diverged} of {runs} scaled runs diverged. A rule that divides by the gradients' history is invariant "
-        "but for the constants that Keras adds to it: epsilon, and 0.1 at the start of AdaGrad's accumulator. The row with "
-        "accumulator 0 has an epsilon of 1e-30 and a tenth of AdaGrad's rate.",
+        "Distance of the weights from those of the unscaled training at the same update, divided by the sum of both "
+        "displacements from the initial weights, averaged over the epochs' ends: 0 is the same path, 1 is as far apart as two "
+        "paths can be (one stands still, they go opposite ways, or one diverges). Mean and 95 % t interval over n = {n} seeds, "
+        "{updates} updates each; {diverged} of {runs} scaled runs diverged. A rule that divides by the gradients' history is "
+        "invariant except for the constants that Keras adds to it: epsilon, and 0.1 at the start of AdaGrad's accumulator. The "
+        "row with accumulator 0 has an epsilon of 1e-30 and a tenth of AdaGrad's rate.",
         n=int(means["n"].max()),
         updates=int(table["updates"].max()),
         diverged=int(table["diverged"].sum()),
@@ -106,12 +106,12 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
     factors = joined([number(scale) for scale in scales])
     parts = [
         words(
-            "A loss multiplied by {factors} leaves the path of {optimizers} where it was",
+            "Multiplying the loss by {factors} leaves the path of {optimizers} unchanged",
             factors=factors,
             optimizers=titles(unmoved),
         )
         if unmoved
-        else words("A loss multiplied by {factors} leaves the path of no optimizer where it was", factors=factors)
+        else words("Multiplying the loss by {factors} leaves no optimizer's path unchanged", factors=factors)
     ]
     for scale in scales:
         on_scale = means[means["scale"] == scale].set_index("optimizer")
@@ -125,7 +125,7 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
                 )
                 for name in named
             ]
-            parts.append(words("times {factor} it moves {paths}", factor=number(scale), paths=joined(moved)))
+            parts.append(words("a factor of {factor} moves {paths}", factor=number(scale), paths=joined(moved)))
     return "; ".join(parts)
 
 
@@ -145,7 +145,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
     named = [group for group in ("rare", "frequent") if group in groups]
     ends = [end_words(last, group) for group in named]
     both = words("{first}; that of {second}", first=ends[0], second=ends[1]) if len(ends) > 1 else ends[0]
-    takeaway = words("After {updates} updates of the full batch, the loss of {ends}", updates=updates, ends=both)
+    takeaway = words("After {updates} full-batch updates, the loss of {ends}", updates=updates, ends=both)
     sizes = []
     for row in table.drop_duplicates("group").to_dict("records"):
         if row["group"] in named:
@@ -158,11 +158,11 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
         for row in table.drop_duplicates("optimizer").to_dict("records")
     ]
     caption = words(
-        "Softmax regression on inputs that tell nothing of the class; the k-th most frequent class has a share proportional to "
-        "1/k ({sizes}). Every update uses all examples, so plain SGD is gradient descent here. Mean training loss, bands are "
-        "95 % t intervals, n = {n} seeds. Constant rates, each the best of an equally long half-decade grid by the loss of all "
-        "classes at the end, with another seed: {rates}. A large rate lets the loss rise first; only the end decides the "
-        "choice. Update 0 stands left of 1.",
+        "Softmax regression on inputs that say nothing about the class; the k-th most frequent class has a share proportional "
+        "to 1/k ({sizes}). Every update uses all examples, so plain SGD is gradient descent here. Mean training loss, bands are"
+        " 95 % t intervals, n = {n} seeds. Constant rates, each the best of an equally long half-decade grid by the loss of all"
+        " classes at the end, with another seed: {rates}. A large rate lets the loss rise first; only the end decides the "
+        "choice. Update 0 is drawn left of 1.",
         sizes=joined(sizes),
         n=int(curves["n"].max()),
         rates=joined(rates),
@@ -206,8 +206,8 @@ def end_words(last: pd.DataFrame, group: str) -> str:
         "most": mean_text(high, "loss"),
     }
     if len(in_group) == 1:
-        return words("{group} is least with {best} ({least})", **fields)
-    return words("{group} is least with {best} ({least}) and most with {worst} ({most})", **fields)
+        return words("{group} is lowest with {best} ({least})", **fields)
+    return words("{group} is lowest with {best} ({least}) and highest with {worst} ({most})", **fields)
 
 
 def construction_figure(table: pd.DataFrame) -> Figure:
@@ -226,12 +226,12 @@ def construction_figure(table: pd.DataFrame) -> Figure:
     parts = [f"{words(variant)}: {error_words(table, variant)}" for variant in variants]
     takeaway = words("On the construction of Wilson et al., {parts}", parts="; ".join(parts))
     caption = words(
-        "Least squares from zero weights on sparse features, where the label itself is one of them (Wilson et al. 2017, "
-        "section 3); {examples} training examples, {updates} updates, rates that decay to zero, a training error of at most "
-        "{trained} at the end. Dashed: the mean share of the rarer class among the test examples, which is the error of "
-        "calling all of them the more frequent one. The construction asks for full batches and for an accumulator of AdaGrad "
-        "that starts at 0; each other panel breaks one condition. Keras starts the accumulator at 0.1, which concerns AdaGrad "
-        "alone. Mean and 95 % t interval over n = {n} seeds.",
+        "Least squares from zero weights on sparse features, one of which is the label itself (Wilson et al. 2017, section 3); "
+        "{examples} training examples, {updates} updates, rates that decay to zero, a training error of at most {trained} at "
+        "the end. Dashed: the mean share of the rarer class among the test examples, which is the error of assigning all of "
+        "them to the more frequent class. The construction requires full batches and an AdaGrad accumulator that starts at 0; "
+        "each other panel breaks one condition. Keras starts the accumulator at 0.1, which affects AdaGrad alone. Mean and 95 %"
+        " t interval over n = {n} seeds.",
         examples=int(table["n_examples"].max()),
         updates=int(table["updates"].max()),
         trained=number(float(table["train_error"].max())),

@@ -83,12 +83,12 @@ def pair_figure(table: pd.DataFrame) -> Figure:
     axes[0].axvline(MATCHED_APART, color=GRAY, linewidth=0.9)
     zeros = int((table["barrier"] == 0).sum())
     caption = words(
-        "Networks trained on one fixed split from other initial weights and batch orders, in pairs. Left: L2 distance of all "
-        "weights over the mean of the two norms; left of the line at {apart:g} two solutions count as one, unrelated ones have "
-        "about 1.4. Right: the most by which the training loss on the straight line between two solutions exceeds the line "
-        "between its ends; 0 in a convex problem. Matched: the second's hidden units in the order nearest the first's, which "
-        "changes nothing that it computes. Points are all pairs; marks the means over n = {n} pairs that share no seed, with "
-        "95 % t intervals, cut off at the left end of the axis",
+        "Pairs of networks trained on one fixed split from different initial weights and batch orders. Left: L2 distance of all"
+        " weights over the mean of the two norms; left of the line at {apart:g}, two solutions count as one; unrelated ones "
+        "have about 1.4. Right: the most by which the training loss on the straight line between two solutions exceeds the line"
+        " between its ends; 0 in a convex problem. Matched: the second network's hidden units in the order nearest the first's,"
+        " which changes nothing that it computes. Points are all pairs; marks are the means over n = {n} pairs that share no "
+        "seed, with 95 % t intervals, cut off at the left end of the axis",
         apart=MATCHED_APART,
         n=max(pairs_interval(rows, "barrier").n for rows in groups.values()),
     )
@@ -141,7 +141,7 @@ def place_words(problem: str, rows: pd.DataFrame) -> str:
     if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
         largest = number(float(rows["barrier"].max()))
         between = words(
-            "no barrier beyond float32's rounding, at most {largest} in {pairs} pairs", largest=largest, pairs=len(rows)
+            "no barrier beyond float32 rounding, at most {largest} in {pairs} pairs", largest=largest, pairs=len(rows)
         )
     else:
         between = words("barrier {value}", value=interval_text(barrier))
@@ -149,10 +149,8 @@ def place_words(problem: str, rows: pd.DataFrame) -> str:
     if distance.high < MATCHED_APART:
         return words("{problem} ends in one place from every seed (distance {distance}; {between})", **values)
     if distance.low > MATCHED_APART:
-        return words("{problem} ends elsewhere each time (distance {distance}; {between})", **values)
-    return words(
-        "{problem} ends in places that can't be told from one or several (distance {distance}; {between})", **values
-    )
+        return words("{problem} ends in a different place each time (distance {distance}; {between})", **values)
+    return words("whether {problem} ends in one place or several is unclear (distance {distance}; {between})", **values)
 
 
 def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
@@ -203,12 +201,12 @@ def pair_table(table: pd.DataFrame) -> Table:
     ]
     caption = words(
         "Means and 95 % t intervals over the n pairs that share no seed; ranges over all pairs, which aren't independent. The "
-        "barrier is the largest of {points} points on the line; losses hold the penalty.",
+        "barrier is the largest of {points} points on the line; losses include the penalty.",
         points=table["n_points"].max(),
     )
     return Table(
         "minima-table",
-        words("Distances and barriers in figures"),
+        words("Distances and barriers as numbers"),
         headers,
         rows,
         caption,

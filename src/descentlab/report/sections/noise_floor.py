@@ -36,13 +36,13 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
         panel.set_xlabel(words("updates"))
     axes[0].set_ylabel(words("objective − optimum (lower is better)"))
     takeaway = words(
-        "Logistic regression, gap of who ends nearest the optimum and furthest: {ends}",
+        "Logistic regression, gaps of the optimizers that end nearest to and farthest from the optimum: {ends}",
         ends="; ".join(end_words(table, way) for way in ways),
     )
     caption = words(
-        "Training loss plus penalty above the least possible (L-BFGS in double precision) on one fixed split; means with "
-        "95 % t intervals over n = {n} seeds. Every optimizer begins with the rate half a decade above the middle of its "
-        "grid. What lies below {least:g} is drawn there: single precision tells no more.",
+        "Training loss plus penalty above the least possible (L-BFGS in double precision) on one fixed split; means with 95 % t"
+        " intervals over n = {n} seeds. Every optimizer begins with the rate half a decade above the middle of its grid. "
+        "Anything below {least:g} is drawn there: single precision resolves no more.",
         n=table["seed"].nunique(),
         least=LEAST,
     )

@@ -78,11 +78,11 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         margin, metric = number(problem_info.margin), words(problem_info.metric)
         margins.append(words("{margin} {metric} on {problem}", margin=margin, metric=metric, problem=problem))
     caption = words(
-        "Paired difference of the final test metric to {reference}, divided by the problem's margin ({margins}); right of 0 "
-        "is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of seeds, "
-        "each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside the "
-        "grey band), hollow circle inconclusive, diamond identical. Where a run of one side alone diverged, the verdict is "
-        "the sign test's, in which it lost. What lies beyond {most:g} margins is drawn at {most:g}.",
+        "Paired difference between the final test metric and that of {reference}, divided by the problem's margin ({margins}); "
+        "right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of"
+        " seeds, each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside"
+        " the gray band), hollow circle inconclusive, diamond identical. Where a run of only one side diverged, the verdict is "
+        "the sign test's, in which that side lost. Anything beyond {most:g} margins is drawn at {most:g}.",
         reference=reference,
         margins=joined(margins),
         seeds=int(rows["n"].max()),
@@ -119,10 +119,10 @@ def contrast_table(evidence: Evidence) -> Table:
         words("d / sd"),
         words("note"),
     ]
-    title = words("All contrasts in figures")
+    title = words("All contrasts as numbers")
     caption = words(
-        "Test metric, positive is better for the first. Intervals and p are corrected over the problems of one contrast "
-        "and arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
+        "Test metric; positive means the first is better. Intervals and p are corrected over the problems of one contrast and "
+        "arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
     )
     return Table("contrasts", title, headers, rows, caption, contrasts, frozenset({6, 7}), folded=True)
 
@@ -230,7 +230,7 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
     gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
     if gap > 1e-9:  # means of the same scores, summed otherwise
         return words("{best} ({next} is next, {gap} behind)", best=text, next=following, gap=number(gap))
-    return words("{best} ({next} is next, level with it)", best=text, next=following)
+    return words("{best} ({next} is next, tied with it)", best=text, next=following)
 
 
 def summary_table(evidence: Evidence) -> Table:
@@ -266,8 +266,8 @@ def summary_table(evidence: Evidence) -> Table:
         words("state bytes / parameter"),
     ]
     caption = words(
-        "Means over final seeds. µs / update is the median wall time of an update while other jobs ran beside it: it "
-        "compares roughly."
+        "Means over final seeds. µs / update is the median wall time of an update while other jobs were running, which allows "
+        "only a rough comparison."
     )
-    title = words("All means in figures")
+    title = words("All means as numbers")
     return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)

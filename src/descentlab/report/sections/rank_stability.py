@@ -61,7 +61,7 @@ def flips(evidence: Evidence) -> Section | None:
         blocks.append(best_of_k_figure(evidence))
     if len(summary):
         blocks.append(ranking_table(summary, ranked, table))
-    return Section("flips", words("What flips it?"), blocks) if blocks else None
+    return Section("flips", words("What would change the answer?"), blocks) if blocks else None
 
 
 def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
@@ -120,12 +120,12 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
     ]
     caption = words(
         "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to {n} final "
-        "seeds an optimizer. Winners are the best means of the test metric, in the race those of the validation loss. A change "
-        "of means may be noise: clearly is one where the 95 % t intervals of the two winners don't overlap under either "
-        "choice. tau is 1 where the rankings are the same, 0 where they have nothing to do with each other, −1 where one is "
-        "the other's reverse. The choice of the rate is among the tuned one and its neighbours on the grid. A race is cut at "
-        "the smallest budget of any optimizer: where one has few updates, as full-batch descent, all the others are read "
-        "early. What is called a mistake is shown because papers make it: a test split that has chosen is no test.",
+        "seeds per optimizer. Winners have the best mean test metric or, in the race, validation loss. A change of means may be"
+        " noise: it is clear where the 95 % t intervals of the two winners overlap under neither choice. tau is 1 where the "
+        "rankings are the same, 0 where they are unrelated, −1 where one is the reverse of the other. The rate is chosen from "
+        "the tuned one and its neighbors on the grid. A race is cut at the smallest budget of any optimizer: where one has few "
+        "updates, like full-batch descent, all the others are read early. What is called a mistake is shown because papers make"
+        " it: a test split that was used to choose is no longer a test.",
         n=int(evidence.comparison.flips["n"].max()),
     )
     return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
@@ -143,7 +143,7 @@ def flip_count(states: pd.Series) -> str:
     compared = states[states != ""]
     if compared.empty:
         return words("not compared")
-    return words("change places on {n} of {of}", n=int((compared == "flips").sum()), of=len(compared))
+    return words("swap places on {n} of {of}", n=int((compared == "flips").sum()), of=len(compared))
 
 
 def winner_changes(row: Mapping[str, object]) -> bool:
@@ -183,7 +183,7 @@ def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
         flipped = compared[compared[column] == "flips"]
         clear = sum(is_clear_change(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
         text = words(
-            "Adam and {other} change places in {flipped} of {comparisons}",
+            "Adam and {other} swap places in {flipped} of {comparisons}",
             other=title,
             flipped=len(flipped),
             comparisons=counted(len(compared), "{n} comparison", "{n} comparisons"),
@@ -236,7 +236,7 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         words("Adam and momentum"),
     ]
     caption = words(
-        "Mean test metric [95 % t interval], n final seeds; in the race mean validation loss where its axis is cut. Equal "
+        "Mean test metric [95 % t interval], n final seeds; in the race, mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
     return Table("flip-rankings", words("All pairs of rankings"), headers, table_rows, caption, table, folded=True)

@@ -56,15 +56,15 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     axes.set_xlabel(words("mean rank (1 is best)"))
     takeaway = rank_words(table, arm, groups)
     caption = words(
-        "Mean over n = {n} problems of the rank of each optimizer's mean test metric; ties share, and one with a diverged seed "
-        "ranks behind those without. Bars join optimizers whose mean ranks are nearer than Nemenyi's critical difference "
-        "(level {level:g} over all pairs; Demšar 2006). A rank says neither by how much an optimizer is better nor how surely "
-        "it is on any one problem, and these problems are no random sample of all: on these problems.",
+        "Rank of each optimizer's mean test metric, averaged over n = {n} problems; ties share a rank, and one with a diverged "
+        "seed ranks behind those without. Bars join optimizers whose mean ranks differ by less than Nemenyi's critical "
+        "difference (level {level:g} over all pairs; Demšar 2006). A rank says neither how much better an optimizer is nor how "
+        "certain that is on any one problem, and these problems are not a random sample of all: the ranks hold for these.",
         n=int(table["n"].iloc[0]),
         level=LEVEL,
     )
     if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
-        caption += " " + words("Not ranked, as not all problems have it: {names}.", names=joined(absent))
+        caption += " " + words("Not ranked, because not all problems have them: {names}.", names=joined(absent))
     return finish(figure, f"ranks-{arm}", takeaway=takeaway, caption=caption, data=table)
 
 
@@ -77,14 +77,14 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
         "test": words("Friedman's test, p = {p}, n = {n} problems", p=number(first["p"]), n=int(first["n"])),
     }
     if first["p"] > LEVEL:
-        return words("With {arm}, the mean ranks of {ranked} optimizers can't be told apart ({test})", **fields)
+        return words("With {arm}, the mean ranks of {ranked} optimizers are indistinguishable ({test})", **fields)
     last = groups[0][1] if groups and groups[0][0] == 0 else 0
     leaders = table.loc[table["mean_rank"] == first["mean_rank"], "optimizer"]
     return counted(
         len(leaders),
-        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} has the best, {rank}, told apart from "
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} has the best, {rank}, distinguished from "
         "{beaten} of the other {others} by a critical difference of {least}",
-        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} share the best, {rank}, told apart from "
+        "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} share the best, {rank}, distinguished from "
         "{beaten} of the other {others} by a critical difference of {least}",
         names=joined([optimizer_title(name) for name in leaders]),
         rank=number(first["mean_rank"]),

@@ -56,8 +56,8 @@ def survival_figure(evidence: Evidence, arm: str) -> Figure | None:
     takeaway = survival_words(evidence, rows, problems, arm)
     caption = words(
         "Share of the seeds whose validation loss has not reached the {target} target yet (Kaplan & Meier 1958), n = up to {n} "
-        "seeds a curve; lower and further left is better. A cross marks runs that missed within their budget or diverged: "
-        "whether they would ever have reached it is not known. Curves are moved up by a hair, one from the next.",
+        "seeds per curve; lower and further left is better. A cross marks runs that missed within their budget or diverged: "
+        "whether they would ever have reached it is not known. Each curve is a hair above the one before.",
         target=words(TARGET),
         n=int(rows.groupby(["problem", "optimizer"]).size().max()),
     )
@@ -145,8 +145,8 @@ def first_words(groups: dict[str, pd.DataFrame]) -> str:
     if ties := sum(other == median for other, _ in medians.values()) - 1:
         return counted(
             ties,
-            "first: {optimizer}, median {median}, level with {n} other",
-            "first: {optimizer}, median {median}, level with {n} others",
+            "first: {optimizer}, median {median}, tied with {n} other",
+            "first: {optimizer}, median {median}, tied with {n} others",
             **fields,
         )
     return words("first: {optimizer}, median {median}", **fields)
@@ -196,13 +196,13 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     caption = words(
         "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
         "fastest's (Dolan & Moré 2002); higher and further left is better. An optimizer that missed with any seed does not "
-        "reach it on that problem; full batch, whose budget has other updates, isn't compared. {n} problems are few: these "
-        "shares describe them and no others. Lines are moved up by a hair, one from the next.",
+        "reach it on that problem; full batch, whose budget has a different number of updates, isn't compared. {n} problems are"
+        " few: these shares describe them and no others. Each line is a hair above the one before.",
         n=int(rows["n"].max()),
         target=words(TARGET),
     )
     if len(front) < len(order):
-        caption += " " + words("Dashed: the others, whose names appear under the pointer.")
+        caption += " " + words("Dashed: the others (hover for names).")
     return finish(figure, f"profiles-{arm}", takeaway=takeaway, caption=caption, data=rows)
 
 
@@ -214,7 +214,7 @@ def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
         shares = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
         best = [name for name in order if name in shares.index and shares[name] == shares.max() > 0]
         if not best:
-            names = words("nobody")
+            names = words("no optimizer")
         elif len(best) <= MOST_NAMED:
             names = joined([optimizer_title(name) for name in best])
         else:

@@ -50,11 +50,11 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     draw_ranges(axes[1], evidence, problem, order)
     takeaway = f"{problem}: {width_words(evidence, problem)}"
     caption = words(
-        "Validation metric of the tuning runs by learning rate, n = {n} seeds a point. Left: means with 95 % t intervals; a "
+        "Validation metric of the tuning runs by learning rate, n = {n} seeds per point. Left: means with 95 % t intervals; a "
         "cross marks a rate at which a seed diverged (at the worst end of the axis); values beyond the axis are drawn at its "
-        "end. Right: bars span the rates whose mean lies within the margin, {delta}, of the optimizer's own best, whatever that "
-        "is; an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares the "
-        "optimizers whose best rate comes within {margins} margins of the best of all.",
+        "end. Right: bars span the rates whose mean lies within the margin, {delta}, of the optimizer's own best, whatever that"
+        " is; an arrow where the grid ended first, dots where a seed diverged. Rings mark the chosen rate. The title compares "
+        "the optimizers whose best rate comes within {margins} margins of the best of all.",
         n=int((table["n"] + table["n_diverged"]).max()),
         delta=number(evidence.plan.problems[problem].margin),
         margins=GOOD_MARGINS,
