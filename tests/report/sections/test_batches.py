@@ -75,7 +75,7 @@ def test_who_overfits_more_follows_the_gap() -> None:
     less, more, alike = of_gaps(0.05, 0.05, 0.2), of_gaps(0.2, 0.2, 0.05), of_gaps(0.05, 0.05, 0.05)
     assert "full batch's gap minus that of batches of 16 is +0.15 [" in less
     assert less.endswith(
-        "mini-batches overfit less; of 2 smaller batch sizes, 2 overfit clearly less than full batch, 0 clearly more"
+        "mini-batches overfit less; of 2 smaller batch sizes, 2 overfit clearly less than the full batch, 0 clearly more"
     )
     assert "is −0.15 [" in more and "mini-batches overfit more" in more and more.endswith("full batch, 2 clearly more")
     assert "no clear difference" in alike
@@ -97,7 +97,7 @@ def test_full_batch_that_never_got_there_is_not_compared() -> None:
 def test_without_a_run_that_got_there_no_gap_is_drawn() -> None:
     section = batches(evidence(batch_size=compared(dict.fromkeys(SIZES, 0.1), missed=SIZES)))
     assert [block.identity for block in found(section).blocks] == ["batch-speed", "batch-table"]
-    assert titles(section)[0].endswith("with no batch size every seed is there")
+    assert titles(section)[0].endswith("no batch size reaches it with every seed")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_who_is_there_first_follows_updates_times_time(
 ) -> None:
     table = compared(dict.fromkeys(SIZES, 0.1), updates, missed)
     title = titles(batches(evidence(batch_size=table)))[1]
-    assert f"soonest there: {soonest}" in title and title.endswith("n = 4")
+    assert f"soonest: {soonest}" in title and title.endswith("n = 4")
     assert f"updates to the target go from {updates[4] + 3} [" in title
     assert "the time of each from 1 to 40 µs" in title
 
@@ -133,7 +133,7 @@ def test_memory_is_held_against_64_where_it_was_measured() -> None:
     title = titles(batches(evidence(memory=memory({1: 40, 64: 50, 2048: 500}))))[0]
     assert title == (
         "Peak memory of an update on 2,048 examples, MB: 505 [493, 517], n = 3; ratio to the peak on 64: 10 [10, 10], n = 3, for "
-        "32 times the examples"
+        "32 times as many examples"
     )
     flat = titles(batches(evidence(memory=memory({1: 40, 2048: 40}))))[0]
-    assert "ratio to that on 1: 1 [1, 1], n = 3, for 2048 times the examples" in flat
+    assert "ratio to the peak on 1: 1 [1, 1], n = 3, for 2048 times as many examples" in flat

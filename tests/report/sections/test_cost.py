@@ -135,7 +135,7 @@ def test_all_costs_in_figures() -> None:
         ["mlp", "4,810", "32", "sgd", "1", "1 [1, 1], n = 3", "10", "1 [1, 1], n = 3", "0"],
         ["mlp", "4,810", "32", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
     ]
-    assert "the median of 9 to 11 synchronised calls" in table.caption and "On CPU" in table.caption
+    assert "the median of 9 to 11 synchronized calls" in table.caption and "On CPU" in table.caption
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(STEP_COST_COLUMNS) and len(data) == 6
 

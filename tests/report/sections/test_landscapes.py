@@ -210,7 +210,7 @@ def test_starts_are_carried_in_and_out() -> None:
     [
         (
             {},
-            "plain descent stays on the side of the shallow well and momentum ends in the deep well, where it is from "
+            "plain descent stays on the side of the shallow well and momentum ends in the deep well, where it stays from "
             "update 2 on",
         ),
         (
@@ -276,7 +276,7 @@ def test_paths_in_valleys_say_who_is_lowest() -> None:
     shown = figure(valleys(sgd=1e-2, adam=1e-3), "valley-paths")
     assert shown.takeaway.startswith(
         "From one start each, on quadratic, Adam ends lowest (at most 1e-12 above the minimum), plain descent highest (0.5); "
-        "lowest on rotated quadratic ends Adam"
+        "on rotated quadratic, Adam ends lowest"
     )
     assert "In one dimension" not in shown.caption
 
@@ -288,7 +288,7 @@ def test_a_path_that_diverged_is_drawn_as_far_as_it_has_a_place() -> None:
         [path_rows("quadratic", "sgd", diverged), path_rows("quadratic", "adam", DOWN)],
     )
     shown = figure(table, "valley-paths")
-    assert shown.takeaway.endswith("highest plain descent (diverged)")
+    assert shown.takeaway.endswith("plain descent highest (diverged)")
     assert "nan" not in shown.svg.lower().split("aria-label")[0] and len(shown.svg) < 150_000
 
 

@@ -118,4 +118,4 @@ def test_barriers_of_exactly_0_are_drawn_and_counted() -> None:
 def test_two_seeds_are_one_pair_without_an_interval() -> None:
     text = titles(minima(evidence(pairs(APART, HIGH, seeds=range(2)))))[0]
     assert "(no interval), n = 1" in text
-    assert "can't be told" in text
+    assert "is unclear" in text

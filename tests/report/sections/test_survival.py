@@ -125,7 +125,7 @@ def test_the_slides_optimizers_are_drawn_else_the_first_few() -> None:
     assert names_to_draw(["sgd", "lion", "adam", "muon"]) == ["sgd", "adam"]
     assert names_to_draw([f"own_{i}" for i in range(20)]) == [f"own_{i}" for i in range(8)]
     whole = drawn(times({"adam": FAST, "rmsprop": SLOW}))
-    assert whole.caption.endswith("one from the next.")
+    assert whole.caption.endswith("one before.")
     rest = {f"own_{i}": SLOW for i in range(2)}
     one, two = (drawn(times({"adam": FAST, **dict(list(rest.items())[:n])})) for n in (1, 2))
     assert one.caption == f"{whole.caption} The optimizer not drawn is in the data and counts in the title."
