@@ -136,7 +136,7 @@ def take_screenshots(store: Path, experiment: str, problem: str, output: Path) -
 
 
 def save(page: Any, file: Path) -> None:
-    """Write what the page shows as a PNG of few colours, a fifth the size."""
+    """Write what the page shows as a PNG of few colors, a fifth the size."""
     from PIL import Image
 
     banner = page.get_by_role("button", name="Hide banner")

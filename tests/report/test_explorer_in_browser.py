@@ -104,7 +104,7 @@ def test_two_optimizers_show_their_paired_difference(opened: Opened) -> None:
 
 def test_full_batch_descent_is_compared_where_both_were_evaluated(opened: Opened) -> None:
     opened.select("gd", "adam")
-    assert "drawn where both were evaluated after equally many updates, up to 4." in opened.said()
+    assert "drawn where both were evaluated at the same number of updates, up to 4." in opened.said()
     opened.page.check("text='examples'")
     assert "drawn where" not in opened.said()
 

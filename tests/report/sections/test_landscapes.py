@@ -220,8 +220,8 @@ def test_starts_are_carried_in_and_out() -> None:
         ),
         (
             {"momentum": [(1.7, 0.0), (-0.5, 0.0), (0.5, 0.0), (0.9, 0.0)]},
-            "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it stays from update "
-            "2 on",
+            "plain descent stays on the side of the shallow well and momentum ends in the shallow well, where it stays from "
+            "update 2 on",
         ),
     ],
 )

@@ -156,7 +156,7 @@ def setup(
         ],
         "arms": [words(ARM_WORDS[arm].rates) for arm in arms],
         "optimizers": [
-            {"name": name, "title": optimizer_title(name), "colour": optimizer_color(name)} for name in optimizers
+            {"name": name, "title": optimizer_title(name), "color": optimizer_color(name)} for name in optimizers
         ],
         "measures": list(MEASURES),
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
@@ -189,16 +189,16 @@ def chart_specs() -> dict[str, Any]:
     """Vega-Lite charts without data: ``means``, ``seeds`` and ``difference``.
 
     The script adds scales, axes and two data sets. ``rows`` has one entry per point of a line: ``x``, ``value``, ``low``,
-    ``high``, the ``line`` it belongs to, its ``optimizer``'s index and ``colour``. ``ends`` has one per name: ``text``, and
+    ``high``, the ``line`` it belongs to, its ``optimizer``'s index and ``color``. ``ends`` has one per name: ``text``, and
     ``end`` and ``place`` in pixels.
     """
     import altair as alt
 
     rows, ends = alt.NamedData(name="rows"), alt.NamedData(name="ends")
     x, y = alt.X("x:Q"), alt.Y("value:Q")
-    color = alt.Color("colour:N", scale=None)
-    emphasised = alt.param(name="emphasised", value=-1)
-    faint = alt.when("emphasised < 0 || datum.optimizer == emphasised").then(alt.value(1)).otherwise(alt.value(0.12))
+    color = alt.Color("color:N", scale=None)
+    emphasized = alt.param(name="emphasized", value=-1)
+    faint = alt.when("emphasized < 0 || datum.optimizer == emphasized").then(alt.value(1)).otherwise(alt.value(0.12))
     hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", nearest=True, empty=False)
 
     band = (
@@ -245,7 +245,7 @@ def chart_specs() -> dict[str, Any]:
     }
     specs = {}
     for key, chart in charts.items():
-        spec = chart.add_params(emphasised).to_dict()
+        spec = chart.add_params(emphasized).to_dict()
         specs[key] = {part: spec[part] for part in ("layer", "params")}
     return specs
 

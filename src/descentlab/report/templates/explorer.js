@@ -66,13 +66,13 @@
   const ranged = (x, value, half, n) =>
     ({ x, value, half, n, low: half === null ? null : value - half, high: half === null ? null : value + half });
 
-  const meanLine = ({ place, name, colour, curve }) => ({
-    place, name, colour, rate: curve.rate,
+  const meanLine = ({ place, name, color, curve }) => ({
+    place, name, color, rate: curve.rate,
     points: curve[state.axis].map((x, i) => ranged(x, curve[state.column][i], curve[`${state.column}_half`][i], curve.n[i])),
   });
 
-  const seedLines = ({ place, name, colour, curve }) => curve.runs.map((run) => ({
-    place, name, colour, rate: curve.rate, run,
+  const seedLines = ({ place, name, color, curve }) => curve.runs.map((run) => ({
+    place, name, color, rate: curve.rate, run,
     points: run.at.map((at, i) => ({ x: curve[state.axis][at], value: run[state.column][i], low: null, high: null })),
   }));
 
@@ -128,7 +128,7 @@
     const { first, second, axis } = pair, name = `${first.name} − ${second.name}`;
     const better = fill(words[state.higher ? "above" : "below"], { first: first.name });
     replace(below, "difference", {
-      lines: [{ place: -1, name, colour: palette(root).ink, axis, points: pair.points }], named: [], right, height: HEIGHT.difference,
+      lines: [{ place: -1, name, color: palette(root).ink, axis, points: pair.points }], named: [], right, height: HEIGHT.difference,
       title: { text: name, subtitle: `${words.pairs}, ${words.t_interval}, ${better}` },
       x: { domain: axis.column === state.axis ? across : acrossLimits(pair.points, log.x), log: log.x, title: axis.title },
       y: { ...differenceLimits(pair.points), log: log.y, title: null },
@@ -243,9 +243,9 @@
   }
 
   // The line of the optimizer whose name has the pointer or the focus stands out.
-  function emphasise({ target, type }) {
+  function emphasize({ target, type }) {
     const box = target.closest(".grid label")?.querySelector("input"), on = ["pointerover", "focusin"].includes(type);
-    views.get(chart)?.signal("emphasised", on && box?.checked && !box.disabled ? Number(box.value) : -1).run();
+    views.get(chart)?.signal("emphasized", on && box?.checked && !box.disabled ? Number(box.value) : -1).run();
   }
 
   function choose({ target, type }) {
@@ -264,7 +264,7 @@
     render();
     form.addEventListener("change", choose);
     form.addEventListener("click", choose);
-    for (const type of ["pointerover", "pointerout", "focusin", "focusout"]) form.addEventListener(type, emphasise);
+    for (const type of ["pointerover", "pointerout", "focusin", "focusout"]) form.addEventListener(type, emphasize);
     find(".drawn").addEventListener("click", download);
     let width = chart.clientWidth;
     new ResizeObserver(() => {

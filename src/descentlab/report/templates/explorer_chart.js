@@ -1,5 +1,5 @@
 "use strict";
-// The explorer's charts: lines and names in, a Vega-Lite chart in the page's colours out.
+// The explorer's charts: lines and names in, a Vega-Lite chart in the page's colors out.
 Object.assign(window.descentlabExplorer, (() => {
   const LETTER = 12, LINE = 15; // of names, in pixels
   const TITLE = "600 13px", LINES = 3; // of a title at most
@@ -7,8 +7,8 @@ Object.assign(window.descentlabExplorer, (() => {
   const { spread, logTicks, symlogTicks, tickLabel } = window.descentlabExplorer;
 
   function palette(element) {
-    const style = getComputedStyle(element), colour = (name) => style.getPropertyValue(name).trim();
-    return { ink: colour("--ink"), soft: colour("--soft"), rule: colour("--rule"), paper: colour("--paper"), font: style.fontFamily };
+    const style = getComputedStyle(element), color = (name) => style.getPropertyValue(name).trim();
+    return { ink: color("--ink"), soft: color("--soft"), rule: color("--rule"), paper: color("--paper"), font: style.fontFamily };
   }
 
   function configured({ ink, soft, rule, font }) {
@@ -61,7 +61,7 @@ Object.assign(window.descentlabExplorer, (() => {
       .map((point) => ({
         value: point.value, low: positive && point.low !== null ? Math.max(point.low, y.domain[0]) : point.low ?? point.value,
         high: point.high ?? point.value, x: x.log ? Math.max(point.x, x.domain[0]) : point.x,
-        line, source, point, optimizer: source.place, colour: source.colour,
+        line, source, point, optimizer: source.place, color: source.color,
       })));
   }
 
@@ -71,22 +71,22 @@ Object.assign(window.descentlabExplorer, (() => {
     const heights = named.map(({ end }) =>
       Math.min(Math.max(y.log && end <= 0 ? height : height * (1 - (to(end) - low) / (high - low)), 0), height));
     const places = spread(heights, LINE, 0, height);
-    return named.map(({ place, name, colour }, i) => ({ text: name, optimizer: place, colour, end: heights[i], place: places[i] }));
+    return named.map(({ place, name, color }, i) => ({ text: name, optimizer: place, color, end: heights[i], place: places[i] }));
   }
 
   // A new element with the chart in it, as wide as ``container``, and its Vega view.
-  //   base: the Vega-Lite chart without data. lines: {place, colour, points: [{x, value, low, high}]}. named: lines with a name
+  //   base: the Vega-Lite chart without data. lines: {place, color, points: [{x, value, low, high}]}. named: lines with a name
   //   beside their ``end``. right: pixels for those names. x, y: {domain, log, constant, title}. title: {text, subtitle}.
   async function drawChart(container, base, { lines, named, right, x, y, title, height, tooltip }) {
-    const colours = palette(container), outer = container.clientWidth, limit = outer - LEFT;
-    const text = wrapped(title.text, `${TITLE} ${colours.font}`, limit - 8);
-    const subtitle = wrapped(title.subtitle, `${LETTER}px ${colours.font}`, limit - 8);
+    const colors = palette(container), outer = container.clientWidth, limit = outer - LEFT;
+    const text = wrapped(title.text, `${TITLE} ${colors.font}`, limit - 8);
+    const subtitle = wrapped(title.subtitle, `${LETTER}px ${colors.font}`, limit - 8);
     const padding = { left: LEFT, right, top: TOP + LINE * (text.length + subtitle.length), bottom: BOTTOM };
     const width = Math.max(outer - LEFT - right, 80);
     const channels = { x: scaled(x, width / 60), y: scaled(y, height / 28) };
     channels.x.axis.grid = false;
     const chart = {
-      ...structuredClone(base), width, height, padding, autosize: "none", background: colours.paper, config: configured(colours),
+      ...structuredClone(base), width, height, padding, autosize: "none", background: colors.paper, config: configured(colors),
       title: { text, subtitle, limit },
       datasets: { rows: rowsOf(lines, x, y), ends: endsOf(named, y, height) },
     };

@@ -34,22 +34,22 @@ window.descentlabExplorer = (() => {
     const order = positions.map((_, i) => i).sort((i, j) => positions[i] - positions[j] || i - j);
     const groups = [];
     for (const i of order) {
-      groups.push({ centre: Math.min(Math.max(positions[i], low), high), members: [i] });
+      groups.push({ center: Math.min(Math.max(positions[i], low), high), members: [i] });
       for (;;) {
         const last = groups[groups.length - 1], half = (least * (last.members.length - 1)) / 2;
-        last.centre = Math.min(Math.max(last.centre, low + half), high - half);
+        last.center = Math.min(Math.max(last.center, low + half), high - half);
         const before = groups[groups.length - 2];
         if (!before) break;
         const m = before.members.length, k = last.members.length;
-        if (last.centre - before.centre >= (least * (m + k)) / 2 - 1e-9) break;
+        if (last.center - before.center >= (least * (m + k)) / 2 - 1e-9) break;
         groups.splice(-2, 2, {
-          centre: (before.centre * m + last.centre * k) / (m + k), members: [...before.members, ...last.members],
+          center: (before.center * m + last.center * k) / (m + k), members: [...before.members, ...last.members],
         });
       }
     }
     const moved = new Array(positions.length);
-    for (const { centre, members } of groups)
-      members.forEach((i, place) => { moved[i] = centre + least * (place - (members.length - 1) / 2); });
+    for (const { center, members } of groups)
+      members.forEach((i, place) => { moved[i] = center + least * (place - (members.length - 1) / 2); });
     return moved;
   }
 
