@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,9 @@ from descentlab.analysis.statistics.paired import estimate_crossed, estimate_dif
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import check_table
-from support.comparison_fixture import PROBLEMS, generated_plan, with_problems
+from support.comparison_fixture import ADVANTAGE, PROBLEMS, generated_plan, generated_runs, with_problems
+from support.comparison_fixture import SEEDS as GENERATED_SEEDS
+from support.generated_comparisons import final, generated_comparison, row
 
 SEEDS = 10
 EXAMPLES = 40
@@ -197,3 +201,59 @@ def test_the_same_optimizer_under_two_names_is_identical() -> None:
     twin = finals[finals["optimizer"] == "sgd"].assign(optimizer="adam")
     table = contrast(PLAN, pd.concat([finals[~mine], twin]), scores)
     assert set(table.loc[(table["first"] == "adam") & (table["second"] == "sgd"), "verdict"]) == {"identical"}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_planted_differences_are_found_with_their_sign(problem: str) -> None:
+    for optimizer, verdict in (("adam", "better"), ("sgd", "negligible"), ("rmsprop", "worse"), ("gd", "worse")):
+        found = row(generated_comparison().contrasts, problem=problem, arm="tuned", first=optimizer, second="momentum")
+        assert found["verdict"] == verdict
+        assert found["n"] == GENERATED_SEEDS
+        assert found["difference_mean"] == pytest.approx(ADVANTAGE[optimizer], abs=0.005)
+        assert found["low_holm"] <= found["low"] <= found["difference_mean"] <= found["high"] <= found["high_holm"]
+
+
+def test_primary_contrasts_are_adams() -> None:
+    contrasts = generated_comparison().contrasts
+    primary = contrasts[contrasts["declared"] == "primary"]
+    assert {(a, b) for a, b in zip(primary["first"], primary["second"], strict=True)} == {
+        ("adam", "sgd"),
+        ("adam", "momentum"),
+    }
+    assert len(primary) == 2 * len(PROBLEMS) * 2
+
+
+def generated_contrast(runs: pd.DataFrame, first: str = "adam", **where: str) -> dict[str, Any]:
+    """An optimizer against momentum in the generated experiment, with these runs."""
+    return row(contrast(generated_plan(), final(runs), {}), first=first, second="momentum", **where)
+
+
+def test_a_side_that_diverged_is_not_averaged_away() -> None:
+    runs = generated_runs(0)
+    lost = (runs["optimizer"] == "adam") & (runs["phase"] == "final") & runs["seed"].isin([0, 1])
+    runs.loc[lost, ["status", "test_metric"]] = ["diverged", 99.0]
+    found = generated_contrast(runs, problem="up", arm="tuned")
+    # Four wins of six say nothing; the mean of the four would have said "better".
+    assert (found["verdict"], found["n"], found["n_dropped"]) == ("inconclusive", GENERATED_SEEDS - 2, 2)
+    assert unpack_remarks(found["remarks"]) == [
+        {"code": "diverged", "name": "adam", "n": 2, "seeds": 6},
+        {"code": "wins", "won": 4, "decided": 6},
+    ]
+    assert found["p"] == pytest.approx(binomtest(4, 6).pvalue)
+    assert found["difference_mean"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_one_seed_is_inconclusive() -> None:
+    runs = generated_runs(0)
+    found = generated_contrast(runs[runs["seed"] == 0], problem="up", arm="tuned")
+    assert (found["verdict"], found["n"]) == ("inconclusive", 1)
+    assert math.isnan(found["low"])
+
+
+def test_identical_runs_are_identical() -> None:
+    runs = generated_runs(0)
+    finals = runs["phase"] == "final"
+    of = {name: runs[finals & (runs["optimizer"] == name)].index for name in ("momentum", "sgd")}
+    runs.loc[of["sgd"], "test_metric"] = runs.loc[of["momentum"], "test_metric"].to_numpy()
+    found = generated_contrast(runs, "sgd", problem="down", arm="default")
+    assert (found["verdict"], found["difference_mean"], found["p"]) == ("identical", 0.0, 1.0)

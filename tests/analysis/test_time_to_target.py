@@ -1,21 +1,16 @@
-"""The rate that is chosen for time to target, on the generated experiment with rates of known speed."""
+"""Time to target: against plain SGD, and at the rate that is chosen for it, on the generated experiment."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.compare import compare_runs
-from descentlab.analysis.time_to_target import SPEED_ARM, choose_for_speed
-from support.comparison_fixture import (
-    NO_EXAMPLES,
-    SEEDS,
-    generated_history,
-    generated_plan,
-    generated_runs,
-    generated_selections,
-)
+from descentlab.analysis.time_to_target import SPEED_ARM, choose_for_speed, measure_reached, measure_speed
+from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
+from support.generated_comparisons import compared, final, generated_comparison, row
 
 FASTER = 0.1  # the rate above the chosen one
 
@@ -80,9 +75,54 @@ def test_without_neighbours_or_a_reference_there_is_nothing_else_to_take() -> No
 def test_both_choices_stand_in_the_table_of_speed() -> None:
     runs = with_neighbours()
     history = with_fast_rate(runs, "adam")
-    found = compare_runs(generated_plan(), runs, history, generated_selections(), NO_EXAMPLES).speed
+    found = compared(runs=runs, history=history).speed
     medium = found[(found["problem"] == "up") & (found["optimizer"] == "adam") & (found["target"] == "medium")]
     updates = medium.set_index("arm")["updates_restricted_mean"]
     # The target is 0.85 of the way to the reference's 0.8 ** 16: 0.174, which 0.6 ** 4 passes, and 0.36 ** 2.
     assert updates["tuned"] == pytest.approx(4) and updates[SPEED_ARM] == pytest.approx(2)
     assert np.array_equal(updates["default"], updates["tuned"])
+
+
+def test_speed_is_measured_against_sgd() -> None:
+    comparison = generated_comparison()
+    # Losses 0.8^u reach the reference's own 0.8^16 towards 0.6 of the way at 1 − 0.6 (1 − 0.8^16).
+    target = 1 - 0.6 * (1 - 0.8**16)
+    adam = row(comparison.speed, problem="up", arm="tuned", optimizer="adam", target="easy")
+    sgd = row(comparison.speed, problem="up", arm="tuned", optimizer="sgd", target="easy")
+    assert adam["target_val_loss"] == pytest.approx(target)
+    assert (adam["updates_median"], sgd["updates_median"]) == (2, 16)  # 0.6² = 0.36, 0.9⁸ = 0.43, 0.9¹⁶ = 0.19
+    assert adam["ratio_to_sgd"] == pytest.approx(2 / 16)
+    gd = row(comparison.speed, problem="up", arm="tuned", optimizer="gd", target="easy")
+    assert (gd["n_reached"], gd["updates_median"], gd["updates_restricted_mean"]) == (0, math.inf, 4)
+    assert math.isnan(gd["ratio_to_sgd"])  # another budget of updates: no ratio
+    hard = row(comparison.speed, problem="up", arm="tuned", optimizer="adam", target="hard")
+    assert hard["ratio_bound"] == "at most"  # sgd's 0.9¹⁶ is above 3 % of the way
+    # Updates of sgd are those of adam or its budget, so the ratio of one run is the restricted one.
+    reached = comparison.reached
+    runs = reached[(reached["problem"] == "up") & (reached["arm"] == "tuned") & (reached["target"] == "easy")]
+    assert runs[runs["optimizer"] == "adam"]["updates"].tolist() == [2.0] * SEEDS
+    assert not runs[runs["optimizer"] == "gd"]["reached"].any()
+    assert (gd["share_reached"], gd["share_high"]) == (0, pytest.approx(1 - 0.025 ** (1 / SEEDS)))
+
+
+def test_profiles_count_problems_within_a_factor_of_the_fastest() -> None:
+    profiles = generated_comparison().profiles
+    mine = profiles[(profiles["arm"] == "tuned") & (profiles["target"] == "easy")].set_index(["optimizer", "ratio"])
+    # To the easy target adam needs 2 updates, momentum and rmsprop 4 and 4, sgd 16.
+    assert [mine.loc[(name, 1.0), "share"] for name in ("adam", "momentum", "sgd")] == [1, 0, 0]
+    assert [mine.loc[(name, 2.0), "share"] for name in ("adam", "momentum", "sgd")] == [1, 1, 0]
+    assert mine.loc[("sgd", 8.0), "share"] == 1
+    assert "gd" not in mine.index.get_level_values("optimizer")
+
+
+def test_a_divergence_reaches_no_target() -> None:
+    runs = generated_runs(0)
+    runs.loc[(runs["optimizer"] == "adam") & (runs["phase"] == "final") & runs["seed"].isin([0, 1]), "status"] = (
+        "diverged"
+    )
+    finals = final(runs)
+    history = generated_history(finals).merge(finals[["run_id", "problem"]], on="run_id")
+    speed = measure_speed(measure_reached(generated_plan(), finals, history), {})
+    adam = row(speed, problem="up", arm="tuned", optimizer="adam", target="easy")
+    assert (adam["n"], adam["n_reached"]) == (SEEDS, SEEDS - 2)
+    assert adam["updates_restricted_mean"] == pytest.approx((4 * 2 + 2 * 16) / 6)

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from descentlab.report.answers import answer_claim, answer_contrast, answer_ranking
+from descentlab.report.answers import answer_claim, answer_contrast, answer_ranking, write_answers
 from descentlab.report.formatting import interval, number
-from support.comparison_fixture import generated_plan
+from support.comparison_fixture import SEEDS, generated_plan
+from support.generated_comparisons import generated_comparison
+from support.report_evidence import values_of
 
 
 @pytest.mark.parametrize(
@@ -115,3 +117,15 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
         said = answer_ranking(generated_plan(), summary, "tuned")
         assert said["head"] == f"Learning rates tuned equally: {found} the best mean test metric. {best}"
+
+
+def test_the_first_page_says_what_the_contrasts_found() -> None:
+    found = generated_comparison()
+    answers = write_answers(generated_plan(), found.summary, found.contrasts, found.claims, found.alarms)
+    (said,) = [answer for answer in answers if answer["id"] == "tuned-adam-momentum"]
+    assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 2] and "better" in said["head"]
+    assert [detail["verdict"] for detail in said["details"]] == ["better", "better"]
+    rows = found.contrasts.query("arm == 'tuned' and first == 'adam' and second == 'momentum'")
+    for detail, row in zip(said["details"], rows.to_dict("records"), strict=True):
+        expected = [row["difference_mean"], row["low_holm"], row["high_holm"], SEEDS]
+        assert values_of(detail["text"])[:4] == pytest.approx(expected, rel=5e-3)

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import re
 from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.compare import compare_runs
-from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure, Section, Table
 from descentlab.report.sections import Evidence
 from support.comparison_fixture import (
-    NO_EXAMPLES,
     OPTIMIZERS,
     PROBLEMS,
-    generated_history,
     generated_plan,
-    generated_runs,
     generated_selections,
 )
-
-
-@functools.cache
-def generated_comparison() -> Comparison:
-    """Of the generated experiment as it is; tests read it, and change copies of its tables."""
-    runs = generated_runs(0)
-    return compare_runs(generated_plan(), runs, generated_history(runs), generated_selections(), NO_EXAMPLES)
+from support.generated_comparisons import compared, generated_comparison
 
 
 def evidence_of(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
     plan, selections = generated_plan(**config), generated_selections()
     if runs is None and not config:
         return Evidence(plan, generated_comparison(), selections)
-    runs = generated_runs(0) if runs is None else runs
-    return Evidence(plan, compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), selections)
+    return Evidence(plan, compared(plan, runs), selections)
 
 
 def changed(evidence: Evidence, **tables: pd.DataFrame) -> Evidence:

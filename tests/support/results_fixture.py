@@ -8,17 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import write_comparison
 from support.comparison_fixture import (
-    NO_EXAMPLES,
-    generated_history,
     generated_plan,
     generated_runs,
     generated_selections,
     of_optimizers,
     with_problems,
 )
+from support.generated_comparisons import compared
 
 
 def write_results(
@@ -39,7 +37,7 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     plan.write(folder / "plan.json")
     (folder / "selections.json").write_text(json.dumps(selections))
-    write_comparison(compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES), folder / "comparison")
+    write_comparison(compared(plan, runs, selections=selections), folder / "comparison")
     return folder
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
@@ -18,8 +17,6 @@ from descentlab.report.answers import write_answers
 from descentlab.report.phrases import place_words, remark_words
 from descentlab.report.sections.ledger import ledger_lines
 from support.comparison_fixture import (
-    NO_EXAMPLES,
-    generated_history,
     generated_plan,
     generated_runs,
     generated_selections,
@@ -27,15 +24,7 @@ from support.comparison_fixture import (
     with_optimizer,
     with_reference,
 )
-
-
-def compared(
-    runs: pd.DataFrame,
-    plan: TrainingPlan,
-    selections: list[dict[str, Any]],
-    measured: Mapping[str, pd.DataFrame] | None = None,
-) -> tuple[TrainingPlan, Comparison]:
-    return plan, compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES, measured or {})
+from support.generated_comparisons import compared
 
 
 def rows(columns: Mapping[str, Any], **others: Any) -> pd.DataFrame:
@@ -73,7 +62,8 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
 
 def everything_went_well() -> tuple[TrainingPlan, Comparison]:
     """Every run finished, and everything was measured."""
-    return compared(generated_runs(0), generated_plan(), generated_selections(), generated_measurements())
+    plan = generated_plan()
+    return plan, compared(plan, measured=generated_measurements())
 
 
 def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
@@ -95,14 +85,16 @@ def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
         {**made, "edge": "low" if made["optimizer"] == "adam" else made["edge"]} for made in generated_selections()
     ]
     never = {"batch_size": rows({"batch_size": [16, 1024], "seed": [0]}, reached=False, gap_at_target=np.nan)}
-    return compared(runs, plan, lowest, {**generated_measurements(), **never})
+    measured = {**generated_measurements(), **never}
+    return plan, compared(plan, runs, selections=lowest, measured=measured)
 
 
 def much_is_absent() -> tuple[TrainingPlan, Comparison]:
     """Neither Adam nor momentum, nothing tuned, no optimum known, nothing measured."""
     runs, plan = generated_runs(0).assign(optimum=np.nan), generated_plan(arms=["default"])
     plan = with_reference(of_optimizers(plan, ["gd", "sgd"]), "sgd")
-    return compared(runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan.optimizers))], plan, [])
+    runs = runs[(runs["arm"] == "default") & runs["optimizer"].isin(list(plan.optimizers))]
+    return plan, compared(plan, runs, selections=[])
 
 
 def told(plan: TrainingPlan, comparison: Comparison) -> list[str]:

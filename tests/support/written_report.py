@@ -6,19 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from descentlab.analysis.compare import compare_runs
 from descentlab.analysis.tables import write_comparison
 from descentlab.experiment.plan import Plan
 from descentlab.report.page import write_report
 from support.comparison_fixture import (
-    NO_EXAMPLES,
-    generated_history,
     generated_plan,
     generated_runs,
     generated_selections,
     with_problems,
 )
-from support.report_evidence import generated_comparison
+from support.generated_comparisons import compared, generated_comparison
 
 
 def written_results(folder: Path, **changes: Any) -> Path:
@@ -29,11 +26,7 @@ def written_results(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     plan.write(folder / "plan.json")
     (folder / "selections.json").write_text(json.dumps(selections))
-    comparison = (
-        compare_runs(plan, runs, generated_history(runs), selections, NO_EXAMPLES)
-        if changes
-        else generated_comparison()
-    )
+    comparison = compared(plan, runs, selections=selections) if changes else generated_comparison()
     write_comparison(comparison, folder / "comparison")
     return folder
 

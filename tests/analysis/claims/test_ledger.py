@@ -9,28 +9,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descentlab.analysis.claims.evidence import ClaimEvidence
+from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.claims.verdicts import read_claims
-from descentlab.analysis.compare import compare_runs
-from support.comparison_fixture import (
-    NO_EXAMPLES,
-    SEEDS,
-    generated_history,
-    generated_plan,
-    generated_runs,
-    generated_selections,
-)
+from support.comparison_fixture import SEEDS, generated_history, generated_runs
+from support.generated_comparisons import claim_evidence
 
 
-def ledger(
-    runs: pd.DataFrame | None = None, measured: dict[str, pd.DataFrame] | None = None
-) -> dict[str, dict[str, Any]]:
-    runs = generated_runs(0) if runs is None else runs
+def by_id(evidence: ClaimEvidence) -> dict[str, dict[str, Any]]:
+    return {entry["id"]: entry for entry in make_ledger(evidence)}
+
+
+def ledger(runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
     history = generated_history(runs)
     # Odd seeds are evaluated one update later, so that times differ between seeds.
     odd = history["run_id"].map(runs.set_index("run_id")["seed"]) % 2 == 1
     history["updates"] += (odd & (history["updates"] > 0)).astype(int)
-    found = compare_runs(generated_plan(), runs, history, generated_selections(), NO_EXAMPLES, measured or {})
-    return {entry["id"]: entry for entry in found.claims}
+    return by_id(claim_evidence(runs, history))
+
+
+def measured_alone(**measured: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The ledger of an experiment without runs: claims about measurements need none."""
+    runs = generated_runs(0)
+    return by_id(claim_evidence(runs[:0], generated_history(runs[:1])[:0], measured=measured))
 
 
 def verdicts(entry: dict[str, Any]) -> dict[str, str]:
@@ -39,7 +40,7 @@ def verdicts(entry: dict[str, Any]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, dict[str, Any]]:
-    return ledger()
+    return ledger(generated_runs(0))
 
 
 def test_every_claim_is_judged_or_says_why_not(entries: dict[str, dict[str, Any]]) -> None:
@@ -101,12 +102,12 @@ def test_step_costs_are_paired_by_round() -> None:
         for number in range(5)
         for name, value in (("sgd", 100.0), ("adam", 150.0))
     ]
-    (shown,) = ledger(measured={"step_cost": pd.DataFrame(rows)})["costlier-steps"]["pieces"]
+    (shown,) = measured_alone(step_cost=pd.DataFrame(rows))["costlier-steps"]["pieces"]
     assert (shown["verdict"], shown["estimate"]) == ("supported", pytest.approx(1.5))
     assert shown["place"] == {"code": "model", "model": "mlp", "n": 4810}
     # A problem of the experiment that is timed always too, with batches of its own, is a piece of its own.
     own = [{**row, "batch_size": 128, "step_microseconds": 300.0 + row["round"]} for row in rows]
-    pieces = ledger(measured={"step_cost": pd.DataFrame(rows + own)})["costlier-steps"]["pieces"]
+    pieces = measured_alone(step_cost=pd.DataFrame(rows + own))["costlier-steps"]["pieces"]
     assert [piece["place"]["size"] for piece in pieces] == [32, 128]
     assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
 
@@ -118,7 +119,7 @@ def test_shares_of_starts_are_paired_by_start() -> None:
         for name, values in ends.items()
         for start, end in enumerate(values)
     ]
-    (shown,) = ledger(measured={"landscapes": pd.DataFrame(rows).assign(value=0.0)})["escapes-minima"]["pieces"]
+    (shown,) = measured_alone(landscapes=pd.DataFrame(rows).assign(value=0.0))["escapes-minima"]["pieces"]
     assert (shown["verdict"], shown["estimate"], shown["n"]) == ("supported", pytest.approx(0.5), 200)
 
 
@@ -135,5 +136,5 @@ def test_only_disjoint_pairs_of_solutions_count() -> None:
         for a in range(10)
         for b in range(a + 1, 10)
     ]
-    (shown,) = ledger(measured={"minima": pd.DataFrame(rows)})["several-minima"]["pieces"]
+    (shown,) = measured_alone(minima=pd.DataFrame(rows))["several-minima"]["pieces"]
     assert (shown["verdict"], shown["n"]) == ("supported", 5)

@@ -11,22 +11,10 @@ from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.run_estimands import runs_after
 from descentlab.analysis.claims.verdicts import Claim, Piece, judge_piece
 from descentlab.analysis.remarks import name_place
-from descentlab.analysis.time_to_target import measure_reached
-from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs, with_optimizer
+from support.generated_comparisons import claim_evidence
 
 CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
-
-
-def evidence_of(
-    runs: pd.DataFrame, history: pd.DataFrame | None = None, plan: TrainingPlan | None = None
-) -> ClaimEvidence:
-    planned = plan or generated_plan()
-    finals = runs[runs["phase"] == "final"]
-    curves = (generated_history(runs) if history is None else history).merge(
-        finals[["run_id", "problem", "arm", "optimizer", "seed"]], on="run_id"
-    )
-    return ClaimEvidence(planned, runs, curves, {}, measure_reached(planned, finals, curves))
 
 
 def pieces_of(name: str, evidence: ClaimEvidence, claim: Claim = CLAIM) -> dict[str, Piece]:
@@ -45,7 +33,7 @@ def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
     gone = of(runs, "adam", "default", seeds=4)
     runs.loc[gone, "status"] = "diverged"
     runs.loc[gone, "updates"] = 4  # of 16: after the tenth, before the whole
-    found = pieces_of("default_anytime", evidence_of(runs))
+    found = pieces_of("default_anytime", claim_evidence(runs))
     early, late = found["share: problem=up, share=0.1"], found["share: problem=up, share=0.3"]
     assert early.wins is None and early.estimate.n == SEEDS
     assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
@@ -64,7 +52,7 @@ def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
     at_the_end = history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] == 1)
     history.loc[at_the_end, "val_metric"] = np.nan  # what follows was never evaluated
     history = history[~(history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] > 1))]
-    for piece in pieces_of("default_anytime", evidence_of(runs, history)).values():
+    for piece in pieces_of("default_anytime", claim_evidence(runs, history)).values():
         assert judge_piece(CLAIM, piece, 0.05).verdict == "contradicted"
         assert piece.wins == (0, SEEDS)
 
@@ -83,7 +71,7 @@ def test_a_metric_that_is_not_finite_is_a_divergence_and_a_run_without_history_i
 
 def test_where_both_sides_missed_the_target_the_pairs_that_are_decided_judge() -> None:
     runs = generated_runs(0)
-    evidence = evidence_of(runs)
+    evidence = claim_evidence(runs)
     reached = evidence.reached
     medium = (reached["problem"] == "up") & (reached["target"] == "medium") & (reached["arm"] == "tuned")
     for optimizer, missed in (("adam", [0]), ("sgd", [0, 1, 2, 3, 4, 5])):
@@ -100,10 +88,10 @@ def test_a_run_that_diverged_missed_the_optimum() -> None:
     runs = generated_runs(0)
     sgd = of(runs, "sgd", "tuned")
     runs.loc[sgd, "train_loss"] = 0.1001  # the optimum is 0.1
-    near = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))
+    near = pieces_of("optimum_reached", claim_evidence(runs), Claim("c", "", "", "", margin=0.001, least_n=5))
     assert near["up"].wins is None and near["up"].estimate.mean == pytest.approx(0.01 - 0.0001)
     runs.loc[of(runs, "sgd", "tuned", seeds=5), "status"] = "diverged"
-    lost = pieces_of("optimum_reached", evidence_of(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
+    lost = pieces_of("optimum_reached", claim_evidence(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
     assert (lost.wins, lost.estimate.n) == ((1, 6), 1)
     assert lost.remarks[-2:] == [
         {"code": "runs diverged", "n": 5, "of": 6},
@@ -116,7 +104,7 @@ def test_a_missing_run_takes_no_other_run_with_it() -> None:
     runs["state_bytes_per_parameter"] = np.where(runs["optimizer"] == "adam", 8.0, 0.0)
     gone = of(runs, "adam", "tuned", seeds=1)
     runs.loc[gone, ["status", "state_bytes_per_parameter"]] = ["missing", np.nan]
-    piece = pieces_of("state_bytes", evidence_of(runs))["up"]
+    piece = pieces_of("state_bytes", claim_evidence(runs))["up"]
     assert (piece.estimate.mean, piece.estimate.n) == (8.0, SEEDS - 1)
 
 
@@ -180,7 +168,7 @@ def test_a_divergence_of_one_of_two_that_should_be_the_same_contradicts() -> Non
     twin = {"tuned": {"momentum": 0.9}}
     plan = with_optimizer(generated_plan(), "rmsprop", factory="RMSprop", hyperparameters=twin)
     runs.loc[of(runs, "rmsprop", "tuned"), "status"] = "diverged"
-    found = pieces_of("adam_composition", evidence_of(runs, plan=plan))
+    found = pieces_of("adam_composition", claim_evidence(runs, plan=plan))
     for piece in found.values():
         assert (piece.equivalence, piece.wins) == (True, (SEEDS, SEEDS))
         assert judge_piece(CLAIM, piece, 0.05).verdict == "contradicted"  # not "supported", though Adam won

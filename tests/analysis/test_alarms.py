@@ -1,0 +1,49 @@
+"""What a reader must know before believing a number, as codes and values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from descentlab.analysis.alarms import LEAST_SEEDS, raise_alarms
+from support.comparison_fixture import SEEDS, generated_plan, generated_runs, generated_selections
+from support.generated_comparisons import row
+
+
+def values_of_alarm(alarm: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(alarm["values"]))
+
+
+def test_an_experiment_in_which_all_went_well_raises_none() -> None:
+    assert raise_alarms(generated_plan(), generated_runs(0), []).empty
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "missing"])
+def test_runs_that_did_not_finish_are_counted_by_row(status: str) -> None:
+    runs = generated_runs(0)
+    lost = (runs["optimizer"] == "adam") & (runs["phase"] == "final") & (runs["seed"] < 2)
+    runs.loc[lost, ["status", "message"]] = [status, "out of memory"]
+    alarms = raise_alarms(generated_plan(), runs, [])
+    assert len(alarms) == 4 and set(alarms["kind"]) == {status}
+    alarm = row(alarms, problem="up", arm="tuned")
+    assert (alarm["code"], alarm["optimizer"], alarm["count"]) == (status, "adam", 2)
+    reason = "out of memory" if status == "failed" else ""
+    assert values_of_alarm(alarm) == {"of": SEEDS, "reason": reason}
+
+
+def test_a_rate_on_the_edge_of_its_grid_says_which_end() -> None:
+    high = row(raise_alarms(generated_plan(), generated_runs(0), generated_selections()), problem="up")
+    assert (high["kind"], high["code"], high["optimizer"]) == ("edge", "edge high", "rmsprop")
+    assert values_of_alarm(high) == {"rate": 0.1, "low": 0.001, "high": 0.1}
+    low = row(raise_alarms(generated_plan(), generated_runs(0), [{**generated_selections()[0], "edge": "low"}]))
+    assert (low["kind"], low["code"], low["optimizer"]) == ("edge", "edge low", "gd")
+    assert values_of_alarm(low) == {"rate": 0.01, "low": 0.001, "high": 0.1}
+
+
+@pytest.mark.parametrize("seeds", [1, LEAST_SEEDS - 1, LEAST_SEEDS])
+def test_few_seeds_are_alarming(seeds: int) -> None:
+    alarms = raise_alarms(generated_plan(seeds={"final": seeds, "tuning": 1}), generated_runs(0), [])
+    few = [(row["code"], row["count"], values_of_alarm(row)) for row in alarms.to_dict("records")]
+    assert few == ([("few seeds", seeds, {"least": LEAST_SEEDS})] if seeds < LEAST_SEEDS else [])
