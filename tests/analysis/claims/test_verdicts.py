@@ -18,7 +18,7 @@ from descentlab.analysis.claims.verdicts import (
     judge_claim,
     judge_piece,
     read_claims,
-    summarise_verdicts,
+    summarize_verdicts,
 )
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import Estimate, estimate_difference
@@ -103,7 +103,7 @@ FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, not_slightly=True), Judged(ClaimVerd
 )
 def test_the_summary_of_pieces(pieces: list[Judged], expected: Judged) -> None:
     for order in itertools.permutations(pieces):
-        assert summarise_verdicts(list(order)) == expected
+        assert summarize_verdicts(list(order)) == expected
 
 
 def test_holms_family_is_the_claim() -> None:

@@ -1,1 +1,1 @@
-"""The claims of the slides: what each predicts, the evidence, the verdict."""
+"""The claims of the slides: what each predicts, the evidence for it, and the verdict."""

@@ -1,4 +1,4 @@
-"""Everything that a claim may be tested on."""
+"""The data that claims are tested on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from descentlab.analysis.claims.verdicts import Claim, Piece
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.experiment.plan import Plan
 
-Pieces = tuple[list[Piece], Remark | None]  # evidence and, where there is none, why
+Pieces = tuple[list[Piece], Remark | None]  # evidence and, if there is none, the reason
 
 
 @dataclass(frozen=True)
 class ClaimEvidence:
-    """Everything that a claim may be tested on.
+    """The data that claims are tested on.
 
     Attributes:
+        plan: the experiment's plan.
         runs: all runs.
         history: evaluations of final runs, with ``problem``, ``arm``, ``optimizer`` and ``seed``.
         scores: metric of each test example at the end, by run id.
         reached: when each final run reached each target.
-        measured: tables of measurements of their own (step cost, mechanisms) by name; absent where they weren't made.
+        measured: tables of step cost and mechanisms by name; absent where they were not measured.
     """
 
     plan: Plan
@@ -42,8 +43,8 @@ class ClaimEvidence:
     def finals(self, problem: str, optimizer: str, arm: str) -> pd.DataFrame:
         """Final runs of one row of the experiment, by seed."""
         runs = self.runs
-        mine = runs[(runs["problem"] == problem) & (runs["optimizer"] == optimizer) & (runs["arm"] == arm)]
-        return mine[mine["phase"] == "final"].set_index("seed").sort_index()
+        row = (runs["problem"] == problem) & (runs["optimizer"] == optimizer) & (runs["arm"] == arm)
+        return runs[row & (runs["phase"] == "final")].set_index("seed").sort_index()
 
     def margin(self, claim: Claim, problem: str) -> float:
         """The claim's margin, or the problem's own."""
@@ -51,5 +52,5 @@ class ClaimEvidence:
 
 
 def missing(*names: str) -> Remark:
-    """Why a claim has no evidence: what the experiment lacks, any of ``names``."""
+    """Why a claim has no evidence: the experiment lacks at least one of ``names``."""
     return remark("lacks", names=list(names))

@@ -1,4 +1,4 @@
-"""The ledger: every claim of the slides with its verdict, from whatever evidence there is."""
+"""The ledger: every claim of the slides with its verdict, from all available evidence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
         measured_estimands.global_basin,
         measured_estimands.solutions_apart,
         measured_estimands.batch_memory,
-        measured_estimands.normalised_magnitude,
+        measured_estimands.normalized_magnitude,
     )
 }
 

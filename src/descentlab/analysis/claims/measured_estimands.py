@@ -1,6 +1,6 @@
-"""What claims are tested on in measurements of their own: step cost and mechanism problems (docs/protocol.md, "Claims").
+"""Evidence for claims from dedicated measurements: step cost and mechanism problems (docs/protocol.md, "Claims").
 
-Differences are positive where they are as the claim says.
+A positive difference agrees with the claim.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 
-MATCHED_APART = 0.1  # of the mean norm: nearer than this, two solutions count as one
+MATCHED_APART = 0.1  # of the mean norm: closer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
-LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond them are as good as zero, or as divergence
+LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
 WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
 SCALED = {"adagrad": "scaled loss", WITHOUT_CONSTANTS: "scaled loss, without constants"}  # the codes of their places
-# AdaGrad divides coordinate by coordinate: along the axes is where it helps most, across them the contrast.
+# AdaGrad divides coordinate by coordinate: it helps most along the axes; across them is the contrast.
 VALLEYS = {"quadratic": "valley along the axes", "rotated_quadratic": "valley across the axes"}
 
 
@@ -36,7 +36,7 @@ def step_cost(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         if {ADAM, PLAIN} <= set(times):
             logs = np.log(times[ADAM] / times[PLAIN]).dropna().to_numpy()
             place = remark("model", model=model, n=parameters)
-            if sizes[model] > 1:  # timed always, and a problem of the experiment with batches of its own
+            if sizes[model] > 1:  # timed both as a standard model and as a problem with its own batch size
                 place = remark("model and batch", model=model, n=parameters, size=batch_size)
             pieces.append(Piece(place, estimate_difference(logs), float(claim.margin)))
     return pieces, missing(ADAM, PLAIN)
@@ -74,14 +74,14 @@ def global_basin(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Distance of two networks trained from other seeds after matching their units, over disjoint pairs of seeds."""
+    """Distance of two networks trained from different seeds, their units matched, over disjoint pairs of seeds."""
     table = evidence.measured.get("minima", pd.DataFrame())
     if table.empty:
         return [], remark("no minima")
     disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
-    mine = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
-    d = mine["relative_distance"].to_numpy() - MATCHED_APART
-    means = mine[["relative_distance", "barrier"]].mean()
+    matched = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
+    d = matched["relative_distance"].to_numpy() - MATCHED_APART
+    means = matched[["relative_distance", "barrier"]].mean()
     remarks = [remark("solutions", distance=means["relative_distance"], barrier=means["barrier"])]
     return [
         Piece(remark("matched units", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)
@@ -102,7 +102,7 @@ def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     return [Piece(place, estimate_difference(logs), float(claim.margin), remarks=remarks)], None
 
 
-def normalised_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     """AdaGrad against plain descent: a scaled loss, an ill-conditioned quadratic, rare classes."""
     pieces = []
     margin = float(claim.margin)

@@ -1,6 +1,6 @@
-"""What claims are tested on in the experiment's own runs: one function an estimand (docs/protocol.md, "Claims").
+"""Evidence for claims from the experiment's own runs: one function per estimand (docs/protocol.md, "Claims").
 
-Differences are positive where they are as the claim says.
+A positive difference agrees with the claim.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHARES = (0.1, 0.3, 1.0)
 
 
 def on(problem: str) -> Remark:
-    """The place of evidence from a whole problem."""
+    """The place of evidence that comes from a whole problem."""
     return remark("problem", problem=problem)
 
 
@@ -38,15 +38,19 @@ def bounded_piece(
     remarks: list[Remark],
     runs: list[str],
 ) -> Piece:
-    """A piece from paired differences of which some are bounds.
+    """A piece of evidence from paired differences, some of which are bounds.
 
-    Where some are lower and others upper bounds, their mean says nothing; but which side won is known of every pair that
-    was cut on one side alone, so the sign test judges. It does too where all differences are equal: runs are evaluated at
-    few moments, so equal times are a matter of rounding, and their scatter of 0 would promise certainty.
+    If some are lower and others upper bounds, their mean says nothing. But the winner of every pair that was cut on only
+    one side is known, so the sign test judges. It also judges if all differences are equal: runs are evaluated at few
+    points, so equal times are due to rounding, and their standard deviation of 0 would promise certainty.
 
     Args:
+        place: what the piece was measured on.
         d: differences, shape (n,).
-        at_least, at_most: where the true difference may be larger, or smaller, than the one given, shape (n,).
+        at_least, at_most: where the true difference may be larger, or smaller, than the observed one, shape (n,).
+        margin: smaller differences are negligible.
+        remarks: what a reader must know about it.
+        runs: ids of the runs behind it.
     """
     bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
     rounded = len(d) > 1 and np.ptp(d) == 0 and d[0] != 0
@@ -56,7 +60,7 @@ def bounded_piece(
 
 
 def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
-    """A piece from runs paired by seed; the sign test judges where a divergence is one-sided."""
+    """A piece of evidence from runs paired by seed; the sign test judges where a divergence is one-sided."""
     return Piece(
         place,
         pair.estimate,
@@ -89,14 +93,14 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Bytes of optimizer variables by trainable parameter, Adam's minus plain SGD's: counted, so without variance."""
+    """Bytes of optimizer variables per trainable parameter, Adam's minus plain SGD's: counted, so without variance."""
     pieces = []
     for problem in evidence.plan.problems:
         adam, sgd = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, PLAIN))
         seeds = adam.index.intersection(sgd.index)
         difference = (
             adam.loc[seeds, "state_bytes_per_parameter"] - sgd.loc[seeds, "state_bytes_per_parameter"]
-        ).dropna()  # a run that is missing counted nothing
+        ).dropna()  # a missing run has no count
         if len(difference):
             pieces.append(
                 Piece(
@@ -114,18 +118,20 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Pieces:
     """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed.
 
-    From the robustness sweep where all of them were swept, else from the tuning grid for all: the two have other seeds. A
-    seed in which every rate diverged has the width 0, the worst possible.
+    From the robustness sweep if all of them were swept, else from the tuning grid for all, as the two use different seeds. A
+    seed whose every rate diverged has width 0, the worst possible.
     """
     runs = evidence.runs[evidence.runs["phase"].isin(("tuning", "sweep"))]
     runs = runs[(runs["arm"] == Arm.TUNED) & runs["optimizer"].isin((*wide, *narrow))]
     pieces = []
     for problem in evidence.plan.problems:
-        mine = runs[runs["problem"] == problem]
-        if not mine.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
-            mine = mine[mine["phase"] == "tuning"]
+        problem_runs = runs[runs["problem"] == problem]
+        if not problem_runs.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
+            problem_runs = problem_runs[problem_runs["phase"] == "tuning"]
         tables = {
-            name: table for name in (*wide, *narrow) if len(table := widths_by_seed(evidence.plan, mine, problem, name))
+            name: table
+            for name in (*wide, *narrow)
+            if len(table := widths_by_seed(evidence.plan, problem_runs, problem, name))
         }
         sides = [[tables[name] for name in names if name in tables] for names in (wide, narrow)]
         if not all(sides):
@@ -134,7 +140,7 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
         widths = [
             np.mean([table.loc[seeds, "width"].to_numpy(dtype=np.float64) for table in side], axis=0) for side in sides
         ]
-        cut = [
+        censored = [
             np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
             for side in sides
         ]
@@ -142,12 +148,13 @@ def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], n
         if seeds:
             means = [side.mean() for side in widths]
             remarks.append(remark("mean widths", wide=means[0], narrow=means[1]))
-        if np.any(cut):
+        if np.any(censored):
             remarks.append(remark("end outside"))
-        behind = mine[mine["seed"].isin(seeds) & mine["optimizer"].isin(list(tables))]["run_id"]
+        compared = problem_runs["seed"].isin(seeds) & problem_runs["optimizer"].isin(list(tables))
+        run_ids = list(problem_runs[compared]["run_id"])
         pieces.append(
             bounded_piece(
-                on(problem), widths[0] - widths[1], cut[0], cut[1], float(claim.margin), remarks, list(behind)
+                on(problem), widths[0] - widths[1], censored[0], censored[1], float(claim.margin), remarks, run_ids
             )
         )
     return pieces, remark("untuned")
@@ -164,23 +171,23 @@ def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Final runs as they stood after a share of the budget, ``test_metric`` standing for the validation metric then.
+    """Final runs as they stood after a share of the budget, with the validation metric at that point as ``test_metric``.
 
-    A run that diverged until then has the worst possible result, whatever it had scored before.
+    A run that had diverged by then has the worst possible result, whatever it scored before.
 
     Args:
         finals: one optimizer's final runs on one problem, by seed.
         history: their evaluations.
+        share: of the budget.
     """
-    limit = (
-        share * finals["updates_planned"].max() * (1 + 1e-12)
-    )  # a product rounded down would miss its own evaluation
+    # The factor is for a product that is rounded down, which would miss its own evaluation.
+    limit = share * finals["updates_planned"].max() * (1 + 1e-12)
     until = history[history["updates"] <= limit].sort_values("updates", kind="stable")
     value = until.drop_duplicates("seed", keep="last").set_index("seed")["val_metric"].reindex(finals.index)
     ran = finals["status"].isin(("finished", "diverged"))
-    gone = ran & (finals["status"] == "diverged") & (finals["updates"] <= limit)
-    gone |= ran & value.index.isin(until["seed"]) & ~np.isfinite(value)
-    status = finals["status"].mask(ran, "finished").mask(ran & value.isna(), "missing").mask(gone, "diverged")
+    diverged = ran & (finals["status"] == "diverged") & (finals["updates"] <= limit)
+    diverged |= ran & value.index.isin(until["seed"]) & ~np.isfinite(value)
+    status = finals["status"].mask(ran, "finished").mask(ran & value.isna(), "missing").mask(diverged, "diverged")
     return finals.assign(test_metric=value, status=status)
 
 
@@ -192,13 +199,14 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         finals = {name: evidence.finals(problem, name, Arm.DEFAULT) for name in (ADAM, PLAIN)}
         if any(table.empty for table in finals.values()):
             continue
-        of_problem = history[history["problem"] == problem]
+        problem_history = history[history["problem"] == problem]
         for share in SHARES:
             sides = [
-                runs_after(table, of_problem[of_problem["optimizer"] == name], share) for name, table in finals.items()
+                runs_after(table, problem_history[problem_history["optimizer"] == name], share)
+                for name, table in finals.items()
             ]
             place = remark("share", problem=problem, share=share)
-            # Without scores by example: they are those of the end.
+            # Without scores by example, which exist only for the end of a run.
             pair = PairedRuns(sides[0], sides[1], {}, f"{problem}: adam and sgd", evidence.margin(claim, problem))
             pieces.append(paired_piece(place, pair, planned.metric, [*sides[0]["run_id"], *sides[1]["run_id"]]))
     return pieces, missing("default arm", ADAM, PLAIN)
@@ -217,30 +225,30 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a run that diverged missed it."""
+    """A tolerance minus plain SGD's final gap to the known optimum of each convex problem; a diverged run missed it."""
     pieces = []
     for problem in evidence.plan.problems:
         sgd = evidence.finals(problem, PLAIN, evidence.arm)
-        known = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
-        if known.empty:
+        convex_runs = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
+        if convex_runs.empty:
             continue
-        gone = (known["status"] == "diverged").to_numpy()
-        gap = (known["train_loss"] + known["penalty"] - known["optimum"]).to_numpy()
-        below = OPTIMUM_TOLERANCE - gap
+        diverged = (convex_runs["status"] == "diverged").to_numpy()
+        gap = (convex_runs["train_loss"] + convex_runs["penalty"] - convex_runs["optimum"]).to_numpy()
+        difference = OPTIMUM_TOLERANCE - gap
         remarks, wins = [remark("none finished")], None
-        if not gone.all():
-            remarks = [remark("mean gap", gap=gap[~gone].mean())]
-        if gone.any():
-            wins = count_wins(np.where(gone, -np.inf, below), float(claim.margin))
-            remarks += [remark("runs diverged", n=int(gone.sum()), of=len(gone)), wins_remark(wins)]
+        if not diverged.all():
+            remarks = [remark("mean gap", gap=gap[~diverged].mean())]
+        if diverged.any():
+            wins = count_wins(np.where(diverged, -np.inf, difference), float(claim.margin))
+            remarks += [remark("runs diverged", n=int(diverged.sum()), of=len(diverged)), wins_remark(wins)]
         pieces.append(
             Piece(
                 on(problem),
-                estimate_difference(below[~gone]),
+                estimate_difference(difference[~diverged]),
                 float(claim.margin),
                 wins=wins,
                 remarks=remarks,
-                runs=list(known["run_id"]),
+                runs=list(convex_runs["run_id"]),
             )
         )
     return pieces, remark("no optimum")

@@ -1,6 +1,6 @@
-"""The ledger of the slides' claims: each with its pieces of evidence, judged by one rule.
+"""Judging the slides' claims: each from its pieces of evidence, all by one rule.
 
-``claims.yaml`` says what each claim asserts and what would settle it; :mod:`descentlab.analysis.claims.ledger` finds the
+``claims.yaml`` says what each claim asserts and what would settle it; :mod:`descentlab.analysis.claims.ledger` gathers the
 evidence. No verdict is written by hand.
 """
 
@@ -22,7 +22,7 @@ from descentlab.analysis.statistics.verdicts import Verdict, holm, holm_levels, 
 
 
 class ClaimVerdict(StrEnum):
-    """What evidence says of a claim."""
+    """What the evidence says about a claim."""
 
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
@@ -32,8 +32,8 @@ class ClaimVerdict(StrEnum):
     NOT_TESTED = "not tested"
 
 
-# Positive differences are as the claim says.
-OF_DIFFERENCE = {
+# A positive difference agrees with the claim.
+CLAIM_VERDICTS = {
     Verdict.BETTER: ClaimVerdict.SUPPORTED,
     Verdict.WORSE: ClaimVerdict.CONTRADICTED,
     Verdict.IDENTICAL: ClaimVerdict.NEGLIGIBLE,
@@ -55,14 +55,14 @@ class Claim:
     """One line of the slides.
 
     Attributes:
-        id, slide, spanish, english: what it is and where it stands.
-        estimand: name of the function, in ``ledger.ESTIMANDS``, that finds its evidence.
+        id, slide, spanish, english: its key, the slide that makes it, and its words.
+        estimand: name of the function in ``ledger.ESTIMANDS`` that gathers its evidence.
         contrast, positive, unit: what is compared, what a positive difference means, and its unit; ``ratio``: differences
             are of logarithms, shown as ratios.
-        margin: smaller differences are negligible; ``problem`` for each problem's own.
-        slight_margins: more margins than this are not "slightly"; None where the claim says nothing of the kind.
+        margin: smaller differences are negligible; ``problem`` means each problem's own margin.
+        slight_margins: a difference of more margins than this is not "slightly"; None unless the claim says "slightly".
         least_n: fewer pairs settle nothing.
-        not_tested: why no evidence is asked for.
+        not_tested: why no evidence is gathered.
     """
 
     id: str
@@ -81,19 +81,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class Piece:
-    """Evidence from one problem, model or landscape: a difference that is positive where it is as the claim says.
+    """Evidence from one problem, model or landscape: a difference that is positive if it agrees with the claim.
 
     Attributes:
         place: what it was measured on.
         estimate: the difference.
-        margin: in its unit.
-        bound: ``at least`` where the true difference can only be larger (the other side was cut off by its budget), ``at
-            most`` where it can only be smaller, ``unknown`` where both sides were cut off.
-        wins: (pairs as the claim says, pairs that differ), both by more than the margin, where a divergence or a budget on
-            both sides leaves no mean; None otherwise.
-        equivalence: the claim says that there is no difference.
-        unit: where it isn't the claim's.
-        remarks: what a reader must know of it.
+        margin: in the unit of the difference.
+        bound: ``at least`` if the true difference can only be larger (the other side was cut off by its budget), ``at
+            most`` if it can only be smaller, ``unknown`` if both sides were cut off.
+        wins: (pairs that agree with the claim, pairs that differ), both by more than the margin, if a divergence or
+            cut-offs on both sides leave no mean; None otherwise.
+        equivalence: whether the claim says that there is no difference.
+        unit: unit of the difference, if it is not the claim's.
+        remarks: what a reader must know about it.
         runs: ids of the runs behind it.
     """
 
@@ -109,7 +109,7 @@ class Piece:
 
     @property
     def p(self) -> float:
-        """Two-sided p of no difference."""
+        """Two-sided p value of no difference."""
         return sign_test_p(self.wins) if self.wins is not None else self.estimate.p
 
 
@@ -124,41 +124,41 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
 
     In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
     supported (``not_slightly`` above the claim's second margin); below 0: contradicted; else inconclusive. Wins are judged
-    by the sign test, without a mean. A bound speaks for its own side only. Where a claim says that there is no difference,
-    a negligible one supports it and a difference contradicts it.
+    by the sign test, without a mean. A bound decides only its own side. If a claim says that there is no difference, a
+    negligible one supports it and a difference contradicts it.
     """
     estimate = piece.estimate
     if piece.wins is not None:
         by_wins = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else Verdict.INCONCLUSIVE
         if piece.equivalence and by_wins is not Verdict.INCONCLUSIVE:
             return Judged(ClaimVerdict.CONTRADICTED)
-        return Judged(OF_DIFFERENCE[by_wins])
+        return Judged(CLAIM_VERDICTS[by_wins])
     if estimate.n == 0:
         return Judged(ClaimVerdict.NOT_TESTED)
     if estimate.n < claim.least_n or piece.bound == "unknown":
         return Judged(ClaimVerdict.INCONCLUSIVE)
     low, high = estimate.interval(level)
-    judged = OF_DIFFERENCE[verdict(low, high, estimate.mean, estimate.n, piece.margin)]
+    judged = CLAIM_VERDICTS[verdict(low, high, estimate.mean, estimate.n, piece.margin)]
     if piece.bound:
-        stands = {"at least": ClaimVerdict.SUPPORTED, "at most": ClaimVerdict.CONTRADICTED}[piece.bound]
-        judged = judged if judged is stands else ClaimVerdict.INCONCLUSIVE
+        possible = {"at least": ClaimVerdict.SUPPORTED, "at most": ClaimVerdict.CONTRADICTED}[piece.bound]
+        judged = judged if judged is possible else ClaimVerdict.INCONCLUSIVE
     if piece.equivalence:
-        turned = {
+        by_equivalence = {
             ClaimVerdict.NEGLIGIBLE: ClaimVerdict.SUPPORTED,
             ClaimVerdict.SUPPORTED: ClaimVerdict.CONTRADICTED,
         }
-        return Judged(turned.get(judged, judged))
-    second = claim.slight_margins
-    far = judged is ClaimVerdict.SUPPORTED and second is not None and low > second * piece.margin
-    return Judged(judged, far)
+        return Judged(by_equivalence.get(judged, judged))
+    slight = claim.slight_margins
+    not_slightly = judged is ClaimVerdict.SUPPORTED and slight is not None and low > slight * piece.margin
+    return Judged(judged, not_slightly)
 
 
-def summarise_verdicts(pieces: Sequence[Judged]) -> Judged:
+def summarize_verdicts(pieces: Sequence[Judged]) -> Judged:
     """One verdict from those of the pieces.
 
-    Pieces that aren't tested don't count; none left: not tested. Pieces that settle on different sides: mixed. Pieces
-    that settle on one side, at least as many as are inconclusive: that side (``not_slightly`` only where all of them say
-    so). Otherwise inconclusive.
+    Pieces that were not tested don't count; if none is left: not tested. If pieces settle on different sides: mixed. If
+    they settle on one side, and are at least as many as the inconclusive ones: that side (``not_slightly`` only if all of
+    them say so). Otherwise inconclusive.
     """
     tested = [piece for piece in pieces if piece.verdict is not ClaimVerdict.NOT_TESTED]
     if not tested:
@@ -173,10 +173,12 @@ def summarise_verdicts(pieces: Sequence[Judged]) -> Judged:
 
 
 def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dict[str, Any]:
-    """A claim's entry of ``claims.json``; Holm's family is the claim's pieces.
+    """A claim's entry of ``claims.json``; its Holm family is the claim's pieces.
 
     Args:
-        reason: why there are no pieces, where there are none.
+        claim: the claim.
+        pieces: its evidence.
+        reason: why there are no pieces, if there are none.
     """
     p = np.array([piece.p for piece in pieces])
     entries, verdicts = [], []
@@ -185,29 +187,29 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
         low, high = estimate.interval(level)
         judged = judge_piece(claim, piece, level)
         verdicts.append(judged)
-        settle = judged.verdict is ClaimVerdict.INCONCLUSIVE and piece.wins is None and not piece.bound
-        needed = seeds_to_settle(estimate, piece.margin, level) if settle else math.nan
-        if settle and estimate.n < claim.least_n:
+        open_question = judged.verdict is ClaimVerdict.INCONCLUSIVE and piece.wins is None and not piece.bound
+        needed = seeds_to_settle(estimate, piece.margin, level) if open_question else math.nan
+        if open_question and estimate.n < claim.least_n:
             needed = max(needed, claim.least_n)
-        shown = np.exp if claim.unit == "ratio" and not piece.unit else float
+        to_unit = np.exp if claim.unit == "ratio" and not piece.unit else float
         entries.append(
             {
                 "place": piece.place,
                 **judged._asdict(),
-                "estimate": _plain(shown(estimate.mean)),
-                "low": _plain(shown(low)),
-                "high": _plain(shown(high)),
+                "estimate": _plain(to_unit(estimate.mean)),
+                "low": _plain(to_unit(low)),
+                "high": _plain(to_unit(high)),
                 "n": estimate.n,
                 "p_holm": _plain(adjusted),
                 "unit": piece.unit or claim.unit,
-                "margin": _plain(shown(piece.margin)),
+                "margin": _plain(to_unit(piece.margin)),
                 "bound": piece.bound,
                 "n_needed": _plain(needed),
                 "remarks": list(piece.remarks),
                 "runs": piece.runs,
             }
         )
-    judged = summarise_verdicts(verdicts)
+    judged = summarize_verdicts(verdicts)
     if claim.not_tested:
         reason = remark("claim", text=claim.not_tested)
     elif judged.verdict is not ClaimVerdict.NOT_TESTED:
@@ -222,7 +224,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
 
 
 def _plain(value: Any) -> float | str | None:
-    """A number as JSON has it: None for NaN, ``inf`` as text."""
+    """A number as JSON can hold it: None for NaN, infinities as text."""
     number = float(value)
     if math.isnan(number):
         return None
@@ -230,5 +232,5 @@ def _plain(value: Any) -> float | str | None:
 
 
 def value_of(stored: float | str | None) -> float:
-    """A number as claims.json holds it: what :func:`judge_claim` wrote."""
+    """The number that :func:`judge_claim` stored in claims.json."""
     return float("nan") if stored is None else float(stored)

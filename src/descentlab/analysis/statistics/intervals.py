@@ -11,7 +11,7 @@ from scipy import special, stats
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its two-sided t interval; NaN ends where n < 2."""
+    """A mean with its two-sided t interval; the ends are NaN if n < 2."""
 
     mean: float
     low: float
@@ -20,12 +20,12 @@ class Interval:
 
 
 def t_quantile(q: float, degrees: float) -> float:
-    """Student's quantile: what ``scipy.stats.t.ppf`` computes for one pair, without its checks."""
+    """Quantile of Student's t: what ``scipy.stats.t.ppf`` computes for scalars, without its slow checks."""
     return float(special.stdtrit(degrees, q))
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Mean and t interval of ``values``, shape (n,), NaN left out.
+    """Mean and t interval of ``values``, shape (n,), ignoring NaN.
 
     Example:
         >>> t_interval(np.array([1.0, 2.0, 3.0]))  # half of its width is 4.303 · 1 / √3
@@ -44,10 +44,11 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
-    """Mean and 95 % t interval of columns by group, in order of appearance: :func:`t_interval`, vectorised.
+    """Mean and 95 % t interval of columns by group, in order of appearance: :func:`t_interval`, vectorized.
 
     Returns:
-        Columns ``by``, ``<column>_mean``, ``<column>_low``, ``<column>_high`` of each, and ``n``, the most values of any.
+        Columns ``by``; ``<column>_mean``, ``<column>_low``, ``<column>_high`` for each column; and ``n``, the largest count
+        of values in any of them.
 
     Example:
         >>> runs = pd.DataFrame({"optimizer": ["adam", "sgd", "adam"], "loss": [1.0, 5.0, 3.0]})
@@ -68,7 +69,7 @@ def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Dat
 
 
 def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) -> float:
-    """Updates of the first evaluation whose loss is at most ``target``; inf where none is.
+    """Updates at the first evaluation whose loss is at most ``target``; inf if there is none.
 
     Args:
         updates: in any order, shape (evaluations,).
@@ -85,7 +86,7 @@ def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) ->
 
 
 def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
-    """Geometric mean of paired ratios ``first / second``, with the t interval of their logarithms taken back.
+    """Geometric mean of paired ratios ``first / second``, with the t interval of their logarithms, exponentiated.
 
     Args:
         first, second: positive, shape (n,); pairs with a zero or a NaN are left out.

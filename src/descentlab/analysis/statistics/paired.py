@@ -1,6 +1,6 @@
-"""A paired difference of two optimizers: its estimate over seeds and test examples, and what more seeds would settle.
+"""A paired difference of two optimizers: its estimate over seeds and test examples, and how many seeds would settle it.
 
-The variance of a difference has two sources that no number of runs merges, the seeds and the test examples
+The variance of a difference has two separate sources, the seeds and the test examples
 (docs/statistics.md, "Seeds crossed with test examples"). Everything here is a pure function of arrays of differences,
 first − second, positive where the first is better.
 """
@@ -22,15 +22,15 @@ MOST_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean difference with what its interval is made of.
+    """A mean difference with the parts of its interval.
 
     Attributes:
         mean: mean difference; NaN without a pair.
-        variance: of the mean; NaN with fewer than two pairs.
+        variance: variance of the mean; NaN with fewer than two pairs.
         degrees: degrees of freedom of Student's t.
-        seed_variance: of one seed's difference: what more seeds divide.
-        example_variance: the share of ``variance`` that more seeds don't lessen: that of the test examples.
-        n: pairs of seeds.
+        seed_variance: variance of one seed's difference, the part that more seeds reduce.
+        example_variance: the part of ``variance`` that more seeds don't reduce, due to the test examples.
+        n: number of pairs of seeds.
     """
 
     mean: float
@@ -42,7 +42,7 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """Two-sided p of no difference: 1 where all pairs are identical, 0 where they differ by a constant."""
+        """Two-sided p value of no difference: 1 if all pairs are identical, 0 if they differ by a constant."""
         if not self.variance >= 0:
             return math.nan
         if self.variance == 0:
@@ -50,7 +50,7 @@ class Estimate:
         return float(2 * special.stdtr(self.degrees, -abs(self.mean) / math.sqrt(self.variance)))
 
     def interval(self, level: float = 0.05) -> tuple[float, float]:
-        """The ends of the interval of confidence ``1 − level``; NaN where there is none."""
+        """The ends of the interval of confidence ``1 − level``; NaN if there is none."""
         if not self.variance >= 0 or math.isnan(level):
             return math.nan, math.nan
         half = -t_quantile(level / 2, self.degrees) * math.sqrt(self.variance) if self.variance else 0.0
@@ -58,15 +58,15 @@ class Estimate:
 
 
 def estimate_difference(differences: np.ndarray) -> Estimate:
-    """The estimate from one difference a seed, shape (n,): the paired t test.
+    """The estimate from one difference per seed, shape (n,): the paired t test.
 
     Example:
-        >>> found = estimate_difference(np.array([1.0, 2.0, 3.0]))
-        >>> found.mean, found.variance, found.degrees
+        >>> estimate = estimate_difference(np.array([1.0, 2.0, 3.0]))
+        >>> estimate.mean, estimate.variance, estimate.degrees
         (2.0, 0.333, 2)
-        >>> found.interval()
+        >>> estimate.interval()
         (-0.484, 4.484)
-        >>> found.p
+        >>> estimate.p
         0.0742
     """
     d = np.asarray(differences, dtype=np.float64)
@@ -79,12 +79,12 @@ def estimate_difference(differences: np.ndarray) -> Estimate:
 
 
 def estimate_crossed(differences: np.ndarray) -> Estimate:
-    """The estimate from every (seed, test example), both drawn from many: crossed random effects.
+    """The estimate from one difference per (seed, test example), both random: crossed random effects.
 
     The variance of the mean is ``seeds / n + examples / m − residual / (n m)`` with the variances of the seeds' means, of
     the examples' means and of what neither explains (Henderson's moments of the two-way layout), degrees of freedom by
-    Satterthwaite. It is never taken as less than the seeds' share alone. Seeds whose means tie to the last digit, as those
-    of rounded metrics can, while their examples differ, are no proof of certainty: what neither explains stands in.
+    Satterthwaite. It is never taken as less than the seeds' part alone. If the seeds' means tie to the last digit, as those of
+    rounded metrics can, while their examples differ, that is no proof of certainty: the residual is used instead.
 
     Args:
         differences: shape (seeds n, test examples m).
@@ -93,8 +93,8 @@ def estimate_crossed(differences: np.ndarray) -> Estimate:
         Two seeds, whose means are 1 and 3, on three test examples, whose means are 1, 2 and 3. Nothing is left to explain, so
         the variance is 2 / 2 of the seeds and 1 / 3 of the examples:
 
-        >>> found = estimate_crossed(np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]))
-        >>> found.mean, found.variance, found.example_variance
+        >>> estimate = estimate_crossed(np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]))
+        >>> estimate.mean, estimate.variance, estimate.example_variance
         (2.0, 1.3333, 0.3333)
     """
     d = np.asarray(differences, dtype=np.float64)
@@ -118,14 +118,15 @@ def estimate_crossed(differences: np.ndarray) -> Estimate:
 def count_wins(
     differences: np.ndarray, margin: float, at_least: np.ndarray | bool = False, at_most: np.ndarray | bool = False
 ) -> tuple[int, int]:
-    """Pairs that the first wins by more than the margin, and pairs that either side wins so.
+    """The pairs that the first side wins by more than the margin, and the pairs that either side wins so.
 
-    What a margin calls negligible is no win. A difference known as a bound counts only where the bound decides it.
+    A negligible difference is no win. A difference known only as a bound counts only if the bound decides it.
 
     Args:
-        differences: shape (n,); inf where the second side has the worst possible result, −inf where the first has.
-        at_least: where the true difference may be larger than the one given, shape (n,).
-        at_most: where it may be smaller.
+        differences: shape (n,); inf where the second side has the worst possible result, −inf where the first has it.
+        margin: smaller differences are negligible.
+        at_least: where the true difference may be larger than the given one, shape (n,).
+        at_most: where it may be smaller, shape (n,).
 
     Example:
         Two wins (one of them over a run that diverged), a loss, and a pair that differs by less than the margin:
@@ -140,7 +141,7 @@ def count_wins(
 
 @functools.cache
 def sign_test_p(wins: tuple[int, int]) -> float:
-    """Two-sided p of the sign test; 1 where no pair is decided.
+    """Two-sided p value of the sign test; 1 if no pair is decided.
 
     Example:
         >>> sign_test_p((6, 6))  # six wins of six: 2 / 2⁶
@@ -153,7 +154,7 @@ def sign_test_p(wins: tuple[int, int]) -> float:
 
 @functools.cache
 def judge_wins(wins: tuple[int, int], level: float) -> Verdict:
-    """The sign test's verdict: it needs no mean, so a divergence can count as the worst possible result.
+    """The verdict of the sign test, which needs no mean, so that a divergence can count as the worst possible result.
 
     Example:
         >>> print(judge_wins((6, 6), level=0.05))
@@ -170,28 +171,28 @@ def judge_wins(wins: tuple[int, int], level: float) -> Verdict:
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:
-    """BCa interval of the mean over seeds (Efron 1987), for description; NaN where all or all but one are equal."""
+    """Descriptive BCa interval of the mean over seeds (Efron 1987); NaN with fewer than 3 seeds or equal differences."""
     d = np.asarray(differences, dtype=np.float64)
     if len(d) < 3 or np.ptp(d) == 0:
         return math.nan, math.nan
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (d,), np.mean, confidence_level=confidence, method="BCa", n_resamples=2000, rng=np.random.default_rng(seed)
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> float:
-    """How many pairs of seeds a verdict would take, were mean and variances as they are now.
+    """How many pairs of seeds a verdict would take, if mean and variances stayed as they are now.
 
-    Settled is an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size would have other
-    means: it settles with about even odds, not for certain.
+    A verdict needs an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size will have
+    other means: it reaches a verdict with about even odds, not with certainty.
 
     Returns:
-        The least number of pairs in all, at least 2; inf where the test examples' share alone is too wide (or more than
-        10,000 are needed), NaN without an estimate.
+        The least total number of pairs, at least 2; inf if the test examples' part alone is too wide (or more than 10,000
+        pairs are needed), NaN without an estimate.
 
     Example:
-        With three seeds half of the interval's width, 2.484, exceeds the mean difference, 2; with four it would be 1.591:
+        With three seeds half the interval's width, 2.484, exceeds the mean difference, 2; with four it would be 1.591:
 
         >>> seeds_to_settle(estimate_difference(np.array([1.0, 2.0, 3.0])), margin=0.5)
         4.0
@@ -206,13 +207,15 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> f
 
 
 def power(n: int, margin: float, deviation: float, level: float = 0.05, floor: float = 0.0) -> float:
-    """Probability that the paired t test on ``n`` seeds finds a true difference as large as the margin.
+    """Probability that the paired t test on ``n`` seeds detects a true difference as large as the margin.
 
     Args:
+        n: number of pairs of seeds.
+        margin: the true difference.
         deviation: standard deviation of one seed's difference, in the margin's unit.
-        level: two-sided; Holm's first step is 0.05 by the number of problems.
-        floor: standard error that no seed lessens, that of the test examples, in the margin's unit. With one, the
-            probability is a lower bound: examples add degrees of freedom, which are not counted.
+        level: two-sided; at Holm's first step, 0.05 divided by the number of problems.
+        floor: standard error that more seeds don't reduce, due to the test examples, in the margin's unit. With one, the
+            probability is a lower bound: the degrees of freedom that examples add are not counted.
 
     Example:
         >>> power(10, margin=0.01, deviation=0.01)
@@ -225,5 +228,5 @@ def power(n: int, margin: float, deviation: float, level: float = 0.05, floor: f
     shift = margin / math.hypot(deviation / math.sqrt(n), floor)
     critical = float(stats.t.isf(level / 2, n - 1))
     wrong_side = float(stats.nct.cdf(-critical, n - 1, shift))
-    # SciPy gives NaN where the share of the wrong side is too small to tell from 0.
+    # SciPy gives NaN if the probability of the wrong side is too small to distinguish from 0.
     return float(stats.nct.sf(critical, n - 1, shift)) + (0.0 if math.isnan(wrong_side) else wrong_side)

@@ -1,7 +1,7 @@
 """Time to target with censoring (docs/protocol.md, "Time to target").
 
-A run that misses within its budget has not been seen to reach the target. Times are updates (or examples, or seconds);
-a run that diverged never reaches and counts as censored at the budget.
+A run that misses the target within its budget is censored there. Times are updates (or examples, or seconds); a diverged
+run never reaches the target and is censored at the budget as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy import stats
 
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
 
-# What a value is of the true one, by whether that may be larger (the first side was cut short) and smaller (the second).
+# How the true value compares, by whether it may be larger (the first side was cut off) and smaller (the second side was).
 BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
 
 
@@ -30,10 +30,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of restricted times; ``bound`` says which side the true ratio lies on.
+    """A ratio of restricted times; ``bound`` says on which side the true ratio lies.
 
-    ``bound``: ``""`` where nothing is censored, ``at most`` where only the second side was cut short, ``at least`` where
-    only the first was, ``unknown`` where both were.
+    ``bound``: ``""`` if nothing is censored, ``at most`` if only the second side was cut off, ``at least`` if only the
+    first was, ``unknown`` if both were.
     """
 
     ratio: Interval
@@ -50,19 +50,19 @@ def share_interval(count: int, n: int) -> Share:
     """
     if n == 0:
         return Share(np.nan, np.nan, np.nan, 0)
-    found = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
-    return Share(count / n, float(found.low), float(found.high), n)
+    interval = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
+    return Share(count / n, float(interval.low), float(interval.high), n)
 
 
 def kaplan_meier(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Kaplan & Meier's estimate of the share of runs that have not reached the target yet.
 
     Args:
-        times: when a run reached the target or was cut off, shape (n,).
-        reached: False where it was cut off.
+        times: when each run reached the target or was cut off, shape (n,).
+        reached: False where it was cut off, shape (n,).
 
     Returns:
-        The times at which the share falls, ascending from 0, and the share from each on (1 at time 0).
+        The times at which the share falls, ascending from 0, and the share from each time on (1 at time 0).
 
     Example:
         Of three runs one reaches the target at 10 updates, one is cut off at 20, one reaches it at 30:
@@ -74,16 +74,16 @@ def kaplan_meier(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np
     t, event = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=bool)
     if not event.any():
         return np.zeros(1), np.ones(1)
-    found = stats.ecdf(stats.CensoredData(uncensored=t[event], right=t[~event])).sf
-    falls = np.isin(found.quantiles, t[event])
-    return np.r_[0.0, found.quantiles[falls]], np.r_[1.0, found.probabilities[falls]]
+    survival = stats.ecdf(stats.CensoredData(uncensored=t[event], right=t[~event])).sf
+    falls = np.isin(survival.quantiles, t[event])
+    return np.r_[0.0, survival.quantiles[falls]], np.r_[1.0, survival.probabilities[falls]]
 
 
 def restricted_mean(times: np.ndarray, reached: np.ndarray, budget: float) -> Interval:
     """Mean time within ``budget`` (the area under Kaplan & Meier's curve up to it), with its 95 % t interval.
 
-    All runs are cut off at the budget and nowhere else, so the area is the mean of times with misses set to the budget:
-    what DeepOBS reports (Schneider et al. 2019), here with its interval and beside the share that reached.
+    Runs are cut off only at the budget, so the area is the mean of the times with misses set to the budget: what DeepOBS
+    reports (Schneider et al. 2019), here with its interval.
 
     Example:
         >>> restricted_mean(np.array([10, 30, 50]), np.array([True, True, False]), budget=50).mean
@@ -99,13 +99,14 @@ def restricted_ratio(
 
     Args:
         first, second: times of pairs of runs, misses at the budget, shape (n,).
+        first_reached, second_reached: whether each run reached the target, shape (n,).
 
     Example:
         The first side's second run missed within 100 updates, so the true ratio may be larger than the one observed:
 
-        >>> found = restricted_ratio(np.array([20, 100]), np.array([True, False]), np.array([10, 25]), np.array([True, True]))
-        >>> found.ratio.mean  # √(2 · 4)
-        2.828
+        >>> result = restricted_ratio(np.array([20, 100]), np.array([True, False]), np.array([10, 25]), np.array([True, True]))
+        >>> result.ratio.mean, result.bound  # √(2 · 4)
+        (2.828, 'at least')
     """
     cut = (not np.all(first_reached), not np.all(second_reached))
     return Ratio(ratio_interval(first, second), BOUNDS[cut])
@@ -119,7 +120,7 @@ def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
         ratios: factors, at least 1, shape (k,).
 
     Returns:
-        Shape (methods, k); a problem that no method solves counts for nobody.
+        Shape (methods, k); a problem that no method solves counts for none.
 
     Example:
         The first method is fastest on the first of two problems and takes twice the fastest's time on the second:

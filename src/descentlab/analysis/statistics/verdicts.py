@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Verdict(StrEnum):
-    """What a difference settles, where positive means that the first is better."""
+    """The verdict on a difference; a positive one means that the first is better."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's adjusted p values, shape (m,); NaN stays NaN and doesn't count as a test.
 
-    Not statsmodels' ``multipletests``, whose call collects all garbage of the process: a tenth of a second a family.
+    Not statsmodels' ``multipletests``, which runs the garbage collector: a tenth of a second per family.
 
     Example:
         >>> holm(np.array([0.01, 0.04, 0.03])).tolist()  # 3 · 0.01, then 2 · 0.03, then at least as much
@@ -38,15 +38,15 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     """The level at which Holm's procedure judges each test, shape (m,).
 
-    ``alpha / (m − rank)`` while tests are rejected, from the least p on; the tests from the first that is not rejected
-    on share its level. An interval of confidence ``1 − level`` excludes 0 exactly where Holm rejects.
+    ``alpha / (m − rank)`` as long as tests are rejected, in order of ascending p; from the first test that is not rejected,
+    all share its level. An interval of confidence ``1 − level`` excludes 0 exactly if Holm rejects.
 
-    So in at most ``alpha`` of all families a direction is wrong. It is no promise that every interval of a family holds, nor
-    that no ``negligible`` in it is wrong. Measured for ten differences as large as their margins, each beyond doubt: all
-    intervals hold in 90 % of the families, a wrong ``negligible`` is in 6 %.
+    So at most a share ``alpha`` of all families has a wrong direction. That does not promise that every interval of a
+    family holds, nor that no ``negligible`` in it is wrong. Measured for ten differences as large as their margins, each
+    clearly detected: all intervals hold in 90 % of the families, and 6 % contain a wrong ``negligible``.
 
     Example:
-        The least p is below 0.05 / 3; the next is above 0.05 / 2, so there it stops:
+        The least p is below 0.05 / 3; the next is above 0.05 / 2, so the procedure stops there:
 
         >>> holm_levels(np.array([0.01, 0.04, 0.03])).tolist()
         [0.01667, 0.025, 0.025]
@@ -65,10 +65,10 @@ def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
 
 
 def verdict(low: float, high: float, mean: float, n: int, margin: float) -> Verdict:
-    """The verdict on a difference where positive means that the first is better (docs/protocol.md, "Verdicts").
+    """The verdict on a difference; a positive one means that the first is better (docs/protocol.md, "Verdicts").
 
-    In this order: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; whole
-    interval inside (−margin, margin): ``negligible``; above 0: ``better``; below 0: ``worse``; else ``inconclusive``.
+    The first that applies: no interval: ``not tested`` (n = 0) or ``inconclusive``; every pair equal: ``identical``; the
+    whole interval inside (−margin, margin): ``negligible``; above 0: ``better``; below 0: ``worse``; else ``inconclusive``.
 
     Example:
         >>> print(verdict(low=0.002, high=0.03, mean=0.016, n=10, margin=0.01))
