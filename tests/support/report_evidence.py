@@ -11,6 +11,7 @@ import pandas as pd
 
 from descentlab.report.blocks import Figure, Section, Table
 from descentlab.report.sections import Evidence
+from descentlab.report.sections.landscape_words import TITLES as LANDSCAPE_TITLES
 from support.comparison_fixture import (
     OPTIMIZERS,
     PROBLEMS,
@@ -37,16 +38,17 @@ def found(section: Section | None) -> Section:
 
 
 # What an English sentence calls an optimizer that it doesn't call by its name.
-TITLES = {"plain SGD": "sgd", "SGD with momentum": "momentum", "Adam": "adam"}
-NAMES = {**TITLES, **{name: name for name in (*PROBLEMS, *OPTIMIZERS, "adagrad")}}
+TITLES = {"plain SGD": "sgd", "plain descent": "sgd", "SGD with momentum": "momentum", "Adam": "adam"}
+OTHERS = ("adagrad", "mlp", "logistic_regression", "slides_mlp", "slides_cnn", *LANDSCAPE_TITLES)
+NAMES = {**TITLES, **{name: name for name in (*PROBLEMS, *OPTIMIZERS, *OTHERS)}}
 VALUE = re.compile(
     rf"\b(?:{'|'.join(sorted(map(re.escape, NAMES), key=len, reverse=True))}|never)\b"
-    r"|(?<![\w.])[+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+−]?\d+)?"
+    r"|(?<![\w.])[+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+−-]?\d+)?"
 )
 
 
 def values_of(sentence: str) -> list[str | float]:
-    """The optimizers and problems that a sentence names and its numbers, in their order: what it says, not how.
+    """The optimizers, problems and landscapes that a sentence names and its numbers, in their order: what it says, not how.
 
     ``never`` is inf; the 95 of "95 %" and digits inside a word are no exception.
     """

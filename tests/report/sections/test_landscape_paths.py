@@ -1,0 +1,71 @@
+"""Paths of descents: who crosses the hill, whose path ends in the global basin, who is lowest in a valley."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from descentlab.measurements.landscapes import TRAJECTORY_COLUMNS
+from support.landscape_evidence import (
+    CROSSES,
+    DOWN,
+    STAYS,
+    Paths,
+    data_of,
+    end_rows,
+    evidence,
+    figure,
+    hills,
+    path_rows,
+    valleys,
+)
+from support.report_evidence import values_of
+
+
+@pytest.mark.parametrize(
+    ("paths", "sgd", "momentum", "since"),
+    [
+        ({}, "stays", "deep", [2]),
+        ({"sgd": CROSSES, "momentum": STAYS}, "deep", "stays", [2]),
+        ({"momentum": [(1.7, 0.0), (-0.5, 0.0), (0.5, 0.0), (0.9, 0.0)]}, "stays", "ends in the shallow", [2]),
+    ],
+)
+def test_the_strip_says_who_crosses(paths: Paths, sgd: str, momentum: str, since: list[float]) -> None:
+    strip = figure(hills(paths=paths), "landscape-strip")
+    of_sgd, of_momentum = strip.takeaway.split(" momentum ")
+    assert sgd in of_sgd and momentum in of_momentum
+    assert {"deep", "shallow"} - set(of_sgd.split()) and {"deep", "shallow"} - set(of_momentum.split())  # one well each
+    assert values_of(strip.takeaway)[0] == 1.7
+    assert [value for value in values_of(strip.takeaway)[1:] if isinstance(value, float)] == since
+    assert values_of(strip.caption).count(1.0) >= 1 and "no interval" in strip.caption
+    assert [text in strip.svg for text in (">start<", ">2 updates<", ">3 updates<")] == [True] * 3
+
+
+def test_whose_path_ends_in_the_global_basin() -> None:
+    shown = figure(hills(), "landscape-paths")
+    assert values_of(shown.takeaway) == ["momentum", "double well"]
+    assert list(data_of(shown)) == list(TRAJECTORY_COLUMNS)
+    assert values_of(shown.caption)[:2] == [1, 3]  # n, updates
+    assert "double well" in values_of(shown.caption)  # is drawn as a curve: it has one dimension
+    nobody = figure(hills(paths={"momentum": STAYS}), "landscape-paths").takeaway
+    assert values_of(nobody) == ["double well"] and "none" in nobody
+
+
+def test_paths_in_valleys_say_who_is_lowest() -> None:
+    shown = figure(valleys(sgd=1e-2, adam=1e-3), "valley-paths")
+    heights = ["adam", 1e-12, "sgd", 0.5]
+    assert values_of(shown.takeaway)[:5] == ["quadratic", *heights]
+    assert values_of(shown.takeaway)[5:7] == ["rotated quadratic", "adam"]
+    assert shown.takeaway.index("lowest") < shown.takeaway.index("highest")
+    assert "one dimension" not in shown.caption
+
+
+def test_a_path_that_diverged_is_drawn_as_far_as_it_has_a_place() -> None:
+    diverged = [(-1.8, 1.2), (1e5, 1e30), (np.inf, np.nan)]
+    table = evidence(
+        [end_rows("quadratic", "sgd"), end_rows("quadratic", "adam")],
+        [path_rows("quadratic", "sgd", diverged), path_rows("quadratic", "adam", DOWN)],
+    )
+    shown = figure(table, "valley-paths")
+    assert values_of(shown.takeaway)[-1] == "sgd" and "diverged" in shown.takeaway
+    assert "nan" not in shown.svg.lower().split("aria-label")[0] and len(shown.svg) < 150_000

@@ -1,0 +1,38 @@
+"""Valleys: who comes lowest, what AdaGrad gains, what diverged."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from support.landscape_evidence import HALFWAY, STARTS, data_of, end_rows, evidence, figure, path_rows, valleys
+from support.report_evidence import values_of
+
+
+def test_valleys_say_who_comes_lowest_and_what_adagrad_gains() -> None:
+    shown = figure(valleys(sgd=1e-2, adagrad=1e-5, adam=1e-3), "valley-heights")
+    lowest = ["adagrad", "quadratic", 1e-5, "adagrad", "rotated quadratic", 1e-5]
+    gains = ["adagrad", "sgd", 3, "quadratic", 3, "rotated quadratic"]
+    assert values_of(shown.takeaway) == [*lowest, *gains] and "below" in shown.takeaway
+    losing = figure(valleys(sgd=1e-5, adagrad=1e-2), "valley-heights").takeaway
+    assert values_of(losing)[-6:] == ["adagrad", "sgd", -3, "quadratic", -3, "rotated quadratic"]
+    assert "below" in losing
+    assert {float(STARTS), 0.0} <= set(values_of(shown.caption))  # n, and how many diverged
+    assert list(data_of(shown)) == ["landscape", "optimizer", "median", "low", "high", "n", "diverged", "updates"]
+
+
+def test_what_lies_below_the_floor_is_a_bound() -> None:
+    takeaway = figure(valleys(sgd=1e-2, adagrad=0.0), "valley-heights").takeaway
+    height, gain = takeaway.split("; ")
+    assert values_of(height)[:3] == ["adagrad", "quadratic", 1e-12] and "at most" in height
+    assert values_of(gain)[2:4] == [10, "quadratic"] and "at least" in gain
+
+
+def test_starts_that_diverged_are_counted_and_drawn() -> None:
+    values = np.where(np.arange(STARTS) < 150, np.inf, 0.1)
+    table = evidence(
+        [end_rows("quadratic", "sgd", 50, value=values), end_rows("quadratic", "adagrad")],
+        [path_rows("quadratic", name, HALFWAY) for name in ("sgd", "adagrad")],
+    )
+    shown = figure(table, "valley-heights")
+    assert 150 in values_of(shown.caption)
+    assert values_of(shown.takeaway) == ["adagrad", "quadratic", 0.5]
