@@ -1,7 +1,7 @@
 """The one test that pins sentences: what a reader reads first, the first screen and the ledger, as golden_page.txt has it.
 
 The text was made from the page of the generated experiment, in which nothing is trained. After a change of wording, look at
-what changes and write it anew: ``PYTHONPATH=src:tests python -m report.test_golden_page``. Figures that change
+what changes and write it again: ``PYTHONPATH=src:tests python -m report.test_golden_page``. Figures that change
 there without a change of wording are a defect.
 """
 
