@@ -38,11 +38,17 @@ def found(section: Section | None) -> Section:
 
 
 # What an English sentence calls an optimizer that it doesn't call by its name.
-TITLES = {"plain SGD": "sgd", "plain descent": "sgd", "SGD with momentum": "momentum", "Adam": "adam"}
+TITLES = {
+    "plain SGD": "sgd",
+    "Plain SGD": "sgd",
+    "plain descent": "sgd",
+    "SGD with momentum": "momentum",
+    "Adam": "adam",
+}
 OTHERS = ("adagrad", "mlp", "logistic_regression", "slides_mlp", "slides_cnn", *LANDSCAPE_TITLES)
 NAMES = {**TITLES, **{name: name for name in (*PROBLEMS, *OPTIMIZERS, *OTHERS)}}
-VALUE = re.compile(
-    rf"\b(?:{'|'.join(sorted(map(re.escape, NAMES), key=len, reverse=True))}|never)\b"
+VALUE = re.compile(  # "up" is a problem; to make up for something is none
+    rf"\b(?<!make )(?:{'|'.join(sorted(map(re.escape, NAMES), key=len, reverse=True))}|never)\b"
     r"|(?<![\w.])[+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+−-]?\d+)?"
 )
 
