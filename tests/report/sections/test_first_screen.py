@@ -52,7 +52,7 @@ def test_recommendations_for_three_readers(evidence: Evidence) -> None:
     behind = {values_of(line)[0]: values_of(line)[1:] for line in tuner.evidence[1:]}
     assert behind["momentum"][1] == "down" and behind["momentum"][0] > 1  # margins, on its worst problem
     assert "alone" in last.advice and values_of(last.advice) == []
-    assert [values_of(line) for line in last.evidence] == [[problem, "adam", 0, 4, "adam"] for problem in PROBLEMS]
+    assert [values_of(line) for line in last.evidence] == [[problem, "adam", 0, 4] for problem in PROBLEMS]
 
 
 def test_the_advice_follows_the_runs() -> None:

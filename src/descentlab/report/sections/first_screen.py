@@ -222,16 +222,14 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
         # Not told apart: no interval, or one that holds 0 or lies above it; an unfinished run is told apart.
         level = others[(others["n_unfinished"] == 0) & ~(others["high"] < 0)]
         alone += level.empty
-        lines.append(
-            words(
-                "{problem}: {leader}, indistinguishable from {level} of {others} others; {adam}",
-                problem=problem,
-                leader=optimizer_title(leader),
-                level=len(level),
-                others=len(others),
-                adam=adam_words(others, leader),
-            )
+        text = words(
+            "{problem}: {leader}, indistinguishable from {level} of {others} others",
+            problem=problem,
+            leader=optimizer_title(leader),
+            level=len(level),
+            others=len(others),
         )
+        lines.append(text if leader == ADAM else f"{text}; {adam_words(others)}")
     question = words("I care about the last tenth of a percent")
     if not lines:
         return []
@@ -259,11 +257,9 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     return [Recommendation(question, advice, lines)]
 
 
-def adam_words(others: pd.DataFrame, leader: str) -> str:
+def adam_words(others: pd.DataFrame) -> str:
     """Adam's difference to the leader."""
     row = others[others["optimizer"] == ADAM]
-    if leader == ADAM:
-        return words("Adam is the leader")
     if row.empty:
         return words("Adam was not run")
     found = row.iloc[0]
