@@ -12,14 +12,14 @@ from scipy.special import logsumexp
 from descentlab.measurements import imbalance as module
 from descentlab.measurements.imbalance import (
     ALL,
-    CENTRES,
+    CENTERS,
     CLASSES,
     EXAMPLES,
     GRID_POINTS,
     IMBALANCE_COLUMNS,
     RARE,
     UPDATES,
-    centred_entry,
+    centered_entry,
     class_counts,
     class_groups,
     draw_data,
@@ -87,7 +87,7 @@ def test_inputs_are_of_unit_length_on_average_and_labels_of_no_seed() -> None:
 def test_plain_descent_from_the_start_is_the_gradient_step_of_the_textbook() -> None:
     """Loss of every example before and after one update, recomputed in NumPy and double precision."""
     problem, data = imbalance_problem(), draw_data(0)
-    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centred_entry("sgd"), "tuned", 1.0))
+    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centered_entry("sgd"), "tuned", 1.0))
     x = data.x.astype(np.float64)
     kernel, bias = (value.astype(np.float64) for value in initial_variables(problem, 0))
     every = np.arange(EXAMPLES)
@@ -104,7 +104,7 @@ def test_plain_descent_from_the_start_is_the_gradient_step_of_the_textbook() -> 
 
 def test_a_run_that_diverges_counts_as_the_worst() -> None:
     problem = imbalance_problem()
-    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centred_entry("sgd"), "tuned", 1.0))
+    trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centered_entry("sgd"), "tuned", 1.0))
     losses = example_losses(trainer, draw_data(0), 0, 1e38, [0, 2])
     assert np.isfinite(losses).all()
     assert losses[1].max() == problem.loss_bound
@@ -118,8 +118,8 @@ def test_evaluations_ascend_from_zero_to_the_budget() -> None:
 
 def test_rates_come_from_grids_of_equal_length_and_not_from_their_ends(measured: pd.DataFrame) -> None:
     for name, group in measured.groupby("optimizer"):
-        grid = centred_entry(str(name)).grid(GRID_POINTS)
-        assert len(grid) == GRID_POINTS and grid[GRID_POINTS // 2] == CENTRES[str(name)]
+        grid = centered_entry(str(name)).grid(GRID_POINTS)
+        assert len(grid) == GRID_POINTS and grid[GRID_POINTS // 2] == CENTERS[str(name)]
         assert group["learning_rate"].nunique() == 1
         assert group["learning_rate"].iloc[0] in grid[1:-1], name
 
@@ -145,7 +145,7 @@ def test_a_seed_is_the_same_beside_others_and_other_seeds_differ(
     measured: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert list(measured.columns) == list(IMBALANCE_COLUMNS)
-    monkeypatch.setattr(module, "CENTRES", {"adagrad": CENTRES["adagrad"]})
+    monkeypatch.setattr(module, "CENTERS", {"adagrad": CENTERS["adagrad"]})
     mine = (measured["seed"] == 1) & (measured["optimizer"] == "adagrad")
     pd.testing.assert_frame_equal(measure_imbalance([1]), measured[mine].reset_index(drop=True), check_exact=True)
     assert measured.groupby(["optimizer", "group", "updates"])["loss"].nunique().eq(2).all()
@@ -155,7 +155,7 @@ def test_the_tuning_seed_is_none_of_those_measured(monkeypatch: pytest.MonkeyPat
     """1000, or the next that is free."""
     drawn: list[int] = []
     draw = module.draw_data
-    monkeypatch.setattr(module, "CENTRES", {"sgd": 10.0})
+    monkeypatch.setattr(module, "CENTERS", {"sgd": 10.0})
     monkeypatch.setattr(module, "draw_data", lambda seed: drawn.append(seed) or draw(seed))
     measure_imbalance([1000])
     assert drawn == [1001, 1000]

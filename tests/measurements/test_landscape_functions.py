@@ -12,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("device")
 SEPARABLE = ("double_well", "styblinski_tang", "rastrigin")
 named = pytest.mark.parametrize("name", LANDSCAPES)
 
-# Surjanovic & Bingham, Virtual Library of Simulation Experiments (2013): minimiser and minimum, as printed there, but for
-# one: they print −39.16599 a dimension for Styblinski & Tang's function, whose formula gives −39.166166 at their minimiser.
+# Surjanovic & Bingham, Virtual Library of Simulation Experiments (2013): minimizer and minimum, as printed there, but for
+# one: they print −39.16599 a dimension for Styblinski & Tang's function, whose formula gives −39.166166 at their minimizer.
 PUBLISHED = {
     "rastrigin": ((0, 0), 0),
     "styblinski_tang": ((-2.903534, -2.903534), 2 * -39.166166),
@@ -68,19 +68,19 @@ def test_tensors_and_arrays_have_the_same_values_and_their_gradient(name: str) -
 
 
 @named
-def test_the_minimiser_is_a_minimum_that_nothing_in_the_box_lies_below(name: str) -> None:
+def test_the_minimizer_is_a_minimum_that_nothing_in_the_box_lies_below(name: str) -> None:
     landscape = LANDSCAPES[name]
-    minimiser = np.array(landscape.minimiser)
-    assert central_difference(landscape, minimiser[None])[0] == pytest.approx(0, abs=1e-6)
-    assert np.linalg.eigvalsh(hessian(landscape, minimiser)).min() > 0.1
+    minimizer = np.array(landscape.minimizer)
+    assert central_difference(landscape, minimizer[None])[0] == pytest.approx(0, abs=1e-6)
+    assert np.linalg.eigvalsh(hessian(landscape, minimizer)).min() > 0.1
     assert landscape.above_minimum(box_points(landscape, 20_000)).min() > 0
-    assert landscape.in_global_basin(minimiser[None]).all()
+    assert landscape.in_global_basin(minimizer[None]).all()
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_minima_are_as_published(name: str) -> None:
     where, value = PUBLISHED[name]
-    assert LANDSCAPES[name].minimiser == pytest.approx(where, abs=1e-6)
+    assert LANDSCAPES[name].minimizer == pytest.approx(where, abs=1e-6)
     assert LANDSCAPES[name].minimum == pytest.approx(value, abs=2e-6)
     assert LANDSCAPES[name].function(np.array(where, dtype=np.float64)) == pytest.approx(value, abs=2e-6)
 
@@ -88,7 +88,7 @@ def test_minima_are_as_published(name: str) -> None:
 def test_the_wells_are_the_roots_of_their_cubic() -> None:
     deep, top, shallow = np.sort(np.roots([4, 0, -4, 0.3]).real)
     landscape = LANDSCAPES["double_well"]
-    assert landscape.minimiser == pytest.approx((deep,))
+    assert landscape.minimizer == pytest.approx((deep,))
     heights = landscape.above_minimum(np.array([[deep], [top], [shallow]]))
     assert heights[0] == pytest.approx(0, abs=1e-12)
     assert heights[1] > 1.3 and heights[2] == pytest.approx(0.599, abs=1e-3)
@@ -98,12 +98,12 @@ def test_the_wells_are_the_roots_of_their_cubic() -> None:
 
 @pytest.mark.parametrize("name", SEPARABLE)
 def test_the_edge_of_a_basin_is_a_maximum(name: str) -> None:
-    """Found by bisection with the basin test itself, along every coordinate from the minimiser outwards."""
+    """Found by bisection with the basin test itself, along every coordinate from the minimizer outwards."""
     landscape = LANDSCAPES[name]
     edges = 0
     for axis in range(landscape.dimension):
         for corner in (landscape.low[axis], landscape.high[axis]):
-            inside, outside = (np.array(landscape.minimiser) for _ in range(2))
+            inside, outside = (np.array(landscape.minimizer) for _ in range(2))
             outside[axis] = corner
             if landscape.in_global_basin(outside[None])[0]:
                 continue  # the basin goes on to the edge of the box
@@ -117,16 +117,16 @@ def test_the_edge_of_a_basin_is_a_maximum(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "step"), [("double_well", 0.01), ("styblinski_tang", 0.002), ("rastrigin", 2e-4)])
-def test_flow_ends_at_the_minimiser_from_the_global_basin_and_nowhere_else(name: str, step: float) -> None:
+def test_flow_ends_at_the_minimizer_from_the_global_basin_and_nowhere_else(name: str, step: float) -> None:
     landscape = LANDSCAPES[name]
     points = box_points(landscape, 300)
     if name == "rastrigin":  # where one well in a hundred is the global one: points near it
         points = points / 5
     ends = gradient_flow(landscape, points, step, 3000)
     assert np.abs(central_difference(landscape, ends)).max() < 1e-2
-    at_minimiser = np.linalg.norm(ends - landscape.minimiser, axis=-1) < 0.05
+    at_minimizer = np.linalg.norm(ends - landscape.minimizer, axis=-1) < 0.05
     expected = landscape.in_global_basin(points)
-    assert at_minimiser.tolist() == expected.tolist()
+    assert at_minimizer.tolist() == expected.tolist()
     assert 10 < expected.sum() < 290
 
 

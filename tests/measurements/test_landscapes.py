@@ -93,14 +93,14 @@ def test_a_second_run_begins_anew() -> None:
 
 
 def test_a_start_that_diverges_is_the_worst_and_in_no_basin() -> None:
-    starts = np.array([[-2.0, 3.0], [1.0, 1.0]])  # the second stands on the minimiser
+    starts = np.array([[-2.0, 3.0], [1.0, 1.0]])  # the second stands on the minimizer
     ends = descent("rosenbrock", "sgd", 2).run(starts, learning_rates(1.0, "constant", 20))
     assert ends.value.tolist() == [np.inf, 0]
     assert ends.global_basin.tolist() == [False, True]
 
 
 def test_a_start_that_comes_back_from_beyond_the_bound_has_diverged() -> None:
-    """1 − ηλ is −9,999 at the first update and 0 at the second: from 5e10 back onto the minimiser."""
+    """1 − ηλ is −9,999 at the first update and 0 at the second: from 5e10 back onto the minimizer."""
     ends = descent("quadratic", "sgd", 1).run(np.array([[0.0, 1.0]]), np.array([10, 1 / CONDITION_NUMBER]))
     assert ends.points[0] == pytest.approx([0, 0], abs=1e-2)
     assert ends.value.tolist() == [np.inf] and not ends.global_basin.any()

@@ -18,9 +18,9 @@ from descentlab.measurements.loss_scale import (
     OPTIMIZER_NAMES,
     SCALES,
     measure_loss_scale,
+    record_path,
     relative_distance,
     scaled_entry,
-    walk,
 )
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
@@ -81,7 +81,7 @@ def parabola_path(scale: float) -> np.ndarray:
     rates = learning_rates(RATE, "constant", STEPS)
     order = np.zeros((1, 1), np.int32)
     start = initial_variables(problem, 0)
-    path, loss = walk(trainer, problem.load_data(None), start, order, rates, [*range(STEPS + 1)], scale)
+    path, loss = record_path(trainer, problem.load_data(None), start, order, rates, [*range(STEPS + 1)], scale)
     assert loss == pytest.approx((path[-1, 0] - 1) ** 2, rel=1e-4)  # unscaled
     return path
 
@@ -97,7 +97,7 @@ def tiny_path(name: str, rate: float, scale: float) -> np.ndarray:
     order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
     rates = learning_rates(rate, "constant", UPDATES)
     start = initial_variables(trainer.problem, 0)
-    return walk(trainer, tiny_data(), start, order, rates, [*range(UPDATES + 1)], scale)[0]
+    return record_path(trainer, tiny_data(), start, order, rates, [*range(UPDATES + 1)], scale)[0]
 
 
 def test_distances_of_known_paths() -> None:

@@ -1,1 +1,1 @@
-"""What is measured beside the training runs: step cost and the mechanisms that the slides explain."""
+"""Measurements besides the training runs: step cost and the mechanisms that the slides explain."""

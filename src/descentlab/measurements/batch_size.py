@@ -1,11 +1,11 @@
 """Whether stochastic descent overfits less: the gap of test and training loss by batch size, at the same training loss.
 
-Overfitting is test loss minus training loss at the moment when training has come equally far, that is at the same training
-loss, on the perceptron for digits; compared after equally many updates or examples, whoever trains more would overfit more.
+Overfitting is test loss minus training loss at the same training loss, when training has progressed equally far (here, the
+perceptron on digits). Compared after equally many updates or examples, the run that has trained further would overfit more.
 
-Every batch size gets plain SGD with a constant learning rate of its own: of five rates half a decade apart around
-``0.3 sqrt(batch size / 32)``, but not around more than 0.3, the one with the least validation loss at the target in one
-run of a seed that is not measured.
+Every batch size gets plain SGD with its own constant learning rate: out of five rates half a decade apart, centered at
+``0.3 sqrt(batch size / 32)`` but at most 0.3, the one with the lowest validation loss at the target in one run with a seed
+that is not measured.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 0)  # 0 is the full training set
-SPLIT_MULTIPLE = 256  # so that all batch sizes divide the training set, and share it
+SPLIT_MULTIPLE = 256  # so that all batch sizes divide the same training set
 TARGET = 0.1
 GRID_POINTS = 5
-USUAL_RATE, USUAL_BATCH_SIZE = 0.3, 32  # of sgd in the table of optimizers, and the batch size that it is for
+USUAL_RATE, USUAL_BATCH_SIZE = 0.3, 32  # sgd's rate in the table of optimizers, and its batch size
 MOST_UPDATES, MOST_PASSES = 20_000, 3_000
 EVALUATIONS_PER_DECADE = 40
 
 BATCH_SIZE_COLUMNS: dict[str, Column] = {
-    "batch_size": Column("int64", "examples", "", "examples an update; the largest is the full training set"),
+    "batch_size": Column("int64", "examples", "", "examples per update; the largest is the full training set"),
     "seed": Column("int64", "", "", "initial weights, split and batch order"),
-    "learning_rate": Column("float64", "", "", "constant, chosen by batch size with another seed"),
+    "learning_rate": Column("float64", "", "", "constant, chosen for each batch size with another seed"),
     "updates": Column(
         "int64", "updates", "lower", "at the first evaluation at or below the target; the budget if missed"
     ),
     "examples": Column("int64", "examples", "lower", "training examples processed by then"),
     "update_microseconds": Column(
-        "float64", "microseconds", "lower", "time of an update, forward and backward included"
+        "float64", "microseconds", "lower", "time per update, forward and backward pass included"
     ),
     "train_loss": Column("float64", "loss", "lower", "the target; the last training loss where it was not reached"),
     "test_loss_at_target": Column(
@@ -66,22 +66,22 @@ class LossCurve:
     Attributes:
         updates: done before each evaluation, ascending from 0.
         train: mean loss of the training examples.
-        other: mean loss of other examples: validation to choose a rate by, test to measure.
+        held_out: mean loss of held-out examples: validation to choose a rate, test to measure.
     """
 
     updates: np.ndarray
     train: np.ndarray
-    other: np.ndarray
+    held_out: np.ndarray
 
 
 def first_at_target(train: np.ndarray, target: float) -> int | None:
-    """Index of the first training loss at or below ``target``; None where there is none. NaN is above."""
+    """Index of the first training loss at or below ``target``; None if there is none. NaN counts as above."""
     reached = np.flatnonzero(np.asarray(train) <= target)
     return int(reached[0]) if len(reached) else None
 
 
-def other_loss_at_target(curve: LossCurve, target: float) -> float:
-    """The other loss where the training loss first falls to ``target``, NaN where it never does.
+def held_out_loss_at_target(curve: LossCurve, target: float) -> float:
+    """The held-out loss where the training loss first falls to ``target``; NaN if it never does.
 
     Interpolated linearly in training loss, between the first evaluation at or below the target and the one before.
     """
@@ -89,49 +89,49 @@ def other_loss_at_target(curve: LossCurve, target: float) -> float:
     if after is None:
         return math.nan
     if after == 0:
-        return float(curve.other[0])
+        return float(curve.held_out[0])
     share = (curve.train[after - 1] - target) / (curve.train[after - 1] - curve.train[after])
-    return float(curve.other[after - 1] + share * (curve.other[after] - curve.other[after - 1]))
+    return float(curve.held_out[after - 1] + share * (curve.held_out[after] - curve.held_out[after - 1]))
 
 
 def evaluation_updates(budget: int) -> list[int]:
-    """Updates to evaluate after: 0, then 40 a decade, evenly on a logarithmic scale, up to ``budget``."""
+    """Updates after which to evaluate: 0, then 40 per decade, evenly on a logarithmic scale, up to ``budget``."""
     count = math.ceil(EVALUATIONS_PER_DECADE * math.log10(budget)) + 1
     return [0, *np.unique(np.rint(np.geomspace(1, budget, count)).astype(int)).tolist()]
 
 
 def budget_updates(examples: int, batch_size: int) -> int:
-    """Most updates of a run: 20,000, or 3,000 passes over the training set where that is fewer."""
+    """The most updates of a run: 20,000, or 3,000 passes over the training set if that is fewer."""
     return min(MOST_UPDATES, MOST_PASSES * examples // (batch_size or examples))
 
 
 def grid(batch_size: int) -> list[float]:
-    """The learning rates to choose from, ascending: five, half a decade apart (the module says around what)."""
-    centre = USUAL_RATE * min(1.0, math.sqrt(batch_size / USUAL_BATCH_SIZE))
-    return [float(f"{centre * 10 ** (0.5 * (i - GRID_POINTS // 2)):.3g}") for i in range(GRID_POINTS)]
+    """The five learning rates to choose from, ascending, half a decade apart (centered as the module says)."""
+    center = USUAL_RATE * min(1.0, math.sqrt(batch_size / USUAL_BATCH_SIZE))
+    return [float(f"{center * 10 ** (0.5 * (i - GRID_POINTS // 2)):.3g}") for i in range(GRID_POINTS)]
 
 
-def order_of(name: str, seed: int, train: np.ndarray, batch_size: int, budget: int) -> np.ndarray:
-    """The examples of each of ``budget`` updates, as :func:`~descentlab.problems.random_streams.data_order`."""
+def batch_order(name: str, seed: int, train: np.ndarray, batch_size: int, budget: int) -> np.ndarray:
+    """The examples of each of ``budget`` updates; see :func:`~descentlab.problems.random_streams.data_order`."""
     epochs = -(-budget * batch_size // len(train)) if batch_size else 1
     return data_order(name, seed, train, batch_size, epochs)
 
 
-def loss_curve(
+def train_to_target(
     trainer: Trainer,
     data: Data,
     seed: int,
     train: np.ndarray,
-    other: np.ndarray,
+    held_out: np.ndarray,
     batch_size: int,
     rate: float,
     budget: int,
     target: float,
 ) -> LossCurve:
-    """Train until the training loss is at ``target``, diverges, or ``budget`` updates are made.
+    """Train until the training loss reaches ``target`` or diverges, or for ``budget`` updates.
 
     Args:
-        train, other: indices of the training examples and of those of the other loss.
+        train, held_out: indices of the training examples and of the held-out ones.
         batch_size: divides the number of training examples; 0 for all of them.
     """
     problem = trainer.problem
@@ -139,36 +139,36 @@ def loss_curve(
     for evaluation in trainer.train(
         data,
         initial_variables(problem, seed),
-        order_of(problem.name, seed, train, batch_size, budget),
+        batch_order(problem.name, seed, train, batch_size, budget),
         learning_rates(rate, "constant", budget),
         evaluation_updates(budget),
-        np.concatenate([train, other]),
+        np.concatenate([train, held_out]),
     ):
         losses = evaluation.loss.astype(np.float64)
         rows.append((evaluation.updates, float(losses[: len(train)].mean()), float(losses[len(train) :].mean())))
         if rows[-1][1] <= target or not rows[-1][1] <= problem.loss_bound:
             break
-    updates, train_loss, other_loss = zip(*rows, strict=True)
-    return LossCurve(np.array(updates), np.array(train_loss), np.array(other_loss))
+    updates, train_loss, held_out_loss = zip(*rows, strict=True)
+    return LossCurve(np.array(updates), np.array(train_loss), np.array(held_out_loss))
 
 
 def time_update(trainer: Trainer, data: Data, train: np.ndarray, batch_size: int, rate: float, budget: int) -> float:
-    """Microseconds of one update in a stretch of about 200,000 examples, at most 10,000 updates."""
+    """Microseconds per update, over about 200,000 examples but at most 10,000 updates."""
     updates = min(budget, 10_000, max(100, 200_000 // (batch_size or len(train))))
     name = trainer.problem.name
-    order, rates = order_of(name, 0, train, batch_size, budget), learning_rates(rate, "constant", budget)
+    order, rates = batch_order(name, 0, train, batch_size, budget), learning_rates(rate, "constant", budget)
     (last,) = trainer.train(data, initial_variables(trainer.problem, 0), order, rates, [updates], train[:1])
     return last.train_seconds / updates * 1e6
 
 
 def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
-    """Updates to a training loss of 0.1 and the gap to the test loss there, by batch size, on digits.
+    """Updates to a training loss of 0.1 on digits, and the gap to the test loss there, by batch size.
 
     Args:
         seeds: each draws initial weights, training split (1,024 examples) and batch orders; the test split is fixed.
 
     Returns:
-        A table of BATCH_SIZE_COLUMNS, one row a (batch size, seed).
+        A table of BATCH_SIZE_COLUMNS, one row per (batch size, seed).
     """
     from descentlab.problems.mlp import PROBLEM
 
@@ -182,24 +182,28 @@ def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
     for batch_size in BATCH_SIZES:
         examples = batch_size or len(tuning.train)
         budget = budgets[batch_size] = budget_updates(len(tuning.train), batch_size)
-        found = {
-            rate: other_loss_at_target(
-                loss_curve(trainer, sealed, tuning_seed, tuning.train, tuning.val, batch_size, rate, budget, TARGET),
+        validation_losses = {
+            rate: held_out_loss_at_target(
+                train_to_target(
+                    trainer, sealed, tuning_seed, tuning.train, tuning.val, batch_size, rate, budget, TARGET
+                ),
                 TARGET,
             )
             for rate in grid(examples)
         }
-        rates[batch_size] = min(found, key=lambda rate: (math.isnan(found[rate]), found[rate]))
+        rates[batch_size] = min(
+            validation_losses, key=lambda rate: (math.isnan(validation_losses[rate]), validation_losses[rate])
+        )
     rows: list[dict[str, Any]] = []
     for batch_size in BATCH_SIZES:
         rate, budget = rates[batch_size], budgets[batch_size]
         microseconds = time_update(trainer, data, tuning.train, batch_size, rate, budget)
         for seed in seeds:
             split = split_data(PROBLEM, data, seed, SPLIT_MULTIPLE)
-            curve = loss_curve(trainer, data, seed, split.train, split.test, batch_size, rate, budget, TARGET)
+            curve = train_to_target(trainer, data, seed, split.train, split.test, batch_size, rate, budget, TARGET)
             examples = batch_size or len(split.train)
             reached = first_at_target(curve.train, TARGET) is not None
-            test_loss = other_loss_at_target(curve, TARGET)
+            test_loss = held_out_loss_at_target(curve, TARGET)
             updates = int(curve.updates[-1]) if reached else budget
             rows.append(
                 {

@@ -1,14 +1,14 @@
 """Rare classes: softmax regression whose classes are as frequent as words are, by Zipf's law (Kunstner et al. 2024).
 
 ("Heavy-Tailed Class Imbalance and Why Adam Outperforms Gradient Descent on Language Models".) The gradient with respect
-to a class's weights is about as large as the class is frequent. With a rate that the frequent classes bear, gradient descent
+to a class's weights is about as large as the class is frequent. With a rate that suits the frequent classes, gradient descent
 hardly moves the rare ones, though together they hold as many examples; a method that divides each weight's gradient by its
-own size is not held up.
+own magnitude is not slowed down.
 
-As in that paper the inputs are uniform and independent of the label, so the imbalance is all that there is to the problem,
-and batches are full, so noise plays no part. Each optimizer gets a constant rate of its own: of seven, half a decade apart,
-the one with the least training loss at the end in one run of a seed that is not measured. Large steps make the loss jump
-first; only where it ends counts.
+As in that paper the inputs are uniform and independent of the label, so the imbalance is the whole problem, and
+batches are full, so noise plays no part. Each optimizer gets its own constant rate: of seven, half a decade apart, the one
+with the lowest final training loss in one run with a seed that is not measured. Large steps make the loss jump at first;
+only the final loss counts.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ NAME = "imbalance"
 CLASSES, EXAMPLES, FEATURES = 64, 600, 64
 UPDATES, EVALUATIONS = 300, 16
 GRID_POINTS = 7
-# Far above the table's, which are for mini-batches of other problems. The best rates lie inside these grids (asserted).
-CENTRES = {"sgd": 10.0, "momentum": 10.0, "adagrad": 10.0, "rmsprop": 0.1, "adam": 1.0}
+# Far above the table's, which are for mini-batches of other problems. The best rates lie inside these grids (tested).
+CENTERS = {"sgd": 10.0, "momentum": 10.0, "adagrad": 10.0, "rmsprop": 0.1, "adam": 1.0}
 FREQUENT, MIDDLE, RARE, ALL = "frequent", "middle", "rare", "all"
 
 IMBALANCE_COLUMNS: dict[str, Column] = {
@@ -54,16 +54,20 @@ IMBALANCE_COLUMNS: dict[str, Column] = {
     ),
     "classes": Column("int64", "classes", "", "in this group"),
     "n_examples": Column("int64", "examples", "", "training examples in this group"),
-    "learning_rate": Column("float64", "", "", "constant, chosen by optimizer with another seed"),
+    "learning_rate": Column("float64", "", "", "constant, chosen for each optimizer with another seed"),
     "updates": Column("int64", "updates", "", "done before this evaluation"),
-    "loss": Column("float64", "loss", "lower", "mean training loss of the group; at most the bound of divergence, 1e4"),
+    "loss": Column("float64", "loss", "lower", "mean training loss of the group, capped at the divergence bound, 1e4"),
 }
 
 
 def class_counts(examples: int, classes: int) -> np.ndarray:
-    """Examples of each class, the share of rank k proportional to 1 / k (Zipf's law); int64 of shape (classes,).
+    """Examples per class, the share of rank k proportional to 1 / k (Zipf's law); int64 of shape (classes,).
 
-    Rounded down, and what is left over goes to the largest remainders, so that the counts sum to ``examples``.
+    Rounded down, with the rest given to the largest remainders, so that the counts sum to ``examples``.
+
+    Example:
+        >>> class_counts(examples=11, classes=3).tolist()
+        [6, 3, 2]
     """
     shares = 1 / np.arange(1, classes + 1)
     exact = examples * shares / shares.sum()
@@ -73,26 +77,26 @@ def class_counts(examples: int, classes: int) -> np.ndarray:
 
 
 def class_groups(counts: np.ndarray) -> np.ndarray:
-    """The group of each class, shape (classes,): by the share of the examples that it and all more frequent ones hold.
+    """The group of each class, shape (classes,), by the share of the examples in it and all more frequent classes.
 
-    Up to a third ``frequent``, up to two thirds ``middle``, the others ``rare``.
+    Up to a third: ``frequent``; up to two thirds: ``middle``; the others: ``rare``.
 
     Args:
         counts: examples of each class, descending, shape (classes,).
     """
-    held = 3 * np.cumsum(counts)
-    return np.where(held <= counts.sum(), FREQUENT, np.where(held <= 2 * counts.sum(), MIDDLE, RARE))
+    thirds = 3 * np.cumsum(counts)
+    return np.where(thirds <= counts.sum(), FREQUENT, np.where(thirds <= 2 * counts.sum(), MIDDLE, RARE))
 
 
 def draw_data(seed: int) -> Data:
-    """A seed's inputs, uniform with a mean squared length of 1, float32; the labels are the same for all seeds."""
+    """A seed's inputs, uniform with mean squared length 1, float32; the labels are the same for all seeds."""
     y = np.repeat(np.arange(CLASSES), class_counts(EXAMPLES, CLASSES)).astype(np.int32)
     x = stream_generator(NAME, seed, "split").uniform(0, math.sqrt(3 / FEATURES), size=(EXAMPLES, FEATURES))
     return Data(x.astype(np.float32), y)
 
 
 def imbalance_problem() -> Problem:
-    """Softmax regression with biases, initial weights drawn as Keras draws them."""
+    """Softmax regression with biases and Keras' default initial weights."""
     import keras
 
     from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY
@@ -111,37 +115,37 @@ def imbalance_problem() -> Problem:
     )
 
 
-def centred_entry(name: str) -> OptimizerEntry:
-    """The table's optimizer with this problem's centre."""
-    return replace(OPTIMIZERS[name], centre_learning_rate=CENTRES[name])
+def centered_entry(name: str) -> OptimizerEntry:
+    """The table's optimizer, its grid centered for this problem."""
+    return replace(OPTIMIZERS[name], centre_learning_rate=CENTERS[name])
 
 
 def evaluation_updates() -> list[int]:
-    """Updates to evaluate after: 0, then evenly on a logarithmic scale up to the budget."""
+    """Updates after which to evaluate: 0, then evenly on a logarithmic scale up to the budget."""
     return [0, *np.unique(np.rint(np.geomspace(1, UPDATES, EVALUATIONS)).astype(int)).tolist()]
 
 
 def example_losses(trainer: Trainer, data: Data, seed: int, rate: float, evaluate_at: list[int]) -> np.ndarray:
     """Loss of every example at each evaluation of one run, float64 of shape (evaluations, n).
 
-    What is not a number, or above the bound of divergence, counts as the bound: the worst result, and a finite one.
+    A loss that is NaN or above the divergence bound counts as the bound: the worst result, but a finite one.
     """
-    every = np.arange(len(data.y))
-    order, rates = data_order(NAME, seed, every, 0, 1), learning_rates(rate, "constant", UPDATES)
+    indices = np.arange(len(data.y))
+    order, rates = data_order(NAME, seed, indices, 0, 1), learning_rates(rate, "constant", UPDATES)
     initial = initial_variables(trainer.problem, seed)
-    losses = [evaluation.loss for evaluation in trainer.train(data, initial, order, rates, evaluate_at, every)]
+    losses = [evaluation.loss for evaluation in trainer.train(data, initial, order, rates, evaluate_at, indices)]
     bound = trainer.problem.loss_bound
     return np.nan_to_num(np.array(losses, np.float64), nan=bound).clip(max=bound)
 
 
 def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
-    """Training loss by how frequent the class is, over updates, for the slides' optimizers.
+    """Training loss by class frequency, over updates, for the slides' optimizers.
 
     Args:
         seeds: each draws inputs and initial weights.
 
     Returns:
-        A table of IMBALANCE_COLUMNS, one row a (optimizer, seed, group, evaluation).
+        A table of IMBALANCE_COLUMNS, one row per (optimizer, seed, group, evaluation).
     """
     configure_device()
     problem = imbalance_problem()
@@ -152,23 +156,23 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
     tuning, drawn = draw_data(tuning_seed), {seed: draw_data(seed) for seed in seeds}
     evaluate_at = evaluation_updates()
     rows: list[dict[str, Any]] = []
-    for name in CENTRES:
-        entry = centred_entry(name)
-        trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, Arm.TUNED, CENTRES[name]))
+    for name in CENTERS:
+        entry = centered_entry(name)
+        trainer = Trainer(CompiledModel(problem, "xla"), partial(build, entry, Arm.TUNED, CENTERS[name]))
         grid = [rate for rate in entry.grid(GRID_POINTS) if rate is not None]
         ends = [example_losses(trainer, tuning, tuning_seed, rate, [UPDATES]).mean() for rate in grid]
         rate = grid[int(np.argmin(ends))]
         for seed, data in drawn.items():
             losses = example_losses(trainer, data, seed, rate, evaluate_at)
-            for group, there in members.items():
-                about = {
+            for group, classes in members.items():
+                group_columns = {
                     "optimizer": name,
                     "seed": seed,
                     "group": group,
-                    "classes": there.sum(),
-                    "n_examples": counts[there].sum(),
+                    "classes": classes.sum(),
+                    "n_examples": counts[classes].sum(),
                     "learning_rate": rate,
                 }
-                means = losses[:, there[data.y]].mean(axis=1)
-                rows += [{**about, "updates": u, "loss": v} for u, v in zip(evaluate_at, means, strict=True)]
+                means = losses[:, classes[data.y]].mean(axis=1)
+                rows += [{**group_columns, "updates": u, "loss": v} for u, v in zip(evaluate_at, means, strict=True)]
     return check_table(pd.DataFrame(rows), IMBALANCE_COLUMNS, "imbalance")

@@ -1,15 +1,16 @@
 """Known landscapes in one and two dimensions: three with spurious minima, four valleys with one minimum.
 
-Each function is written once, in operators, and so takes NumPy's arrays and TensorFlow's tensors alike: what is descended
-is what is drawn and tested. Minima are as in Surjanovic & Bingham, Virtual Library of Simulation Experiments (2013).
+Each function is written once, with operators that work on both NumPy arrays and TensorFlow tensors, so the function that is
+descended is the one that is drawn and tested. Minima are as in Surjanovic & Bingham, Virtual Library of Simulation
+Experiments (2013).
 
-**The global basin** of a landscape is the set of points from which gradient flow leads to the global minimiser:
+**The global basin** of a landscape is the set of points from which gradient flow leads to the global minimizer:
 
 - where the function is a sum over the coordinates (Rastrigin, Styblinski & Tang, the double well), flow moves each
-  coordinate alone, so the basin is known exactly: every coordinate between the two stationary maxima beside the minimiser;
-- where the only stationary point is the minimiser and the function grows in all directions (Rosenbrock, the quadratics),
+  coordinate alone, so the basin is known exactly: every coordinate between the two stationary maxima next to the minimizer;
+- where the only stationary point is the minimizer and the function grows in all directions (Rosenbrock, the quadratics),
   the basin is everything;
-- Beale's function has one minimum, but also falls towards 0.452 along y → 1 and |x| → ∞, and towards 7.31 along
+- Beale's function has one minimum, but also falls toward 0.452 along y → 1 and |x| → ∞, and toward 7.31 along
   y → ±∞. Its other stationary points lie at 9.86 and 14.2. So below 0.452 flow can only end in the minimum, and that is the
   test: it holds for no point outside the basin, and for every point that has come near the minimum.
 
@@ -28,11 +29,11 @@ import numpy as np
 CONDITION_NUMBER = 1000.0
 TILT = 0.3  # of the double well
 
-# The stationary points that bound basins: of Rastrigin's function beside the origin, 2x + 20π sin 2πx = 0; of Styblinski &
+# The stationary points that bound basins: of Rastrigin's function next to the origin, 2x + 20π sin 2πx = 0; of Styblinski &
 # Tang's, 4x³ − 32x + 5 = 0; of the double well, 4x³ − 4x + 0.3 = 0.
 RASTRIGIN_TOP = 0.5025460365546747
-STYBLINSKI_TANG_MINIMISER, STYBLINSKI_TANG_TOP = -2.9035340277711783, 0.15673125678034014
-DOUBLE_WELL_MINIMISER, DOUBLE_WELL_TOP = -1.0355787140888542, 0.0754291585697482
+STYBLINSKI_TANG_MINIMIZER, STYBLINSKI_TANG_TOP = -2.9035340277711783, 0.15673125678034014
+DOUBLE_WELL_MINIMIZER, DOUBLE_WELL_TOP = -1.0355787140888542, 0.0754291585697482
 BEALE_AT_INFINITY = 0.4520089285714288  # the least value that Beale's function tends to as |x| grows
 
 
@@ -45,10 +46,10 @@ class Landscape:
         title: its name in a sentence.
         function: values of shape (...) at points of shape (..., dimension), arrays or tensors.
         low, high: corners of the box that starts are drawn from, uniformly.
-        minimiser: where the global minimum lies.
-        drawn_start: the one start whose path is drawn; it is not among those that are counted.
-        spurious: it has local minima besides the global one.
-        basin: whether gradient flow from points of shape (n, dimension) leads to the minimiser; see the module.
+        minimizer: where the global minimum lies.
+        drawn_start: the start whose path is drawn; it is not among those that are counted.
+        spurious: whether it has local minima besides the global one.
+        basin: whether gradient flow from points of shape (n, dimension) leads to the minimizer; see the module.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Landscape:
     function: Callable[[Any], Any]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    minimiser: tuple[float, ...]
+    minimizer: tuple[float, ...]
     drawn_start: tuple[float, ...]
     spurious: bool
     basin: Callable[[np.ndarray], np.ndarray]
@@ -69,7 +70,7 @@ class Landscape:
     @property
     def minimum(self) -> float:
         """The least value of the function."""
-        return float(self.function(np.array(self.minimiser)))
+        return float(self.function(np.array(self.minimizer)))
 
     def above_minimum(self, points: np.ndarray) -> np.ndarray:
         """Value minus global minimum in double precision, shape (n,), for points of shape (n, dimension)."""
@@ -84,7 +85,7 @@ class Landscape:
 
 
 def cosine(values: Any) -> Any:
-    """The cosine of an array or a tensor: the one function here that operators can't write."""
+    """The cosine of an array or a tensor: the only function here that operators can't express."""
     if isinstance(values, np.ndarray | np.generic):
         return np.cos(values)
     from keras import ops
@@ -99,16 +100,16 @@ def rastrigin(points: Any) -> Any:
 
 
 def styblinski_tang(points: Any) -> Any:
-    """½ Σ x⁴ − 16x² + 5x, in two dimensions; −39.16617 a dimension at −2.903534 (Styblinski & Tang 1990).
+    """½ Σ x⁴ − 16x² + 5x, in two dimensions; −39.16617 per dimension at −2.903534 (Styblinski & Tang 1990).
 
-    Often printed as −39.16599, which is not what the formula gives at that very point.
+    Often printed as −39.16599, which is not the formula's value at that point.
     """
     x, y = points[..., 0], points[..., 1]
     return (x**4 - 16 * x**2 + 5 * x + y**4 - 16 * y**2 + 5 * y) / 2
 
 
 def double_well(points: Any) -> Any:
-    """(x² − 1)² + 0.3x: a deep well at −1.036, a shallow one at 0.960 that lies 0.6 higher."""
+    """(x² − 1)² + 0.3x: a deep well at −1.036 and a shallow one at 0.960 that lies 0.6 higher."""
     x = points[..., 0]
     return (x**2 - 1) ** 2 + TILT * x
 
@@ -132,7 +133,7 @@ def quadratic(points: Any) -> Any:
 
 
 def rotated_quadratic(points: Any) -> Any:
-    """The same valley along the diagonal, where a rate for each coordinate is of no help."""
+    """The same valley along the diagonal, where separate rates for the coordinates don't help."""
     x, y = points[..., 0], points[..., 1]
     return ((x + y) ** 2 + CONDITION_NUMBER * (x - y) ** 2) / 4
 
@@ -154,7 +155,7 @@ _ENTRIES = (
         double_well,
         (-2.0,),
         (2.0,),
-        (DOUBLE_WELL_MINIMISER,),
+        (DOUBLE_WELL_MINIMIZER,),
         (1.7,),
         True,
         between(-math.inf, DOUBLE_WELL_TOP),
@@ -165,7 +166,7 @@ _ENTRIES = (
         styblinski_tang,
         (-5.0, -5.0),
         (5.0, 5.0),
-        (STYBLINSKI_TANG_MINIMISER,) * 2,
+        (STYBLINSKI_TANG_MINIMIZER,) * 2,
         (4.5, -0.5),
         True,
         between(-math.inf, STYBLINSKI_TANG_TOP),

@@ -1,19 +1,20 @@
-"""Whether momentum escapes spurious minima, and who gets along a valley: known landscapes, many starts, full gradients.
+"""Whether momentum escapes spurious minima, and which optimizers follow a valley, on known landscapes from many starts.
 
-Every optimizer of the slides descends every landscape from the same starts. All starts go at once, as one variable of
-shape (starts, dimension) under the sum of their values: these five rules act on each number alone, so each start moves
-as it would by itself. "Ends in the global basin" is what :mod:`~descentlab.measurements.landscape_functions` says.
+Every optimizer of the slides descends every landscape from the same starts, with full gradients. All starts descend at
+once, as one variable of shape (starts, dimension) under the sum of their values: these five rules act on each element
+separately, so each start moves as it would by itself. :mod:`~descentlab.measurements.landscape_functions` defines the global
+basin.
 
 **Learning rates.** Every (landscape, optimizer) chooses from the same 15 rates, 1e-5 to 100 in half-decades: none has a
-grid centred for it. The best has the least mean final value over other starts, of a stream of their own. A start that is
-ever above 1e6 has diverged and counts as the worst, so a rate at which any diverges loses to all at which none does. Every
-run has the same 1,000 updates, and its rate decays linearly to zero as in the tuned arm (docs/protocol.md, "Arms"): where a
-start ends is then where it came to rest, not where the last update happened to throw it.
+grid centered for it. The best rate has the lowest mean final value over other starts, drawn from their own stream. A start
+that is ever above 1e6 has diverged and counts as the worst, so a rate at which any start diverges loses to every rate at
+which none does. Every run has the same 1,000 updates, and its rate decays linearly to zero as in the tuned arm
+(docs/protocol.md, "Arms"): a start then ends where it came to rest, not where the last update happened to move it.
 
-**What the claim needs.** A rate chosen so may be large enough for plain descent to leap over barriers, and to settle as the
-rate decays: no mistake of the test but a way to escape that needs no momentum. So each row also says where its start ended
-under two other choices: with plain descent's chosen rate, as the slides change nothing but ``momentum=0.9`` (which makes
-its steps up to ten times as long), and with a constant rate, tuned in the same way. ``start_global`` says where gradient
+**What the claim needs.** A rate chosen this way may be large enough for plain descent to jump over barriers and settle as
+the rate decays. That is not an error of the test but a way to escape without momentum. So each row also says where its
+start ended under two other choices: with plain descent's chosen rate, as the slides change only ``momentum=0.9`` (which
+makes steps up to ten times as long), and with a constant rate, tuned in the same way. ``start_global`` says where gradient
 flow would end, which escapes nothing: the share to compare with.
 """
 
@@ -39,33 +40,33 @@ from descentlab.training.engine.stateless_optimizer import state_variables
 DESCENDING = MINI_BATCH  # plain descent first: others are given its rate too
 GRID = tuple(float(f"{10 ** (step / 2):.3g}") for step in range(-10, 5))
 UPDATES = 1000
-BOUND = 1e6  # a start that is ever above it has diverged, even if it comes back as the rate decays; none begins as high
+BOUND = 1e6  # a start that is ever above it has diverged, even if it returns as the rate decays; none begins this high
 DRAWN_START = -1
-FIRST_DRAWN, LATER_DRAWN = 40, 60  # updates of a path that are kept: the first, then evenly on a logarithmic scale
+FIRST_DRAWN, LATER_DRAWN = 40, 60  # stored updates of a path: the first, then evenly on a logarithmic scale
 
 LANDSCAPE_COLUMNS: dict[str, Column] = {
     "landscape": Column("str", "", "", "name of the function"),
-    "spurious": Column("bool", "", "", "it has local minima besides the global one"),
+    "spurious": Column("bool", "", "", "whether it has local minima besides the global one"),
     "optimizer": Column("str", "", "", "optimizer; sgd is plain gradient descent"),
     "start": Column("int64", "", "", "number of the start; the same for all optimizers"),
     "learning_rate": Column("float64", "", "", "initial rate, chosen on other starts; it decays linearly to zero"),
     "updates": Column("int64", "updates", "", "budget"),
     "start_x": Column("float64", "", "", "where it begins"),
     "start_y": Column("float64", "", "", "the same; NaN in one dimension"),
-    "start_global": Column("bool", "", "", "it begins in the global basin: gradient flow would stay there"),
+    "start_global": Column("bool", "", "", "whether it begins in the global basin, where gradient flow would stay"),
     "end_x": Column("float64", "", "", "where it ends"),
     "end_y": Column("float64", "", "", "the same; NaN in one dimension"),
     "value": Column("float64", "value", "lower", "final value minus the global minimum; inf if it diverged"),
-    "global_basin": Column("bool", "", "", "it ends in the global basin; False if it diverged"),
+    "global_basin": Column("bool", "", "", "whether it ends in the global basin; False if it diverged"),
     "same_rate_basin": Column("bool", "", "", "the same with the rate that was chosen for plain descent"),
     "constant_learning_rate": Column("float64", "", "", "constant rate, chosen in the same way"),
-    "constant_rate_basin": Column("bool", "", "", "it ends in the global basin with the constant rate"),
+    "constant_rate_basin": Column("bool", "", "", "whether it ends in the global basin with the constant rate"),
 }
 
 TRAJECTORY_COLUMNS: dict[str, Column] = {
     "landscape": Column("str", "", "", "name of the function"),
     "optimizer": Column("str", "", "", "optimizer; sgd is plain gradient descent"),
-    "start": Column("int64", "", "", "-1: a start of its own, not among those that are counted"),
+    "start": Column("int64", "", "", "-1: a separate start, not among those that are counted"),
     "update": Column("int64", "updates", "", "updates done"),
     "x": Column("float64", "", "", "where it is"),
     "y": Column("float64", "", "", "the same; NaN in one dimension"),
@@ -91,9 +92,11 @@ class Ends:
 
 
 class Descent:
-    """One optimizer on one landscape, compiled once for as many starts and updates as the first run has.
+    """One optimizer on one landscape, compiled once for the numbers of starts and updates of the first run.
 
     Args:
+        landscape: what is descended.
+        entry: the optimizer.
         starts: how many descend together.
     """
 
@@ -149,25 +152,25 @@ def draw_starts(landscape: Landscape, count: int, seed: int, purpose: str) -> np
     """``count`` points, uniform in the landscape's box, shape (count, dimension).
 
     Args:
-        purpose: ``final``, or ``tuning`` for those that rates are chosen on: a stream of its own.
+        purpose: ``final``, or ``tuning`` for those that rates are chosen on; each has its own stream.
     """
     generator = stream_generator(f"{landscape.name} {purpose}", seed, "weights")
     return generator.uniform(landscape.low, landscape.high, (count, landscape.dimension))
 
 
 def choose_rate(descent: Descent, starts: np.ndarray, schedule: str) -> float:
-    """The rate of GRID with the least mean final value over ``starts``; of equal ones the smallest."""
+    """The rate of GRID with the lowest mean final value over ``starts``; the smallest if several tie."""
     means = {rate: descent.run(starts, learning_rates(rate, schedule, UPDATES)).value.mean() for rate in GRID}
     return min(GRID, key=lambda rate: means[rate])
 
 
-def two_columns(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """X and y of points of shape (n, dimension), y NaN in one dimension."""
+def coordinates(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The x and y of points of shape (n, dimension); y is NaN in one dimension."""
     return points[:, 0], points[:, 1] if points.shape[1] > 1 else np.full(len(points), np.nan)
 
 
 def drawn_updates() -> np.ndarray:
-    """The updates of a path that are kept, ascending from 0 to the budget, at most 100."""
+    """The updates at which a path is stored, ascending from 0 to the budget, at most 100."""
     return np.unique(np.rint([*range(FIRST_DRAWN), *np.geomspace(FIRST_DRAWN, UPDATES, LATER_DRAWN)]).astype(int))
 
 
@@ -175,37 +178,39 @@ def measure_landscapes(starts: int, seed: int) -> tuple[pd.DataFrame, pd.DataFra
     """Where every optimizer ends on every landscape, and one path of each.
 
     Args:
-        starts: on each landscape, and as many others to choose rates on.
-        seed: chooses all of them.
+        starts: number of starts on each landscape, and of others to choose rates on.
+        seed: seed of all of them.
 
     Returns:
-        A table of LANDSCAPE_COLUMNS, one row a (landscape, optimizer, start), and one of TRAJECTORY_COLUMNS: the path from
+        A table of LANDSCAPE_COLUMNS, one row per (landscape, optimizer, start), and one of TRAJECTORY_COLUMNS: the path from
         the landscape's drawn start at some of its updates.
 
     Raises:
-        ValueError: no start is asked for.
+        ValueError: ``starts`` is below 1.
     """
     if starts < 1:
-        raise ValueError(f"a landscape needs one start or more; received {starts}")
+        raise ValueError(f"starts must be at least 1; received {starts}")
     configure_device()
-    kept = drawn_updates()
+    path_updates = drawn_updates()
     ends, paths = [], []
     for landscape in LANDSCAPES.values():
         drawn = [landscape.drawn_start]
         final = np.concatenate([draw_starts(landscape, starts, seed, "final"), drawn])
-        tuning = draw_starts(landscape, starts + 1, seed, "tuning")  # as many as descend together
-        begin_x, begin_y = two_columns(final[:-1])
+        tuning = draw_starts(
+            landscape, starts + 1, seed, "tuning"
+        )  # as many as descend together, for the compiled loop
+        begin_x, begin_y = coordinates(final[:-1])
         begin_global = landscape.in_global_basin(final[:-1])
         plain_rate = np.nan
         for name in DESCENDING:
             descent = Descent(landscape, OPTIMIZERS[name], starts + 1)
             rate, constant_rate = (choose_rate(descent, tuning, schedule) for schedule in ("linear", "constant"))
             plain_rate = rate if name == "sgd" else plain_rate
-            found, same, constant = (
+            tuned, same_rate, constant = (
                 descent.run(final, learning_rates(initial, schedule, UPDATES))
                 for initial, schedule in ((rate, "linear"), (plain_rate, "linear"), (constant_rate, "constant"))
             )
-            end_x, end_y = two_columns(found.points[:-1])
+            end_x, end_y = coordinates(tuned.points[:-1])
             ends.append(
                 pd.DataFrame(
                     {
@@ -220,23 +225,23 @@ def measure_landscapes(starts: int, seed: int) -> tuple[pd.DataFrame, pd.DataFra
                         "start_global": begin_global,
                         "end_x": end_x,
                         "end_y": end_y,
-                        "value": found.value[:-1],
-                        "global_basin": found.global_basin[:-1],
-                        "same_rate_basin": same.global_basin[:-1],
+                        "value": tuned.value[:-1],
+                        "global_basin": tuned.global_basin[:-1],
+                        "same_rate_basin": same_rate.global_basin[:-1],
                         "constant_learning_rate": constant_rate,
                         "constant_rate_basin": constant.global_basin[:-1],
                     }
                 )
             )
-            path = found.path[kept]
-            x, y = two_columns(path)
+            path = tuned.path[path_updates]
+            x, y = coordinates(path)
             paths.append(
                 pd.DataFrame(
                     {
                         "landscape": landscape.name,
                         "optimizer": name,
                         "start": DRAWN_START,
-                        "update": kept,
+                        "update": path_updates,
                         "x": x,
                         "y": y,
                         "value": landscape.above_minimum(path),

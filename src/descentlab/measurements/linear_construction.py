@@ -1,18 +1,18 @@
-"""Where adaptive methods must generalise worse: the linear construction of Wilson et al. 2017.
+"""Where adaptive methods must generalize worse: the linear construction of Wilson et al. 2017.
 
 ("The Marginal Value of Adaptive Gradient Methods in Machine Learning", section 3.) Two classes with labels y = ±1,
 the positive ones slightly more frequent. Every example has a feature that is its label, two that are 1 for all, and some that
-no other example has: one where it is positive, five where it is negative. Linear least squares can fit the training examples
+no other example has: one if it is positive, five if it is negative. Linear least squares can fit the training examples
 in many ways. From zero weights, descent with or without momentum stays in the span of the examples and ends in the solution
-of least norm, which weighs the label most: no error on new examples. For adaptive methods the gradient of a full batch is at
-every update the same vector times a number, so dividing each weight's gradient by its own history moves all weights equally
+of least norm, which weighs the label most: no error on new examples. For adaptive methods the full-batch gradient is at every
+update the same vector times a number, so dividing each weight's gradient by its own history moves all weights equally
 far: they end at ±1/4. The label is then outvoted by the two features that are always 1, and every new example is called
 positive: the error is the negative share.
 
-The effect hangs on its conditions: full batch, and for AdaGrad an accumulator that starts at 0. With mini-batches, or with
-Keras' accumulator of 0.1 (against squared gradients of the examples' own features of 4e-4 and less), it is gone. Both are
-measured beside it. Epsilon is Keras' own throughout. Rates decay linearly to zero, because RMSprop's steps don't shrink by
-themselves.
+The effect depends on its conditions: full batch, and for AdaGrad an accumulator that starts at 0. With mini-batches, or with
+Keras' accumulator of 0.1 (against squared gradients of the examples' own features of 4e-4 and less), it disappears.
+Both are measured as well. Epsilon is Keras' default throughout. Rates decay linearly to zero, because RMSprop's steps don't
+shrink by themselves.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from descentlab.training.engine.trainer import Trainer
 NAME = "linear_construction"
 EXAMPLES, TEST_EXAMPLES = 100, 1000
 POSITIVE = 0.55  # probability of a positive label: just above one half
-SHARED, OWN = 3, 5  # features that all examples have; places kept for an example's own
+SHARED, OWN = 3, 5  # features that all examples have; columns reserved for each example's own
 UPDATES, BATCH_SIZE = 2000, 10
-# At these every variant fits its training examples: a mean squared error below 1e-5 (asserted).
+# At these rates every variant fits its training examples: a mean squared error below 1e-5 (tested).
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.02, "adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01}
 FULL_BATCH, MINI_BATCHES, KERAS_ACCUMULATOR = VARIANTS = ("full batch", "mini-batches", "Keras' accumulator")
 
@@ -50,13 +50,15 @@ CONSTRUCTION_COLUMNS: dict[str, Column] = {
     "variant": Column(
         "str", "", "", "full batch: the construction; mini-batches; Keras' accumulator: full batch, started at 0.1"
     ),
-    "optimizer": Column("str", "", "", "adagrad: its accumulator starts at 0 but in the last variant"),
+    "optimizer": Column("str", "", "", "adagrad: its accumulator starts at 0 except in the last variant"),
     "seed": Column("int64", "", "", "draws the labels, and the order of mini-batches"),
     "n_examples": Column("int64", "examples", "", "training examples"),
     "learning_rate": Column("float64", "", "", "initial rate, decays linearly to zero"),
     "updates": Column("int64", "updates", "", "budget"),
-    "train_error": Column("float64", "share", "lower", "training examples whose prediction has not their label's sign"),
-    "test_error": Column("float64", "share", "lower", "the same of the test examples"),
+    "train_error": Column(
+        "float64", "share", "lower", "training examples whose prediction does not have their label's sign"
+    ),
+    "test_error": Column("float64", "share", "lower", "likewise for the test examples"),
     "negative_share": Column("float64", "share", "", "test examples of the rarer class, -1"),
     "train_loss": Column("float64", "loss", "lower", "mean squared error of the training examples"),
 }
@@ -65,13 +67,13 @@ CONSTRUCTION_COLUMNS: dict[str, Column] = {
 def features(labels: np.ndarray, test_labels: np.ndarray) -> np.ndarray:
     """The construction's features, float32 of shape (n + m, 3 + 5 n): training examples, then test examples.
 
-    Feature 1 is the label, features 2 and 3 are 1, and of the five places of example i the first is 1 where its label is
-    +1, all five where it is -1. Test examples have features of their own as well, but their weights stay at their initial
-    zero (no training example has them), so they are left out.
+    Feature 1 is the label, features 2 and 3 are 1; of the five columns of example i the first is 1 if its label is +1, all
+    five if it is -1. Test examples have features of their own as well, but those weights stay at their initial zero (no
+    training example has them), so they are left out.
 
     Args:
-        labels: of the training examples, ±1, shape (n,).
-        test_labels: shape (m,).
+        labels: labels of the training examples, ±1, shape (n,).
+        test_labels: labels of the test examples, shape (m,).
     """
     n = len(labels)
     x = np.zeros((n + len(test_labels), SHARED + OWN * n), np.float32)
@@ -84,7 +86,7 @@ def features(labels: np.ndarray, test_labels: np.ndarray) -> np.ndarray:
 
 
 def draw_data(seed: int) -> Data:
-    """100 training and 1,000 test examples of a seed; the training labels' sum is positive, as the construction needs."""
+    """A seed's 100 training and 1,000 test examples; the training labels' sum is positive, as the construction requires."""
     generator = stream_generator(NAME, seed, "split")
 
     def draw(count: int) -> np.ndarray:
@@ -99,7 +101,7 @@ def draw_data(seed: int) -> Data:
 
 
 def construction_problem() -> Problem:
-    """Linear least squares without a bias, from zero weights; its metric is the share of wrong signs."""
+    """Linear least squares without a bias, from zero weights; the metric is the share of wrong signs."""
     import keras
 
     def build_model() -> Any:
@@ -121,7 +123,7 @@ def construction_problem() -> Problem:
 
 
 def variant_entry(name: str, variant: str) -> OptimizerEntry:
-    """The table's optimizer, AdaGrad with its accumulator started at 0 but in the variant that keeps Keras' 0.1."""
+    """The table's optimizer, AdaGrad with its accumulator started at 0 except in the variant with Keras' 0.1."""
     entry = OPTIMIZERS[name]
     if entry.factory == "Adagrad" and variant != KERAS_ACCUMULATOR:
         return replace(entry, hyperparameters={**entry.hyperparameters, "initial_accumulator_value": 0.0})
@@ -144,14 +146,14 @@ def train_variant(trainer: Trainer, data: Data, seed: int, variant: str, rate: f
 
 
 def measure_construction(seeds: Sequence[int]) -> pd.DataFrame:
-    """Errors of the slides' optimizers on the construction, and on two variants of it without the effect.
+    """Errors of the slides' optimizers on the construction, and on two variants without the effect.
 
     Args:
-        seeds: each draws labels of its own.
+        seeds: each draws its own labels.
 
     Returns:
-        A table of CONSTRUCTION_COLUMNS, one row a (variant, optimizer, seed); the last variant has AdaGrad alone, as no
-        other rule has an accumulator to start.
+        A table of CONSTRUCTION_COLUMNS, one row per (variant, optimizer, seed); the last variant has only AdaGrad, the only
+        rule with such an accumulator.
     """
     configure_device()
     problem = construction_problem()
@@ -163,7 +165,7 @@ def measure_construction(seeds: Sequence[int]) -> pd.DataFrame:
             entry = variant_entry(name, variant)
             if variant == KERAS_ACCUMULATOR and entry.factory != "Adagrad":
                 continue
-            key = (name, variant == KERAS_ACCUMULATOR)  # variants of one optimizer share what is compiled
+            key = (name, variant == KERAS_ACCUMULATOR)  # variants of one optimizer share a compiled trainer
             if key not in trainers:
                 trainers[key] = Trainer(CompiledModel(problem, "xla"), partial(build, entry, Arm.TUNED, rate))
             for seed, data in drawn.items():

@@ -1,9 +1,9 @@
-"""Does AdaGrad normalise the magnitude? How far the path of training moves when the loss is multiplied by 10^±3.
+"""Does AdaGrad normalize the magnitude? How far the training path moves when the loss is multiplied by 10^±3.
 
 A factor on the loss is a factor on every gradient and leaves its direction alone. A rule that divides the gradient by its own
-history walks the same path whatever the factor; for plain descent it is a factor on the learning rate. What breaks the
-invariance are the constants that are added to the history: epsilon, and for AdaGrad the accumulator, which Keras starts at
-0.1. So AdaGrad is measured twice: as Keras has it, and with an accumulator from 0 and an epsilon of 1e-30.
+history follows the same path whatever the factor; for plain descent it is a factor on the learning rate. The invariance is
+broken by the constants that are added to the history: epsilon, and for AdaGrad the accumulator, which Keras starts at 0.1.
+So AdaGrad is measured twice: with Keras' defaults, and with an accumulator from 0 and an epsilon of 1e-30.
 
 The perceptron on digits is trained in mini-batches with constant rates: the table's for each optimizer, whatever the factor
 (that is the question), and the same initial weights, split and batches of a seed for all.
@@ -40,7 +40,7 @@ LOSS_SCALE_COLUMNS: dict[str, Column] = {
     "scale": Column("float64", "", "", "what the loss is multiplied by"),
     "seed": Column("int64", "", "", "initial weights, split and batch order"),
     "optimizer": Column(
-        "str", "", "", f"as Keras has it; {ADAGRAD_FROM_ZERO}: its accumulator starts at 0, and epsilon is 1e-30"
+        "str", "", "", f"with Keras' defaults; {ADAGRAD_FROM_ZERO}: its accumulator starts at 0, and epsilon is 1e-30"
     ),
     "learning_rate": Column("float64", "", "", "constant, the same for every scale"),
     "updates": Column("int64", "updates", "", "budget"),
@@ -52,15 +52,15 @@ LOSS_SCALE_COLUMNS: dict[str, Column] = {
         "mean over the epochs' ends. 0 the same path, 1 as far apart as can be",
     ),
     "train_loss": Column("float64", "loss", "lower", "unscaled training loss at the end; at most the bound, 1e4"),
-    "diverged": Column("bool", "", "", "a weight that is no finite number, or a training loss above the bound"),
+    "diverged": Column("bool", "", "", "a weight is not finite, or the training loss is above the bound"),
 }
 
 
 def scaled_entry(name: str) -> OptimizerEntry:
     """The table's optimizer; for ``adagrad (accumulator 0)`` AdaGrad without the constants, at a tenth of its rate.
 
-    Its first step moves every weight by the whole rate. At the table's 0.3 the network then amplifies rounding until paths
-    part that are the same in exact arithmetic.
+    Its first step moves every weight by the full rate. At the table's 0.3 the network then amplifies rounding errors until
+    paths diverge that are identical in exact arithmetic.
     """
     if name != ADAGRAD_FROM_ZERO:
         return OPTIMIZERS[name]
@@ -70,24 +70,24 @@ def scaled_entry(name: str) -> OptimizerEntry:
     return replace(entry, centre_learning_rate=rate, hyperparameters=constants)
 
 
-def relative_distance(path: np.ndarray, other: np.ndarray) -> float:
-    """How far apart two paths from one point are: mean over their records of |a - b| / (|a| + |b|).
+def relative_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """How far apart two paths from the same point are: the mean over their records of |a - b| / (|a| + |b|).
 
     a and b are the displacements from the start at the same update. By the triangle inequality a record lies in [0, 1]:
-    0 where the paths meet, 1 where one stands still or they go opposite ways. A record that is not finite counts 1, which
-    is also what a path that goes to infinity comes to: divergence is the worst result, and a finite one.
+    0 where the paths meet, 1 where one stands still or they go opposite ways. A record that is not finite counts as 1,
+    which is also the limit for a path that goes to infinity: divergence is the worst result, but a finite one.
 
     Args:
-        path, other: weights at the same updates, the start first, both of shape (records, weights).
+        first, second: weights at the same updates, the start first, both of shape (records, weights).
     """
-    a, b = path[1:] - path[0], other[1:] - other[0]
-    apart, walked = np.linalg.norm(a - b, axis=1), np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)
-    with np.errstate(invalid="ignore"):  # infinity over infinity is not finite, as it should be
-        shares = np.divide(apart, walked, out=np.zeros_like(apart), where=walked != 0)
+    a, b = first[1:] - first[0], second[1:] - second[0]
+    distances, lengths = np.linalg.norm(a - b, axis=1), np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore"):  # infinity over infinity is NaN, which counts as 1 below
+        shares = np.divide(distances, lengths, out=np.zeros_like(distances), where=lengths != 0)
     return float(np.where(np.isfinite(shares), shares, 1.0).mean())
 
 
-def walk(
+def record_path(
     trainer: Trainer,
     data: Data,
     initial: list[np.ndarray],
@@ -98,11 +98,12 @@ def walk(
 ) -> tuple[np.ndarray, float]:
     """Train one member on the loss times ``scale``.
 
-    The factor is every example's weight in the loss, so one compiled trainer serves all factors.
+    The factor enters as every example's weight in the loss, so one compiled trainer serves all factors.
 
     Args:
         initial, order, rates: as :meth:`~descentlab.training.engine.trainer.Trainer.train` takes them.
-        records: updates to record after, ascending; the last is the budget.
+        records: updates after which to record, ascending; the last is the budget.
+        scale: the factor on the loss.
 
     Returns:
         The trainable weights at each record, float64 of shape (records, weights), and the unscaled mean loss of the
@@ -117,13 +118,13 @@ def walk(
 
 
 def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
-    """How far the path of training moves when the loss is multiplied by 0.001 and by 1,000, by optimizer.
+    """How far the training path moves when the loss is multiplied by 0.001 and by 1,000, by optimizer.
 
     Args:
         seeds: each draws initial weights, split and batch order.
 
     Returns:
-        A table of LOSS_SCALE_COLUMNS, one row a (scale, seed, optimizer).
+        A table of LOSS_SCALE_COLUMNS, one row per (scale, seed, optimizer).
     """
     from descentlab.problems.mlp import PROBLEM
 
@@ -140,9 +141,9 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
             rates = learning_rates(rate, "constant", len(order))
             records = [len(order) // EPOCHS * epoch for epoch in range(EPOCHS + 1)]
             start = initial_variables(PROBLEM, seed)
-            unscaled, _ = walk(trainer, data, start, order, rates, records, 1.0)
+            unscaled, _ = record_path(trainer, data, start, order, rates, records, 1.0)
             for scale in SCALES:
-                path, loss = walk(trainer, data, start, order, rates, records, scale)
+                path, loss = record_path(trainer, data, start, order, rates, records, scale)
                 diverged = not (np.isfinite(path).all() and loss <= PROBLEM.loss_bound)
                 rows.append(
                     {

@@ -1,7 +1,7 @@
-"""The stage that measures step cost and mechanism problems, each into a table of its own.
+"""The stage that measures step cost and mechanism problems, each into its own table.
 
-What was measured before, by the same code on the same machine, is taken from the cache: a second experiment, or one more
-seed of the first, measures nothing again.
+What the same code measured before on the same machine is read from the cache, so that a second experiment, or another seed
+of the first, measures nothing again.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from descentlab.training.engine.device import configure_device
 
 
 class MeasurementError(ValueError):
-    """What is asked for can't be measured; the message says what can."""
+    """The requested measurement does not exist; the message lists those that do."""
 
 
 def measure(plan: TrainingPlan, names: Sequence[str], output: Path, cache: Path, say: Callable[[str], None]) -> None:
-    """Write the tables of ``names`` into ``output``, from the cache where they are there.
+    """Write the tables of ``names`` into ``output``, from the cache if it has them.
 
     Args:
+        plan: the experiment's plan.
+        names: names of measurements.
         output: ``results/<experiment>/measured``.
         cache: folder of the cache.
-        say: takes a line for the log.
+        say: writes one line to the log.
 
     Raises:
         MeasurementError: a name is unknown.
@@ -49,25 +51,25 @@ def measure(plan: TrainingPlan, names: Sequence[str], output: Path, cache: Path,
         folder = cache / "measured" / measurement_digest(plan, name, device)
         paths = [folder / f"{table}.parquet" for table in measurement.tables]
         if not all(path.exists() for path in paths):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for path, table in zip(paths, make_tables(plan, measurement), strict=True):
                 write(table, path)
-            say(f"{name}: measured in {time.perf_counter() - begun:.1f} s")
+            say(f"{name}: measured in {time.perf_counter() - start:.1f} s")
         else:
-            say(f"{name}: known")
+            say(f"{name}: taken from the cache")
         for path in paths:
             write(pd.read_parquet(path), output / path.name)
 
 
 def make_tables(plan: TrainingPlan, measurement: Measurement) -> list[pd.DataFrame]:
-    """Measure."""
+    """Run a measurement; its tables in the order of ``measurement.tables``."""
     function = import_object(measurement.function, "measurement")
-    made = function(*([plan] if measurement.planned else []), **measurement.arguments)
-    return [made] if isinstance(made, pd.DataFrame) else list(made)
+    result = function(*([plan] if measurement.planned else []), **measurement.arguments)
+    return [result] if isinstance(result, pd.DataFrame) else list(result)
 
 
 def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
-    """sha256 of all that decides a measurement: code, arguments, versions, machine, and its part of the plan."""
+    """sha256 of everything that a measurement depends on: code, arguments, versions, machine, and its part of the plan."""
     measurement = MEASUREMENTS[name]
     decisive: dict[str, Any] = {
         "name": name,
@@ -101,6 +103,6 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """A table as parquet, whole or not at all."""
-    with written_aside(path) as aside:
-        table.to_parquet(aside, index=False)
+    """Write a table as parquet, atomically."""
+    with written_aside(path) as temporary:
+        table.to_parquet(temporary, index=False)

@@ -1,6 +1,6 @@
-"""What an update needs in memory, by batch size: the slides say that traditional descent needs all examples there.
+"""How much memory an update needs, by batch size: the slides say that traditional descent needs all examples in memory.
 
-Measured on the slides' convolutional network, where what a batch needs is far above what a process uses anyway.
+Measured on the slides' convolutional network, whose batches need far more memory than a process uses anyway.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ from descentlab.training.engine.trainer import Trainer
 BATCH_SIZES = (1, 8, 64, 512, 2048)
 
 MEMORY_COLUMNS: dict[str, Column] = {
-    "batch_size": Column("int64", "examples", "", "examples an update"),
-    "repeat": Column("int64", "", "", "a new process for each"),
+    "batch_size": Column("int64", "examples", "", "examples per update"),
+    "repeat": Column("int64", "", "", "each in a new process"),
     "peak_bytes": Column(
-        "float64", "bytes", "lower", "most memory held in an update above that before the first; NaN if unknown"
+        "float64",
+        "bytes",
+        "lower",
+        "peak memory during an update, minus the memory held before the first; NaN if unknown",
     ),
     "update_microseconds": Column(
-        "float64", "microseconds", "lower", "time of the update, forward and backward included"
+        "float64", "microseconds", "lower", "time of the update, forward and backward pass included"
     ),
 }
 
 
 def resident_bytes(name: str) -> float:
-    """``VmRSS`` (memory held now) or ``VmHWM`` (the most since the mark was reset) of this process; NaN but on Linux."""
+    """``VmRSS`` (memory held now) or ``VmHWM`` (the peak since it was reset) of this process; NaN except on Linux."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -50,10 +53,10 @@ def resident_bytes(name: str) -> float:
 
 
 def peak_bytes(run: Callable[[], object], device: str) -> float:
-    """The most memory held while ``run`` runs; ``run`` is called in every case.
+    """Peak memory while ``run`` runs; ``run`` is called in any case.
 
-    On a GPU the device's memory, as TensorFlow counts it; else the process's resident memory, which Linux alone tells:
-    elsewhere NaN.
+    On a GPU, the device's memory as TensorFlow counts it; else the process's resident memory, which only Linux reports: NaN
+    elsewhere.
     """
     if device != "CPU":
         import tensorflow as tf
@@ -63,7 +66,7 @@ def peak_bytes(run: Callable[[], object], device: str) -> float:
         return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     try:
         # in place: a setting of the kernel
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM begins anew from VmRSS
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM to VmRSS
     except OSError:
         run()
         return math.nan
@@ -72,10 +75,10 @@ def peak_bytes(run: Callable[[], object], device: str) -> float:
 
 
 def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """One row of the table (without ``repeat``) a batch size; for a process that has trained nothing yet.
+    """One row of the table (without ``repeat``) per batch size; for a process that has trained nothing yet.
 
-    What an allocator was given it keeps, so memory counts from before the first update on, and batch sizes ascend: none
-    finds memory that a larger one left.
+    An allocator keeps the memory that it was given. So the baseline is taken before the first update, and batch sizes
+    ascend, so that none reuses memory left by a larger one.
     """
     from descentlab.problems.slides_cnn import PROBLEM
 
@@ -89,31 +92,31 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     seconds: list[float] = []
 
     def update(batch_size: int) -> None:
-        # The evaluation that follows is of one example, so the peak is the update's.
+        # The evaluation afterwards uses one example, so the peak is the update's.
         order = np.arange(batch_size, dtype=np.int32)[None, :]
         (last,) = trainer.train(data, initial, order, rates, [1], order[0, :1])
         seconds.append(last.train_seconds)
 
-    held = peak_bytes(lambda: None, device)
+    baseline = peak_bytes(lambda: None, device)
     rows: list[dict[str, Any]] = []
     for batch_size in sorted(batch_sizes):
         peak = max(peak_bytes(lambda size=batch_size: update(size), device) for _ in range(2))  # type: ignore[misc]
-        rows.append({"batch_size": batch_size, "peak_bytes": peak - held, "update_microseconds": seconds[-1] * 1e6})
+        rows.append({"batch_size": batch_size, "peak_bytes": peak - baseline, "update_microseconds": seconds[-1] * 1e6})
     return rows
 
 
 def measure_memory(batch_sizes: Sequence[int] = BATCH_SIZES, repeats: int = 3) -> pd.DataFrame:
     """Memory and time of one plain SGD update of the slides' convolutional network, by batch size.
 
-    Of the data, what is counted is the batch: the whole data set was in memory before. Its share is small, as an image of
-    28×28 takes 3,136 bytes and the first layer's output for it 100,352.
+    Of the data only the batch counts, as the whole data set was in memory before. Its share is small: an image of 28×28
+    takes 3,136 bytes, and the first layer's output for it 100,352.
 
     Args:
-        batch_sizes: examples an update.
-        repeats: new processes, each measuring every size.
+        batch_sizes: examples per update.
+        repeats: number of new processes, each measuring every size.
 
     Returns:
-        A table of MEMORY_COLUMNS, one row a (repeat, batch size), sizes ascending.
+        A table of MEMORY_COLUMNS, one row per (repeat, batch size), sizes ascending.
     """
     rows = []
     for repeat in range(repeats):

@@ -1,15 +1,15 @@
-"""One minimum in the convex case, several in networks of several layers ("Caso convexo", "Caso no convexo").
+"""One minimum in the convex case, several in multi-layer networks ("Caso convexo", "Caso no convexo").
 
-On one fixed split the same network is trained from several seeds' initial weights with their batch orders, all with
-momentum whose learning rate decays to zero. Logistic regression with its penalty has one minimiser, and every seed must
-end there. (Its biases sum to what they began with, 0: without that, a constant could be added to all.) The multi-layer
-perceptron ends elsewhere each time. It has no penalty and fits its examples perfectly, so its loss falls towards 0 as its
-weights grow and no point is a minimum in the strict sense: what is compared is where equal budgets end.
+On one fixed split the same network is trained with several seeds' initial weights and batch orders, always with momentum
+and a learning rate that decays to zero. Logistic regression with its penalty has one minimizer, and every seed must end
+there. (The sum of its biases stays at its initial 0; otherwise a constant could be added to all.) The multi-layer
+perceptron ends elsewhere each time. It has no penalty and fits its examples perfectly, so its loss falls toward 0 as its
+weights grow, and no point is a minimum in the strict sense: what is compared is where equal budgets end.
 
 Two measures for a pair of solutions: their distance, and the loss barrier on the straight line between them (Goodfellow et
-al. 2015; Frankle et al. 2020). Hidden units may stand in any order without changing what the network computes, so both
-are measured again after the second network's units were put in the order that lies nearest to the first's (Ainsworth et
-al. 2023, exact for one hidden layer): a barrier that then vanishes would mean one minimum in another order.
+al. 2015; Frankle et al. 2020). The order of hidden units doesn't change what the network computes, so both measures are
+repeated with the second network's units in the order that is closest to the first's (Ainsworth et al. 2023, exact for one
+hidden layer): if the barrier then vanishes, the two are one minimum in different orders.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ POINTS = 21
 MINIMA_COLUMNS: dict[str, Column] = {
     "problem": Column("str", "", "", "mlp or logistic_regression"),
     "first_seed": Column("int64", "", "", "seed of the first solution's initial weights and batch order"),
-    "second_seed": Column("int64", "", "", "the same of the second"),
+    "second_seed": Column("int64", "", "", "likewise for the second"),
     "matching": Column(
-        "str", "", "", "as trained, or matched: the second's hidden units in the order nearest the first's"
+        "str", "", "", "as trained, or matched: the second's hidden units in the order closest to the first's"
     ),
     "relative_distance": Column("float64", "", "", "L2 distance of all weights over the mean of the two norms"),
     "loss_first": Column("float64", "loss", "lower", "training loss and penalty of the first solution"),
-    "loss_second": Column("float64", "loss", "lower", "the same of the second"),
+    "loss_second": Column("float64", "loss", "lower", "likewise for the second"),
     "barrier": Column(
         "float64",
         "loss",
         "lower",
-        "most that loss and penalty on the line exceed the line between their ends; 0 if convex",
+        "most by which loss and penalty on the line exceed the interpolation of its ends; 0 if convex",
     ),
     "n_points": Column("int64", "", "", "points on the line, ends included"),
 }
@@ -64,7 +64,7 @@ Weights = list[np.ndarray]
 
 
 def train_solutions(problem: Problem, seeds: Sequence[int]) -> tuple[list[Weights], Data]:
-    """Where each seed ends, and the examples that all of them were trained on.
+    """Train one solution per seed, all on the same examples.
 
     Returns:
         The trainable variables' values by seed, and the training examples of split 0.
@@ -88,12 +88,12 @@ def objective(problem: Problem, data: Data) -> Callable[[Weights], float]:
     import tensorflow as tf
 
     model, loss = problem.build_model(), training_loss(problem.loss)
-    rest = [variable.value for variable in model.non_trainable_variables]
+    untrained = [variable.value for variable in model.non_trainable_variables]
     x, y = tf.constant(data.x), tf.constant(data.y)
 
     @tf.function(jit_compile=True, autograph=False)
     def evaluate(weights: list[Any]) -> Any:
-        predicted, _, penalties = model.stateless_call(weights, rest, x, training=False, return_losses=True)
+        predicted, _, penalties = model.stateless_call(weights, untrained, x, training=False, return_losses=True)
         return loss(y, predicted) + sum(tf.reduce_sum(penalty) for penalty in penalties)
 
     return lambda weights: float(evaluate([tf.constant(value) for value in weights]))
@@ -103,8 +103,8 @@ def barrier_between(first: Weights, second: Weights, value: Callable[[Weights], 
     """The barrier on the straight line between two solutions, and the values at its ends.
 
     Returns:
-        The most that ``value`` at 21 even points exceeds the straight line between its ends, never below 0, as it is 0
-        there; ``value`` of the first; of the second.
+        The most by which ``value`` at 21 evenly spaced points exceeds the interpolation of its ends, at least 0; ``value`` of
+        the first; ``value`` of the second.
     """
     shares = np.linspace(0, 1, POINTS)
     values = np.array(
@@ -120,7 +120,7 @@ def barrier_between(first: Weights, second: Weights, value: Callable[[Weights], 
 def matching_costs(first: Weights, second: Weights) -> np.ndarray:
     """Squared distance of every hidden unit of ``first`` from every one of ``second``, shape (units, units).
 
-    A unit is its incoming weights, its bias and its outgoing weights.
+    A unit consists of its incoming weights, its bias and its outgoing weights.
 
     Args:
         first, second: kernel (inputs, units), bias (units,), kernel (units, outputs), bias (outputs,).
@@ -130,9 +130,9 @@ def matching_costs(first: Weights, second: Weights) -> np.ndarray:
 
 
 def match_hidden_units(first: Weights, second: Weights) -> Weights:
-    """``second`` with its hidden units permuted to lie nearest to ``first``; it computes the same function.
+    """``second`` with its hidden units permuted to be closest to ``first``; it computes the same function.
 
-    Units are not rescaled, though a ReLU unit could be: every seed begins at the same scale.
+    Units are not rescaled, though ReLU units could be: every seed begins at the same scale.
 
     Args:
         first, second: kernel (inputs, units), bias (units,), kernel (units, outputs), bias (outputs,).
@@ -143,23 +143,21 @@ def match_hidden_units(first: Weights, second: Weights) -> Weights:
 
 def relative_distance(first: Weights, second: Weights) -> float:
     """L2 distance of all weights over the mean of the two norms: 0 equal, about 1.4 unrelated, 2 opposite."""
-    one, other = (
-        np.concatenate([value.ravel() for value in weights]).astype(np.float64) for weights in (first, second)
-    )
-    return float(np.linalg.norm(one - other) / ((np.linalg.norm(one) + np.linalg.norm(other)) / 2))
+    a, b = (np.concatenate([value.ravel() for value in weights]).astype(np.float64) for weights in (first, second))
+    return float(np.linalg.norm(a - b) / ((np.linalg.norm(a) + np.linalg.norm(b)) / 2))
 
 
 def measure_minima(seeds: Sequence[int]) -> pd.DataFrame:
     """Distance and barrier between all pairs of solutions: multi-layer perceptron and logistic regression on digits.
 
     Args:
-        seeds: two or more, each of them initial weights and a batch order; the split is always the same.
+        seeds: two or more, each for initial weights and a batch order; the split is always the same.
 
     Returns:
-        A table of MINIMA_COLUMNS, one row a (problem, pair of seeds, matching); only the perceptron has ``matched`` rows.
+        A table of MINIMA_COLUMNS, one row per (problem, pair of seeds, matching); only the perceptron has ``matched`` rows.
 
     Raises:
-        ValueError: fewer than two seeds, or one twice.
+        ValueError: there are fewer than two seeds, or one occurs twice.
     """
     from descentlab.problems import logistic_regression, mlp
 
@@ -171,18 +169,18 @@ def measure_minima(seeds: Sequence[int]) -> pd.DataFrame:
         solutions, data = train_solutions(problem, seeds)
         value = objective(problem, data)
         for (first_seed, first), (second_seed, second) in itertools.combinations(zip(seeds, solutions, strict=True), 2):
-            arranged = {"as trained": second}
+            arrangements = {"as trained": second}
             if problem is mlp.PROBLEM:
-                arranged["matched"] = match_hidden_units(first, second)
-            for matching, other in arranged.items():
-                barrier, loss_first, loss_second = barrier_between(first, other, value)
+                arrangements["matched"] = match_hidden_units(first, second)
+            for matching, solution in arrangements.items():
+                barrier, loss_first, loss_second = barrier_between(first, solution, value)
                 rows.append(
                     {
                         "problem": problem.name,
                         "first_seed": first_seed,
                         "second_seed": second_seed,
                         "matching": matching,
-                        "relative_distance": relative_distance(first, other),
+                        "relative_distance": relative_distance(first, solution),
                         "loss_first": loss_first,
                         "loss_second": loss_second,
                         "barrier": barrier,

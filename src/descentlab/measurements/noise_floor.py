@@ -1,8 +1,8 @@
-"""How near to the global optimum training comes where there is one ("Caso convexo"), by schedule and batch.
+"""How close training comes to the global optimum of a convex problem ("Caso convexo"), by schedule and batch size.
 
-L2-logistic regression on digits has one minimiser, and its least value f* is known. Mini-batches with a constant learning
-rate stop at a distance from it, their noise floor; with a rate that decays to zero they come to it, and so does the full
-batch. Each optimizer has the rate half a decade above the middle of its grid, whatever the way: the floor depends on it.
+L2-logistic regression on digits has one minimizer, and its lowest value f* is known. Mini-batches with a constant learning
+rate stop at a distance from it, their noise floor; with a rate that decays to zero they reach it, and so does the full
+batch. Each optimizer always has the rate half a decade above the center of its grid, as the floor depends on the rate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPLIT_SEED = 0
 OPTIMIZER_NAMES = MINI_BATCH
 EPOCHS, FULL_BATCH_UPDATES = 200, 3000
 EVALUATIONS = 40
-# Way: schedule, and whether a batch is the whole training set.
+# By name: the schedule, and whether a batch is the whole training set.
 WAYS = {
     "mini-batches, constant rate": ("constant", False),
     "mini-batches, decayed rate": ("linear", False),
@@ -44,12 +44,12 @@ NOISE_FLOOR_COLUMNS: dict[str, Column] = {
     "learning_rate": Column("float64", "", "", "initial"),
     "updates": Column("int64", "updates", "", "done before this evaluation"),
     "examples": Column("int64", "examples", "", "training examples processed by then"),
-    "gap": Column("float64", "loss", "lower", "training loss and penalty minus the least possible"),
+    "gap": Column("float64", "loss", "lower", "training loss and penalty minus their minimum f*"),
 }
 
 
 def evaluation_updates(budget: int) -> list[int]:
-    """Updates to evaluate after: 0, and about 40 evenly on a logarithmic scale up to ``budget``."""
+    """Updates after which to evaluate: 0, and about 40 evenly on a logarithmic scale up to ``budget``."""
     return [0, *np.unique(np.rint(np.geomspace(1, budget, EVALUATIONS)).astype(int)).tolist()]
 
 
@@ -57,11 +57,11 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
     """Gap to f* of L2-logistic regression over updates.
 
     Args:
-        seeds: initial weights and batch orders.
-        optimizers: names of the table.
+        seeds: each for initial weights and a batch order.
+        optimizers: names in the table of optimizers.
 
     Returns:
-        A table of NOISE_FLOOR_COLUMNS, one row a (way, optimizer, seed, evaluation).
+        A table of NOISE_FLOOR_COLUMNS, one row per (way, optimizer, seed, evaluation).
     """
     from descentlab.problems.logistic_regression import PROBLEM
 
@@ -69,7 +69,7 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
     data = PROBLEM.load_data(None)
     train = split_data(PROBLEM, data, SPLIT_SEED, PROBLEM.batch_size).train
     assert PROBLEM.optimum is not None
-    least = PROBLEM.optimum(data.x[train], data.y[train])
+    minimum = PROBLEM.optimum(data.x[train], data.y[train])
     rows: list[dict[str, Any]] = []
     for name in optimizers:
         entry = OPTIMIZERS[name]
@@ -82,16 +82,16 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
             for seed in seeds:
                 order = data_order(PROBLEM.name, seed, train, 0 if full_batch else batch_size, EPOCHS)
                 initial = initial_variables(PROBLEM, seed)
-                for found in trainer.train(data, initial, order, rates, evaluation_updates(updates), train):
-                    gap = float(found.loss.astype(np.float64).mean()) + found.penalty - least
+                for evaluation in trainer.train(data, initial, order, rates, evaluation_updates(updates), train):
+                    gap = float(evaluation.loss.astype(np.float64).mean()) + evaluation.penalty - minimum
                     rows.append(
                         {
                             "way": way,
                             "optimizer": name,
                             "seed": seed,
                             "learning_rate": rate,
-                            "updates": found.updates,
-                            "examples": found.updates * batch_size,
+                            "updates": evaluation.updates,
+                            "examples": evaluation.updates * batch_size,
                             "gap": gap,
                         }
                     )

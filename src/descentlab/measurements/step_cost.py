@@ -1,12 +1,12 @@
-"""What one update costs, and what one whole step does, by optimizer and size of the model (docs/protocol.md, "Cost").
+"""What one update and one whole step cost, by optimizer and model size (docs/protocol.md, "Cost").
 
 The slides say that each step of an advanced method is more expensive: more operations, more memory. An *update* is the
 optimizer alone (``optimizer.apply`` on given gradients); a *step* is forward pass, backward pass and update on one batch
 of 32. Both are timed serially and after compilation, as training runs them: in compiled loops.
 
-A call of a compiled function takes some 0.3 ms, a hundred times an update of a small model. So a call makes as many turns
-as take 2 ms or more, the time of a call without turns is taken off, and the rest is divided by the turns. Every call waits
-for a weight to arrive. Each cell begins with the initial weights and a new optimizer's state.
+A call of a compiled function takes some 0.3 ms, a hundred times as long as an update of a small model. So a call makes
+enough turns to take 2 ms or more; the time of a call without turns is subtracted, and the rest is divided by the number of
+turns. Every call waits until a weight has arrived. Each cell begins with the initial weights and a new optimizer's state.
 """
 
 from __future__ import annotations
@@ -30,40 +30,42 @@ from descentlab.training.problem_data import ProblemData
 
 LEAST_STEPS, MOST_STEPS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
-PROTOCOL_SECONDS = 10.0  # most for a cell's updates, and for its steps (docs/protocol.md, "Cost")
+PROTOCOL_SECONDS = 10.0  # upper limit for a cell's updates, and for its steps (docs/protocol.md, "Cost")
 STEP_COST_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
-    "batch_size": Column("int64", "examples", "", "examples of a step"),
+    "batch_size": Column("int64", "examples", "", "examples per step"),
     "optimizer": Column("str", "", "", "optimizer"),
     "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
-    "steps": Column("int64", "", "", "synchronised calls behind each median (of update and step, the fewer)"),
+    "steps": Column(
+        "int64", "", "", "synchronized calls behind each median (the smaller number of update's and step's)"
+    ),
     "update_microseconds": Column(
         "float64", "microseconds", "lower", "median time of one update alone; NaN on an experiment's problem"
     ),
     "step_microseconds": Column("float64", "microseconds", "lower", "median time of forward, backward and update"),
-    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
-    "device": Column("str", "", "", "device that was timed"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, per trainable parameter"),
+    "device": Column("str", "", "", "device that the timing ran on"),
     "device_peak_bytes": Column(
         "float64",
         "bytes",
         "lower",
-        "peak of the GPU's memory in the cell, other optimizers' state taken off; NaN on CPU",
+        "peak GPU memory in the cell, minus other optimizers' state; NaN on CPU",
     ),
 }
 
 
 def call_seconds(call: Callable[[int], float], turns: int) -> float:
-    """Seconds of one call, until its result is there."""
-    begun = time.perf_counter()
+    """Seconds that one call takes until its result has arrived."""
+    start = time.perf_counter()
     call(turns)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def choose_turns(call: Callable[[int], float]) -> int:
-    """The least power of two of turns that take 2 ms or more, the call's own time apart.
+    """The smallest power of two of turns that take 2 ms or more, excluding the call's overhead.
 
-    By the fastest of five calls, so that what else the machine does for a moment is not mistaken for turns.
+    By the fastest of five calls, so that a brief interruption by other work is not mistaken for turns.
     """
 
     def fastest(turns: int) -> float:
@@ -76,18 +78,18 @@ def choose_turns(call: Callable[[int], float]) -> int:
 
 
 def time_turn(call: Callable[[int], float], turns: int, cell_seconds: float) -> tuple[float, int]:
-    """Median microseconds of one turn, over up to 200 calls or ``cell_seconds``, at least 5; and how many calls."""
+    """Median microseconds per turn over up to 200 calls or ``cell_seconds``, but at least 5 calls; and the number of calls."""
     call(1)
     empty = float(np.median([call_seconds(call, 0) for _ in range(LEAST_STEPS)]))
-    taken: list[float] = []
-    begun = time.perf_counter()
-    while len(taken) < LEAST_STEPS or (len(taken) < MOST_STEPS and time.perf_counter() - begun < cell_seconds):
-        taken.append(call_seconds(call, turns))
-    return (float(np.median(taken)) - empty) / turns * 1e6, len(taken)
+    seconds: list[float] = []
+    start = time.perf_counter()
+    while len(seconds) < LEAST_STEPS or (len(seconds) < MOST_STEPS and time.perf_counter() - start < cell_seconds):
+        seconds.append(call_seconds(call, turns))
+    return (float(np.median(seconds)) - empty) / turns * 1e6, len(seconds)
 
 
 def round_orders(count: int, rounds: int, seed: int) -> np.ndarray:
-    """In which order ``count`` optimizers are timed: shape (rounds, count), each row a random permutation."""
+    """The order in which ``count`` optimizers are timed: shape (rounds, count), each row a random permutation."""
     generator = np.random.default_rng(seed)
     return np.stack([generator.permutation(count) for _ in range(rounds)])
 
@@ -100,9 +102,9 @@ def measure_step_cost(
     rounds: int = 5,
     cell_seconds: float = 0.02,
 ) -> pd.DataFrame:
-    """Time every optimizer's update and step on every model; nothing else may run meanwhile.
+    """Time every optimizer's update and step on every model; nothing else should run meanwhile.
 
-    Compilation, never in the clock, takes most of the time: about 1.5 s an optimizer and dense model on one core.
+    Compilation is never timed but takes most of the wall time: about 1.5 s per optimizer and dense model on one core.
 
     Args:
         entries: optimizers, ``sgd`` among them: what the others are compared with.
@@ -115,7 +117,7 @@ def measure_step_cost(
         cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
 
     Returns:
-        A table of STEP_COST_COLUMNS, one row a (model, optimizer, round), in the order of timing.
+        A table of STEP_COST_COLUMNS, one row per (model, optimizer, round), in the order of timing.
 
     Raises:
         ValueError: ``sgd`` is missing, or a model is unknown.
@@ -128,12 +130,16 @@ def measure_step_cost(
     rows: list[dict[str, Any]] = []
     batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
     cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
-    for own in problems:
-        name, batch_size = own.name, own.batch_size
-        standard = name in models and own.source == name and batch_size == BATCH_SIZE  # timed already
-        for size, chosen in ((batch_size, [] if standard else batched), (len(own.split(0).train), full)):
+    for problem_data in problems:
+        name, batch_size = problem_data.name, problem_data.batch_size
+        standard = (
+            name in models and problem_data.source == name and batch_size == BATCH_SIZE
+        )  # timed as a standard model
+        for size, chosen in ((batch_size, [] if standard else batched), (len(problem_data.split(0).train), full)):
             if chosen:
-                build = functools.partial(problem_workload, name, own.problem, own.data, size, seed, device)
+                build = functools.partial(
+                    problem_workload, name, problem_data.problem, problem_data.data, size, seed, device
+                )
                 cases.append((build, chosen))
     for number, (build, chosen) in enumerate(cases):
         workload = build()

@@ -1,4 +1,4 @@
-"""Compiled loops of one optimizer's updates and whole steps on models of several sizes: what the step cost is timed on."""
+"""Compiled loops of one optimizer's updates and whole steps on models of several sizes: what step-cost timing runs on."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Workload:
 
     Attributes:
         x, y: the batch, on the device.
-        batch_size: its examples.
-        gradients: one tensor a trainable variable, of its shape.
+        batch_size: number of its examples.
+        gradients: one tensor per trainable variable, of its shape.
         initial: values of the trainable variables.
-        called: what computes the model in this mode; it has the model's variables.
+        called: computes the model's outputs in this mode, with the model's variables.
         mode: ``xla``, ``graph`` or ``patches``.
     """
 
@@ -48,7 +48,7 @@ class Workload:
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters."""
+        """The number of trainable parameters."""
         return sum(value.size for value in self.initial)
 
 
@@ -61,7 +61,7 @@ def build_large_model() -> Any:
 
 
 def build_workload(name: str, seed: int, device: str) -> Workload:
-    """The model ``name`` with random weights and one batch of its problem (random images where that is a download).
+    """The model ``name`` with random weights and one batch of its problem (random images if its data would need a download).
 
     Raises:
         ValueError: the model is unknown.
@@ -88,10 +88,10 @@ def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, s
     import keras
     import tensorflow as tf
 
-    chosen = np.random.default_rng(seed).choice(len(data.y), batch_size, replace=False)
+    batch = np.random.default_rng(seed).choice(len(data.y), batch_size, replace=False)
     keras.utils.set_random_seed(seed)
     model, loss = problem.build_model(), training_loss(problem.loss)
-    x, y = tf.nest.map_structure(lambda array: tf.constant(array[chosen]), data.x), tf.constant(data.y[chosen])
+    x, y = tf.nest.map_structure(lambda array: tf.constant(array[batch]), data.x), tf.constant(data.y[batch])
     mode = choose_mode(model, device, batch_size)
     called = with_patches(model) if mode == "patches" else model
     with tf.GradientTape() as tape:
@@ -102,10 +102,10 @@ def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, s
 
 
 class CompiledLoops:
-    """One optimizer's two compiled loops on a workload: ``update(turns)`` and ``step(turns)``, both synchronised.
+    """One optimizer's two compiled loops on a workload: ``update(turns)`` and ``step(turns)``, both synchronized.
 
-    Many may share a workload, and so its weights; :meth:`start` takes what another left away. ``update`` is None where it
-    isn't asked for: compiling takes longer than timing.
+    Several may share a workload, and thus its weights; :meth:`start` removes what another left there. ``update`` is None if
+    it is not requested, as compiling it takes longer than timing it.
     """
 
     def __init__(self, entry: OptimizerEntry, workload: Workload, with_update: bool = True) -> None:
@@ -124,7 +124,7 @@ class CompiledLoops:
             variable.assign(value)
 
     def start(self) -> None:
-        """Give the model its initial weights and the optimizer the state of a new one."""
+        """Reset the model to its initial weights and the optimizer to a new one's state."""
         self._restore_weights()
         for variable, value in zip(state_variables(self._optimizer), self._initial_state, strict=True):
             variable.assign(value)
@@ -141,12 +141,12 @@ class CompiledLoops:
                 return (done + 1,)
 
             tf.while_loop(lambda done: done < turns, body, (tf.constant(0),))
-            return tf.reshape(weights[0].value, (-1,))[0]  # what a call waits for
+            return tf.reshape(weights[0].value, (-1,))[0]  # a call waits for this value
 
-        # XLA would compute once, before the loop, what depends on constants alone. So it is given the gradients twice,
-        # and takes one of the two by the turn's number; and as arguments, as a captured tensor is a constant too.
+        # XLA would compute whatever depends only on constants once, before the loop. So it gets the gradients twice and picks
+        # a copy by the turn's number; and it gets them as arguments, as a captured tensor is a constant too.
         xla = work.mode != "graph"
-        given = [tf.stack([gradient, gradient]) for gradient in work.gradients] if xla else work.gradients
+        gradients_in = [tf.stack([gradient, gradient]) for gradient in work.gradients] if xla else work.gradients
 
         def updates(turns: Any, gradients: Any) -> Any:
             def turn(done: Any) -> None:
@@ -174,4 +174,4 @@ class CompiledLoops:
             call(0)
             return call
 
-        return compiled(updates, given) if self._with_update else None, compiled(steps, work.x, work.y)
+        return compiled(updates, gradients_in) if self._with_update else None, compiled(steps, work.x, work.y)

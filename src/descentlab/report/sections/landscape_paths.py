@@ -94,7 +94,7 @@ def draw_on_contours(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> d
     for name, path in paths.groupby("optimizer", sort=False):
         ends[str(name)] = draw_path(axes, str(name), path["x"].to_numpy(), path["y"].to_numpy())
     axes.plot(*landscape.drawn_start, marker="o", markersize=7, color=INK, markerfacecolor="none", zorder=5)
-    axes.plot(*landscape.minimiser, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
+    axes.plot(*landscape.minimizer, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
     axes.grid(visible=False)
     return ends
 
@@ -139,7 +139,7 @@ def draw_along_axis(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> di
     for name, path in paths.groupby("optimizer", sort=False):
         ends[str(name)] = draw_path(axes, str(name), path["x"].to_numpy(), path["update"].to_numpy() + 1.0)
     axes.plot(landscape.drawn_start[0], 1, marker="o", markersize=7, color=INK, markerfacecolor="none", zorder=5)
-    axes.plot(landscape.minimiser[0], last, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
+    axes.plot(landscape.minimizer[0], last, marker="+", markersize=9, color=INK, markeredgewidth=1.4, zorder=5)
     return ends
 
 
