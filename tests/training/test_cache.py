@@ -64,7 +64,7 @@ def test_a_damaged_file_is_named_and_passed_over(tmp_path: Path, result: RunResu
     path.write_bytes(damaged(path.read_bytes(), damage))
     said: list[str] = []
     assert load_result(tmp_path, "ab12", said.append) is None
-    reason = "KeyError: " if damage == "another version" else "ValueError: its content is not that of its sha256)"
+    reason = "KeyError: " if damage == "another version" else "ValueError: its content does not match its sha256)"
     assert len(said) == 1
     assert said[0].startswith(f"cache: {path} is damaged; the run will be trained again ({reason}")
     store_result(tmp_path, "ab12", result)
@@ -89,7 +89,7 @@ def test_a_file_under_another_runs_name_is_noticed(tmp_path: Path, result: RunRe
     cache_path(tmp_path, "ab12").rename(cache_path(tmp_path, "ab34"))
     said: list[str] = []
     assert load_result(tmp_path, "ab34", said.append) is None
-    assert "its content is not that of its sha256" in said[0]
+    assert "its content does not match its sha256" in said[0]
 
 
 def test_a_cached_run_is_an_archive_for_anyone(tmp_path: Path, result: RunResult) -> None:

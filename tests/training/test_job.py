@@ -160,8 +160,8 @@ def test_data_other_than_those_planned_with_are_refused(plan: TrainingPlan, devi
         _ = problem.data
     received = planned_with.data_hash[:12]
     assert str(refused.value) == (
-        "problem 'logistic_regression': the data must be those of plan.json (sha256 000000000000…); received "
-        f"{received}…. Plan again"
+        "problem 'logistic_regression': the data have changed since plan.json was written (sha256 000000000000… then, "
+        f"{received}… now). Restore the data, or plan again"
     )
 
 

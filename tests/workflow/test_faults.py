@@ -242,7 +242,7 @@ def test_a_damaged_run_is_trained_anew_and_a_damaged_table_is_named(undisturbed:
     assert again.returncode == 0, again.stdout
     path = cached[0].relative_to(folder)
     assert (
-        f"cache: {path} is damaged; the run will be trained again (ValueError: its content is not that of its sha256)"
+        f"cache: {path} is damaged; the run will be trained again (ValueError: its content does not match its sha256)"
     ) in again.stdout
     assert "3 of 3 runs (1 trained)" in again.stdout
     assert_same_tables(folder / TABLES, undisturbed / TABLES, "0.")

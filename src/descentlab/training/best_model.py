@@ -12,14 +12,14 @@ from descentlab.training.run_result import RunResult
 
 
 def best_final_run(runs: pd.DataFrame, arm: str) -> str | None:
-    """The run whose model is kept: of the arm's finished final runs the best by validation metric, the least seed first.
+    """The run whose model is stored: the arm's finished final run with the best validation metric; the lowest seed wins a tie.
 
     Args:
-        runs: of one problem and optimizer.
+        runs: the runs of one problem and optimizer.
         arm: the plan's main arm.
 
     Returns:
-        Its id; None where no final run finished.
+        Its id; None if no final run finished.
     """
     finals = runs[(runs["phase"] == "final") & (runs["arm"] == arm) & (runs["status"] == "finished")]
     if finals.empty:
@@ -32,7 +32,7 @@ def write_model(problem: Problem, best: RunResult | None, path: Path) -> None:
     """Write the model of the best final run as ``.keras``; without one, remove what an earlier job left.
 
     Raises:
-        WriteError: it can't be written.
+        WriteError: the file can't be written.
     """
     if best is None:
         path.unlink(missing_ok=True)
@@ -40,5 +40,5 @@ def write_model(problem: Problem, best: RunResult | None, path: Path) -> None:
     model = problem.build_model()
     for variable, value in zip(model.variables, best.weights, strict=True):
         variable.assign(value)
-    with written_aside(path) as aside:
-        model.save(aside)
+    with written_aside(path) as temporary:
+        model.save(temporary)

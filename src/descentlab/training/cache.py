@@ -1,8 +1,8 @@
-"""The run cache: a finished run under the digest of everything that decided it.
+"""The run cache: finished runs by the digest of everything that decides them.
 
-Deleting it is always safe; a damaged file counts as absent and its run is trained again. A file is an ``.npz`` archive and,
-after it, the sha256 of the digest and the archive: the archive's own sums leave out its table of contents, where one bit can
-drop a member unnoticed (``tests/training/test_cache.py`` flips one in every byte).
+Deleting it is always safe; a damaged file counts as absent and its run is trained again. A file is an ``.npz`` archive
+followed by the sha256 of the digest and the archive: the archive's own checksums do not cover its table of contents, where
+one bit can drop a member unnoticed (``tests/training/test_cache.py`` flips one in every byte).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 def cache_path(cache: Path, digest: str) -> Path:
-    """Where the cache keeps a run."""
+    """Path of a run in the cache."""
     return cache / digest[:2] / f"{digest}.npz"
 
 
 def store_result(cache: Path, digest: str, result: RunResult) -> None:
-    """Keep a finished run, whole or not at all.
+    """Store a finished run, atomically.
 
     Raises:
-        WriteError: it can't be written.
+        WriteError: the file can't be written.
     """
     arrays: dict[str, Any] = {f"history.{name}": result.history[name].to_numpy() for name in result.history}
     arrays |= {f"{WEIGHTS}.{i:04d}": value for i, value in enumerate(result.weights)}
@@ -41,12 +41,12 @@ def store_result(cache: Path, digest: str, result: RunResult) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # in place: into memory
     archive = buffer.getvalue()
-    with written_aside(cache_path(cache, digest)) as aside:
-        aside.write_bytes(archive + _checksum(digest, archive))
+    with written_aside(cache_path(cache, digest)) as temporary:
+        temporary.write_bytes(archive + _checksum(digest, archive))
 
 
 def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
-    """The run kept under ``digest``, or None; a file that can't be read is named through ``say`` and passed over."""
+    """The run stored under ``digest``, or None; a file that can't be read is reported through ``say`` and ignored."""
     path = cache_path(cache, digest)
     if not path.exists():
         return None
@@ -54,7 +54,7 @@ def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
         content = path.read_bytes()
         archive = content[:-CHECKSUM_BYTES]
         if content[-CHECKSUM_BYTES:] != _checksum(digest, archive):
-            raise ValueError("its content is not that of its sha256")
+            raise ValueError("its content does not match its sha256")
         with np.load(io.BytesIO(archive), allow_pickle=False) as stored:
             record = json.loads(str(stored[RECORD]))
             columns = [name for name in HISTORY if name != "run_id"]
@@ -67,5 +67,5 @@ def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
 
 
 def _checksum(digest: str, archive: bytes) -> bytes:
-    """sha256 of an archive under a digest: a file under another's name is as wrong as a damaged one."""
+    """sha256 of a digest and its archive, so that a file under another run's name counts as damaged."""
     return hashlib.sha256(digest.encode() + archive).digest()

@@ -1,6 +1,6 @@
-"""Every job's tables into one table each; what was planned and is not there becomes a row that says so.
+"""Merging the tables of all jobs; a planned run without a result becomes a row of status ``missing``.
 
-A job is there when its history is, which it writes last.
+A job's tables are complete once its history exists, which it writes last.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from descentlab.training.execution.progress import say
 
 
 class CollectError(ValueError):
-    """A job's file is damaged; the message says which."""
+    """A job's file is damaged; the message says which one."""
 
 
 def collect_runs(plan: TrainingPlan, results: Path) -> None:
     """Merge ``train/<problem>/<job>.*`` into runs, history, examples and selections of the experiment.
 
     Args:
+        plan: the experiment's plan.
         results: ``results/<experiment>``.
 
     Raises:
         CollectError, TableError: a job's file is damaged.
     """
     jobs, selections = [], []
-    for problem, cut in plan.jobs.items():
-        for job, optimizers in enumerate(cut):
+    for problem, problem_jobs in plan.jobs.items():
+        for job, optimizers in enumerate(problem_jobs):
             path = results / "train" / problem / str(job)
             selections += read_selections(path.with_name(f"{job}.selections.json"))
             if path.with_name(f"{job}.history.parquet").exists():
@@ -50,7 +51,7 @@ def collect_runs(plan: TrainingPlan, results: Path) -> None:
 
 
 def read_selections(path: Path) -> list[dict[str, Any]]:
-    """The selections that a job made; none where it made none.
+    """The selections that a job made; empty if it made none.
 
     Raises:
         CollectError: the file is damaged.
@@ -61,13 +62,12 @@ def read_selections(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise CollectError(
-            f"{path}: must be the JSON list that the job wrote; {error}. Delete it and run the same command again, finished "
-            "runs are taken from the cache"
+            f"{path}: damaged ({error}); delete it and run the same command again: finished runs come from the cache"
         ) from error
 
 
 def say_unfinished(runs: pd.DataFrame) -> None:
-    """How many runs of each problem and optimizer failed or are missing, and why the first of them."""
+    """Log how many runs of each problem and optimizer failed or are missing, and the reason of the first."""
     lost = runs[runs["status"].isin(["failed", "missing"])]
     for (problem, optimizer, status), group in lost.groupby(["problem", "optimizer", "status"], sort=False):
         say(
@@ -76,10 +76,10 @@ def say_unfinished(runs: pd.DataFrame) -> None:
 
 
 def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.DataFrame:
-    """The tables ``name`` of jobs, one after the other.
+    """The tables ``name`` of all jobs, concatenated.
 
     Raises:
-        TableError: one is damaged.
+        TableError: a table is damaged.
     """
     paths = [job.with_name(f"{job.name}.{name}.parquet") for job in jobs]
     tables = [table for path in paths if len(table := read_table(path, columns))]
@@ -87,14 +87,14 @@ def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.Data
 
 
 def with_missing(plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
-    """``runs`` and a row of status ``missing`` for each planned run that is not among them."""
+    """``runs`` plus a row of status ``missing`` for each planned run that is not among them."""
     present = set(runs["run_id"])
     rows = []
     for spec in planned_runs(plan, selections):
         if spec.run_id in present:
             continue
         problem = plan.problems[spec.problem]
-        known = {
+        values = {
             **spec.as_dict(),
             "run_id": spec.run_id,
             "batch_size": spec.batch_size or problem.train_examples,
@@ -105,7 +105,7 @@ def with_missing(plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[s
             "parameters": problem.parameters,
         }
         blank = {"str": "", "int64": 0, "float64": float("nan"), "bool": False}
-        rows.append({name: known.get(name, blank[column.dtype]) for name, column in RUNS.items()})
+        rows.append({name: values.get(name, blank[column.dtype]) for name, column in RUNS.items()})
     if not rows:
         return runs
     missing = check_table(pd.DataFrame(rows), RUNS, "missing runs")

@@ -1,4 +1,4 @@
-"""A run that raised or took too long: what becomes of it, and the row that says so."""
+"""Runs that raised or took too long: what happens to them, and the row that records it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from descentlab.training.run_result import RunResult
 
 MEASURES = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
 UNKNOWN = ("state_bytes_per_parameter", "optimum", "penalty", "best_epoch", *MEASURES, *(f"best_{m}" for m in MEASURES))
-MOST_LETTERS = 200  # of an error's text that a row keeps
+MOST_LETTERS = 200  # limit of an error's text in a row
 SECONDS = ("train_seconds", "evaluation_seconds", "compile_seconds")
 
 
 @dataclass(frozen=True)
 class FaultPolicy:
-    """What becomes of a run that raises or takes too long.
+    """What happens to a run that raises or takes too long.
 
     Attributes:
-        keep_going: it becomes a result of status ``failed`` that is never cached, and the next run is trained; otherwise the
-            job ends.
-        run_minutes: the most that a training may take, compilation and the runs beside it included; None: any time.
+        keep_going: the run becomes a result of status ``failed`` that is never cached, and the next run is trained; otherwise
+            the job ends.
+        run_minutes: limit for one training, including compilation and the runs trained with it; None for no limit.
     """
 
     keep_going: bool = False
@@ -40,7 +40,7 @@ class FaultPolicy:
 
     @property
     def overrun(self) -> str:
-        """What is said of a run that took too long."""
+        """The message for a run that took too long."""
         return f"took longer than execution.run_minutes ({self.run_minutes})"
 
 
@@ -48,23 +48,23 @@ END_THE_JOB = FaultPolicy()
 
 
 def reason_of(error: Exception) -> str:
-    """The kind of an error and the line of its text that says why; the log has the rest.
+    """The type of an error and the line of its text that says why; the log has the rest.
 
-    TensorFlow's text of an error in the reader's code begins with "in user code:" and a stack, and ends with the error.
+    TensorFlow's text for an error in a reader's code starts with "in user code:" and a stack trace, and ends with the error.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    said = lines[-1] if lines[0] == "in user code:" else lines[0]
-    return f"{type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
+    reason = lines[-1] if lines[0] == "in user code:" else lines[0]
+    return f"{type(error).__name__}: {reason if len(reason) <= MOST_LETTERS else reason[:MOST_LETTERS] + '…'}"
 
 
 def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:
-    """The result of a run of which nothing is known but why it failed: no history, no values.
+    """The result of a failed run: only the reason is known, without history or values.
 
     Args:
         message: why it failed, one line.
         batch_size: examples per update.
-        updates_planned: its budget.
-        parameters: trainable ones of its model.
+        updates_planned: its budget of updates.
+        parameters: trainable parameters of its model.
     """
     record: dict[str, Any] = {
         "status": "failed",

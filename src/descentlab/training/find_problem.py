@@ -1,4 +1,4 @@
-"""From the name of a problem in a config to the problem, and to its data as a job needs them."""
+"""From a problem's entry in a config to the problem itself, and to its data as a job needs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find_problem(config: ProblemConfig) -> Problem:
     """The problem that a config names: a built-in one, or the reader's own.
 
     Raises:
-        ConfigError: the import path doesn't import, or names something else.
+        ConfigError: the import path can't be imported, or it names something else.
     """
     if config.problem in BUILTIN_PROBLEMS:
         return builtin_problem(config.problem)
@@ -30,7 +30,7 @@ def import_problem(import_path: str, where: str) -> Problem:
     """The problem that ``package.module:OBJECT`` names.
 
     Raises:
-        ConfigError: the import path doesn't import, or names something else.
+        ConfigError: the import path can't be imported, or it names something else.
     """
     from descentlab.problems.base import Problem
 
@@ -50,19 +50,20 @@ def planned_problem(plan: TrainingPlan, name: str, device: str) -> ProblemData:
     """A problem of a plan, with its data.
 
     Args:
+        plan: the experiment's plan.
         name: the problem's name in the config.
-        device: what :func:`~descentlab.training.engine.device.configure_device` returned.
+        device: result of :func:`~descentlab.training.engine.device.configure_device`.
     """
-    asked, planned = plan.config.problem(name), plan.problems[name]
+    config, planned = plan.config.problem(name), plan.problems[name]
     return ProblemData(
         name=name,
-        problem=find_problem(asked),
-        source=asked.problem,
-        data_path=asked.data,
+        problem=find_problem(config),
+        source=config.problem,
+        data_path=config.data,
         data_hash=planned.data_hash,
         batch_size=planned.batch_size,
-        train_limit=asked.train_examples,
-        evaluation_limit=asked.evaluation_examples,
-        asked_mode=asked.mode,
+        train_limit=config.train_examples,
+        evaluation_limit=config.evaluation_examples,
+        requested_mode=config.mode,
         device=device,
     )

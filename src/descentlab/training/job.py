@@ -1,8 +1,8 @@
 """One job: the runs of some optimizers on one problem, through the run cache.
 
 Optimizer by optimizer: the tuning runs (test targets zeroed), the selection written to a file, then the final runs.
-A run that is in the cache is not trained again, so a job that was killed goes on after its last finished run. A run that
-raises, or takes longer than it may, ends the job; where DESCENTLAB_KEEP_GOING is set it becomes a row of status ``failed``.
+A run in the cache is not trained again, so a killed job continues after its last finished run. A run that raises or exceeds
+its time limit ends the job; if DESCENTLAB_KEEP_GOING is set, it becomes a row of status ``failed`` instead.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --kee
 def train_job(plan: TrainingPlan, problem_name: str, job: int, output: Path, cache: Path) -> None:
     """Train a job's runs; write ``<output>/<job>.history.parquet`` with the tables next to it, and the best models.
 
-    On a machine with GPUs it waits for one that it may use.
+    On a machine with GPUs it waits for a free slot.
 
     Args:
-        problem_name: which problem.
-        job: which batch of its optimizers, an index into ``plan.jobs[problem]``.
+        plan: the experiment's plan.
+        problem_name: the problem's name in the config.
+        job: index into ``plan.jobs[problem_name]``, which holds the optimizers of each job.
         output: ``results/<experiment>/train/<problem>``.
         cache: folder of the run cache.
 
     Raises:
-        TrainingError: a run raised, and the job is not to keep going. ProblemError: data or model are not what was planned.
+        TrainingError: a run raised, and the job does not keep going. ProblemError: data or model have changed since planning.
         WriteError: a file can't be written.
     """
     with gpu_slot(plan.config.execution.jobs_per_gpu):
@@ -68,13 +69,13 @@ class Job:
         self._cache = cache
         self._names = plan.jobs[problem.name][number]
         self._faults = FaultPolicy(bool(os.environ.get(KEEP_GOING)), plan.config.execution.run_minutes)
-        self._progress = Progress(self._most * len(self._names))
+        self._progress = Progress(self._expected_runs * len(self._names))
         self._tables = JobTables(problem)
         self._selections: list[dict[str, Any]] = []
 
     @cached_property
-    def _most(self) -> int:
-        """Runs of an optimizer without its sweep, where the chosen rate has two neighbours."""
+    def _expected_runs(self) -> int:
+        """Runs of one optimizer without its sweep, if the chosen rate has two neighbors."""
         return runs_per_optimizer(self._plan.config)
 
     def train(self) -> None:
@@ -101,14 +102,14 @@ class Job:
             self._extend(runs, entry, selection)
         finals = final_runs(plan, problem.name, entry.name, selection)
         trained = len(self._tables.runs) - before - swept
-        self._progress.expect(trained + len(finals) - self._most)
+        self._progress.expect(trained + len(finals) - self._expected_runs)
         results = dict(zip([spec.run_id for spec in finals], self._run(runs, finals), strict=True))
         best = best_final_run(self._tables.of_optimizer(entry.name), plan.main_arm)
         model = self._output.parents[1] / "models" / problem.name / f"{entry.name}.keras"
         write_model(problem.problem, None if best is None else results[best], model)
 
     def _run(self, runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
-        """Train runs, or take them from the cache; add them to the tables."""
+        """Train runs or load them from the cache, and add them to the tables."""
         results = []
         for spec, (digest, result, trained) in zip(specs, runs.run(specs), strict=True):
             self._progress.step(spec.run_id, trained)
@@ -117,7 +118,7 @@ class Job:
         return results
 
     def _tune(self, runs: OptimizerJob, entry: OptimizerEntry, specs: list[RunSpec]) -> dict[str, Any]:
-        """Choose the learning rate. The choice is on disk before a run that sees a test target starts."""
+        """Choose the learning rate; the choice is on disk before any run that sees a test target starts."""
         records = [result.record for result in self._run(runs, specs)]
         sign = self._problem.problem.metric.sign
         selection = select_learning_rate(entry, self._problem.name, specs, records, sign)
@@ -133,14 +134,14 @@ class Job:
         while (step := next_step(goodness, chosen, margin)) is not None:
             specs = sweep_runs(self._plan, self._problem.name, entry.name, [entry.rate_at(step)])
             self._progress.expect(len(specs))
-            ends = [result.record for result in self._run(runs, specs)]
+            records = [result.record for result in self._run(runs, specs)]
             goodness[step] = np.array(
-                [sign * end["val_metric"] if end["status"] == "finished" else np.nan for end in ends]
+                [sign * record["val_metric"] if record["status"] == "finished" else np.nan for record in records]
             )
         return [entry.rate_at(step) for step in sorted(goodness)]
 
     def _extend(self, runs: OptimizerJob, entry: OptimizerEntry, selection: dict[str, Any]) -> None:
-        """Choose the extended arm's trial, where the plan has the arm."""
+        """Choose the extended arm's trial, if the plan has that arm."""
         trials = extended_runs(self._plan, self._problem.name, entry.name, selection)
         if trials:
             records = [[result.record for result in self._run(runs, specs)] for _, specs in trials]

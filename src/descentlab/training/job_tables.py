@@ -27,7 +27,7 @@ class JobTables:
     examples: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, spec: RunSpec, digest: str, result: RunResult) -> None:
-        """Add a run, its history and, where it saw them, the scores of its test examples."""
+        """Add a run, its history and, if it saw them, the scores of its test examples."""
         problem = self.problem
         metric = problem.problem.metric
         self.runs.append(
@@ -53,23 +53,23 @@ class JobTables:
         return pd.DataFrame([run for run in self.runs if run["optimizer"] == optimizer])
 
     def write(self, output: Path, job: int) -> None:
-        """Write ``<output>/<job>.*.parquet``, the history last: a job is there when its history is.
+        """Write ``<output>/<job>.*.parquet``, the history last, as it marks the job as complete.
 
         Raises:
             WriteError: a file can't be written.
         """
-        write_table(_joined(self.examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
+        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
         write_table(pd.DataFrame(self.runs), RUNS, output / f"{job}.runs.parquet")
-        write_table(_joined(self.histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
+        write_table(_concatenate(self.histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
 
 
-def _joined(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:
+def _concatenate(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else empty_table(dict(columns))
 
 
 def say_failures(runs: list[dict[str, Any]]) -> None:
-    """How many runs of each optimizer failed, and why the first of them."""
+    """Log how many runs of each optimizer failed, and the reason of the first."""
     failed: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         if run["status"] == "failed":
@@ -77,4 +77,4 @@ def say_failures(runs: list[dict[str, Any]]) -> None:
     for optimizer, group in failed.items():
         say(f"{optimizer}: {len(group)} runs failed; {group[0]['run_id']}: {group[0]['message']}")
     if failed:
-        say("Nothing of them is cached. To train them again, add to the command: --forcerun train")
+        say("Failed runs are not cached. To train them again, add to the command: --forcerun train")

@@ -1,7 +1,7 @@
-"""Runs that train side by side: what each is given, and what comes of it.
+"""Runs that train side by side: the inputs of each and its results.
 
-This module decides a run's numbers: the run cache counts its code and that of all it imports
-(:mod:`descentlab.training.run_digest`). So neither the config nor the plan, the log or the cache may be imported here.
+This module decides a run's numbers: a run's digest covers its code and everything it imports
+(:mod:`descentlab.training.run_digest`). So it must not import the config, the plan, the log or the cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from descentlab.training.run_result import RunResult
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run is: one epoch's updates, all updates, and the examples of one update."""
+    """How long a run is: updates per epoch, updates in all, and examples per update."""
 
     updates_per_epoch: int
     updates: int
@@ -35,7 +35,7 @@ class Budget:
 
 
 def run_budget(spec: RunSpec, train_examples: int) -> Budget:
-    """The budget of a run on so many training examples (docs/protocol.md, "Budget")."""
+    """The budget of a run on this many training examples (docs/protocol.md, "Budget")."""
     per_epoch = train_examples // spec.reference_batch_size
     if spec.batch_size == 0 and not spec.equal_updates:
         return Budget(1, spec.epochs, train_examples)
@@ -47,12 +47,12 @@ class MemberRun:
     """One run among those that train side by side.
 
     Attributes:
-        spec: which run.
-        problem: what it trains.
+        spec: everything that decides the run.
+        problem: the problem that it trains on.
         history: rows of its evaluations so far.
         last: its last evaluation; None before the first.
-        message: why it counts as diverged; empty while it doesn't.
-        weights: those evaluated at the end; empty for tuning runs.
+        message: why it counts as diverged; empty if it doesn't.
+        weights: the weights evaluated at the end; empty for tuning runs.
     """
 
     spec: RunSpec
@@ -64,7 +64,7 @@ class MemberRun:
 
     @cached_property
     def split(self) -> Split:
-        """Of the run's seed."""
+        """The split of the run's seed."""
         return self.problem.split(self.spec.seed)
 
     @cached_property
@@ -79,12 +79,12 @@ class MemberRun:
 
     @property
     def last_examples(self) -> list[np.ndarray]:
-        """Indices that the last evaluation takes, by split; the test split only where the run may see it."""
+        """Indices of the last evaluation's examples, by split; the test split only if the run may see it."""
         return [self.split.train, self.split.val] + ([] if self.spec.sealed else [self.split.test])
 
     @property
     def examples(self) -> list[np.ndarray]:
-        """Indices that the evaluations before the last take, by split."""
+        """Indices of the earlier evaluations' examples, by split."""
         limit = self.problem.evaluation_limit
         if limit is None:
             return self.last_examples
@@ -92,7 +92,7 @@ class MemberRun:
 
     @cached_property
     def member(self) -> Member:
-        """What the trainer is given."""
+        """The trainer's inputs for this run."""
         spec = self.spec
         return Member(
             self.problem.initial(spec.seed),
@@ -103,11 +103,11 @@ class MemberRun:
         )
 
     def at_end(self, evaluation: Evaluation) -> bool:
-        """Whether it is the evaluation after the last update."""
+        """Whether this is the evaluation after the last update."""
         return evaluation.updates == self.budget.updates
 
-    def take(self, evaluation: Evaluation) -> None:
-        """Add an evaluation to the history, and judge whether the run has diverged."""
+    def record(self, evaluation: Evaluation) -> None:
+        """Add an evaluation to the history, and check whether the run has diverged."""
         self.last = evaluation
         parts = self.last_examples if self.at_end(evaluation) else self.examples
         row = history_row(
@@ -117,15 +117,15 @@ class MemberRun:
         self.message = divergence(row, self.problem.problem.loss_bound)
 
     def result(self, trainer: Trainer, started_at: float, members: int) -> RunResult:
-        """What the run left.
+        """The run's result.
 
         Args:
-            trainer: that trained it.
+            trainer: the trainer that trained it.
             started_at: seconds since 1970 (UTC).
-            members: runs that trained side by side.
+            members: how many runs trained side by side.
         """
         last, history = self.last, pd.DataFrame(self.history)
-        assert last is not None  # evaluation_steps always begins with 0
+        assert last is not None  # evaluation_steps always starts with 0
         record = {
             "status": "diverged" if self.message else "finished",
             "message": self.message,
@@ -148,7 +148,7 @@ class MemberRun:
 
 
 def train_side_by_side(problem: ProblemData, trainer: Trainer, specs: Sequence[RunSpec]) -> list[RunResult]:
-    """Train runs that differ in seed and learning rate alone; all of them sealed, or none."""
+    """Train runs that differ only in seed and learning rate; either all of them are sealed or none."""
     runs = [MemberRun(spec, problem) for spec in specs]
     first = runs[0]
     members = [run.member for run in runs]
@@ -161,7 +161,7 @@ def train_side_by_side(problem: ProblemData, trainer: Trainer, specs: Sequence[R
         for row, (run, evaluation) in enumerate(zip(runs, evaluations, strict=True)):
             if run.message:
                 continue
-            run.take(evaluation)
+            run.record(evaluation)
             if not run.spec.sealed and (run.message or run.at_end(evaluation)):
                 run.weights = trainer.evaluated_variables(row)
         if all(run.message for run in runs):

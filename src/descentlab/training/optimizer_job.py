@@ -24,16 +24,16 @@ from descentlab.training.run_result import RunResult
 
 
 class TrainingError(RuntimeError):
-    """A run raised; the message names it. What was finished before is in the cache."""
+    """A run raised; the message names it. Runs that finished before are in the cache."""
 
 
-def _named(together: dict[str, RunSpec]) -> str:
-    return ", ".join(spec.run_id for spec in together.values())
+def _join_ids(group: dict[str, RunSpec]) -> str:
+    return ", ".join(spec.run_id for spec in group.values())
 
 
-def _described(together: dict[str, RunSpec]) -> str:
-    """The first of the runs in full: the others differ from it in what their names say."""
-    return f"({json.dumps(next(iter(together.values())).as_dict())})"
+def _describe(group: dict[str, RunSpec]) -> str:
+    """The first run in full; the others differ from it only as their ids say."""
+    return f"({json.dumps(next(iter(group.values())).as_dict())})"
 
 
 class OptimizerJob:
@@ -60,8 +60,8 @@ class OptimizerJob:
         """The digest and result of each run in turn, and whether it had to be trained.
 
         Raises:
-            TrainingError: training raised, and the job is not to keep going.
-            WriteError: the cache can't take a result.
+            TrainingError: training raised, and the job does not keep going.
+            WriteError: a result can't be written to the cache.
         """
         digests = [run_digest(self._problem, self._entry, spec, self._versions) for spec in specs]
         results = {digest: load_result(self._cache, digest, say) for digest in dict.fromkeys(digests)}
@@ -74,44 +74,44 @@ class OptimizerJob:
         to_train = set(missing)
         for digest, spec in zip(digests, specs, strict=True):
             if digest in missing:
-                together = self._beside(spec, missing)
-                results |= self._train_together(together)
-                missing = {name: other for name, other in missing.items() if name not in together}
+                group = self._group_with(spec, missing)
+                results |= self._train_group(group)
+                missing = {key: value for key, value in missing.items() if key not in group}
             result = results[digest]
             assert result is not None
             yield digest, result, digest in to_train
 
-    def _beside(self, first: RunSpec, missing: dict[str, RunSpec]) -> dict[str, RunSpec]:
-        """As many of the missing runs, ``first`` the first of them, as train together."""
-        alike = {
+    def _group_with(self, first: RunSpec, missing: dict[str, RunSpec]) -> dict[str, RunSpec]:
+        """As many of the missing runs as train side by side, beginning with ``first``."""
+        compatible = {
             digest: spec
             for digest, spec in missing.items()
             if self._compiled_for(spec) == self._compiled_for(first) and spec.sealed == first.sealed
         }
-        return dict(itertools.islice(alike.items(), self._problem.width))
+        return dict(itertools.islice(compatible.items(), self._problem.width))
 
-    def _train_together(self, together: dict[str, RunSpec]) -> dict[str, RunResult]:
-        """Train runs side by side and keep them in the cache; both by digest."""
+    def _train_group(self, group: dict[str, RunSpec]) -> dict[str, RunResult]:
+        """Train runs side by side and store them in the cache; runs and results are keyed by digest."""
         faults = self._faults
-        overrun = f"descentlab: run {_named(together)} {faults.overrun} {_described(together)}"
+        overrun = f"descentlab: run {_join_ids(group)} {faults.overrun} {_describe(group)}"
         try:
-            with time_limit(faults.run_seconds, overrun, together if faults.keep_going else None):
-                specs = list(together.values())
+            with time_limit(faults.run_seconds, overrun, group if faults.keep_going else None):
+                specs = list(group.values())
                 results = train_side_by_side(self._problem, self._trainer(specs[0]), specs)
-        except Exception as error:  # whatever it was, the reader must learn which run it was
+        except Exception as error:  # the reader must learn which run it was, whatever it raised
             raised = error
         else:
-            trained = dict(zip(together, results, strict=True))
+            trained = dict(zip(group, results, strict=True))
             for digest, result in trained.items():
                 store_result(self._cache, digest, result)
             return trained
-        if len(together) > 1:  # which of them raised shows when each trains alone
-            alone = [self._train_together({digest: spec}) for digest, spec in together.items()]
-            return {digest: result for one in alone for digest, result in one.items()}
-        ((digest, spec),) = together.items()
-        if not self._failed:  # the next ones are mostly the same
+        if len(group) > 1:  # training each alone shows which of them raised
+            singles = [self._train_group({digest: spec}) for digest, spec in group.items()]
+            return {digest: result for single in singles for digest, result in single.items()}
+        ((digest, spec),) = group.items()
+        if not self._failed:  # later ones are mostly the same
             say("".join(traceback.format_exception(raised)))
-        message = f"run {spec.run_id} raised {reason_of(raised)} {_described(together)}"
+        message = f"run {spec.run_id} raised {reason_of(raised)} {_describe(group)}"
         if not faults.keep_going:
             raise TrainingError(message) from raised
         say(f"{message}; going on with the next")
@@ -123,7 +123,7 @@ class OptimizerJob:
         return failed_result(message, budget.batch_size, budget.updates, self._planned.parameters)
 
     def _compiled_for(self, spec: RunSpec) -> str:
-        """What a trainer is compiled for: the hyperparameters, learning rate and schedule apart."""
+        """What a trainer is compiled for: the hyperparameters, without learning rate and schedule."""
         return json.dumps(arm_hyperparameters(self._entry, spec.arm, spec.extended), sort_keys=True)
 
     def _trainer(self, spec: RunSpec) -> Trainer:

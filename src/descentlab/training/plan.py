@@ -1,8 +1,7 @@
-"""From a config to the runs it asks for; and, before anything is trained, whether they can be run.
+"""From a config to a plan: checks, before anything is trained, that every run can be trained.
 
-:func:`cut_jobs` is what the workflow needs while it is parsed (no Keras, no code of the reader's);
-:func:`make_plan` imports everything, builds every model and optimizer once, reads the data, and writes down what the
-later stages need to know.
+:func:`make_plan` imports everything, builds every model and optimizer once, reads the data, and records what the later
+stages need to know.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def make_plan(config: Config) -> TrainingPlan:
     """Check everything that training will need, and describe it.
 
     Raises:
-        ConfigError, OptimizerError, ProblemError: what can't be run, in one line.
+        ConfigError, OptimizerError, ProblemError: something can't be run; the message says what, in one line.
     """
     from descentlab.training.engine.device import configure_device
 
@@ -47,34 +46,34 @@ def make_plan(config: Config) -> TrainingPlan:
     )
 
 
-def _plan_problem(wanted: ProblemConfig, device: str) -> PlannedProblem:
-    """Build a problem's model and read its data once; what later stages need to know of them."""
+def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
+    """Build a problem's model and read its data once, and record what later stages need to know about them."""
     from descentlab.problems.base import ProblemError, split_data
     from descentlab.training.engine.modes import choose_mode
     from descentlab.training.engine.trainable import check_trainable, count_parameters
 
-    problem = find_problem(wanted)
-    where = f"problem '{wanted.name}'"
+    problem = find_problem(problem_config)
+    where = f"problem '{problem_config.name}'"
     try:
-        data = problem.load_data(wanted.data)
+        data = problem.load_data(problem_config.data)
         model = problem.build_model()
     except ProblemError:
         raise
-    except Exception as error:  # a problem of the reader's own may raise anything
-        raise ProblemError(f"{where}: its data and model must load; {type(error).__name__}: {error}") from error
+    except Exception as error:  # a reader's problem may raise anything
+        raise ProblemError(f"{where}: its data or model can't be loaded: {type(error).__name__}: {error}") from error
     data.check(where)
     check_trainable(problem, model)
-    batch_size = wanted.batch_size or problem.batch_size
-    split = split_data(problem, data, 0, batch_size, wanted.train_examples)
+    batch_size = problem_config.batch_size or problem.batch_size
+    split = split_data(problem, data, 0, batch_size, problem_config.train_examples)
     return PlannedProblem(
-        problem=wanted.problem,
+        problem=problem_config.problem,
         title=problem.title,
         metric=problem.metric.name,
         higher_is_better=problem.metric.higher_is_better,
         margin=problem.margin,
         convex=problem.convex,
         loss_bound=problem.loss_bound,
-        epochs=wanted.epochs or problem.epochs,
+        epochs=problem_config.epochs or problem.epochs,
         batch_size=batch_size,
         train_examples=len(split.train),
         val_examples=len(split.val),
@@ -86,13 +85,13 @@ def _plan_problem(wanted: ProblemConfig, device: str) -> PlannedProblem:
             for layer in model.layers
         ),
         data_hash=data.hash(),
-        mode=choose_mode(model, device, batch_size) if wanted.mode == "auto" else wanted.mode,
+        mode=choose_mode(model, device, batch_size) if problem_config.mode == "auto" else problem_config.mode,
         device=device,
     )
 
 
 def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
-    """Build an optimizer once for each arm; what later stages need to know of it."""
+    """Build an optimizer once for each arm, and record what later stages need to know about it."""
     rate = default_learning_rate(entry)
     for arm in config.arms:
         build(entry, arm, rate)
@@ -122,7 +121,7 @@ def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:
 
 
 def source_lines(entry: OptimizerEntry) -> int | None:
-    """Lines of code of an optimizer of the reader's own, docstrings, comments and blank lines apart; None for Keras'."""
+    """Lines of code of a reader's optimizer, without docstrings, comments and blank lines; None for Keras' own."""
     if ":" not in entry.factory:
         return None
     try:
@@ -147,7 +146,7 @@ def source_lines(entry: OptimizerEntry) -> int | None:
 
 
 def _versions() -> dict[str, str]:
-    """Versions that a result may depend on, and the commit it was planned at."""
+    """The versions that a result may depend on, and the commit that it was planned at."""
     packages = ("descentlab", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "mlflow", "snakemake")
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:

@@ -1,4 +1,4 @@
-"""A problem as a job needs it: data, sealed and open, splits and initial weights by seed."""
+"""A problem as a job needs it: data with and without test targets, splits and initial weights by seed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from descentlab.training.engine.trainable import initial_variables
 
 @dataclass(eq=False)
 class ProblemData:
-    """A problem with its data, splits and initial weights, each made when it is first needed.
+    """A problem with its data, splits and initial weights, each computed when it is first needed.
 
     Attributes:
         name: the problem's name in the config.
-        problem: what is trained.
+        problem: the problem itself.
         source: built-in name or import path of the problem.
         data_path: file of its data, for problems that read one.
-        data_hash: sha256 of the data that were planned with.
+        data_hash: sha256 of the data at planning time.
         batch_size: examples per update of the mini-batch optimizers.
-        train_limit: most training examples; None for all.
-        evaluation_limit: most examples of a split that an evaluation during a run takes; None for all.
-        asked_mode: how epochs are to be compiled; ``auto`` chooses by model and device.
+        train_limit: maximum number of training examples; None for all.
+        evaluation_limit: maximum number of examples per split in an evaluation during a run; None for all.
+        requested_mode: how epochs are to be compiled; ``auto`` chooses by model and device.
         device: what :func:`~descentlab.training.engine.device.configure_device` returned.
     """
 
@@ -40,7 +40,7 @@ class ProblemData:
     batch_size: int
     train_limit: int | None
     evaluation_limit: int | None
-    asked_mode: str
+    requested_mode: str
     device: str
     _splits: dict[int, Split] = field(default_factory=dict, repr=False)
     _initial: dict[int, list[np.ndarray]] = field(default_factory=dict, repr=False)
@@ -48,14 +48,14 @@ class ProblemData:
 
     @cached_property
     def _model(self) -> Any:
-        """A model to look at, never trained."""
+        """A model for inspection, never trained."""
         return self.problem.build_model()
 
     @cached_property
     def mode(self) -> str:
         """How epochs are compiled on this device."""
-        if self.asked_mode != "auto":
-            return self.asked_mode
+        if self.requested_mode != "auto":
+            return self.requested_mode
         return choose_mode(self._model, self.device, self.batch_size)
 
     @cached_property
@@ -65,27 +65,27 @@ class ProblemData:
 
     @cached_property
     def compiled(self) -> CompiledModel:
-        """The model, which all optimizers share; no optimizer's training changes its variables."""
+        """The compiled model, shared by all optimizers; training never changes its variables."""
         return CompiledModel(self.problem, self.mode, self.width)
 
     @cached_property
     def data(self) -> Data:
-        """All examples, test targets included: only final runs are given them.
+        """All examples including test targets; only final runs get these.
 
         Raises:
-            ProblemError: the data are not those that were planned with.
+            ProblemError: the data have changed since planning.
         """
         data = self.problem.load_data(self.data_path)
         if data.hash() != self.data_hash:
             raise ProblemError(
-                f"problem '{self.name}': the data must be those of plan.json (sha256 {self.data_hash[:12]}…); received "
-                f"{data.hash()[:12]}…. Plan again"
+                f"problem '{self.name}': the data have changed since plan.json was written (sha256 {self.data_hash[:12]}… then, "
+                f"{data.hash()[:12]}… now). Restore the data, or plan again"
             )
         return data
 
     @cached_property
     def sealed_data(self) -> Data:
-        """All examples with the test targets zeroed: what tuning runs are given."""
+        """All examples with the test targets zeroed, for tuning runs."""
         return self.data.sealed(self.split(0).test)
 
     def split(self, seed: int) -> Split:
@@ -101,7 +101,7 @@ class ProblemData:
         return self._initial[seed]
 
     def optimum(self, seed: int) -> float:
-        """Least training loss plus penalty on a seed's training split; NaN where it is not known."""
+        """Lowest possible training loss plus penalty on a seed's training split; NaN if it is not known."""
         if self.problem.optimum is None:
             return math.nan
         if seed not in self._optima:

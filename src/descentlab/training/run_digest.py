@@ -1,4 +1,4 @@
-"""The digest of a run: of everything that decides its result, and of nothing else."""
+"""The digest of a run: it covers everything that decides the result, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Problem
 from descentlab.training.problem_data import ProblemData
 
-# Where the code begins that decides a run's numbers; the device's set-up is called by the job.
+# The roots of the code that decides a run's numbers; the device is set up by the job, so it is named apart.
 DECISIVE_CODE = ("descentlab.training.member_run", "descentlab.training.engine.device")
 # The same training under another name is the same run.
 NAMES_ONLY = {"optimizer", "arm", "phase", "hyperparameters"}
 
 
 def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versions: Mapping[str, str]) -> str:
-    """sha256 of all that decides a run.
+    """sha256 of everything that decides a run.
 
     Args:
-        versions: of the packages, as the plan has them.
+        problem: the problem with its data.
+        entry: the optimizer.
+        spec: the run.
+        versions: package versions, from the plan.
     """
     return hash_json(
         {
@@ -52,13 +55,13 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
 
 
 def hash_json(decisive: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON of all that decides a result."""
+    """sha256 of the canonical JSON of everything that decides a result."""
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache
 def package_code(*modules: str) -> str:
-    """Digest of modules of the package and of all that they import from it; the same for every run of a process."""
+    """Digest of modules and everything they import from the package; computed once per process."""
     return source_digest(*modules)
 
 
@@ -66,7 +69,8 @@ def problem_code(problem: Problem, source: str) -> str:
     """Digest of the modules that define a problem.
 
     Args:
-        source: built-in name or import path: the Problem may be put together elsewhere than its parts are defined.
+        problem: the problem.
+        source: built-in name or import path; the Problem may be assembled in another module than its parts.
     """
     parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
     modules = {inspect.getmodule(part) for part in parts}
@@ -76,13 +80,13 @@ def problem_code(problem: Problem, source: str) -> str:
 
 
 def own_code(entry: OptimizerEntry) -> str:
-    """Digest of the module of an optimizer that is given by import path; empty for Keras'."""
+    """Digest of the module of an optimizer given by import path; empty for Keras' own."""
     module = inspect.getmodule(resolve_factory(entry)) if ":" in entry.factory else None
     return modules_digest([module.__name__]) if module else ""
 
 
 def modules_digest(names: Iterable[str]) -> str:
-    """sha256 of imported modules, in any order: ours by code and all that they import, a reader's own by its text."""
+    """sha256 of imported modules, in any order: ours by code with everything they import, a reader's by its text."""
     ours: set[str] = set()
     texts: set[str] = set()
     for name in names:

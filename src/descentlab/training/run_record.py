@@ -1,4 +1,4 @@
-"""A run's evaluations as rows: means by split, divergence, the end and the best validation epoch."""
+"""A run's evaluations as rows: means by split, divergence, final values and the best validation epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from descentlab.training.engine.trainer import Evaluation
 
 
 def spread_evenly(indices: np.ndarray, most: int) -> np.ndarray:
-    """At most ``most`` of the indices, spread evenly."""
+    """At most ``most`` of the indices, evenly spread.
+
+    Example:
+        >>> spread_evenly(np.arange(9), 3).tolist()
+        [0, 4, 8]"""
     return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
 
 
@@ -30,7 +34,7 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
 def history_row(
     evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, rates: np.ndarray
 ) -> dict[str, Any]:
-    """An evaluation as a row of the history, means taken in double precision."""
+    """An evaluation as a row of the history, with means in double precision."""
     examples = evaluation.updates * batch_size
     row: dict[str, Any] = {
         "updates": evaluation.updates,
@@ -40,17 +44,17 @@ def history_row(
         "learning_rate": float(rates[min(evaluation.updates, len(rates) - 1)]),
         "penalty": evaluation.penalty,
     }
-    begin = 0
+    start = 0
     for split, size in zip(SPLITS, [*sizes, 0][: len(SPLITS)], strict=True):
-        part = slice(begin, begin + size)
+        part = slice(start, start + size)
         row[f"{split}_loss"] = evaluation.loss[part].mean(dtype=np.float64) if size else math.nan
         row[f"{split}_metric"] = evaluation.score[part].mean(dtype=np.float64) if size else math.nan
-        begin += size
+        start += size
     return row
 
 
 def divergence(row: dict[str, Any], bound: float) -> str:
-    """Why a run counts as diverged after this evaluation; empty while it doesn't."""
+    """Why a run counts as diverged after this evaluation; empty if it doesn't."""
     if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
         return f"loss not finite after {row['updates']} updates"
     if row["train_loss"] > bound:
@@ -59,11 +63,11 @@ def divergence(row: dict[str, Any], bound: float) -> str:
 
 
 def moments(history: pd.DataFrame, sign: int) -> dict[str, Any]:
-    """The end of a run and its best validation epoch, as columns of the table of runs.
+    """A run's final values and its best validation epoch, as columns of the table of runs.
 
     Args:
-        history: its evaluations.
-        sign: of the metric, 1 where higher is better and -1 otherwise.
+        history: the run's evaluations.
+        sign: sign of the metric, 1 if higher is better and -1 otherwise.
     """
     last = history.iloc[-1]
     measures = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]

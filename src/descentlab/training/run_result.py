@@ -1,4 +1,4 @@
-"""What one training left."""
+"""The result of one training run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one training left.
+    """The result of one training run.
 
     Attributes:
-        record: a row of the table of runs, without the names that it has in one experiment only.
+        record: a row of the table of runs, without the names that are specific to an experiment.
         history: rows of the table of histories, without ``run_id``.
         scores: the metric of each test example at the end, shape (test examples,); empty for tuning runs.
         weights: values of the model's variables at the end; empty for tuning runs.

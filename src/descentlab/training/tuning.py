@@ -16,18 +16,18 @@ from descentlab.optimizers.table import OptimizerEntry
 def select_trial(records: list[list[dict[str, Any]]], sign: int) -> int:
     """Index of the trial with the best mean validation metric over its seeds, the lower loss breaking ties.
 
-    A trial of which any seed diverged is out; where all are, the first is taken.
+    A trial with a diverged seed is excluded; if all are, the first is chosen.
 
     Args:
-        records: of each trial, its seeds' records.
-        sign: of the metric, 1 where higher is better and -1 otherwise.
+        records: for each trial, its seeds' records.
+        sign: sign of the metric, 1 if higher is better and -1 otherwise.
     """
-    worth = [
+    ranking = [
         (-sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
         for i, trial in enumerate(records)
         if all(r["status"] == "finished" for r in trial)
     ]
-    return min(worth)[2] if worth else 0
+    return min(ranking)[2] if ranking else 0
 
 
 def select_learning_rate(
@@ -35,12 +35,14 @@ def select_learning_rate(
 ) -> dict[str, Any]:
     """Choose the rate with the best mean validation metric over the tuning seeds (docs/protocol.md, "Selection").
 
-    A rate of which any seed diverged is out; the mean validation loss breaks ties. Where every rate diverged, the middle
-    of the grid is taken, and its final runs show what it does.
+    A rate with a diverged seed is excluded; the mean validation loss breaks ties. If every rate diverged, the center of the
+    grid is chosen, and its final runs show what it does.
 
     Args:
+        entry: the optimizer.
+        problem: the problem's name.
         specs, records: the tuning runs, every rate with the same seeds.
-        sign: of the metric, 1 where higher is better and -1 otherwise.
+        sign: sign of the metric, 1 if higher is better and -1 otherwise.
 
     Returns:
         The optimizer's entry of ``selections.json``.
@@ -54,7 +56,7 @@ def select_learning_rate(
             "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
         }
     )
-    # min_count: one diverged seed takes its rate out of the choice.
+    # min_count: one diverged seed excludes its rate.
     seeds = len(runs) // len(grid)
     by_rate = runs.groupby("point", sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
     goodness = sign * by_rate["metric"].to_numpy()
@@ -79,16 +81,16 @@ MOST_STEPS = 8  # half-decades from the chosen rate, each way
 
 
 def next_step(goodness: Mapping[float, np.ndarray], chosen: int, margin: float) -> float | None:
-    """The half-decade to try next, or None where both ends were reached (or lie 4 decades away) and halved.
+    """The step to try next, or None once both ends are reached (or lie 4 decades away) and refined by half a step.
 
-    An end is reached where every seed's score has left the margin of that seed's own best so far, or has diverged. The best
-    can only rise, so an end that was reached stays so.
+    An end is reached once every seed has diverged there or its score has left the margin of that seed's own best so far. The
+    best can only rise, so an end stays reached.
 
     Args:
-        goodness: scores by step (half-decades from the grid's centre), higher is better, NaN where a seed diverged; each
+        goodness: scores by step (half-decades from the grid's center), higher is better, NaN where a seed diverged; each
             of shape (seeds,). Whole steps are contiguous.
         chosen: the step of the chosen rate.
-        margin: in the score's unit.
+        margin: the margin, in the score's unit.
     """
     if not goodness:
         return chosen
@@ -98,7 +100,7 @@ def next_step(goodness: Mapping[float, np.ndarray], chosen: int, margin: float) 
         end = (min if direction < 0 else max)(goodness)
         if abs(end - chosen) >= MOST_STEPS:
             continue
-        # From an end at the chosen rate itself, at least one step either way.
+        # If an end is the chosen rate itself, go at least one step.
         if end == chosen or (goodness[end] >= best - margin).any():
             return end + direction
     within = [step for step, scores in goodness.items() if step == int(step) and (scores >= best - margin).any()]

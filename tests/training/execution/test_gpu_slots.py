@@ -75,7 +75,7 @@ def test_every_slot_is_used_and_none_twice(tmp_path: Path, holders: list[Holder]
     assert Counter(holder.device() for holder in holders) == dict.fromkeys(devices.split(","), jobs_per_gpu)
     late = Holder(tmp_path, jobs_per_gpu, devices)
     holders.append(late)
-    assert late.first_line() == f"waiting for a slot of GPU GPU-a, GPU-b, GPU-c ({jobs_per_gpu} a device, all taken)"
+    assert late.first_line() == f"waiting for a slot of GPU GPU-a, GPU-b, GPU-c ({jobs_per_gpu} per device, all taken)"
     time.sleep(1.5)
     assert late.process.poll() is None
     holders[1].release()

@@ -1,4 +1,4 @@
-"""A problem's model as it is compiled: its evaluation, shared by all optimizers, and how members stand side by side."""
+"""A problem's compiled model: its evaluation, shared by all optimizers, and how members are computed side by side."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
 from descentlab.training.engine.trainable import check_trainable
 
-CHUNK = 128  # examples an evaluation takes at once: more leave the cache, fewer wait for calls
+CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
 
 
 def chunked(indices: np.ndarray) -> np.ndarray:
-    """Indices padded with their first and cut into rows of at most CHUNK, int32."""
+    """Indices padded with their first and split into rows of at most CHUNK, int32.
+
+    Example:
+        >>> chunked(np.array([5, 6, 7])).tolist()
+        [[5, 6, 7]]"""
     width = min(CHUNK, len(indices))
     rows = -(-len(indices) // width)
     padded = np.full(rows * width, indices[0], dtype=np.int32)
@@ -26,31 +30,31 @@ def chunked(indices: np.ndarray) -> np.ndarray:
     return padded.reshape(rows, width)
 
 
-def vectorised(function: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """``function`` of one member as one of ``width`` members, all arguments and results with a leading axis."""
+def vectorized(function: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """``function`` of one member as a function of ``width`` members, all arguments and results with a leading axis."""
     import tensorflow as tf
 
     if width > 1:
-        # What can't be computed for all members at once, as Dropout's random numbers, is computed member by member.
-        return lambda *stacked: tf.vectorized_map(lambda one: function(*one), stacked, warn=False)
+        # What can't be computed for all members at once, like Dropout's random numbers, is computed member by member.
+        return lambda *stacked: tf.vectorized_map(lambda member: function(*member), stacked, warn=False)
 
-    def alone(*stacked: Any) -> Any:
-        # squeeze and expand_dims look at a tensor; an index would copy it, at every update.
-        found = function(*tf.nest.map_structure(lambda tensor: tf.squeeze(tensor, 0), stacked))
-        return tf.nest.map_structure(lambda tensor: tf.expand_dims(tensor, 0), found)
+    def single(*stacked: Any) -> Any:
+        # squeeze and expand_dims only reshape a tensor; an index would copy it, at every update.
+        result = function(*tf.nest.map_structure(lambda tensor: tf.squeeze(tensor, 0), stacked))
+        return tf.nest.map_structure(lambda tensor: tf.expand_dims(tensor, 0), result)
 
-    return alone
+    return single
 
 
-def taken(arrays: Any, index: Any) -> Any:
-    """The examples of an index of any shape."""
+def gather_examples(arrays: Any, index: Any) -> Any:
+    """The examples at ``index``, which may have any shape."""
     import tensorflow as tf
 
     return tf.nest.map_structure(lambda array: tf.gather(array, index), arrays)
 
 
 def shapes_of(*structures: Any) -> tuple[Any, ...]:
-    """The shapes of all tensors, by which compiled functions are kept."""
+    """The shapes of all tensors: the key of a compiled function."""
     import tensorflow as tf
 
     return tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(structures))
@@ -82,27 +86,27 @@ class CompiledModel:
         self._evaluations: dict[Any, Any] = {}
 
     def compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-        """``function`` as the mode compiles it for arguments of these shapes.
+        """``function`` compiled by the mode, for arguments of these shapes.
 
-        It is called once, because XLA compiles at the first call; a loop that is given no turns does no work then.
-        Without autograph, which converts Keras' own code for seconds. A call passes its tensors on: to compare each with what
-        was compiled for takes TensorFlow longer than 20 updates of a small model take.
+        It is called once, because XLA compiles at the first call; a loop with zero turns does no work then. Without
+        autograph, which would convert Keras' own code for seconds. A call passes its tensors on unchecked: TensorFlow's check
+        that each fits the compiled function takes longer than 20 updates of a small model.
         """
         import tensorflow as tf
 
-        begun = time.perf_counter()
+        start = time.perf_counter()
         traced = tf.function(function, jit_compile=self.mode != "graph", autograph=False)
         concrete = traced.get_concrete_function(*arguments)
 
-        def call(*given: Any) -> Any:
-            return concrete._call_flat(tf.nest.flatten(given), concrete.captured_inputs)
+        def call(*tensors: Any) -> Any:
+            return concrete._call_flat(tf.nest.flatten(tensors), concrete.captured_inputs)
 
         np.asarray(tf.nest.flatten(call(*arguments))[0])  # waits for the device
-        self.compile_seconds += time.perf_counter() - begun
+        self.compile_seconds += time.perf_counter() - start
         return call
 
     def device_arrays(self, data: Data) -> Any:
-        """x, y and, where there are, sample weights on the device, kept while the same data are trained on."""
+        """x, y and any sample weights on the device, cached as long as the data stay the same."""
         import tensorflow as tf
 
         if self._data is None or self._data[0] is not data:
@@ -113,7 +117,7 @@ class CompiledModel:
     def evaluation(self, arrays: Any, packed: list[Any], index: Any) -> Any:
         """``(arrays, packed, index, chunks) -> losses, scores, penalties`` for arguments of these shapes.
 
-        ``packed`` and what comes out have one row a member; ``index`` has shape (chunks, members, examples).
+        ``packed`` and the results have one row per member; ``index`` has shape (chunks, members, examples).
         """
         import tensorflow as tf
 
@@ -125,22 +129,22 @@ class CompiledModel:
     def _evaluate(self) -> Callable[..., Any]:
         import tensorflow as tf
 
-        predict, penalties = vectorised(self.step.predict, self.width), vectorised(self.step.penalty, self.width)
+        predict, penalties = vectorized(self.step.predict, self.width), vectorized(self.step.penalty, self.width)
 
         def evaluate(arrays: Any, packed: list[Any], index: Any, chunks: Any) -> Any:
             values = self.packing.unpack(packed)
             shape = index.shape[1:]
 
-            def joined(tensor: Any) -> Any:
+            def merge_members(tensor: Any) -> Any:
                 return tf.reshape(tensor, (shape[0] * shape[1], *tensor.shape[2:]))
 
             def chunk(done: Any, losses: Any, scores: Any) -> Any:
-                x, y = taken(arrays[:2], index[done])
-                # Losses and scores are by example: all members' in one call, whatever a metric is made of.
-                found = self.step.assess(*(joined(one) for one in (y, predict(values, x))))
+                x, y = gather_examples(arrays[:2], index[done])
+                # Losses and scores are per example, so one call computes those of all members, whatever the metric.
+                assessed = self.step.assess(*(merge_members(tensor) for tensor in (y, predict(values, x))))
                 return done + 1, *(
-                    table.write(done, tf.reshape(one, shape))
-                    for table, one in zip((losses, scores), found, strict=True)
+                    table.write(done, tf.reshape(part, shape))
+                    for table, part in zip((losses, scores), assessed, strict=True)
                 )
 
             empty = [tf.TensorArray(tf.float32, index.shape[0], element_shape=shape) for _ in range(2)]

@@ -1,8 +1,8 @@
 """Convolutions of a Keras model as patches × matrix, which XLA compiles well on a CPU where its own convolutions are slow.
 
-The model is the reader's own: its ``Conv2D`` layers keep their variables and are called in another way. Between them the
-tensors lie with the channels first and the examples last, so that a patch is a copy of whole rows and every loop runs
-along the examples. Others than plain ``Conv2D`` make a model one that is left as it is (:func:`with_patches` is None).
+The model stays the reader's own: its ``Conv2D`` layers keep their variables but are computed differently. Between them
+tensors have the channels first and the examples last, so that a patch is a copy of whole rows and every loop runs along the
+examples. A model with any other kind of convolution is left as it is (:func:`with_patches` returns None).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import math
 from typing import Any
 
-# Activations that treat every element alike, so the order of the axes does not matter to them.
+# Activations that act elementwise, so that the order of the axes doesn't matter.
 ELEMENTWISE = {
     "linear",
     "relu",
@@ -38,7 +38,7 @@ TO_CHANNELS_FIRST = TO_EXAMPLES_FIRST = (3, 1, 2, 0)  # (example, row, column, c
 
 
 def convolution_layers(model: Any) -> list[Any]:
-    """Every convolution of a model, those of nested models too."""
+    """Every convolution of a model, including those of nested models."""
     from keras.src.layers.convolutional.base_conv import BaseConv
     from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
     from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
@@ -49,7 +49,7 @@ def convolution_layers(model: Any) -> list[Any]:
 
 
 def multiply_adds(model: Any) -> int:
-    """Multiply-adds of the convolutions of one example, as far as they are plain ones."""
+    """Multiply-adds of a model's plain convolutions for one example."""
     plain = [layer for layer in convolution_layers(model) if hasattr(layer, "kernel")]
     return sum(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape) for layer in plain)
 
@@ -141,7 +141,7 @@ def replacing_layers() -> tuple[Any, Any]:
     import tensorflow as tf
 
     def channels_first(x: Any) -> Any:
-        # What the last of these layers left, without the transposition that only others look at.
+        # The previous such layer's tensor, without the transposition that only other layers need.
         return x._channels_first if hasattr(x, "_channels_first") else tf.transpose(x, TO_CHANNELS_FIRST)
 
     def examples_first(x: Any) -> Any:
@@ -163,8 +163,8 @@ def replacing_layers() -> tuple[Any, Any]:
             layer = self.original
             kernel = tf.convert_to_tensor(layer.kernel)
             bias = tf.convert_to_tensor(layer.bias) if layer.use_bias else None
-            found = convolve(channels_first(x), kernel, bias, layer.strides, layer.padding, layer.dilation_rate)
-            return examples_first(layer.activation(found))
+            result = convolve(channels_first(x), kernel, bias, layer.strides, layer.padding, layer.dilation_rate)
+            return examples_first(layer.activation(result))
 
     class TilePooling(Patches):
         def call(self, x: Any) -> Any:
@@ -174,7 +174,7 @@ def replacing_layers() -> tuple[Any, Any]:
 
 
 def with_patches(model: Any) -> Any:
-    """The model, same layers and variables, with its convolutions as patches × matrix; None where one can't be."""
+    """The model with its convolutions as patches × matrix, sharing layers and variables; None if it can't be done."""
     import keras
 
     convolutions = convolution_layers(model)
@@ -184,10 +184,10 @@ def with_patches(model: Any) -> Any:
         return None
     convolution, pooling = replacing_layers()
 
-    def replaced(layer: Any) -> Any:
+    def replace_layer(layer: Any) -> Any:
         if is_rewritten(layer):
             return convolution(layer)
         return pooling(layer) if is_simple_pooling(layer) else layer
 
-    functional = keras.Model(model.inputs, model.outputs)  # a Sequential has no clone of this kind
-    return keras.models.clone_model(functional, clone_function=replaced)
+    functional = keras.Model(model.inputs, model.outputs)  # clone_model can't do this with a Sequential
+    return keras.models.clone_model(functional, clone_function=replace_layer)

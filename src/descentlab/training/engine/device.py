@@ -1,4 +1,4 @@
-"""The device that trains: its threads and memory, and how epochs are compiled on it."""
+"""The device that trains: its threads and memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from descentlab.problems.base import ProblemError
 
 
 def configure_device() -> str:
-    """Set threads and memory before TensorFlow starts; return the device's name.
+    """Configure threads and memory before TensorFlow starts, and return the device's name.
 
-    Without a GPU every process computes on one thread: two jobs of one thread beat one job of two, and the bits of a
-    result can't depend on how work was cut between threads. With a GPU, memory grows as it is needed, so that several
-    jobs share a device.
+    Without a GPU every process uses one thread: two single-threaded jobs are faster than one job with two threads, and the
+    bits of a result can't depend on how work is divided among threads. On a GPU, memory grows as needed, so that several
+    jobs can share a device.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -23,7 +23,7 @@ def configure_device() -> str:
 
     if keras.backend.backend() != "tensorflow":
         raise ProblemError(f"Keras must run on TensorFlow; received KERAS_BACKEND={keras.backend.backend()}")
-    gc.freeze()  # a million objects of the imports, which the collector would look through at every compilation
+    gc.freeze()  # the imports make a million objects, which the collector would scan at every compilation
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -1,6 +1,6 @@
-"""One update and one evaluation of a Keras model as functions of the variables' values alone.
+"""One update and one evaluation of a Keras model as pure functions of the variables' values.
 
-Nothing is written to a variable: what Keras would assign is collected by ``keras.StatelessScope`` and returned. So the same
+No variable is written to: ``keras.StatelessScope`` collects what Keras would assign, and it is returned. So the same
 functions serve one member, or many whose values are stacked.
 """
 
@@ -15,12 +15,12 @@ from descentlab.training.engine.trainable import batch_loss, training_loss, unre
 
 
 class MemberStep:
-    """What is compiled: the model in training and in inference, and the optimizer's update.
+    """The functions that are compiled: the model in training and in inference, and the optimizer's update.
 
     Args:
-        problem: loss and metric.
-        model: whose variables the values are those of.
-        called: what is called instead of the model; it has the model's variables.
+        problem: has the loss and the metric.
+        model: the model whose variables the values belong to.
+        called: called in place of the model; it has the model's variables.
     """
 
     def __init__(self, problem: Problem, model: Any, called: Any) -> None:
@@ -60,7 +60,7 @@ class MemberStep:
         return scope.values()
 
     def evaluated(self, optimizer: Any, values: list[Any]) -> list[Any] | None:
-        """Values of the model's variables that are evaluated, where they are not those that are trained."""
+        """The values of the model's variables to evaluate; None if they are simply the trained ones."""
         import keras
 
         variables = [*self.model.variables, *state_variables(optimizer)]
@@ -68,13 +68,13 @@ class MemberStep:
             averaged = evaluation_weights(optimizer, self.model.trainable_variables)
         if averaged is None:
             return None
-        found = list(values[: len(self.model.variables)])
+        evaluated_values = list(values[: len(self.model.variables)])
         for place, value in zip(self._trainable, averaged, strict=True):
-            found[place] = value
-        return found
+            evaluated_values[place] = value
+        return evaluated_values
 
     def predict(self, values: list[Any], x: Any) -> Any:
-        """What the model of these values gives for a batch, in inference."""
+        """The model's predictions for a batch with these values, in inference."""
         import keras
 
         with keras.StatelessScope(list(zip(self.model.variables, values, strict=True))):
@@ -84,14 +84,16 @@ class MemberStep:
         """Loss and score of each example, both of shape (n,)."""
         import tensorflow as tf
 
-        found = self._each_loss(y, predicted), self._score(y, predicted)
-        loss, score = (tf.reduce_mean(tf.reshape(tf.cast(each, tf.float32), (y.shape[0], -1)), 1) for each in found)
+        raw = self._each_loss(y, predicted), self._score(y, predicted)
+        loss, score = (tf.reduce_mean(tf.reshape(tf.cast(part, tf.float32), (y.shape[0], -1)), 1) for part in raw)
         return loss, score
 
     def penalty(self, values: list[Any]) -> Any:
-        """What the regularizers of the weights add to the loss."""
+        """The penalty that the weights' regularizers add to the loss."""
         import tensorflow as tf
 
-        penalised = [(place, getattr(self.model.variables[place], "regularizer", None)) for place in self._trainable]
-        found = [tf.reduce_sum(regularize(values[place])) for place, regularize in penalised if regularize is not None]
-        return tf.add_n(found) if found else tf.constant(0.0)
+        weights = [(place, getattr(self.model.variables[place], "regularizer", None)) for place in self._trainable]
+        penalties = [
+            tf.reduce_sum(regularize(values[place])) for place, regularize in weights if regularize is not None
+        ]
+        return tf.add_n(penalties) if penalties else tf.constant(0.0)

@@ -17,8 +17,8 @@ WIDE_BELOW = 20_000  # parameters
 def choose_mode(model: Any, device: str, batch_size: int) -> str:
     """``xla``, ``graph``, or ``patches``: XLA with convolutions as patches × matrix.
 
-    On a CPU XLA's own convolutions are slow. As patches × matrix it computes small ones faster than TensorFlow's graph does,
-    where every operation costs some microseconds; large ones slower (``PATCHES_BELOW``).
+    On a CPU, XLA's own convolutions are slow. As patches × matrix, small ones are faster than in a TensorFlow graph, where
+    every operation costs some microseconds; large ones are slower (``PATCHES_BELOW``).
     """
     convolutions = convolution_layers(model)
     if device != "CPU" or not convolutions:
@@ -28,6 +28,6 @@ def choose_mode(model: Any, device: str, batch_size: int) -> str:
 
 
 def choose_width(model: Any, mode: str) -> int:
-    """How many members train side by side: several where one alone leaves the machine waiting for calls."""
+    """How many members train side by side: several if the time of a single one is mostly call overhead."""
     small = count_parameters(model) <= WIDE_BELOW
     return WIDTH if mode == "xla" and not convolution_layers(model) and small else 1

@@ -1,13 +1,13 @@
 """A Keras optimizer as a function of its state, on TensorFlow.
 
-Keras has this for JAX alone (``stateless_apply``): on TensorFlow its optimizers write to variables through
+Keras offers this only for JAX (``stateless_apply``): on TensorFlow its optimizers write to variables through
 ``tf.distribute``, and a member's variables could then not be one row of a tensor. Inside ``keras.StatelessScope`` every
-Keras variable reads from and writes to the scope, so it is enough that the optimizer's methods are those that Keras defines
-for all backends.
+Keras variable reads from and writes to the scope, so it suffices to give the optimizer the methods that Keras defines for
+all backends.
 
-One thing differs. On TensorFlow ``variable.value`` is a variable too, so what an optimizer read before it assigned is what the
-variable holds afterwards; ScheduleFreeAdamW of Keras 3.15 depends on it. ``fit`` trains so, and hence so do we
-(:func:`optimizer_scope`).
+There is one difference. On TensorFlow ``variable.value`` is itself a variable, so a value that an optimizer read before an
+assignment shows the assigned value afterwards; ScheduleFreeAdamW of Keras 3.15 depends on it. That is how ``fit`` trains, and
+hence how we do (:func:`optimizer_scope`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ BACKEND_INDEPENDENT = (
 
 
 def without_distribution(optimizer: Any) -> Any:
-    """The optimizer itself, not built yet, with the methods that Keras defines for all backends.
+    """The optimizer itself, not yet built, with the methods that Keras defines for all backends.
 
-    They stand where the backend's own stood in the order of its classes, so what the optimizer overrides stays its own.
+    They replace the backend's own in the method resolution order, so what the optimizer overrides stays overridden.
     """
     import keras
 
@@ -44,7 +44,7 @@ def without_distribution(optimizer: Any) -> Any:
 
 
 class LaterValue:
-    """What a variable of an optimizer holds at the time of its use; a tensor wherever TensorFlow or Keras wants one."""
+    """The value of an optimizer's variable at the time of use; a tensor wherever TensorFlow or Keras needs one."""
 
     def __init__(self, values: dict[int, Any], variable: Any) -> None:
         self._values, self._variable = values, variable
@@ -64,11 +64,11 @@ def optimizer_scope(optimizer: Any, variables: list[Any], values: list[Any]) -> 
 
     class OptimizerScope(keras.StatelessScope):
         def get_current_value(self, variable: Any) -> Any:
-            found = super().get_current_value(variable)
-            return LaterValue(self.state_mapping, variable) if id(variable) in own else found
+            value = super().get_current_value(variable)
+            return LaterValue(self.state_mapping, variable) if id(variable) in own else value
 
         def values(self) -> list[Any]:
-            """What the variables hold, in their order."""
+            """The variables' values, in their order."""
             return [self.state_mapping[id(variable)] for variable in variables]
 
     return OptimizerScope(list(zip(variables, values, strict=True)), collect_losses=True)
@@ -78,15 +78,15 @@ def state_variables(optimizer: Any) -> list[Any]:
     """Every variable that an optimizer keeps, learning rate and counter included."""
     import keras
 
-    listed = list(optimizer.variables)
-    known = {id(variable) for variable in listed}
+    variables = list(optimizer.variables)
+    listed = {id(variable) for variable in variables}
     for value in vars(optimizer).values():
-        if isinstance(value, keras.Variable) and id(value) not in known:
-            listed.append(value)
-    return listed
+        if isinstance(value, keras.Variable) and id(value) not in listed:
+            variables.append(value)
+    return variables
 
 
 def state_bytes(optimizer: Any) -> int:
-    """Bytes of a built optimizer's variables, its counters and learning rate apart."""
+    """Bytes of a built optimizer's variables, without its counters and learning rate."""
     own = [variable for variable in state_variables(optimizer) if len(variable.shape) > 0]
     return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in own)

@@ -1,4 +1,4 @@
-"""What of a problem is trained: which models can be, their initial variables, and the loss as ``compile`` makes it."""
+"""Which models can be trained, their initial variables, and the loss as ``compile`` makes it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from descentlab.problems.random_streams import stream_seed
 
 
 def check_trainable(problem: Problem, model: Any) -> None:
-    """Refuse, by name, a model that the compiled loop would not train as ``fit`` does.
+    """Reject a model that the compiled loop would not train as ``fit`` does.
 
     Raises:
-        ProblemError: what the model does, and what can be trained.
+        ProblemError: names what the model does, and what can be trained.
     """
     import keras
 
@@ -57,19 +57,19 @@ def training_loss(loss: Any) -> Any:
     """The problem's loss as the ``keras.losses.Loss`` that ``compile`` would make of it."""
     import keras
 
-    found = keras.losses.get(loss)
-    if isinstance(found, keras.losses.Loss):
-        return found
+    resolved = keras.losses.get(loss)
+    if isinstance(resolved, keras.losses.Loss):
+        return resolved
 
     class FunctionLoss(keras.losses.Loss):
         def call(self, y_true: Any, y_pred: Any) -> Any:
-            return found(y_true, y_pred)
+            return resolved(y_true, y_pred)
 
-    return FunctionLoss(name=getattr(found, "__name__", "loss"))
+    return FunctionLoss(name=getattr(resolved, "__name__", "loss"))
 
 
 def unreduced(loss: Any) -> Any:
-    """The same loss, one value an example; ``copy`` would rebuild it from its config, which a reader's own lacks."""
+    """The same loss with one value per example; ``copy`` would rebuild it from a config, which a reader's loss may lack."""
     twin = object.__new__(type(loss))
     twin.__dict__.update(vars(loss))
     twin.reduction = "none"
@@ -81,8 +81,8 @@ def batch_loss(loss: Any, called: Any, x: Any, y: Any, sample_weight: Any = None
     import tensorflow as tf
 
     value = loss(y, called(x, training=True), sample_weight)
-    own = called.losses
-    return value + tf.add_n([tf.reduce_sum(one) for one in own]) if own else value
+    penalties = called.losses
+    return value + tf.add_n([tf.reduce_sum(penalty) for penalty in penalties]) if penalties else value
 
 
 def count_parameters(model: Any) -> int:

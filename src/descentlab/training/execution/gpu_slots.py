@@ -1,4 +1,4 @@
-"""Which GPU a job computes on: a slot of one device each, held by a lock that the kernel frees when its holder dies.
+"""Which GPU a job uses: each job holds a slot of one device, by a lock that the kernel releases when the job ends.
 
 A batch system that assigns devices itself (Slurm, Kubernetes) is left alone, and so is a machine without GPUs.
 """
@@ -24,21 +24,21 @@ WAIT_SECONDS = 1.0
 
 
 class SlotError(RuntimeError):
-    """The folder of the locks can't be trusted; the message says why."""
+    """The lock folder can't be trusted; the message says why."""
 
 
 @contextlib.contextmanager
 def gpu_slot(jobs_per_gpu: int, folder: Path | None = None) -> Iterator[str | None]:
-    """Hold a slot of one of the machine's GPUs and let this process see that device alone; wait while all are taken.
+    """Hold a slot of one of the machine's GPUs and make only that device visible; wait while all slots are taken.
 
-    To be entered before TensorFlow starts, which looks at its devices once.
+    Enter it before TensorFlow starts, which enumerates its devices only once.
 
     Args:
-        jobs_per_gpu: slots of a device.
-        folder: of the locks; one for all jobs of this user on this machine by default.
+        jobs_per_gpu: slots per device.
+        folder: folder of the locks; by default one for all jobs of this user on this machine.
 
     Yields:
-        The device as CUDA_VISIBLE_DEVICES names it; None where nothing is to be shared.
+        The device as CUDA_VISIBLE_DEVICES names it; None if there is nothing to share.
 
     Raises:
         SlotError: another user owns the folder.
@@ -66,15 +66,15 @@ def visible_devices() -> list[str]:
         return []
     if VISIBLE in os.environ:
         named = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        # CUDA itself reads the list up to the first name that is none.
+        # CUDA itself reads the list up to the first invalid name.
         end = next((i for i, name in enumerate(named) if name in {"", "-1"}), len(named))
         return named[:end]
-    found = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
-    return [str(number) for number in range(len(found))] if found and has_cuda_libraries() else []
+    devices = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    return [str(number) for number in range(len(devices))] if devices and has_cuda_libraries() else []
 
 
 def has_cuda_libraries() -> bool:
-    """Whether TensorFlow can find CUDA's libraries; without them it computes on the CPU, where nothing is shared."""
+    """Whether TensorFlow can find CUDA's libraries; without them it uses the CPU, where there is nothing to share."""
     try:
         packaged = importlib.util.find_spec("nvidia.cudnn") is not None
     except ModuleNotFoundError:
@@ -86,16 +86,16 @@ def lock_folder() -> Path:
     """The folder of this user's locks on this machine.
 
     Raises:
-        SlotError: it is not this user's own.
+        SlotError: another user owns it or may write to it.
     """
     folder = Path(tempfile.gettempdir(), f"descentlab-gpus-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    about = folder.lstat()
-    if folder.is_symlink() or not folder.is_dir() or about.st_uid != os.getuid() or about.st_mode & 0o022:
+    status = folder.lstat()
+    if folder.is_symlink() or not folder.is_dir() or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise SlotError(
             f"{folder}: the folder of the GPUs' locks must be this user's alone (user {os.getuid()}, no other may write); "
-            f"received user {about.st_uid}, mode {about.st_mode & 0o7777:o}. Delete it, or set TMPDIR to another folder"
+            f"received user {status.st_uid}, mode {status.st_mode & 0o7777:o}. Delete it, or set TMPDIR to another folder"
         )
     return folder
 
@@ -117,6 +117,6 @@ def _wait_for_slot(held: contextlib.ExitStack, devices: list[str], jobs_per_gpu:
                 say(f"GPU {device}, slot {slot + 1} of {jobs_per_gpu}")
                 return device
         if not waited:
-            say(f"waiting for a slot of GPU {', '.join(devices)} ({jobs_per_gpu} a device, all taken)")
+            say(f"waiting for a slot of GPU {', '.join(devices)} ({jobs_per_gpu} per device, all taken)")
             waited = True
         time.sleep(WAIT_SECONDS)

@@ -1,8 +1,8 @@
-"""Jobs that outlive their workflow: the next one waits until they have ended.
+"""Jobs that outlive their workflow: the next workflow waits until they have ended.
 
-``kill -9`` of snakemake leaves its jobs at work. One that still trains would write its tables over those of the next
-workflow: the same losses, but other clocks than MLflow has by then. So each job holds a lock, shared among jobs, that the
-kernel frees however the job ends; a workflow that starts waits until it is free.
+``kill -9`` of snakemake leaves its jobs running. A job that is still training would overwrite the tables of the next
+workflow: the same losses, but other times than MLflow has logged by then. So each job holds a lock, shared among jobs, that
+the kernel releases however the job ends; a new workflow waits until it is free.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ LOCK = ".jobs.lock"
 
 @contextlib.contextmanager
 def running_job(results: Path) -> Iterator[None]:
-    """Be one of the jobs at work in ``results``, the folder of an experiment."""
+    """Hold the lock of a job running in ``results``, the folder of an experiment."""
     results.mkdir(parents=True, exist_ok=True)
     with (results / LOCK).open("a") as lock:  # in place: a lock, empty
-        with contextlib.suppress(OSError):  # some file systems of clusters know no locks: then nobody waits
+        with contextlib.suppress(OSError):  # some cluster file systems have no locks: then nothing waits
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
 
 def wait_for_jobs(results: Path, say: Callable[[str], None]) -> None:
-    """Wait until no job is at work in ``results``; ``say`` takes the line that tells it."""
+    """Wait until no job is running in ``results``; ``say`` gets a line if it has to wait."""
     if not (results / LOCK).exists():
         return
     with (results / LOCK).open("a") as lock, contextlib.suppress(OSError):  # in place: a lock, empty

@@ -1,8 +1,8 @@
-"""A limit on the time of one training, also where nothing returns to Python any more.
+"""A time limit for one training, even if control never returns to Python.
 
-A thread waits beside the training. A compiled loop that never ends can be interrupted by nothing inside the process, so when
-the time is over the process ends with a message, or becomes the same command again: what was finished is in the cache, and
-what overran is known by a variable that this process alone hands to itself.
+A thread watches the training. Nothing inside the process can interrupt a compiled loop that never ends. So when the time is
+up, the process exits with a message or restarts the same command: finished runs are in the cache, and the runs that overran
+are passed on in an environment variable.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from collections.abc import Iterable, Iterator
 
 from descentlab.training.execution.progress import say
 
-OVERRAN = "DESCENTLAB_OVERRAN"  # digests of the runs that this job gave up
+OVERRAN = "DESCENTLAB_OVERRAN"  # digests of the runs that this job has given up
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None, message: str, give_up: Iterable[str] | None) -> Iterator[None]:
-    """End the process, or begin it again, unless the block ends within ``seconds``; None: no limit.
+    """Exit or restart the process unless the block ends within ``seconds``.
 
     Args:
-        message: what the log says when the time is over.
-        give_up: digests that the process is to give up when it begins again; None: it ends, with status 2.
+        seconds: the limit; None for no limit.
+        message: written to the log when the time is up.
+        give_up: digests of the runs to give up after a restart; None to exit with status 2 instead.
     """
     if seconds is None:
         yield
@@ -47,5 +48,5 @@ def time_limit(seconds: float | None, message: str, give_up: Iterable[str] | Non
 
 
 def given_up() -> set[str]:
-    """Digests of the runs that an earlier life of this process gave up."""
+    """Digests of the runs that this process gave up before it restarted."""
     return set(filter(None, os.environ.get(OVERRAN, "").split(",")))
