@@ -216,5 +216,5 @@ def test_same_seed_same_tables_other_seed_others(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_start_is_refused() -> None:
-    with pytest.raises(ValueError, match="one start or more; received 0"):
+    with pytest.raises(ValueError, match="starts must be at least 1; received 0"):
         measure_landscapes(0, 0)

@@ -19,7 +19,8 @@ def spread_evenly(indices: np.ndarray, most: int) -> np.ndarray:
 
     Example:
         >>> spread_evenly(np.arange(9), 3).tolist()
-        [0, 4, 8]"""
+        [0, 4, 8]
+    """
     return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
 
 

@@ -22,7 +22,8 @@ def chunked(indices: np.ndarray) -> np.ndarray:
 
     Example:
         >>> chunked(np.array([5, 6, 7])).tolist()
-        [[5, 6, 7]]"""
+        [[5, 6, 7]]
+    """
     width = min(CHUNK, len(indices))
     rows = -(-len(indices) // width)
     padded = np.full(rows * width, indices[0], dtype=np.int32)
