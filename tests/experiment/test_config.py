@@ -148,8 +148,8 @@ def test_load_config(tmp_path: Path) -> None:
 def test_load_config_refuses_what_is_no_yaml(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     for content, expected in (
-        (b"a: [1\nb: 2", "the config is no valid YAML; while parsing a flow sequence in "),
-        (b"\xff", "the config can't be read; 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b"a: [1\nb: 2", "the config is not valid YAML: while parsing a flow sequence in "),
+        (b"\xff", "the config can't be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
         (b"", "a config must be a mapping of keys to values; received NoneType"),
     ):
         path.write_bytes(content)
@@ -160,7 +160,7 @@ def test_load_config_refuses_what_is_no_yaml(tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
     with pytest.raises(ConfigError) as caught:
         load_config(missing)
-    assert str(caught.value) == f"{missing}: the config can't be read; [Errno 2] No such file or directory: '{missing}'"
+    assert str(caught.value) == f"{missing}: the config can't be read: [Errno 2] No such file or directory: '{missing}'"
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-2, 40) | st.floats() | st.text(max_size=6)

@@ -63,7 +63,7 @@ def test_refuses_unknown_keys_everywhere() -> None:
         "here: optimizers.0: unknown key 'full_bach', did you mean 'full_batch'?; received {'optimizer': 'sgd', "
         "'full_bach': True}"
     )
-    assert refusal({**BASE, 3: 4}) == "here: 3: keys must be texts; received 3"
+    assert refusal({**BASE, 3: 4}) == "here: 3: keys must be text; received 3"
 
 
 @pytest.mark.parametrize("word", ["lr", "alpha"])
@@ -134,7 +134,7 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ({"tuning": {"points": 33}}, "tuning.points: must be less than or equal to 31; received 33"),
         (
             {"tuning": {"points": 4}},
-            "tuning.points: the number of grid points must be odd, so that the centre is one of them; received 4",
+            "tuning.points: the number of grid points must be odd, so that the center is one of them; received 4",
         ),
         (
             {"execution": {"optimizers_per_job": 0}},
@@ -164,7 +164,7 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ),
         (
             {"optimizers": optimizer(epsilon={"a": 1})},
-            "optimizers.0: 'epsilon' must be a number, a text, true, false, null or a list; received {'a': 1}",
+            "optimizers.0: 'epsilon' must be a number, text, true, false, null or a list; received {'a': 1}",
         ),
         (
             {"report": {"reference": "adam"}},
@@ -193,11 +193,11 @@ def test_names_that_results_needs_are_refused(name: str) -> None:
 
 
 def test_refuses_duplicate_names() -> None:
-    assert refusal_of(problems=["mlp", "mlp"]) == "here: problems: names must differ; more than once: mlp"
+    assert refusal_of(problems=["mlp", "mlp"]) == "here: problems: names must be unique; repeated: mlp"
     assert refusal_of(optimizers=["adam", "Adam", "sgd", "SGD"]) == (
-        "here: optimizers: names must differ; more than once: adam, sgd"
+        "here: optimizers: names must be unique; repeated: adam, sgd"
     )
-    assert refusal_of(arms=["tuned", "tuned"]) == "here: arms: names must differ; more than once: tuned"
+    assert refusal_of(arms=["tuned", "tuned"]) == "here: arms: names must be unique; repeated: tuned"
     assert refusal_of(optimizers=["gd", *optimizer(name="gd_equal_updates")]) == (
         "here: optimizers: the name is taken by a full-batch optimizer's second row: gd_equal_updates"
     )

@@ -124,7 +124,7 @@ def test_a_text_of_more_than_one_line_is_refused_in_one(text: str) -> None:
 def test_a_text_is_kept_letter_by_letter(text: str) -> None:
     for place, refused in TEXTS.items():
         if set(text) & set(refused):
-            assert "an address has no braces" in refusal(with_text(place, text))
+            assert "an address must not contain braces" in refusal(with_text(place, text))
             continue
         config = parse_config(with_text(place, text), "here")
         kept: Any = json.loads(config.as_json())
@@ -136,7 +136,7 @@ def test_a_text_is_kept_letter_by_letter(text: str) -> None:
 @pytest.mark.parametrize("key", [WORST, *UNPRINTABLE.values(), ""], ids=["worst", *UNPRINTABLE, "empty"])
 def test_a_hyperparameter_is_called_what_python_can_call_it(key: str) -> None:
     said = refusal({**CONFIG, "optimizers": [{"optimizer": "sgd", key: 1}]})
-    assert said.isprintable() and "a hyperparameter must have a name as Python writes them" in said
+    assert said.isprintable() and "a hyperparameter's name must be a Python identifier" in said
 
 
 class Page(html.parser.HTMLParser):

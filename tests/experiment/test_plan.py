@@ -110,7 +110,7 @@ def test_what_is_no_plan_of_this_version_is_refused_in_one_line(tmp_path: Path, 
 def test_a_damaged_file_and_an_invalid_config_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text('{"config": ')
-    with pytest.raises(PlanError, match=r"plan\.json: the plan is not valid JSON; "):
+    with pytest.raises(PlanError, match=r"plan\.json: the plan is not valid JSON: "):
         Plan.read(path)
     path.write_text(json.dumps({**generated_plan().as_json(), "config": {"experiment": "e"}}))
     with pytest.raises(ConfigError, match=r"plan\.json: problems: this key is required"):

@@ -51,7 +51,7 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("- 1\n", "a mapping must have keys and values; received list"),
-        ("a: [\n", "the mapping is no valid YAML; "),
+        ("a: [\n", "the mapping is not valid YAML: "),
         ("parms: {}\n", f"parms: unknown key 'parms', did you mean 'params'? Valid: {KEYS}"),
         (
             "params: {optimiser: algo}\n",
@@ -93,7 +93,7 @@ def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.yaml: the mapping can't be read; .*No such file"):
+    with pytest.raises(ConfigError, match="none.yaml: the mapping can't be read: .*No such file"):
         load_mapping(tmp_path / "none.yaml")
 
 

@@ -104,5 +104,5 @@ def test_unknown_measurements_are_refused(plan: TrainingPlan, tmp_path: Path) ->
         f"here: measurements: unknown measurement 'landscape', did you mean 'landscapes'? Valid: {valid}; "
         "received ['landscape']"
     )
-    with pytest.raises(ConfigError, match="measurements: names must differ; more than once: minima"):
+    with pytest.raises(ConfigError, match="measurements: names must be unique; repeated: minima"):
         parse_config({**raw, "measurements": ["minima", "minima"]}, "here")

@@ -1,7 +1,7 @@
-"""The experiment as a reader writes it: YAML in, frozen and checked models out.
+"""The experiment as a reader writes it: YAML in, frozen and validated models out.
 
-Everything that can be judged without importing Keras or a reader's own code is judged here, in one clear line each; the
-``plan`` stage judges the rest before anything is trained.
+Everything that can be checked without importing Keras or a reader's own code is checked here, with a one-line error each; the
+``plan`` stage checks the rest before anything is trained.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RESERVED_RULE = "an experiment can't be called 'cache' or 'mlflow-artifacts': re
 
 
 class ConfigError(ValueError):
-    """The config can't be run; the message says where, what was received and what is valid."""
+    """The config can't be run; the message says where, what was received and what would be valid."""
 
 
 class Config(StrictModel):
@@ -53,14 +53,14 @@ class Config(StrictModel):
         description="'all', or a list of names, Keras classes, import paths or mappings; 'all' may be one of them"
     )
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = Field(
-        default=(Arm.DEFAULT, Arm.TUNED), description="what is tuned, arm by arm; reported apart"
+        default=(Arm.DEFAULT, Arm.TUNED), description="what is tuned, arm by arm; reported separately"
     )
     seeds: SeedsConfig = SeedsConfig()
     tuning: TuningConfig = TuningConfig()
     sweep: SweepConfig = SweepConfig()
     measurements: tuple[str, ...] = Field(
         default=tuple(MEASUREMENTS),
-        description=f"what is measured beside the runs, for the slides' claims: any of {', '.join(MEASUREMENTS)}; [] for none",
+        description=f"what is measured besides the runs, for the slides' claims: any of {', '.join(MEASUREMENTS)}; [] for none",
     )
     execution: ExecutionConfig = ExecutionConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -101,9 +101,9 @@ class Config(StrictModel):
             ("arms", [str(arm) for arm in self.arms]),
             ("measurements", list(self.measurements)),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{key}: names must differ; more than once: {', '.join(twice)}")
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise ValueError(f"{key}: names must be unique; repeated: {', '.join(repeated)}")
         if Arm.EXTENDED in self.arms and Arm.TUNED not in self.arms:
             raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
         reserved = {f"{o.name}_equal_updates" for o in self.optimizers if o.entry().full_batch}
@@ -112,8 +112,8 @@ class Config(StrictModel):
             raise ValueError(f"optimizers: the name is taken by a full-batch optimizer's second row: {clash.pop()}")
         reference, rows = self.report.reference, [*(o.name for o in self.optimizers), *sorted(reserved)]
         if reference != ReportConfig().reference and reference not in rows:
-            known = ", ".join(rows)
-            raise ValueError(f"report.reference: must be one of the optimizers ({known}); received '{reference}'")
+            valid = ", ".join(rows)
+            raise ValueError(f"report.reference: must be one of the optimizers ({valid}); received '{reference}'")
         unknown = [name for name in self.sweep.optimizers if name not in rows]
         if unknown and self.sweep.optimizers != SweepConfig().optimizers:
             raise ValueError(
@@ -122,7 +122,7 @@ class Config(StrictModel):
         return self
 
     def entries(self, problem: ProblemConfig) -> list[OptimizerEntry]:
-        """The optimizers of a problem, full-batch ones with their second row."""
+        """The optimizers of a problem; full-batch ones also have their second row."""
         entries: list[OptimizerEntry] = []
         for optimizer in self.optimizers:
             entry = optimizer.entry()
@@ -136,15 +136,19 @@ class Config(StrictModel):
         return next(p for p in self.problems if p.name == name)
 
     def as_json(self) -> str:
-        """The whole config, defaults filled in, always the same text for the same experiment."""
+        """The whole config with defaults filled in; equal experiments have equal text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
 
 def parse_config(raw: Any, where: str) -> Config:
-    """Check a config as read from YAML.
+    """Validate a config as read from YAML.
+
+    Args:
+        raw: the config's mapping.
+        where: names the config in an error message.
 
     Raises:
-        ConfigError: one line that names the place, what was received and what is valid.
+        ConfigError: in one line, where it is invalid, what was received and what would be valid.
     """
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: a config must be a mapping of keys to values; received {type(raw).__name__}")
@@ -152,18 +156,18 @@ def parse_config(raw: Any, where: str) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{where}: {first_line(error, Config)}") from None
-    except UnicodeEncodeError as error:  # pydantic's own, where a validator's message has half a character
+    except UnicodeEncodeError as error:  # from pydantic, if a validator's message has a lone surrogate
         half = error.object[error.start : error.end]
         raise ConfigError(f"{where}: a text must be of whole characters; received {half!r} in one") from None
 
 
 def check_folders(experiment: str) -> None:
-    """Refuse folders of results and reports that hold something else or can't be written to, before anything is trained.
+    """Reject results and reports folders that hold something else or can't be written to, before anything is trained.
 
     Raises:
-        ConfigError: naming the folder and what stands in the way.
+        ConfigError: names the folder and the obstacle.
     """
-    if experiment in RESERVED:  # a config's never is; an experiment that other code logged may be
+    if experiment in RESERVED:  # possible only for an externally logged experiment
         raise ConfigError(f"results/{experiment}: {RESERVED_RULE}")
     for folder in (Path("results", experiment), Path("reports", experiment)):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -181,29 +185,35 @@ def load_config(path: Path) -> Config:
     """Read and check a YAML file.
 
     Raises:
-        ConfigError: the file can't be read, is no YAML, or is no valid config.
+        ConfigError: the file can't be read, is not YAML, or is not a valid config.
     """
     return parse_config(read_yaml(path, "config"), str(path))
 
 
-def read_yaml(path: Path, what: str) -> Any:
-    """The contents of a YAML file, ``what`` it is being part of the error.
+def read_yaml(path: Path, kind: str) -> Any:
+    """The contents of a YAML file.
+
+    Args:
+        path: of the file.
+        kind: what the file is, for an error message.
 
     Raises:
-        ConfigError: the file can't be read, or is no YAML.
+        ConfigError: the file can't be read, or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the {what} can't be read; {error}") from error
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date or a number that Python refuses
-        raise ConfigError(f"{path}: the {what} is no valid YAML; {_shortened(' '.join(str(error).split()))}") from error
+        raise ConfigError(f"{path}: the {kind} can't be read: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that Python rejects
+        raise ConfigError(
+            f"{path}: the {kind} is not valid YAML: {_shortened(' '.join(str(error).split()))}"
+        ) from error
     except RecursionError:
-        raise ConfigError(f"{path}: the {what} is no valid YAML; it is nested too deeply") from None
+        raise ConfigError(f"{path}: the {kind} is not valid YAML: it is nested too deeply") from None
 
 
 def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
-    """Names of the valid keys where pydantic met an unknown one."""
+    """The valid keys at the place where pydantic found an unknown one."""
     for part in location[:-1]:
         if isinstance(part, int):
             continue
@@ -214,19 +224,19 @@ def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
     return list(model.model_fields)
 
 
-# What pydantic says, in the words of someone who writes YAML.
+# Pydantic's errors, reworded for someone who writes YAML.
 _RULES = {
     "missing": "this key is required",
     "too_short": "must have at least one item",
     "tuple_type": "must be a list",
     "model_type": "must be a mapping",
-    "invalid_key": "keys must be texts",
+    "invalid_key": "keys must be text",
 }
 
 
 def first_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a validation of ``model`` in one line, and how many more there are."""
-    # A list of which an item is invalid counts as empty too: that is no problem of its own.
+    """The first error of validating ``model`` in one line, and how many more there are."""
+    # A list with an invalid item is also reported as empty, which is not an error of its own.
     errors = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"])
@@ -246,10 +256,15 @@ def first_line(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` on one line as a terminal can show it: other characters as Python writes them."""
+    r"""``text`` on one line as a terminal can show it; unprintable characters are escaped as in Python.
+
+    Example:
+        >>> printable("two\nlines")
+        'two\\nlines'
+    """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _shortened(text: str) -> str:
-    """Printable ``text``, endless words cut."""
+    """Printable ``text`` with overlong words cut."""
     return re.sub(r"\S{200,}", lambda word: f"{word[0][:77]}...", printable(text))

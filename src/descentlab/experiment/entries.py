@@ -1,4 +1,4 @@
-"""One entry of the lists ``problems`` and ``optimizers``: what a reader may write there, checked."""
+"""Entries of the lists ``problems`` and ``optimizers``: what a reader may write there, validated."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ NAME_RULE = "letters, digits, '_' and '-', starting with a letter or digit, at m
 
 
 def no_bool(value: Any) -> Any:
-    """``true`` is no number, whatever Python says."""
+    """Reject a bool, which Python would take for a number."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
 
 
-# Of epochs or examples nobody has more; products of two are still numbers that a table can hold.
+# More than any number of epochs or examples, and products of two still fit into int64.
 PositiveInt = Annotated[int, Field(gt=0, le=10**9, strict=True)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 
 
 def check_name(name: str) -> str:
-    """Names become parts of paths, run ids and tags: only plain ones are taken."""
+    """Reject a name that can't be part of paths, run ids and tags."""
     if not NAME_PATTERN.fullmatch(name):
         raise ValueError(f"a name must be plain ({NAME_RULE})")
     return name
 
 
 def check_line(text: str) -> str:
-    """Text that a terminal, a command line and a page can hold: neither control characters nor halves of a character."""
+    """Reject text that a terminal, command line or page can't show: control characters and lone surrogates."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in text):
         raise ValueError("must be one line of text without control characters")
     return text
@@ -60,29 +60,29 @@ Line = Annotated[str, AfterValidator(check_line)]
 
 
 class StrictModel(BaseModel):
-    """A frozen model that refuses keys it doesn't know."""
+    """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
-    """A key of an optimizer that isn't the config's own, so one of the optimizer's; ``1e-7`` in YAML is a text.
+    """The value of a key that isn't the config's own, and so a hyperparameter; YAML reads ``1e-7`` as text.
 
     Raises:
-        ValueError: it is nearly one of the config's own, or its value is of no type that a hyperparameter can have.
+        ValueError: the key resembles one of the config's own, or a hyperparameter can't have a value of this type.
     """
     near = difflib.get_close_matches(str(key), own_keys, n=1, cutoff=0.85)
     if near:
         raise ValueError(f"unknown key '{key}', did you mean '{near[0]}'?")
     if not str(key).isidentifier():
-        raise ValueError(f"a hyperparameter must have a name as Python writes them; received {key!r}")
+        raise ValueError(f"a hyperparameter's name must be a Python identifier; received {key!r}")
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             return check_line(value)
     if value is not None and not isinstance(value, (bool, int, float, list)):
-        raise ValueError(f"'{key}' must be a number, a text, true, false, null or a list; received {value!r}")
+        raise ValueError(f"'{key}' must be a number, text, true, false, null or a list; received {value!r}")
     return value
 
 
@@ -92,7 +92,9 @@ class ProblemConfig(StrictModel):
     problem: str = Field(description="built-in name, or import path 'package.module:OBJECT' of a Problem")
     name: str = Field(default="", description="its row in the report; by default the problem's own name")
     epochs: PositiveInt | None = Field(default=None, description="budget in passes over the training set")
-    batch_size: PositiveInt | None = Field(default=None, description="examples an update, but for full-batch methods")
+    batch_size: PositiveInt | None = Field(
+        default=None, description="examples per update, except for full-batch methods"
+    )
     train_examples: PositiveInt | None = Field(default=None, description="train on this many only; all by default")
     evaluation_examples: PositiveInt | None = Field(
         default=None,
@@ -166,7 +168,7 @@ class OptimizerConfig(StrictModel):
 
     @model_serializer(mode="wrap")
     def _keep_absence(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A null learning rate says that there is none, an absent one that it is the default: keep them apart."""
+        """A null learning rate means that there is none, an absent one the default: keep the two apart."""
         fields = dump(self)
         fields.pop("learning_rate", None)
         return fields | ({"learning_rate": self.learning_rate} if "learning_rate" in self.model_fields_set else {})
@@ -178,7 +180,7 @@ class OptimizerConfig(StrictModel):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What is passed on to the factory, learning rate apart."""
+        """What is passed to the factory, except the learning rate."""
         return dict(self.model_extra or {})
 
     def entry(self) -> OptimizerEntry:
@@ -186,11 +188,11 @@ class OptimizerConfig(StrictModel):
         known = table_entry(self.optimizer)
         if known is None:
             no_rate = "learning_rate" in self.model_fields_set and self.learning_rate is None
-            centre = None if no_rate else (self.centre_learning_rate or self.learning_rate or 0.01)
+            center = None if no_rate else (self.centre_learning_rate or self.learning_rate or 0.01)
             return OptimizerEntry(
                 self.name,
                 self.optimizer,
-                centre,
+                center,
                 None,
                 "given by import path",
                 self.hyperparameters,
@@ -213,7 +215,7 @@ class OptimizerConfig(StrictModel):
 
 
 def equal_updates_row(entry: OptimizerEntry) -> OptimizerEntry:
-    """The second row of a full-batch optimizer: as many updates as the others have, not as many examples."""
+    """The second row of a full-batch optimizer: as many updates as the others, rather than as many examples."""
     return replace(entry, name=f"{entry.name}_equal_updates", equal_updates=True)
 
 
@@ -223,12 +225,12 @@ def snake_case(name: str) -> str:
 
 
 def table_entry(name: str) -> OptimizerEntry | None:
-    """The entry of the table by its own name or by Keras' name of its class, in any case."""
+    """The table's entry by its own name or by the name of its Keras class, ignoring case; None if there is none."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
-    wanted = name.lower()
-    # The first entry of a class without hyperparameters of its own is the class as Keras makes it.
+    lowercase = name.lower()
+    # A class's first entry without hyperparameters is the class with Keras' defaults.
     for entry in OPTIMIZERS.values():
-        if entry.factory.lower() == wanted and not entry.hyperparameters and not entry.full_batch:
+        if entry.factory.lower() == lowercase and not entry.hyperparameters and not entry.full_batch:
             return entry
     return None

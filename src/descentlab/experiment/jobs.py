@@ -1,4 +1,4 @@
-"""How many runs an experiment has, and how the workflow cuts them into jobs. Light: no Keras, no code of the reader's."""
+"""How many runs an experiment has, and how the workflow divides them into jobs; imports neither Keras nor readers' code."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from descentlab.experiment.config import Config
 from descentlab.optimizers.arms import Arm
 from descentlab.problems import BUILTIN_PROBLEMS
 
-START_SECONDS = 8.0  # a process that imports TensorFlow, one core
-COMPILE_SECONDS = 1.5  # an optimizer on a small model, one core
+START_SECONDS = 8.0  # to start a process and import TensorFlow, on one core
+COMPILE_SECONDS = 1.5  # to compile an optimizer on a small model, on one core
 UNKNOWN_EPOCH_SECONDS = 1.0
-SWEPT_RATES = 10  # learning rates of a usual sweep beyond those that tuning tried
+SWEPT_RATES = 10  # learning rates of a typical sweep beyond those that tuning tried
 
 
 def runs_per_optimizer(config: Config) -> int:
-    """Runs of one optimizer on one problem, both neighbours of the chosen rate counted.
+    """Runs of one optimizer on one problem, including both neighbors of the chosen rate.
 
     Example:
         >>> from descentlab.experiment.config import parse_config
@@ -31,14 +31,14 @@ def runs_per_optimizer(config: Config) -> int:
 
 
 def is_swept(config: Config, optimizer: str) -> bool:
-    """Whether the robustness sweep takes the optimizer."""
+    """Whether the robustness sweep includes the optimizer."""
     return Arm.TUNED in config.arms and optimizer in config.sweep.optimizers
 
 
 def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
-    """The optimizers of each job, by problem: one process each, in the order of the config.
+    """The optimizers of each job, by problem, in the order of the config; each job is one process.
 
-    With ``execution.optimizers_per_job: auto`` as many to a job as keep starting it below a tenth of its time.
+    With ``execution.optimizers_per_job: auto``, enough per job that its start takes less than a tenth of its time.
 
     Example:
         >>> from descentlab.experiment.config import parse_config
@@ -49,9 +49,9 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
     jobs: dict[str, list[list[str]]] = {}
     for problem in config.problems:
         names = [entry.name for entry in config.entries(problem)]
-        asked = config.execution.optimizers_per_job
-        if asked != "auto":
-            most = asked
+        per_job = config.execution.optimizers_per_job
+        if per_job != "auto":
+            most = per_job
         else:
             builtin = BUILTIN_PROBLEMS.get(problem.problem)
             epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS

@@ -1,7 +1,7 @@
-"""What an experiment measures beside its training runs: the table of step cost and mechanism problems.
+"""What an experiment measures besides its training runs: the table of step cost and mechanism problems.
 
-Light, as the Snakefile imports it: each measurement's module is imported when it is measured
-(:mod:`descentlab.measurements.measure`), pandas when a table is read.
+The Snakefile imports this, so it stays light: a measurement's module is imported when it is measured
+(:mod:`descentlab.measurements.measure`), and pandas when a table is read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Measurement:
     Attributes:
         function: import path ``package.module:function``; it returns one table, or as many as there are ``tables``.
         tables: names of the files under ``measured/``.
-        arguments: what the function is given.
-        alone: clocks or memory are read, so nothing may run beside it (docs/protocol.md, "Cost").
-        planned: the function is given the plan first: it depends on the experiment's optimizers and problems.
+        arguments: keyword arguments of the function.
+        alone: it reads clocks or memory, so nothing else may run (docs/protocol.md, "Cost").
+        planned: the function takes the plan first, as it depends on the experiment's optimizers and problems.
     """
 
     function: str
@@ -69,13 +69,13 @@ MEASUREMENTS: Mapping[str, Measurement] = {
 
 
 def measured_tables(names: Sequence[str], alone: bool) -> list[str]:
-    """The tables of those of ``names`` that are measured alone, or of the others."""
+    """The tables of the measurements in ``names`` that are measured alone, or of the others."""
     chosen = [MEASUREMENTS[name] for name in names if MEASUREMENTS[name].alone is alone]
     return [table for measurement in chosen for table in measurement.tables]
 
 
 def read_measured(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The tables of ``names`` by name, as far as they were measured; what lies there from another config is left."""
+    """The tables of ``names`` that were measured, by name; tables from another config are ignored."""
     import pandas as pd
 
     paths = [folder / f"{table}.parquet" for alone in (False, True) for table in measured_tables(names, alone)]

@@ -1,7 +1,7 @@
 """The plan: what an experiment compares, written once to plan.json and read by every later stage.
 
-The workflow's own plan is a :class:`TrainingPlan`: the config, and what training needs to know of its problems and
-optimizers. Externally logged runs have an :class:`ImportedPlan`, in which much is unknown. What compares and reports takes a
+The workflow's own plan is a :class:`TrainingPlan`: the config, and what training needs to know about its problems and
+optimizers. Externally logged runs have an :class:`ImportedPlan`, in which much is unknown. Comparison and report take a
 :class:`Plan`, which is either.
 """
 
@@ -34,7 +34,7 @@ PLAN_FILE = "plan.json"
 
 
 class PlanError(ValueError):
-    """plan.json is not the plan of this version, or not of the kind that is needed; the message says where."""
+    """plan.json is not a plan of this version, or not of the required kind; the message says where."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -42,12 +42,12 @@ class Plan:
     """What is compared.
 
     Attributes:
-        config: what was asked for.
+        config: what was requested.
         problems: by name, in the order of the report.
         optimizers: by name, in the order of the report.
         jobs: optimizers of each job, by problem.
-        runs: by problem, how many there are, without those of the sweep.
-        versions: of what a result may depend on.
+        runs: number of runs by problem, without those of the sweep.
+        versions: versions that a result may depend on.
     """
 
     config: Config | LoggedConfig
@@ -59,12 +59,12 @@ class Plan:
 
     @property
     def main_arm(self) -> str:
-        """The arm that answers, curves and models are of: the tuned one, else the first."""
+        """The arm that answers, curves and models come from: the tuned one, else the first."""
         return Arm.TUNED if Arm.TUNED in self.config.arms else self.config.arms[0]
 
     @property
     def reference(self) -> str:
-        """The optimizer that the others' paired differences are from."""
+        """The optimizer that the others are compared with in pairs."""
         return self.config.report.reference
 
     @classmethod
@@ -81,7 +81,7 @@ class Plan:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise PlanError(f"{path}: the plan is not valid JSON; {error}. {_PLAN_AGAIN}") from error
+            raise PlanError(f"{path}: the plan is not valid JSON: {error}. {_PLAN_AGAIN}") from error
         return cls.from_json(content, str(path))
 
     @classmethod
@@ -117,7 +117,7 @@ class Plan:
             path: of the file.
 
         Raises:
-            WriteError: it can't be written.
+            WriteError: the file can't be written.
         """
         write_text(path, json.dumps(self.as_json(), indent=1))
 
@@ -137,7 +137,7 @@ class ImportedPlan(Plan):
 
     Attributes:
         imported: where they come from.
-        unknown: what isn't known of them, as ``analysis.alarms.unknown`` makes the entries.
+        unknown: what isn't known about them, entries of ``analysis.alarms.unknown``.
     """
 
     config: LoggedConfig
@@ -157,7 +157,7 @@ _OF_ANOTHER_KIND = {
 
 
 def _first_line(error: ValidationError) -> str:
-    """The first problem of a plan in one line, and how many more there are."""
+    """The first error of a plan in one line, and how many more there are."""
     errors = error.errors()
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"])

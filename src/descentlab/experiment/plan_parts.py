@@ -27,14 +27,14 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ComparedProblem:
-    """What comparing and reporting know of a problem; None is what nobody logged.
+    """What comparison and report know about a problem; None for what was not logged.
 
     Attributes:
         problem: built-in name or import path.
         title: one line for the report.
         metric: name of its metric.
         higher_is_better: direction of its metric.
-        margin: differences of the metric up to it are negligible.
+        margin: smaller differences of the metric are negligible.
         convex: whether the loss is convex in the weights.
         loss_bound: a training loss above it counts as diverged.
         train_examples, val_examples, test_examples: in each split.
@@ -43,7 +43,7 @@ class ComparedProblem:
         layers: of the model.
         data_hash: sha256 of the arrays.
         mode: how epochs are compiled.
-        device: what it was planned on.
+        device: the device that it was planned on.
     """
 
     problem: str
@@ -65,7 +65,7 @@ class ComparedProblem:
 
     @property
     def sign(self) -> int:
-        """What the metric is multiplied with so that higher is better."""
+        """1 or -1: the metric times its sign is better where it is higher."""
         return metric_sign(self.higher_is_better)
 
 
@@ -94,7 +94,7 @@ class LoggedProblem(ComparedProblem):
     """A problem of externally logged runs.
 
     Attributes:
-        epochs, batch_size: all that the compared runs logged, ascending.
+        epochs, batch_size: all values that the compared runs logged, ascending.
         margin_from: ``declared``, ``usual margin`` or ``median margin``.
     """
 
@@ -105,15 +105,15 @@ class LoggedProblem(ComparedProblem):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ComparedOptimizer:
-    """What comparing and reporting know of an optimizer.
+    """What comparison and report know about an optimizer.
 
     Attributes:
         factory: Keras class, import path, or what the runs call it.
         paper: where the rule comes from.
         full_batch: one update uses the whole training set.
-        equal_updates: full batch with as many updates as the mini-batch optimizers, instead of as many examples.
-        state_slots: variables of the size of the weights that it keeps.
-        hyperparameters: by arm, learning rate apart.
+        equal_updates: full batch with as many updates as the mini-batch optimizers, rather than as many examples.
+        state_slots: how many variables of the size of the weights it keeps.
+        hyperparameters: by arm, without the learning rate.
         default_learning_rate: rate of the default arm; None without a learning rate.
         grid: learning rates to tune over, ascending; ``(None,)`` without a learning rate.
     """
@@ -133,9 +133,9 @@ class PlannedOptimizer(ComparedOptimizer):
     """An optimizer that is trained here, built once for each arm.
 
     Attributes:
-        centre_learning_rate: middle of its grid; None without a learning rate.
+        centre_learning_rate: center of its grid; None without a learning rate.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
-        tuned_schedule: of the learning rate in the ``tuned`` arm.
+        tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         extended_trials: what the extended arm tries.
         source_lines: lines of code of a reader's own optimizer; None for Keras'.
     """
@@ -160,7 +160,7 @@ class LoggedOptimizer(ComparedOptimizer):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LoggedSeeds:
-    """How many seeds the optimizer with the fewest runs has; nothing was tuned here."""
+    """Number of seeds of the optimizer with the fewest runs; nothing was tuned here."""
 
     final: int
     tuning: int = 0
@@ -168,7 +168,7 @@ class LoggedSeeds:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LoggedConfig:
-    """What stands for the config of an experiment that was logged externally, under the names of :class:`Config`."""
+    """Stands in for the config of an externally logged experiment, with the field names of :class:`Config`."""
 
     experiment: str
     arms: tuple[str, ...]
@@ -182,9 +182,9 @@ class Imported:
     """Where externally logged runs come from.
 
     Attributes:
-        experiment_id: MLflow's.
-        mapping: how parameters and metrics were read, as far as it differs from the usual mapping.
-        commits: that the runs logged.
+        experiment_id: the experiment's id in MLflow.
+        mapping: how parameters and metrics were read, where it differs from the default mapping.
+        commits: the commits that the runs logged.
     """
 
     experiment_id: str

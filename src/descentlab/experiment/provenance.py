@@ -1,6 +1,6 @@
-"""Digests by which the workflow knows what to run again: of the code of a stage, and of the config of a job.
+"""Digests that tell the workflow what to rerun: of a stage's code, and of a job's part of the config.
 
-Light: it reads the package's files as text and imports none of them.
+The package's files are read as text and none is imported, so that the Snakefile can use this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from descentlab.experiment.config import Config
 
 PACKAGE = Path(descentlab.__file__).parent
 
-# Where the code of each stage begins; a package stands for all of its modules. Problems are imported by name.
+# The roots of each stage's code; a package stands for all its modules. Problems are imported by name, so they are listed.
 STAGES = {
     "plan": ("descentlab.training.plan", "descentlab.problems"),
     "train": ("descentlab.training.job", "descentlab.problems"),
@@ -32,14 +32,14 @@ STAGES = {
 
 
 def code_digest(stage: str) -> str:
-    """Short sha256 of the code of a stage: an edit reruns the stages that it touches, and no other."""
+    """Short sha256 of a stage's code: an edit reruns the stages that it touches, and no others."""
     return source_digest(*STAGES[stage])[:16]
 
 
 def source_digest(*roots: str) -> str:
-    """sha256 of the code of modules and of all that they import from the package, comments and docstrings apart.
+    """sha256 of the code of modules and everything they import from the package, without comments and docstrings.
 
-    Data files count too (templates, claims), where a module beside them names them in a string.
+    Data files count too (templates, claims) if a module in the same folder names them in a string.
 
     Args:
         roots: dotted names; a package stands for all of its modules.
@@ -51,10 +51,10 @@ def source_digest(*roots: str) -> str:
 
 
 def imported_modules(roots: Iterable[str]) -> set[str]:
-    """The modules of the package that ``roots`` are made of and import, directly or not, inside functions too."""
+    """The package's modules that ``roots`` consist of and import, directly or indirectly, including inside functions."""
     graph = _import_graph()
-    begin = {module for root in roots for module in (root, *graph.find_descendants(root)) if module in graph.modules}
-    return begin.union(*(graph.find_upstream_modules(module) for module in begin))
+    start = {module for root in roots for module in (root, *graph.find_descendants(root)) if module in graph.modules}
+    return start.union(*(graph.find_upstream_modules(module) for module in start))
 
 
 @functools.cache
@@ -66,7 +66,7 @@ def _import_graph() -> Any:
 
 @functools.cache
 def _code_bytes(module: str) -> bytes:
-    """What an interpreter reads of a module, and the contents of the data files that it names."""
+    """A module's code as the interpreter sees it, and the contents of the data files that it names."""
     stem = PACKAGE.joinpath(*module.split(".")[1:])
     path = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
     tree = ast.parse(path.read_bytes())
@@ -77,8 +77,8 @@ def _code_bytes(module: str) -> bytes:
         ):
             node.body = node.body[1:]
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    beside = [entry for entry in sorted(path.parent.iterdir()) if entry.name in texts and entry.suffix != ".py"]
-    data = [file for entry in beside for file in ([entry] if entry.is_file() else sorted(entry.rglob("*")))]
+    named = [entry for entry in sorted(path.parent.iterdir()) if entry.name in texts and entry.suffix != ".py"]
+    data = [file for entry in named for file in ([entry] if entry.is_file() else sorted(entry.rglob("*")))]
     contents = [
         file.name.encode() + file.read_bytes() for file in data if file.is_file() and file.suffix not in {".py", ".pyc"}
     ]
@@ -86,12 +86,12 @@ def _code_bytes(module: str) -> bytes:
 
 
 def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
-    """Short sha256 of what the config says about one job, and of the reader's own modules that it names."""
-    wanted = config.problem(problem)
+    """Short sha256 of what the config says about one job, and of the reader's modules that it names."""
+    problem_config = config.problem(problem)
     own = [o for o in config.optimizers if {o.name, f"{o.name}_equal_updates"} & set(optimizers)]
-    paths = [wanted.problem, *(o.optimizer for o in own)]
-    said = {
-        "problem": wanted.model_dump(mode="json"),
+    paths = [problem_config.problem, *(o.optimizer for o in own)]
+    decisive = {
+        "problem": problem_config.model_dump(mode="json"),
         "optimizers": [o.model_dump(mode="json") for o in own],
         "names": optimizers,
         "arms": config.arms,
@@ -100,11 +100,11 @@ def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
         "sweep": config.sweep.model_dump(),
         "modules": [module_digest(path) for path in paths if ":" in path],
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def module_digest(import_path: str) -> str:
-    """sha256 of the file of ``package.module:name``; empty where there is none (``plan`` says what is wrong)."""
+    """sha256 of the file of ``package.module:name``; empty if there is none (``plan`` reports that)."""
     try:
         module = importlib.util.find_spec(import_path.partition(":")[0])
     except (ImportError, ValueError):

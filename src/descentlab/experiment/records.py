@@ -1,7 +1,7 @@
-"""What passes between the stages: the columns of every table.
+"""The columns of the tables that training hands to the later stages.
 
-A stage hands the next one a file and nothing else, so the meaning of a column (its type, its unit, whether higher or
-lower is better) is declared here once; :func:`check_table` holds a table to it when it is written and when it is read.
+Stages communicate only through files, so the meaning of a column (type, unit, whether higher or lower is better) is declared
+once, here; tables are checked against it when written and when read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ STATUSES = ("finished", "diverged", "failed", "missing")
 
 
 def rate_in_table(rate: float | None) -> float:
-    """A learning rate as a table's column holds it: NaN where the optimizer has none."""
+    """A learning rate as a table's column holds it: NaN if the optimizer has none."""
     return math.nan if rate is None else rate
 
 
 def rate_from_table(value: float) -> float | None:
-    """The learning rate that a table's column holds; None where the optimizer has none."""
+    """The learning rate in a table's column; None if the optimizer has none."""
     return value if math.isfinite(value) else None
 
 
@@ -48,7 +48,7 @@ HISTORY: dict[str, Column] = {
         "float64", "seconds", "lower", "wall time of the updates so far, evaluations and compilation not counted"
     ),
     "learning_rate": Column("float64", "", "", "learning rate of the next update (of the last one at the end)"),
-    "penalty": Column("float64", "loss", "lower", "regularisation added to the loss (the model's own losses)"),
+    "penalty": Column("float64", "loss", "lower", "regularization added to the loss (the model's own losses)"),
     **_measures("", "at this evaluation"),
 }
 RUNS: dict[str, Column] = {
@@ -57,14 +57,14 @@ RUNS: dict[str, Column] = {
     "optimizer": Column("str", "", "", "optimizer"),
     "arm": Column("str", "", "", "one of default, tuned, extended"),
     "phase": Column("str", "", "", "one of tuning, sweep, final, neighbour"),
-    "learning_rate": Column("float64", "", "", "initial learning rate; NaN where the optimizer has none"),
+    "learning_rate": Column("float64", "", "", "initial learning rate; NaN if the optimizer has none"),
     "schedule": Column("str", "", "", "constant, or linear or cosine decay to zero"),
     "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),
-    "batch_size": Column("int64", "examples", "", "examples an update"),
+    "batch_size": Column("int64", "examples", "", "examples per update"),
     "seed": Column("int64", "", "", "seed: same seed, same initial weights, split and data order"),
-    "status": Column("str", "", "", "finished, diverged (worst possible result), failed (raised) or missing"),
+    "status": Column("str", "", "", "finished, diverged (worst possible result), failed (raised an error) or missing"),
     "message": Column("str", "", "", "why a run diverged or failed; empty otherwise"),
-    "digest": Column("str", "", "", "what the run cache knows the run by"),
+    "digest": Column("str", "", "", "the run's key in the run cache"),
     "init_hash": Column("str", "", "", "sha256 of the initial weights"),
     "split_hash": Column("str", "", "", "sha256 of the indices of the train, validation and test split"),
     "data_hash": Column("str", "", "", "sha256 of the problem's arrays"),
@@ -73,18 +73,18 @@ RUNS: dict[str, Column] = {
     "examples": Column("int64", "examples", "", "training examples processed"),
     "started_at": Column("float64", "seconds", "", "when training began, in seconds since 1970 (UTC)"),
     "members": Column("int64", "", "", "runs that trained side by side, this one included; they share the clocks"),
-    "train_seconds": Column("float64", "seconds", "lower", "wall time of the updates alone, by member"),
-    "evaluation_seconds": Column("float64", "seconds", "lower", "wall time of the evaluations, by member"),
+    "train_seconds": Column("float64", "seconds", "lower", "wall time of the updates alone, per member"),
+    "evaluation_seconds": Column("float64", "seconds", "lower", "wall time of the evaluations, per member"),
     "compile_seconds": Column("float64", "seconds", "lower", "compilation shared by the optimizer's runs of its job"),
     "device": Column("str", "", "", "device that trained the run"),
     "mode": Column("str", "", "", "xla, graph or patches: how the epoch was compiled"),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
-    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, by trainable parameter"),
+    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, per trainable parameter"),
     "metric": Column("str", "", "", "name of the problem's metric"),
     "higher_is_better": Column("bool", "", "", "direction of the problem's metric"),
     "optimum": Column("float64", "loss", "lower", "least possible training loss plus penalty, where it is known"),
     "best_epoch": Column("float64", "epochs", "", "epoch of the best validation metric (the loss breaks ties)"),
-    "penalty": Column("float64", "loss", "lower", "regularisation in the loss at the end"),
+    "penalty": Column("float64", "loss", "lower", "regularization in the loss at the end"),
     **_measures("", "at the end"),
     **_measures("best_", "at the best validation epoch"),
 }

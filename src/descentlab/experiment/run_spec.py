@@ -1,4 +1,4 @@
-"""One training: what decides its result."""
+"""One training run: everything that decides its result."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ SEALED_PHASES = ("tuning", "sweep")  # never see the test split
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training: everything that decides its result, and nothing else.
+    """One training run: everything that decides its result, and nothing else.
 
     Attributes:
         problem: name of the problem in the config.
         optimizer: name of the optimizer in the config (a row of the report).
         arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
             schedule too; docs/protocol.md, "Arms").
-        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far a learning rate may be off; neither ever sees the
-            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points beside the chosen
+        phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far off a learning rate may be; neither ever sees the
+            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points next to the chosen
             one).
-        learning_rate: initial learning rate; None where the optimizer has none.
+        learning_rate: initial learning rate; None if the optimizer has none.
         schedule: one of schedules.SCHEDULES.
         batch_size: examples per update, 0 for the full training set.
         epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
         reference_batch_size: batch size of the problem's mini-batch optimizers.
-        equal_updates: only where ``batch_size`` is 0: as many updates as the mini-batch optimizers have, instead of as
-            many examples.
-        seed: chooses initial weights, split, data order and dropout, each from a stream of its own.
+        equal_updates: only if ``batch_size`` is 0: as many updates as the mini-batch optimizers, rather than as many
+            examples.
+        seed: chooses initial weights, split, data order and dropout, each from its own stream.
         hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
     """
 
@@ -54,7 +54,7 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """A stable name that a person can read and a file system accepts."""
+        """A stable id that is readable and valid as a file name."""
         rate = "none" if self.learning_rate is None else f"{self.learning_rate:g}"
         extended = ""
         if self.arm == Arm.EXTENDED:
@@ -63,7 +63,7 @@ class RunSpec:
 
     @property
     def extended(self) -> dict[str, Any]:
-        """The hyperparameters that the extended arm sets; none in the other arms."""
+        """The hyperparameters that the extended arm sets; empty in the other arms."""
         return dict(json.loads(self.hyperparameters or "{}"))
 
     def as_dict(self) -> dict[str, Any]:

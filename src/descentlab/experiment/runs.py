@@ -1,4 +1,4 @@
-"""The runs that a plan asks for, as far as they can be known: tuning first, the rest once a learning rate was selected."""
+"""The runs that a plan requires, as far as they are known: tuning first, the rest once a learning rate is selected."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def _extended(plan: TrainingPlan, problem: str, optimizer: str, phase: str, tria
 def _spec(
     plan: TrainingPlan, problem: str, optimizer: str, arm: str, phase: str, rate: float | None, seed: int
 ) -> RunSpec:
-    trained, by = plan.problems[problem], plan.optimizers[optimizer]
+    planned_problem, planned_optimizer = plan.problems[problem], plan.optimizers[optimizer]
     return RunSpec(
         problem=problem,
         optimizer=optimizer,
         arm=arm,
         phase=phase,
         learning_rate=rate,
-        schedule=by.tuned_schedule if arm == Arm.TUNED and rate is not None else "constant",
-        batch_size=0 if by.full_batch else trained.batch_size,
-        epochs=trained.epochs,
-        reference_batch_size=trained.batch_size,
-        equal_updates=by.equal_updates,
+        schedule=planned_optimizer.tuned_schedule if arm == Arm.TUNED and rate is not None else "constant",
+        batch_size=0 if planned_optimizer.full_batch else planned_problem.batch_size,
+        epochs=planned_problem.epochs,
+        reference_batch_size=planned_problem.batch_size,
+        equal_updates=planned_optimizer.equal_updates,
         seed=seed,
     )
 
@@ -64,7 +64,7 @@ def sweep_runs(plan: TrainingPlan, problem: str, optimizer: str, rates: Sequence
 def extended_runs(
     plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any]
 ) -> list[tuple[Trial, list[RunSpec]]]:
-    """The extended arm's trials with the runs that judge each, given the tuned arm's choice; none without the arm."""
+    """The extended arm's trials, each with its tuning runs, given the tuned arm's choice; empty without that arm."""
     if Arm.EXTENDED not in plan.config.arms:
         return []
     planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
@@ -73,10 +73,10 @@ def extended_runs(
 
 
 def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any] | None) -> list[RunSpec]:
-    """The runs that count: every arm's at its choice, and the tuned one's neighbours.
+    """The runs that count: every arm's at its choice, and those at the neighbors of the tuned arm's.
 
-    ``selection`` is the optimizer's entry of ``selections.json``; None where nothing was selected (yet): then only the
-    default arm's runs are known.
+    ``selection`` is the optimizer's entry of ``selections.json``; None if nothing is selected (yet): then only the default
+    arm's runs are known.
     """
     config, seeds = plan.config, plan.config.seeds.final_seeds
     runs = []
@@ -97,13 +97,13 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
 
 
 def planned_runs(plan: TrainingPlan, selections: Sequence[Mapping[str, Any]]) -> list[RunSpec]:
-    """Every run of the experiment that can be known, given the selections made so far."""
-    made = {(s["problem"], s["optimizer"]): s for s in selections}
+    """Every run of the experiment that is known, given the selections made so far."""
+    selection_of = {(entry["problem"], entry["optimizer"]): entry for entry in selections}
     runs: list[RunSpec] = []
     for problem, jobs in plan.jobs.items():
         for optimizer in (name for job in jobs for name in job):
             runs += tuning_runs(plan, problem, optimizer)
-            selection = made.get((problem, optimizer))
+            selection = selection_of.get((problem, optimizer))
             if selection is not None:
                 runs += sweep_runs(plan, problem, optimizer, selection.get("sweep", []))
                 runs += [spec for _, specs in extended_runs(plan, problem, optimizer, selection) for spec in specs]

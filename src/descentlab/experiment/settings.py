@@ -38,22 +38,23 @@ class TuningConfig(StrictModel):
         default=7, description="points of the half-decade grid; odd, so that the usual rate is one of them"
     )
     neighbours: bool = Field(
-        default=True, description="train the final seeds at the two neighbours of the chosen rate too"
+        default=True, description="also train the final seeds at the two neighbors of the chosen rate"
     )
     extended_trials: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        default=30, description="points of learning rate, momentum, epsilon and schedule that the extended arm tries"
+        default=30,
+        description="combinations of learning rate, momentum, epsilon and schedule that the extended arm tries",
     )
 
     @field_validator("points")
     @classmethod
     def _odd(cls, points: int) -> int:
         if points % 2 == 0:
-            raise ValueError("the number of grid points must be odd, so that the centre is one of them")
+            raise ValueError("the number of grid points must be odd, so that the center is one of them")
         return points
 
 
 class SweepConfig(StrictModel):
-    """The robustness sweep: learning rates outwards from the chosen one, both ways, until the score leaves the margin."""
+    """The robustness sweep: learning rates outward from the chosen one in both directions, until the score leaves the margin."""
 
     optimizers: tuple[str, ...] = Field(
         default=MINI_BATCH,
@@ -92,10 +93,10 @@ class ExecutionConfig(StrictModel):
 
 
 class TrackingConfig(StrictModel):
-    """Where MLflow keeps its runs."""
+    """Where MLflow stores its runs."""
 
     uri: Line | None = Field(
-        default=None, description="tracking server or database; MLFLOW_TRACKING_URI or results/mlflow.db otherwise"
+        default=None, description="tracking server or database; default: MLFLOW_TRACKING_URI or results/mlflow.db"
     )
     tuning_curves: bool = Field(default=False, description="log the curves of tuning runs too, not only final values")
 
@@ -103,13 +104,13 @@ class TrackingConfig(StrictModel):
     @classmethod
     def _without_braces(cls, uri: str | None) -> str | None:
         if uri and set(uri) & set("{}"):
-            raise ValueError("an address has no braces (%7B and %7D stand for them)")
+            raise ValueError("an address must not contain braces (write %7B and %7D)")
         return uri
 
 
 class ReportConfig(StrictModel):
-    """What the report is called, and what it measures from."""
+    """The report's title, language and reference."""
 
-    title: Line | None = Field(default=None, description="headline; made from the experiment's name otherwise")
+    title: Line | None = Field(default=None, description="headline; default: made from the experiment's name")
     language: Language = Field(default="en", description="en (English) or es (Spanish)")
-    reference: str = Field(default=REFERENCE, description="optimizer that the others' paired differences are from")
+    reference: str = Field(default=REFERENCE, description="optimizer that the others are compared with in pairs")
