@@ -88,7 +88,7 @@ def test_one_name_is_a_list_of_one(tmp_path: Path) -> None:
 )
 def test_refuses_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
     message = refusal(tmp_path, text)
-    assert message.startswith(expected) if expected.endswith("; ") else message == expected
+    assert message.startswith(expected) if expected.endswith(": ") else message == expected
     assert "\n" not in message
 
 
