@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descentlab.analysis.remarks import remark
 from descentlab.report.blocks import Figure
-from descentlab.report.phrases import ARM_WORDS, CELLS, VERDICTS
+from descentlab.report.phrases import ARM_WORDS, CELLS, VERDICTS, remark_words
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.outcome import (
     final_metric,
@@ -18,7 +19,7 @@ from descentlab.report.sections.outcome import (
     shown_range,
 )
 from support.comparison_fixture import ADVANTAGE, SEEDS, generated_runs
-from support.report_evidence import evidence_of, found, table_named, titles
+from support.report_evidence import evidence_of, found, table_named, titles, values_of
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,22 @@ def with_adam_changed(by: float) -> pd.DataFrame:
     return runs
 
 
+def verdict_counts(title: str) -> list[str | float]:
+    """How many differences a title calls better, worse, negligible and inconclusive."""
+    words = ("better", "worse", "negligib", "inconclusive")
+    places = [title.index(word) for word in words]
+    assert places == sorted(places)
+    return values_of(title)[-len(words) :]
+
+
 def test_differences_count_the_verdicts_of_each_arm(evidence: Evidence) -> None:
-    words = "of 8 comparisons with SGD with momentum, 2 end better, 4 worse, 2 negligibly different, 0 inconclusive"
-    assert titles(paired_differences(evidence)) == [f"Tuned rates: {words}", f"Default rates: {words}"]
+    for title, arm in zip(titles(paired_differences(evidence)), ("Tuned", "Default"), strict=True):
+        assert title.startswith(arm) and verdict_counts(title) == [2, 4, 2, 0]
+        assert values_of(title)[:2] == [8, "momentum"]
 
 
 def test_differences_follow_the_data() -> None:
-    words = "of 8 comparisons with SGD with momentum, 0 end better, 6 worse, 2 negligibly different, 0 inconclusive"
-    assert titles(paired_differences(evidence_of(with_adam_changed(-0.4))))[0] == f"Tuned rates: {words}"
+    assert verdict_counts(titles(paired_differences(evidence_of(with_adam_changed(-0.4))))[0]) == [0, 6, 2, 0]
 
 
 def test_differences_name_divergences() -> None:
@@ -49,8 +58,9 @@ def test_differences_name_divergences() -> None:
     runs.loc[(runs["optimizer"] == "sgd") & (runs["phase"] == "final"), "status"] = "diverged"
     section = paired_differences(evidence_of(runs))
     # Lost on all six seeds of both problems: p = 2 / 2^6, not below 0.05 / 2.
-    assert titles(section)[0].endswith("2 end better, 4 worse, 0 negligibly different, 2 inconclusive")
-    assert "sgd diverged on 6 of 6 seeds; judged by wins, 0 of 6" in str(table_named(section, "contrasts").rows)
+    assert verdict_counts(titles(section)[0]) == [2, 4, 0, 2]
+    lost = remark_words([remark("diverged", name="sgd", n=6, seeds=6), remark("wins", won=0, decided=6)])
+    assert lost in str(table_named(section, "contrasts").rows)
     figure = found(section).blocks[0]
     assert isinstance(figure, Figure)
     assert "no pair finished" in figure.svg
@@ -90,11 +100,12 @@ def test_no_reference_no_differences() -> None:
 def test_the_best_mean_is_named_with_interval_and_distance(evidence: Evidence) -> None:
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == "up"]
     text = leader(summary, "tuned")
-    assert text.startswith("Adam has the best mean with tuned rates, ")
-    assert f"], n = {SEEDS} (" in text
-    assert text.endswith(" behind)")
-    distance = float(text.rsplit(", ", 1)[1].removesuffix(" behind)"))
-    assert distance == pytest.approx(0.1, abs=0.01)
+    name, mean, low, high, n, _, distance = values_of(text)
+    assert (name, n) == ("adam", SEEDS) and "behind" in text
+    assert float(low) < float(mean) < float(high) and float(distance) == pytest.approx(0.1, abs=0.01)
+
+
+MEAN = [0.5, 0.4, 0.6, 10]
 
 
 def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
@@ -116,27 +127,29 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "values"),
     [
         (
             [("adam", 0.5, 10, 1.0), ("sgd", 0.5, 10, 1.0), ("gd", 0.25, 10, 3.0)],
-            "Adam and plain SGD share the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (gd is next, 0.25 behind)",
+            ["adam", "sgd", *MEAN, "gd", 0.25],
         ),
         (
             [("adam", 0.5 + 1e-16, 10, 1.0), ("sgd", 0.5, 10, 2.0)],
-            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10 (plain SGD is next, tied with it)",
+            ["adam", *MEAN, "sgd"],  # tied: no distance
         ),
-        ([("adam", 0.5, 10, 1.0)], "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10"),
+        ([("adam", 0.5, 10, 1.0)], ["adam", *MEAN]),
         # Means of what is left after divergences are no distance.
         (
             [("adam", 0.5, 10, 1.0), ("sgd", 0.9, 4, 2.0)],
-            "Adam has the best mean with tuned rates, 0.5 [0.4, 0.6], n = 10",
+            ["adam", *MEAN],
         ),
-        ([("adam", np.nan, 0, np.nan)], "no run finished with tuned rates"),
+        ([("adam", np.nan, 0, np.nan)], []),
     ],
 )
-def test_words_for_the_best_mean(rows: list[tuple[str, float, int, float]], words: str) -> None:
-    assert leader(summary_rows(*rows), "tuned") == words
+def test_who_has_the_best_mean(rows: list[tuple[str, float, int, float]], values: list[str | float]) -> None:
+    text = leader(summary_rows(*rows), "tuned")
+    assert values_of(text) == values
+    assert ("best" in text) == bool(values)
 
 
 def test_diverged_seeds_are_written_beside_their_row() -> None:
