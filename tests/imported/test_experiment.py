@@ -17,9 +17,11 @@ from scipy import stats
 
 from descentlab.__main__ import main
 from descentlab.analysis.compare import compare_results
+from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import verdict
 from descentlab.imported.experiment import import_experiment
 from descentlab.imported.mapping import load_mapping
+from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.formatting import number
 from support.logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
 
@@ -133,7 +135,8 @@ def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
     assert row["verdict"] == verdict(row["low_holm"], row["high_holm"], d.mean(), 3, 0.01)
     one_sided = contrasts.set_index(["first", "second"]).loc[("sgd", "momentum")]
     assert one_sided["n"] == 2
-    assert one_sided["note"].startswith("sgd diverged on 1 of 3 seeds; judged by wins, ")
+    diverged, wins = unpack_remarks(one_sided["remarks"])
+    assert (diverged, wins["code"]) == ({"code": "diverged", "name": "sgd", "n": 1, "seeds": 3}, "wins")
 
 
 def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
@@ -161,7 +164,7 @@ def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
         ("usual margin", "", "", 10, {"margin": "0.01", "metric": "accuracy"}),
     ]
     escaped = page.replace("&#39;", "'")
-    assert all(text in escaped for text in alarms["text"])
+    assert all(alarm_sentence(alarm) in escaped for alarm in alarms.to_dict("records"))
     assert "python -m descentlab report --mlflow-experiment 'two moons'" in escaped
     assert 'id="time-to-target"' in page  # of curves alone there is enough for it
     for claim in json.loads((fitted / "results/two_moons/claims.json").read_text()):

@@ -19,11 +19,10 @@ from descentlab.report.diff.rows import (
     Estimated,
     ResultError,
     choices_of,
-    flatten,
-    member_of,
     pieces_of,
     read_result,
 )
+from descentlab.report.diff.settings import flatten, member_of
 from descentlab.storage.tables import TableError
 from support.comparison_fixture import imported_plan, with_optimizer
 from support.results_fixture import write_results

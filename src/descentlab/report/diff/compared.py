@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.i18n.wording import message
-from descentlab.report.diff.rows import KEYS, Estimated, Key, Result, member_of, read_result
+from descentlab.report.diff.rows import KEYS, Estimated, Result, read_result
+from descentlab.report.diff.settings import Key, member_of
 
 SAME = message("same")
 INTERVAL = message("same estimate, different interval")

@@ -17,11 +17,9 @@ from descentlab.analysis.tables import TABLES
 from descentlab.experiment.config import ConfigError
 from descentlab.experiment.plan import ImportedPlan, Plan, PlanError
 from descentlab.i18n.language import Language
-from descentlab.i18n.wording import message
 from descentlab.optimizers.roles import PLAIN
+from descentlab.report.diff.settings import MEMBERS, Key, flatten
 from descentlab.storage.tables import check_table
-
-Key = tuple[str, ...]
 
 # What identifies a row of each kind. Units and metrics are part of it: what is measured otherwise is another estimate.
 KEYS: Mapping[str, Key] = {
@@ -35,7 +33,6 @@ KEYS: Mapping[str, Key] = {
     "rates": ("problem", "optimizer", "setting"),
     "runs": ("problem", "arm", "optimizer"),
 }
-MEMBERS = {"problems": message("problem"), "optimizers": message("optimizer")}
 ENDINGS = ("finished", "diverged", "failed", "missing")
 
 # The columns that are read of each table, so that results of versions with other columns can be compared too.
@@ -208,27 +205,6 @@ def commit_of(plan: Plan) -> str:
     """The commit that the runs were planned at, or those that imported runs logged."""
     commits = plan.imported.commits if isinstance(plan, ImportedPlan) else (plan.versions["git_commit"],)
     return ", ".join(commits) or "unknown"
-
-
-def flatten(value: Any, path: Key = ()) -> dict[Key, Any]:
-    """The leaves of nested mappings and of lists of mappings by path; an item of a list by its name, or else its place."""
-    items: list[tuple[str, Any]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        names = [str(item.get("name") or item.get("optimizer") or item.get("problem") or "") for item in value]
-        named = all(names) and len(set(names)) == len(names)
-        items = list(zip(names if named else map(str, range(len(value))), value, strict=True))
-    if not items:
-        return {path: value}
-    return {key: leaf for name, item in items for key, leaf in flatten(item, (*path, name)).items()}
-
-
-def member_of(path: Key) -> Key | None:
-    """The problem or optimizer that a setting of plan.json belongs to, as (kind, name); None where to neither."""
-    kind, *rest = path[1:] if path[0] == "config" else path
-    kind = "problems" if kind == "runs" else kind
-    return (kind, rest[0]) if kind in MEMBERS and rest else None
 
 
 def pieces_of(entry: dict[str, Any]) -> dict[Key, Estimated]:

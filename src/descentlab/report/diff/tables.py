@@ -25,7 +25,8 @@ from descentlab.report.diff.compared import (
     Compared,
     Differences,
 )
-from descentlab.report.diff.rows import KEYS, MEMBERS
+from descentlab.report.diff.rows import KEYS
+from descentlab.report.diff.settings import MEMBERS
 from descentlab.report.formatting import BOUND_SIGNS, interval, number
 from descentlab.report.phrases import place_words, remark_words, unit_words
 
