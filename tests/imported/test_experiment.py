@@ -136,7 +136,8 @@ def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
     one_sided = contrasts.set_index(["first", "second"]).loc[("sgd", "momentum")]
     assert one_sided["n"] == 2
     diverged, wins = unpack_remarks(one_sided["remarks"])
-    assert (diverged, wins["code"]) == ({"code": "diverged", "name": "sgd", "n": 1, "seeds": 3}, "wins")
+    assert diverged == {"code": "diverged", "name": "sgd", "n": 1, "seeds": 3}
+    assert wins["code"].startswith("wins")  # with or without a pair within the margin, which the training decides
 
 
 def test_the_page_says_the_numbers_and_what_nobody_logged(fitted: Path) -> None:
