@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ from descentlab.analysis import pairing
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import draw_differences
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference, power
+from descentlab.experiment.plan import ImportedPlan
+from support.comparison_fixture import imported_plan
 
 SEEDS, EXAMPLES, COMPARISONS = 10, 24, 1000
 PROBLEMS = ("one", "two", "three", "four")
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy-tailed (t, 3 degrees)", "rounded (right or wrong)"])
+@pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "rounded"])
 def test_intervals_hold_the_truth_as_often_as_they_say(kind: str) -> None:
     generator = np.random.default_rng(1)
     found = [estimate_crossed(draw_differences(kind, generator, SEEDS, 360)) for _ in range(2500)]
@@ -62,7 +65,7 @@ def without_bootstrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def one_optimizer_under_two_names(
     disjoint: bool, diverging: float = 0.0, comparisons: int = COMPARISONS
-) -> tuple[dict[str, object], pd.DataFrame, dict[str, np.ndarray]]:
+) -> tuple[ImportedPlan, pd.DataFrame, dict[str, np.ndarray]]:
     """Comparisons, an arm each, of runs drawn from one distribution: right or wrong answers on shared examples.
 
     Args:
@@ -86,11 +89,16 @@ def one_optimizer_under_two_names(
     finals["status"] = np.where(generator.random(len(finals)) < diverging, "diverged", "finished")
     scores = dict(zip(finals["run_id"], right.reshape(-1, EXAMPLES), strict=True))
     # No margin: "negligible" must not hide a verdict that says too much.
-    plan = {
-        "config": {"arms": arms, "report": {"reference": "second"}},
-        "optimizers": {"first": {}, "second": {}},
-        "problems": {problem: {"margin": 1e-9} for problem in PROBLEMS},
-    }
+    # An imported plan's arms have any name.
+    plan = imported_plan()
+    problem, optimizer = next(iter(plan.problems.values())), next(iter(plan.optimizers.values()))
+    report = plan.config.report.model_copy(update={"reference": "second"})
+    plan = replace(
+        plan,
+        config=replace(plan.config, arms=tuple(arms), report=report),
+        problems=dict.fromkeys(PROBLEMS, replace(problem, margin=1e-9)),
+        optimizers={"first": optimizer, "second": optimizer},
+    )
     return plan, finals, scores
 
 
