@@ -294,4 +294,4 @@ def test_an_error_is_one_line_whatever_it_names(store: str, capsys: pytest.Captu
     assert main(["report", "--mlflow-experiment", "x\ny\x1b[2J"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
-    assert line.endswith(r"received 'x\ny\x1b[2J'. It has: Default, a\nb \x1b[31m")
+    assert line.endswith(r"no experiment 'x\ny\x1b[2J'. Its experiments: Default, a\nb \x1b[31m")

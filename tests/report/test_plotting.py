@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from descentlab.optimizers.roles import LECTURE
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.report.plotting import (
     COLORS,
     MARKERS,
-    SLIDES,
     decade_label,
     figure_svg,
     label_room,
@@ -60,11 +60,11 @@ def test_luminance_of_known_colors() -> None:
 def test_every_optimizer_of_the_table_has_a_color_of_its_own() -> None:
     assert set(NAMES) == set(COLORS)
     assert len({optimizer_color(name) for name in NAMES}) == len(NAMES)
-    assert set(SLIDES) <= set(NAMES)
+    assert set(LECTURE) <= set(NAMES)
 
 
 def test_the_slides_optimizers_have_markers_of_their_own() -> None:
-    assert len({optimizer_marker(name) for name in SLIDES}) == len(SLIDES)
+    assert len({optimizer_marker(name) for name in LECTURE}) == len(LECTURE)
 
 
 def test_no_two_optimizers_share_color_family_and_marker() -> None:
