@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.engine_against_fit import Case, Timing, compare_with_fit, time_engine, time_fit
 from benchmarks.rows import Row
-from descentlab.problems import builtin_problem
 from descentlab.problems.base import Data, split_data
+from descentlab.problems.builtin import builtin_problem
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import WIDTH, choose_mode
 

@@ -22,7 +22,7 @@ from descentlab.experiment.provenance import PACKAGE
 from descentlab.i18n import wording
 from descentlab.i18n.language import Language
 from descentlab.i18n.wording import CATALOGUES, counted, current_language, joined, message, spoken, words
-from descentlab.problems import BUILTIN_PROBLEMS
+from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.report.phrases import REMARKS
 from support.comparison_fixture import OPTIMIZERS, PROBLEMS
 from support.told_comparisons import everything_went_well, much_is_absent, much_went_wrong, told

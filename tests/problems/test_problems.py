@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
+from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
 
 pytestmark = pytest.mark.usefixtures("device")
 

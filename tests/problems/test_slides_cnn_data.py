@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.problems import builtin_problem
 from descentlab.problems.base import ProblemError
+from descentlab.problems.builtin import builtin_problem
 
 ARRAYS = "the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test"
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
-from descentlab.problems import BUILTIN_PROBLEMS
+from descentlab.problems.builtin import BUILTIN_PROBLEMS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -6,7 +6,7 @@ import math
 
 from descentlab.experiment.config import Config
 from descentlab.optimizers.arms import Arm
-from descentlab.problems import BUILTIN_PROBLEMS
+from descentlab.problems.builtin import BUILTIN_PROBLEMS
 
 START_SECONDS = 8.0  # to start a process and import TensorFlow, on one core
 COMPILE_SECONDS = 1.5  # to compile an optimizer on a small model, on one core

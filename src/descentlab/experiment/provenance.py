@@ -51,10 +51,19 @@ def source_digest(*roots: str) -> str:
 
 
 def imported_modules(roots: Iterable[str]) -> set[str]:
-    """The package's modules that ``roots`` consist of and import, directly or indirectly, including inside functions."""
+    """The package's modules that ``roots`` consist of and import, directly or indirectly, including inside functions.
+
+    With each module come the packages that it lies in.
+    """
     graph = _import_graph()
-    start = {module for root in roots for module in (root, *graph.find_descendants(root)) if module in graph.modules}
-    return start.union(*(graph.find_upstream_modules(module) for module in start))
+    pending = {module for root in roots for module in (root, *graph.find_descendants(root)) if module in graph.modules}
+    found: set[str] = set()
+    while pending:
+        module = pending.pop()
+        found.add(module)
+        package = {module.rpartition(".")[0]} & graph.modules  # importing a module runs its package's __init__ first
+        pending |= (graph.find_modules_directly_imported_by(module) | package) - found
+    return found
 
 
 @functools.cache
@@ -82,7 +91,8 @@ def _code_bytes(module: str) -> bytes:
     contents = [
         file.name.encode() + file.read_bytes() for file in data if file.is_file() and file.suffix not in {".py", ".pyc"}
     ]
-    return b"\0".join([ast.dump(tree).encode(), *contents])
+    # Not ast.dump, whose text differs between versions of Python.
+    return b"\0".join([ast.unparse(tree).encode(), *contents])
 
 
 def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.import_path import OptimizerError, import_object, one_line, suggestion
-from descentlab.optimizers.table import NOTHING, OptimizerEntry
+
+# What decides a run's numbers imports this module, so it must not import the table: a new row makes no other runs.
+if TYPE_CHECKING:
+    from descentlab.optimizers.table import OptimizerEntry
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # Keras accepts these, but the protocol can't account for them: an update would no longer be one batch, or the evaluated
 # weights would not be the ones that the last update left.

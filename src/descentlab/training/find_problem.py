@@ -8,7 +8,7 @@ from descentlab.experiment.config import ConfigError
 from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.import_path import OptimizerError, import_object
-from descentlab.problems import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.training.problem_data import ProblemData
 
 if TYPE_CHECKING:

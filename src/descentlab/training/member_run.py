@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import evaluation_steps, learning_rates
 from descentlab.problems.base import Split
 from descentlab.problems.random_streams import data_order
@@ -23,6 +24,9 @@ from descentlab.training.engine.trainer import Evaluation, Member, Trainer
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.training.run_result import RunResult
+
+if TYPE_CHECKING:
+    from descentlab.optimizers.table import OptimizerEntry
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,15 @@ class MemberRun:
         unscored = self.spec.sealed or self.message
         scores = np.empty(0, np.float32) if unscored else last.score[-len(self.split.test) :]
         return RunResult(record, history, scores, self.weights)
+
+
+def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec) -> Trainer:
+    """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed."""
+    return Trainer(
+        problem.compiled,
+        lambda: build(entry, spec.arm, spec.learning_rate, spec.extended),
+        has_learning_rate=spec.learning_rate is not None,
+    )
 
 
 def train_side_by_side(problem: ProblemData, trainer: Trainer, specs: Sequence[RunSpec]) -> list[RunResult]:

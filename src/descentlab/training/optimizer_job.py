@@ -10,14 +10,14 @@ from pathlib import Path
 
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.optimizers.build import arm_hyperparameters, build
+from descentlab.optimizers.build import arm_hyperparameters
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.training.cache import load_result, store_result
 from descentlab.training.engine.trainer import Trainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
 from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
-from descentlab.training.member_run import run_budget, train_side_by_side
+from descentlab.training.member_run import make_trainer, run_budget, train_side_by_side
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_digest import run_digest
 from descentlab.training.run_result import RunResult
@@ -130,9 +130,5 @@ class OptimizerJob:
         """One compiled trainer for each set of hyperparameters."""
         key = self._compiled_for(spec)
         if key not in self._trainers:
-            self._trainers[key] = Trainer(
-                self._problem.compiled,
-                lambda: build(self._entry, spec.arm, spec.learning_rate, spec.extended),
-                has_learning_rate=spec.learning_rate is not None,
-            )
+            self._trainers[key] = make_trainer(self._problem, self._entry, spec)
         return self._trainers[key]

@@ -14,8 +14,8 @@ from descentlab.experiment.provenance import source_digest
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import arm_hyperparameters, resolve_factory
 from descentlab.optimizers.table import OptimizerEntry
-from descentlab.problems import BUILTIN_PROBLEMS
 from descentlab.problems.base import Problem
+from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.training.problem_data import ProblemData
 
 # The roots of the code that decides a run's numbers; the device is set up by the job, so it is named apart.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.problems import builtin_problem
 from descentlab.problems.base import ProblemError
+from descentlab.problems.builtin import builtin_problem
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CHUNK, CompiledModel, chunked
 from descentlab.training.engine.device import configure_device
