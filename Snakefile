@@ -8,7 +8,12 @@ from snakemake.utils import min_version
 from descentlab.experiment.config import ConfigError, check_folders, parse_config
 from descentlab.experiment.measurements import MEASUREMENTS, measured_tables
 from descentlab.experiment.jobs import cut_jobs
-from descentlab.experiment.provenance import code_digest, job_digest
+from descentlab.experiment.provenance import (
+    code_digest,
+    data_files,
+    job_digest,
+    reader_modules_digest,
+)
 
 min_version("9.20")
 

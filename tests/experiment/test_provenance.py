@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from descentlab.experiment.config import Config, parse_config
-from descentlab.experiment.provenance import STAGES, job_digest, module_digest
+from descentlab.experiment.provenance import STAGES, data_files, job_digest, modules_digest, reader_modules_digest
+from descentlab.experiment.reader_code import imported_files
 from support.edited_package import copy_package, edited, output_of
 
 # Tracking imports what it logs from several stages, so nearly every edit touches it.
@@ -130,4 +132,66 @@ def test_a_job_depends_on_the_readers_own_module(tmp_path: Path, monkeypatch: py
     before = job_digest(own, "mlp", ["rule"])
     module.write_text("Rule = 2\n")
     assert job_digest(own, "mlp", ["rule"]) != before
-    assert module_digest("no_such_module:Rule") == ""
+    assert modules_digest(["no_such_module", "own_rule_of_the_test.Rule"]) == modules_digest([])
+
+
+OWN = {
+    "own_package_of_the_test/__init__.py": "",
+    "own_package_of_the_test/rule.py": "import json\nimport numpy\nfrom .parts import helper\nRule = helper\n",
+    "own_package_of_the_test/parts/__init__.py": "",
+    "own_package_of_the_test/parts/helper.py": "def build():\n    from .. import sibling\n    return sibling\n",
+    "own_package_of_the_test/sibling.py": "import beside_of_the_test as beside\n",
+    "beside_of_the_test.py": "from descentlab.problems import mlp\n",
+    "own_package_of_the_test/unused.py": "import own_package_of_the_test.rule\n",
+    "own_package_of_the_test/broken.py": "def :\n",
+}
+IMPORTED = [name for name in OWN if not name.endswith(("unused.py", "broken.py"))]
+
+
+@pytest.fixture
+def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the import path with a reader's modules."""
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_edit_counts_in_every_module_that_the_readers_module_imports(own_modules: Path, name: str) -> None:
+    own = config(optimizers=["gd", {"optimizer": "own_package_of_the_test.rule:Rule", "name": "own"}])
+
+    def digests() -> list[str]:
+        return [job_digest(own, "mlp", ["own"]), reader_modules_digest(own), job_digest(own, "mlp", ["gd"])]
+
+    before = digests()
+    (own_modules / name).write_text(f"{OWN[name]}# edited\n")
+    differ = [one != other for one, other in zip(before, digests(), strict=True)]
+    assert differ == [name in IMPORTED, name in IMPORTED, False]
+
+
+def test_a_readers_modules_are_read_and_never_run(own_modules: Path) -> None:
+    found = imported_files(["own_package_of_the_test.rule"])
+    ours = {name for name in found if name.startswith("descentlab")}
+    assert ours == {"descentlab.problems", "descentlab.problems.mlp"}
+    assert {str(found[name].relative_to(own_modules)) for name in found.keys() - ours} == set(IMPORTED)
+    assert set(imported_files(["own_package_of_the_test.broken"])) == {
+        "own_package_of_the_test",
+        "own_package_of_the_test.broken",
+    }
+    assert not [name for name in sys.modules if "_of_the_test" in name]
+
+
+def test_a_plan_depends_on_the_data_files_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, of_environment = tmp_path / "named.npz", tmp_path / "environment.npz"
+    named.touch()
+    own = config(problems=[{"problem": "mlp", "data": str(named)}, {"problem": "digits_cnn", "data": "missing.npz"}])
+    monkeypatch.delenv("DESCENTLAB_DATA", raising=False)
+    assert data_files(config()) == []
+    assert data_files(own) == [str(named)]
+    monkeypatch.setenv("DESCENTLAB_DATA", str(of_environment))
+    assert data_files(config()) == []
+    of_environment.touch()
+    assert data_files(config()) == [str(of_environment)]
+    assert data_files(own) == [str(named)]

@@ -86,6 +86,21 @@ def test_only_what_depends_on_the_plan_is_measured_again(plan: TrainingPlan) -> 
     assert measurement_digest(plan, "memory", "CPU") != measurement_digest(plan, "minima", "CPU")
 
 
+def test_what_depends_on_the_plan_is_measured_again_when_the_readers_module_changes(
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    own = tmp_path / "own_rule_of_measuring.py"
+    raw = {"experiment": "e", "problems": ["mlp"], "optimizers": ["own_rule_of_measuring:Rule"]}
+    planned = replace(plan, config=parse_config(raw, "test"))
+    digests = []
+    for text in ("Rule = 1\n", "Rule = 2\n"):
+        own.write_text(text)
+        digests.append([measurement_digest(planned, name, "CPU") for name in ("step_cost", "minima")])
+    assert digests[0][0] != digests[1][0]
+    assert digests[0][1] == digests[1][1]
+
+
 def test_tables_of_another_config_are_left(tmp_path: Path) -> None:
     for table in ("minima", "landscapes", "trajectories"):
         pd.DataFrame({"x": [1]}).to_parquet(tmp_path / f"{table}.parquet")

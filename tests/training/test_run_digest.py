@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from descentlab.experiment.provenance import imported_modules
-from descentlab.training.run_digest import DECISIVE_CODE, hash_json, modules_digest
+from descentlab.experiment.provenance import imported_modules, modules_digest
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.training.run_digest import DECISIVE_CODE, hash_json, own_code
 from support.edited_package import copy_package, edited, output_of
 
 DIGEST = f"from descentlab.experiment.provenance import source_digest; print(source_digest(*{DECISIVE_CODE!r}))"
@@ -83,3 +85,17 @@ def test_digests_depend_on_every_part_and_on_nothing_else() -> None:
     modules = ["descentlab.training.cache", "descentlab.training.tuning", "json", "textwrap"]
     assert modules_digest(modules) == modules_digest(reversed(modules))
     assert len({modules_digest(modules[:n]) for n in range(1, 5)}) == 4
+
+
+def test_an_edit_of_what_a_readers_optimizer_imports_makes_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "rule_of_the_test.py").write_text("from steps_of_the_test import step\n\ndef rule(): return step\n")
+    helper = tmp_path / "steps_of_the_test.py"
+    helper.write_text("step = 1\n")
+    entry = replace(OPTIMIZERS["sgd"], factory="rule_of_the_test:rule")
+    before = own_code(entry)
+    helper.write_text("step = 2\n")
+    assert own_code(entry) != before
+    assert own_code(OPTIMIZERS["sgd"]) == ""

@@ -33,5 +33,6 @@ for alone, tables in MEASURED.items():
             params:
                 names=measured_names(alone),
                 code=lambda wildcards: code_digest("measure"),
+                modules=lambda wildcards: reader_modules_digest(experiment),
             shell:
                 "descentlab measure {input.plan:q} {params.names:q} 2>&1 | tee {log:q}"

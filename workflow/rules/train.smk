@@ -21,6 +21,8 @@ onstart:
 
 
 rule plan:
+    input:
+        data=lambda wildcards: data_files(experiment),
     output:
         f"{RESULTS}/plan.json",
     log:
@@ -29,6 +31,7 @@ rule plan:
         "../../environment.yml"
     params:
         code=lambda wildcards: code_digest("plan"),
+        modules=lambda wildcards: reader_modules_digest(experiment),
         # A function: Snakemake would take a title's {braces} for wildcards.
         config=lambda wildcards: experiment.as_json(),
     shell:

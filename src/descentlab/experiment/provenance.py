@@ -8,14 +8,15 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import descentlab
 from descentlab.experiment.config import Config
+from descentlab.experiment.reader_code import belongs_to_package, imported_files
 
 PACKAGE = Path(descentlab.__file__).parent
 
@@ -36,6 +37,7 @@ def code_digest(stage: str) -> str:
     return source_digest(*STAGES[stage])[:16]
 
 
+@functools.cache
 def source_digest(*roots: str) -> str:
     """sha256 of the code of modules and everything they import from the package, without comments and docstrings.
 
@@ -108,17 +110,33 @@ def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
         "seeds": config.seeds.model_dump(),
         "tuning": config.tuning.model_dump(),
         "sweep": config.sweep.model_dump(),
-        "modules": [module_digest(path) for path in paths if ":" in path],
+        "modules": modules_digest(path.partition(":")[0] for path in paths if ":" in path),
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def module_digest(import_path: str) -> str:
-    """sha256 of the file of ``package.module:name``; empty if there is none (``plan`` reports that)."""
-    try:
-        module = importlib.util.find_spec(import_path.partition(":")[0])
-    except (ImportError, ValueError):
-        return ""
-    if module is None or module.origin is None or not Path(module.origin).is_file():
-        return ""
-    return hashlib.sha256(Path(module.origin).read_bytes()).hexdigest()
+def data_files(config: Config) -> list[str]:
+    """The data files that problems may read, as far as they exist (``plan`` reports a missing one)."""
+    named = {problem.data or os.environ.get("DESCENTLAB_DATA") for problem in config.problems}
+    return sorted(path for path in named if path is not None and Path(path).is_file())
+
+
+def reader_modules_digest(config: Config) -> str:
+    """sha256 of the modules of all problems and optimizers that the config names by import path."""
+    paths = [*(p.problem for p in config.problems), *(o.optimizer for o in config.optimizers)]
+    return modules_digest(path.partition(":")[0] for path in paths if ":" in path)
+
+
+def modules_digest(names: Iterable[str]) -> str:
+    """sha256 of modules and what they import: the package's by their code, a reader's own by their files.
+
+    Args:
+        names: dotted names, in any order; those that can't be found are left out (``plan`` reports them).
+    """
+    files = imported_files(names)
+    ours = sorted(name for name, path in files.items() if belongs_to_package(name) and path.name != "__init__.py")
+    parts = [source_digest(*ours)] if ours else []
+    for name, path in sorted(files.items()):
+        if not belongs_to_package(name):
+            parts += [name, hashlib.sha256(path.read_bytes()).hexdigest()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -19,7 +19,7 @@ import pandas as pd
 
 from descentlab.experiment.measurements import MEASUREMENTS, Measurement
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.provenance import source_digest
+from descentlab.experiment.provenance import reader_modules_digest, source_digest
 from descentlab.optimizers.import_path import import_object
 from descentlab.storage.atomic import written_aside
 from descentlab.training.engine.device import configure_device
@@ -79,6 +79,7 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
         "machine": [device, platform.node(), platform.machine(), os.cpu_count()],
     }
     if measurement.planned:
+        decisive["modules"] = reader_modules_digest(plan.config)
         decisive["optimizers"] = {
             name: [
                 optimizer.factory,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import json
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from descentlab.experiment.provenance import source_digest
+from descentlab.experiment.provenance import modules_digest, source_digest
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import arm_hyperparameters, resolve_factory
 from descentlab.optimizers.table import OptimizerEntry
@@ -48,7 +46,7 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
             "mode": problem.mode,
             "width": problem.width,
             "device": problem.device,
-            "code": package_code(*DECISIVE_CODE),
+            "code": source_digest(*DECISIVE_CODE),
             "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},
         }
     )
@@ -59,14 +57,8 @@ def hash_json(decisive: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-@functools.cache
-def package_code(*modules: str) -> str:
-    """Digest of modules and everything they import from the package; computed once per process."""
-    return source_digest(*modules)
-
-
 def problem_code(problem: Problem, source: str) -> str:
-    """Digest of the modules that define a problem.
+    """Digest of the modules that define a problem, and of what they import from the package and the reader's own modules.
 
     Args:
         problem: the problem.
@@ -76,23 +68,10 @@ def problem_code(problem: Problem, source: str) -> str:
     modules = {inspect.getmodule(part) for part in parts}
     names = {module.__name__ for module in modules if module is not None}
     names.add(BUILTIN_PROBLEMS[source].module if source in BUILTIN_PROBLEMS else source.partition(":")[0])
-    return modules_digest(name for name in names if not name.startswith("keras"))
+    return modules_digest(names)
 
 
 def own_code(entry: OptimizerEntry) -> str:
-    """Digest of the module of an optimizer given by import path; empty for Keras' own."""
+    """Digest of the module of an optimizer given by import path, and of what it imports; empty for Keras' own."""
     module = inspect.getmodule(resolve_factory(entry)) if ":" in entry.factory else None
     return modules_digest([module.__name__]) if module else ""
-
-
-def modules_digest(names: Iterable[str]) -> str:
-    """sha256 of imported modules, in any order: ours by code with everything they import, a reader's by its text."""
-    ours: set[str] = set()
-    texts: set[str] = set()
-    for name in names:
-        if name.startswith("descentlab."):
-            ours.add(name)
-        else:
-            texts.add(inspect.getsource(sys.modules[name]))
-    parts = [package_code(*sorted(ours))] if ours else []
-    return hashlib.sha256("\0".join([*parts, *sorted(texts)]).encode()).hexdigest()
