@@ -79,6 +79,12 @@ class Evidence:
         """The table of a measurement; empty if it was not made."""
         return self.measured.get(name, pd.DataFrame())
 
+    def complete(self, problem: str, arm: str) -> list[str]:
+        """The optimizers of which every final run finished; only they may lead (docs/protocol.md, "Run status")."""
+        rows = self.comparison.summary
+        rows = rows[(rows["problem"] == problem) & (rows["arm"] == arm) & (rows["n_finished"] == rows["n_planned"])]
+        return self.optimizers_in(rows)
+
     def metric(self, problem: str) -> str:
         """The name of the problem's metric, with its direction."""
         problem_info = self.plan.problems[problem]

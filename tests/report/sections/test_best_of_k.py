@@ -75,3 +75,10 @@ def test_points_that_did_not_finish_are_counted() -> None:
     counted = [values_of(figure(one).caption) for one in (whole, table)]
     (changed,) = [i for i, (before, after) in enumerate(zip(*counted, strict=True)) if before != after]
     assert (counted[0][changed : changed + 2], counted[1][changed : changed + 2]) == ([0, 4], [1, 4])
+
+
+def test_an_optimizer_that_finished_at_no_rate_leads_nobody() -> None:
+    table = best_of_k_rows(adam=[0.5, 0.9], sgd=[0.7, 0.7])
+    before = figure(table).takeaway
+    table.loc[table["optimizer"] == "sgd", "n_out"] = 2
+    assert "plain SGD" in before and "plain SGD" not in figure(table).takeaway

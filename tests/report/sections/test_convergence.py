@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ import pytest
 
 from descentlab.analysis.tables import TABLES
 from descentlab.analysis.time_to_target import TARGETS
+from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.convergence import convergence, curve_figure, optimum_gap, time_to_target
 from descentlab.storage.tables import empty_table
-from support.comparison_fixture import SEEDS
-from support.report_evidence import changed, evidence_of, table_named, titles
+from support.comparison_fixture import SEEDS, generated_runs
+from support.report_evidence import changed, evidence_of, found, table_named, titles
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,29 @@ def test_curves_of_another_winner_have_another_title(evidence: Evidence) -> None
     curves.loc[curves["optimizer"] == "sgd", "val_loss_mean"] /= 1e6
     section = convergence(changed(evidence, curves=curves))
     assert "plain SGD has the lowest validation loss after a tenth of the budget and at its end" in titles(section)[0]
+
+
+def of_which_seeds_diverged(optimizer: str, seeds: int) -> Evidence:
+    """The generated experiment in which some final runs of an optimizer diverged; their curves stay as they are."""
+    runs = generated_runs(0)
+    runs.loc[(runs["phase"] == "final") & (runs["optimizer"] == optimizer) & (runs["seed"] < seeds), "status"] = (
+        "diverged"
+    )
+    return evidence_of(runs)
+
+
+@pytest.mark.parametrize("seeds", [1, SEEDS])
+def test_the_mean_of_survivors_leads_nobody(seeds: int) -> None:
+    evidence = of_which_seeds_diverged("adam", seeds)
+    assert "Adam" not in titles(convergence(evidence))[0]
+    assert "Adam" not in titles(optimum_gap(evidence))[0]
+
+
+def test_who_diverged_on_every_seed_is_named_last_among_the_gaps() -> None:
+    figure = found(optimum_gap(of_which_seeds_diverged("sgd", SEEDS))).blocks[0]
+    assert isinstance(figure, Figure)
+    labels = re.findall(r">(gd|sgd|momentum|adam|rmsprop)<", figure.svg)
+    assert set(labels) == {"gd", "sgd", "momentum", "adam", "rmsprop"} and "sgd" in (labels[0], labels[-1])
 
 
 def test_curves_of_nineteen_optimizers_stay_small() -> None:

@@ -110,6 +110,8 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
     for problem in problems:
         sign = evidence.plan.problems[problem].sign
         curves = table[table["problem"] == problem].sort_values("k", kind="stable")
+        # One that finished at no rate has the value of the worst that did, and leads nobody.
+        curves = curves[curves["n_out"] < curves["n_points"]]
         goodness = curves.assign(goodness=(sign * curves["val_metric"]).round(12)).groupby("optimizer")["goodness"]
         ends = [goodness.first(), goodness.last()]
         best = [[name for name in present(end.index, evidence.optimizers) if end[name] == end.max()] for end in ends]

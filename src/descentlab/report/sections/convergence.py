@@ -37,7 +37,7 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem's validation loss against updates, one panel per arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = evidence.arms_in(curves)
-    takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm) for arm in arms)
+    takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm, evidence.complete(problem, arm)) for arm in arms)
     caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
     figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
@@ -69,9 +69,16 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
     )
 
 
-def early_leader(curves: pd.DataFrame, arm: str) -> str:
-    """Who has the lowest mean validation loss after a tenth of the budget, and who at its end."""
+def early_leader(curves: pd.DataFrame, arm: str, complete: list[str]) -> str:
+    """Who has the lowest mean validation loss after a tenth of the budget, and who at its end.
+
+    Args:
+        curves: mean curves of one problem.
+        arm: whose curves.
+        complete: the optimizers of which every run finished; the mean of survivors leads nobody.
+    """
     finite = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
+    finite = finite[finite["optimizer"].isin(complete)]
     budget = finite["epoch"].max()
     early = finite[finite["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
     late = finite.groupby("optimizer", sort=False).last()
@@ -221,10 +228,29 @@ def optimum_gap(evidence: Evidence) -> Section | None:
     return Section("optimum", words("Gap to the known optimum"), [*figures, *([floor] if floor else [])])
 
 
+def nearest_words(evidence: Evidence, problem: str, gaps: pd.DataFrame) -> str:
+    """Who ends nearest the optimum, among those of which every run finished."""
+    complete = {arm: evidence.complete(problem, arm) for arm in evidence.arms_in(gaps)}
+    gaps = gaps[[row["optimizer"] in complete[row["arm"]] for row in gaps.to_dict("records")]]
+    if gaps.empty:
+        return words("{problem}: no optimizer finished every run", problem=problem)
+    nearest = gaps.loc[gaps["gap_mean"].idxmin()]
+    return words(
+        "{problem}: {optimizer} with {arm} ends nearest the optimum, at a gap of {gap}",
+        problem=problem,
+        optimizer=optimizer_title(nearest["optimizer"]),
+        arm=words(ARM_WORDS[nearest["arm"]].rates),
+        gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
+    )
+
+
 def gap_figure(evidence: Evidence, problem: str) -> Figure:
     """One convex problem: gap by optimizer, one panel per arm."""
     gaps = evidence.comparison.gaps[evidence.comparison.gaps["problem"] == problem]
-    order = evidence.optimizers_in(gaps)
+    summary = evidence.comparison.summary
+    lost = summary[(summary["problem"] == problem) & (summary["n_diverged"] == summary["n_planned"])]
+    # One that diverged with every seed has no gap to draw: its name stands last.
+    order = [*evidence.optimizers_in(gaps), *evidence.optimizers_in(lost[~lost["optimizer"].isin(gaps["optimizer"])])]
     arms = evidence.arms_in(gaps)
     figure, axes = new_row_figure(len(arms), 3.0, order, share_x=True)
     for panel, arm in zip(axes, arms, strict=True):
@@ -235,14 +261,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         use_log_scale(panel, "x")
         panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))
-    nearest = gaps.loc[gaps["gap_mean"].idxmin()]
-    takeaway = words(
-        "{problem}: {optimizer} with {arm} ends nearest the optimum, at a gap of {gap}",
-        problem=problem,
-        optimizer=optimizer_title(nearest["optimizer"]),
-        arm=words(ARM_WORDS[nearest["arm"]].rates),
-        gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
-    )
+    takeaway = nearest_words(evidence, problem, gaps)
     caption = words(
         "Final training loss plus penalty minus the least possible on the same training split, averaged over the final seeds "
         "that finished; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "

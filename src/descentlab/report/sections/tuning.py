@@ -129,8 +129,6 @@ def width_words(evidence: Evidence, problem: str) -> str:
     """Who is least and who most sensitive, by the width of the good range, among those that do well at all."""
     all_widths = evidence.comparison.widths
     widths = all_widths[(all_widths["problem"] == problem) & all_widths["width"].notna()]
-    if widths.empty:
-        return words("no learning rate finished with every seed")
     problem_info = evidence.plan.problems[problem]
     means = evidence.comparison.sensitivity.query("problem == @problem and n_diverged == 0")
     goodness = problem_info.sign * means["val_metric_mean"]
@@ -138,6 +136,8 @@ def width_words(evidence: Evidence, problem: str) -> str:
     # An optimizer that is bad at every rate isn't robust for that.
     good = best.index[best >= best.max() - GOOD_MARGINS * problem_info.margin]
     widths = widths[widths["optimizer"].isin(good)]
+    if widths.empty:  # no optimizer has a rate at which every seed finished
+        return words("no learning rate finished with every seed")
     widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
     if len(widths) == 1:
         return words("range of good learning rates: {widest}", widest=range_words(widest))
