@@ -63,7 +63,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Differences:
-    """Two results and what is not the same in them, by kind of ``result_rows.KEYS``."""
+    """Two results and what is not the same in them, by kind of ``rows.KEYS``."""
 
     a: Result
     b: Result

@@ -128,7 +128,7 @@ class ChangeTable:
 
 
 def change_table(differences: Differences, kind: str) -> ChangeTable:
-    """The section of one kind of ``result_rows.KEYS``."""
+    """The section of one kind of ``rows.KEYS``."""
     found = differences.kinds[kind]
     keys = [key for key in KEYS[kind] if key not in {"first", "second"}]
     if kind == "contrasts":
