@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval, t_quantile
+from descentlab.analysis.statistics.intervals import Interval, critical_value, ratio_interval, t_interval
 from descentlab.analysis.statistics.survival import Ratio, restricted_ratio
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.plan_parts import PlannedProblem
@@ -222,7 +222,7 @@ def product_of_ratios(first: Interval, second: Interval) -> Interval:
 
 def _variance(width: float, n: int) -> float:
     """Variance of a mean of ``n``, from the width of its 95 % t interval; NaN where n < 2."""
-    return float((width / 2 / t_quantile(0.975, n - 1)) ** 2) if n > 1 else np.nan
+    return float((width / 2 / critical_value(n - 1)) ** 2) if n > 1 else np.nan
 
 
 def _satterthwaite_half(variances: list[float], counts: list[int]) -> float:
@@ -231,7 +231,7 @@ def _satterthwaite_half(variances: list[float], counts: list[int]) -> float:
     if np.isnan(total) or total == 0:
         return total
     freedom = total**2 / sum(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
-    return float(t_quantile(0.975, freedom) * np.sqrt(total))
+    return float(critical_value(freedom) * np.sqrt(total))
 
 
 def saved_seconds(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
+
+CONFIDENCE = 0.95  # of intervals that are not corrected for several tests
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,17 @@ def t_quantile(q: float, degrees: float) -> float:
     return float(special.stdtrit(degrees, q))
 
 
-def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
+def critical_value(degrees: Any, confidence: float = CONFIDENCE) -> Any:
+    """Standard errors on each side of a mean in its two-sided t interval, for a number of degrees or an array of them.
+
+    Example:
+        >>> round(float(critical_value(2)), 3)
+        4.303
+    """
+    return special.stdtrit(degrees, (1 + confidence) / 2)
+
+
+def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Mean and t interval of ``values``, shape (n,), ignoring NaN.
 
     Example:
@@ -39,7 +52,7 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     mean = float(finite.mean())
     if n == 1:
         return Interval(mean, np.nan, np.nan, 1)
-    half = float(t_quantile((1 + confidence) / 2, n - 1) * finite.std(ddof=1) / np.sqrt(n))
+    half = float(critical_value(n - 1, confidence) * finite.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -59,7 +72,7 @@ def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Dat
     """
     grouped = table.groupby(by, sort=False, dropna=False)[columns]
     mean, deviation, n = grouped.mean(), grouped.std(ddof=1), grouped.count()
-    half = deviation / np.sqrt(n) * stats.t.ppf(0.975, (n - 1).where(n > 1))
+    half = deviation / np.sqrt(n) * critical_value((n - 1).where(n > 1))
     parts = {}
     for column in columns:
         parts[f"{column}_mean"] = mean[column]

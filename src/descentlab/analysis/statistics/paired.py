@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from descentlab.analysis.statistics.intervals import t_quantile
+from descentlab.analysis.statistics.intervals import CONFIDENCE, t_quantile
 from descentlab.analysis.statistics.verdicts import Verdict
 
 MOST_SEEDS = 10_000
@@ -170,7 +170,7 @@ def judge_wins(wins: tuple[int, int], level: float) -> Verdict:
     return Verdict.WORSE if share.high < 0.5 else Verdict.INCONCLUSIVE
 
 
-def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Descriptive BCa interval of the mean over seeds (Efron 1987); NaN with fewer than 3 seeds or equal differences."""
     d = np.asarray(differences, dtype=np.float64)
     if len(d) < 3 or np.ptp(d) == 0:

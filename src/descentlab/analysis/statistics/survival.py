@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
+from descentlab.analysis.statistics.intervals import CONFIDENCE, Interval, ratio_interval, t_interval
 
 # How the true value compares, by whether it may be larger (the first side was cut off) and smaller (the second side was).
 BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
@@ -50,7 +50,7 @@ def share_interval(count: int, n: int) -> Share:
     """
     if n == 0:
         return Share(np.nan, np.nan, np.nan, 0)
-    interval = stats.binomtest(count, n).proportion_ci(0.95, method="exact")
+    interval = stats.binomtest(count, n).proportion_ci(CONFIDENCE, method="exact")
     return Share(count / n, float(interval.low), float(interval.high), n)
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from descentlab.analysis.statistics.intervals import t_quantile
+from descentlab.analysis.statistics.intervals import critical_value
 from descentlab.i18n.wording import counted, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title
 from descentlab.report.drawing import in_front
@@ -160,7 +160,7 @@ def setup(
         ],
         "measures": list(MEASURES),
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
-        "quantiles": [round(t_quantile(0.975, degrees), 6) for degrees in range(1, max(2, data.seeds))],
+        "quantiles": [round(float(critical_value(degrees)), 6) for degrees in range(1, max(2, data.seeds))],
         "words": {key: words(text) for key, text in MESSAGES.items()},
     }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from descentlab.analysis.statistics.intervals import CONFIDENCE
 from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import LECTURE
@@ -163,7 +164,7 @@ def median_words(runs: pd.DataFrame) -> tuple[float, str]:
     """
     times = np.where(runs["reached"], runs["updates"], np.inf)
     median = float(np.sort(times)[(len(times) - 1) // 2])
-    interval = stats.quantile_test(times, p=0.5).confidence_interval(0.95)
+    interval = stats.quantile_test(times, p=0.5).confidence_interval(CONFIDENCE)
     known = not np.isnan(interval.low) and not np.isnan(interval.high)
     ends = f"[{number(interval.low)}, {number(interval.high)}]" if known else words("(no interval)")
     return median, words("{median} updates {interval}, n = {n}", median=number(median), interval=ends, n=len(times))
