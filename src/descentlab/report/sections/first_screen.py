@@ -24,10 +24,9 @@ from descentlab.report.blocks import (
     optimizer_title,
     present,
 )
-from descentlab.report.drawing import VERDICT_MARKS, draw_rows, finish, label_rows
+from descentlab.report.drawing import MARGINS_SHOWN, VERDICT_MARKS, draw_margin_axis, draw_rows, finish, label_rows
 from descentlab.report.plotting import label_room, new_figure
 
-REACH = 30.0  # margins, beyond which a difference is drawn at the edge
 FEW = 5  # problems; with more only Adam and plain SGD have rows
 COUNTS = {
     Verdict.BETTER: message("better on {n}"),
@@ -71,10 +70,9 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
     scaled = rows[rows["difference_mean"].notna()].copy()
     for column in ("difference_mean", "low_holm", "high_holm"):
-        scaled[column] = (rows[column] / rows["margin"]).clip(-REACH, REACH)
+        scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
     labels: list[str] = []
-    axes.axvspan(-1, 1, color="#888888", alpha=0.18, linewidth=0)
-    axes.axvline(0, color="#888888", linewidth=0.9)
+    draw_margin_axis(axes)
     for problem in problems:
         # Rows are known to draw_rows by name: each problem's begin below its heading.
         order = [problem, *shown]
@@ -87,9 +85,6 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         )
         labels += ["", *shown]
     label_rows(axes, labels)
-    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
-    axes.set_xlim(-REACH * 1.6, REACH * 1.6)
-    axes.set_xticks([-30, -10, -3, -1, 0, 1, 3, 10, 30], labels=["−30", "", "−3", "−1", "0", "1", "3", "", "30"])
     axes.set_xlabel(words("worse ← difference / margin → better"))
     takeaway = answer_words(evidence, rows, arm)
     caption = words(
