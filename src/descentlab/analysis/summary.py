@@ -12,6 +12,7 @@ from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
 from descentlab.analysis.statistics.paired import estimate_crossed
 from descentlab.analysis.tables import TABLES, fill_table
+from descentlab.experiment.records import optimum_gap
 from descentlab.storage.tables import empty_table
 
 
@@ -87,5 +88,4 @@ def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
     convex_runs = finished[finished["optimum"].notna()]
     if convex_runs.empty:
         return empty_table(TABLES["gaps"])
-    gap = convex_runs["train_loss"] + convex_runs["penalty"] - convex_runs["optimum"]
-    return fill_table(average_by(convex_runs.assign(gap=gap), ROW, ["gap"]), "gaps")
+    return fill_table(average_by(convex_runs.assign(gap=optimum_gap(convex_runs)), ROW, ["gap"]), "gaps")

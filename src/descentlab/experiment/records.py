@@ -7,12 +7,14 @@ once, here; tables are checked against it when written and when read.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import Column
 
-PHASES = ("tuning", "sweep", "final", "neighbour")
-STATUSES = ("finished", "diverged", "failed", "missing")
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rate_in_table(rate: float | None) -> float:
@@ -23,6 +25,15 @@ def rate_in_table(rate: float | None) -> float:
 def rate_from_table(value: float) -> float | None:
     """The learning rate in a table's column; None if the optimizer has none."""
     return value if math.isfinite(value) else None
+
+
+def optimum_gap(run: Mapping[str, Any] | pd.DataFrame) -> Any:
+    """How far above the least possible training loss a run ended, penalty included; a column of it for a table of runs.
+
+    Args:
+        run: a row of RUNS as a mapping, or the table itself; NaN where the optimum is not known.
+    """
+    return run["train_loss"] + run["penalty"] - run["optimum"]
 
 
 def _measures(moment: str, where: str) -> dict[str, Column]:

@@ -21,7 +21,7 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import updates_to_target
 from descentlab.analysis.time_to_target import find_targets
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import HISTORY, RUNS, rate_from_table
+from descentlab.experiment.records import HISTORY, RUNS, optimum_gap, rate_from_table
 from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import read_table
@@ -175,7 +175,7 @@ def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: 
             values[f"{prefix}{split}_loss"] = row[f"{prefix}{split}_loss"]
             values[f"{prefix}{split}_{metric}"] = row[f"{prefix}{split}_metric"]
     values["generalization_gap"] = row["test_loss"] - row["train_loss"]
-    values["optimum_gap"] = row["train_loss"] + row["penalty"] - row["optimum"]
+    values["optimum_gap"] = optimum_gap(row)
     for name in ("best_epoch", "updates", "examples", "train_seconds", "evaluation_seconds", "compile_seconds"):
         values[name] = row[name]
     if row["status"] == "finished":

@@ -16,6 +16,7 @@ from descentlab.analysis.sensitivity import widths_by_seed
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
+from descentlab.experiment.records import optimum_gap
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, ADVANCED, NOT_ADAPTIVE, PLAIN
 
@@ -233,7 +234,7 @@ def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         if convex_runs.empty:
             continue
         diverged = (convex_runs["status"] == "diverged").to_numpy()
-        gap = (convex_runs["train_loss"] + convex_runs["penalty"] - convex_runs["optimum"]).to_numpy()
+        gap = optimum_gap(convex_runs).to_numpy()
         difference = OPTIMUM_TOLERANCE - gap
         remarks, wins = [remark("none finished")], None
         if not diverged.all():
