@@ -82,10 +82,12 @@ def parent_entry(
     ended = own_runs["started_at"] + own_runs["train_seconds"] + own_runs["evaluation_seconds"]
     draw = None
     if optimizer in curves:
-        drawn = {optimizer: curves[optimizer]}
+        drawn, colors = {optimizer: curves[optimizer]}, {optimizer: optimizer_color(optimizer)}
         if reference != optimizer and reference in curves:
-            drawn[f"{reference} (the reference)"] = curves[reference]
-        draw = functools.partial(write_artifacts, f"{problem} / {optimizer}: means over seeds, 95 % intervals", drawn)
+            label = f"{reference} (the reference)"
+            drawn[label], colors[label] = curves[reference], optimizer_color(reference)
+        title = f"{problem} / {optimizer}: means over seeds, 95 % intervals"
+        draw = functools.partial(write_artifacts, title, drawn, colors)
     return Entry(
         key=f"{problem}.{optimizer}",
         name=f"{problem} / {optimizer}",
@@ -137,9 +139,8 @@ def curve_columns(curve: pd.DataFrame, metric: str, stamp: int) -> dict[str, np.
     return {"step": steps, "timestamp": np.full(len(steps), stamp), **columns, **ends}
 
 
-def write_artifacts(title: str, curves: dict[str, pd.DataFrame], folder: Path) -> None:
+def write_artifacts(title: str, curves: dict[str, pd.DataFrame], colors: dict[str, str], folder: Path) -> None:
     """Draw the optimizer's curve together with the reference's."""
-    colors = {label: optimizer_color(label.split(" ")[0]) for label in curves}
     write_curve_picture(folder / PICTURE, title, curves, colors)
 
 
