@@ -55,5 +55,13 @@ def test_the_scale_is_of_the_means(means: list[float], scale: str, limits: tuple
 
 
 def test_a_curve_without_a_finite_value_is_drawn(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
     write_curve_picture(tmp_path / "a.png", "up / adam", {"adam": curve(np.nan)}, COLORS)
-    assert (tmp_path / "a.png").exists()
+    png = (tmp_path / "a.png").read_bytes()
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", png[16:24]) == (640, 320)
+    axes = Figure().subplots()
+    before = axes.get_ylim()
+    set_scale(axes, np.array([np.nan, np.inf]))  # nothing to set limits from
+    assert (axes.get_yscale(), axes.get_ylim()) == ("linear", before)
