@@ -73,12 +73,12 @@ BY_CLAIM = {
     ),
 }
 PHRASES = {
-    "better": message("Adam ends better"),
-    "worse": message("Adam ends worse"),
-    "negligible": message("the difference is negligible"),
-    "inconclusive": message("the result is inconclusive"),
-    "identical": message("both end in exactly the same place"),
-    "not tested": message("the contrast is not tested"),
+    Verdict.BETTER: message("Adam ends better"),
+    Verdict.WORSE: message("Adam ends worse"),
+    Verdict.NEGLIGIBLE: message("the difference is negligible"),
+    Verdict.INCONCLUSIVE: message("the result is inconclusive"),
+    Verdict.IDENTICAL: message("both end in exactly the same place"),
+    Verdict.NOT_TESTED: message("the contrast is not tested"),
 }
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),

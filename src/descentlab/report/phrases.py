@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from descentlab.analysis.claims.verdicts import ClaimVerdict
 from descentlab.analysis.remarks import Remark, name_place
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.arms import LOGGED_ARM, Arm
 
-# Codes of the table of contrasts and of the ledger.
-VERDICTS = {
-    "better": message("better"),
-    "worse": message("worse"),
-    "negligible": message("negligible"),
-    "inconclusive": message("inconclusive"),
-    "identical": message("identical"),
-    "not tested": message("not tested"),
-    "supported": message("supported"),
-    "contradicted": message("contradicted"),
-    "mixed": message("mixed"),
+# Of the table of contrasts and of the ledger; both enums' members are equal where they have the same code.
+VERDICTS: dict[str, str] = {
+    Verdict.BETTER: message("better"),
+    Verdict.WORSE: message("worse"),
+    Verdict.NEGLIGIBLE: message("negligible"),
+    Verdict.INCONCLUSIVE: message("inconclusive"),
+    Verdict.IDENTICAL: message("identical"),
+    Verdict.NOT_TESTED: message("not tested"),
+    ClaimVerdict.SUPPORTED: message("supported"),
+    ClaimVerdict.CONTRADICTED: message("contradicted"),
+    ClaimVerdict.MIXED: message("mixed"),
 }
 NOT_SLIGHTLY = message("supported, and not slightly")
 

@@ -25,6 +25,7 @@ from descentlab.report.blocks import (
     present,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, VERDICT_MARKS, draw_margin_axis, draw_rows, finish, label_rows
+from descentlab.report.phrases import verdict_words
 from descentlab.report.plotting import label_room, new_figure
 
 FEW = 5  # problems; with more only Adam and plain SGD have rows
@@ -110,7 +111,7 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
         "reference": optimizer_title(evidence.reference),
     }
     if len(verdicts) == 1:
-        where, verdict = str(mine["problem"].iloc[0]), words(verdicts.iloc[0])
+        where, verdict = str(mine["problem"].iloc[0]), verdict_words(mine.iloc[0].to_dict())
         return words(
             "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
         )

@@ -21,7 +21,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
-from descentlab.report.phrases import remark_words
+from descentlab.report.phrases import remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
 
 
@@ -100,7 +100,7 @@ def contrast_table(evidence: Evidence) -> Table:
             words(row["arm"]),
             f"{row['first']} − {row['second']}",
             words(row["declared"]),
-            words(row["verdict"]),
+            verdict_words(row),
             interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
             number(row["p_holm"]),
             number(row["effect_size"], signed=True),
