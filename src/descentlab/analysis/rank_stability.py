@@ -7,6 +7,7 @@ existing tables; nothing is trained.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,8 +59,8 @@ FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
     "marked": Column("bool", "", "", "one of the two is a methodological mistake"),
     "tau": Column("float64", "", "", "Kendall's tau-b of the two rankings"),
     "n": Column("int64", "optimizers", "", "ranked under both choices"),
-    "best_first": Column("str", "", "", "best of these under the first choice; a tie is joined by ' = '"),
-    "best": Column("str", "", "", "best of these under the other choice"),
+    "best_first": Column("str", "", "", "best of these under the first choice, several in a tie: names in a JSON list"),
+    "best": Column("str", "", "", "likewise under the other choice"),
     "adam_sgd_flips": Column("str", "", "", "flips, stays, tie, or empty where one is absent"),
     "adam_momentum_flips": Column("str", "", "", "likewise"),
 }
@@ -226,7 +227,10 @@ def summarize_flips(flips: pd.DataFrame) -> pd.DataFrame:
             if both.empty:
                 continue
             tau = float(kendalltau(both["first"], both["other"]).statistic) if len(both) > 1 else np.nan
-            best = [" = ".join(both.index[both[side] == both[side].min()]) for side in ("first", "other")]
+            best = [
+                json.dumps(list(both.index[both[side] == both[side].min()]), ensure_ascii=False)
+                for side in ("first", "other")
+            ]
             rows.append(
                 {
                     "problem": problem,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -148,7 +149,7 @@ def flip_count(states: pd.Series) -> str:
 
 def winner_changes(row: Mapping[str, object]) -> bool:
     """Whether no optimizer is best under both choices."""
-    return not set(str(row["best_first"]).split(" = ")) & set(str(row["best"]).split(" = "))
+    return not set(json.loads(str(row["best_first"]))) & set(json.loads(str(row["best"])))
 
 
 def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, str] | None = None) -> bool:
@@ -158,7 +159,7 @@ def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, 
         pair: two optimizers to compare instead of the winners.
     """
     firsts, others = (
-        ([pair[0]], [pair[1]]) if pair else (str(row["best_first"]).split(" = "), str(row["best"]).split(" = "))
+        ([pair[0]], [pair[1]]) if pair else (json.loads(str(row["best_first"])), json.loads(str(row["best"])))
     )
     for choice in ("first_choice", "choice"):
         rows = ranked[str(row["problem"]), str(row["question"]), str(row[choice])]
@@ -206,8 +207,11 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
     def winner(row: Mapping[str, object], choice: str, best: str) -> str:
         axis = str(row[choice])
         rows = ranked[str(row["problem"]), str(row["question"]), axis]
-        best_row = rows.loc[str(row[best]).split(" = ")[0]]
-        text = f"{row[best]}, {interval(best_row['mean'], best_row['low'], best_row['high'], int(best_row['n']))}"
+        names = json.loads(str(row[best]))
+        best_row = rows.loc[names[0]]
+        text = (
+            f"{' = '.join(names)}, {interval(best_row['mean'], best_row['low'], best_row['high'], int(best_row['n']))}"
+        )
         if np.isfinite(best_row["cut"]):
             return words("{winner} at {cut} {axis}", winner=text, cut=number(best_row["cut"]), axis=words(axis))
         return text
