@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from descentlab.optimizers.build import build
-from descentlab.optimizers.import_path import OptimizerError
+from descentlab.optimizers.build import OptimizerError, build
 from support.config_cases import BASE, optimizer, parsed, problem, refusal, refusal_of
 
 PROBLEMS = "linear_regression, logistic_regression, slides_mlp, mlp, digits_cnn, slides_cnn"

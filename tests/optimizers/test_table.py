@@ -13,12 +13,13 @@ import pytest
 from descentlab.experiment.entries import OptimizerConfig
 from descentlab.optimizers.build import (
     REFUSED_HYPERPARAMETERS,
+    OptimizerError,
     arm_hyperparameters,
     build,
     default_learning_rate,
 )
 from descentlab.optimizers.evaluation_weights import evaluation_weights
-from descentlab.optimizers.import_path import OptimizerError, import_object, suggestion
+from descentlab.optimizers.import_path import ImportPathError, import_object, suggestion
 from descentlab.optimizers.table import EXCLUDED, OPTIMIZERS, OptimizerEntry
 from support.optimizer_trials import slot
 
@@ -34,8 +35,8 @@ def entry(factory: str, hyperparameters: dict[str, Any] | None = None, centre: f
     return OptimizerEntry("mine", factory, centre, None, "", hyperparameters or {})
 
 
-def message(wanted: OptimizerEntry, rate: float = 0.1) -> str:
-    with pytest.raises(OptimizerError) as caught:
+def message(wanted: OptimizerEntry, rate: float = 0.1, error: type[ValueError] = OptimizerError) -> str:
+    with pytest.raises(error) as caught:
         build(wanted, "default", rate)
     return str(caught.value)
 
@@ -237,14 +238,14 @@ def test_an_import_path_to_a_function_of_any_hyperparameter(monkeypatch: pytest.
 
 
 def test_import_paths_that_yield_no_optimizer() -> None:
-    assert message(entry("nowhere.module:Thing")) == (
+    assert message(entry("nowhere.module:Thing"), error=ImportPathError) == (
         "optimizer 'mine': 'nowhere.module:Thing' can't be imported: ModuleNotFoundError: No module named 'nowhere'"
     )
-    assert message(entry("descentlab:Adam")) == (
+    assert message(entry("descentlab:Adam"), error=ImportPathError) == (
         "optimizer 'mine': an import path is 'package.module:name'; module 'descentlab' has no 'Adam'. It has: "
         + ", ".join(sorted(name for name in vars(sys.modules["descentlab"]) if not name.startswith("_")))
     )
-    assert message(entry("json:__name__")) == (
+    assert message(entry("json:__name__"), error=ImportPathError) == (
         "optimizer 'mine': an import path must name a class or function; 'json:__name__' is a str"
     )
     assert message(entry("collections:OrderedDict")) == (
@@ -260,7 +261,7 @@ def test_import_object_suggests_the_nearest_name(monkeypatch: pytest.MonkeyPatch
     module = types.ModuleType("reader_module")
     module.__dict__.update(Adamant=1, other=2, _private=3)
     monkeypatch.setitem(sys.modules, "reader_module", module)
-    with pytest.raises(OptimizerError) as caught:
+    with pytest.raises(ImportPathError) as caught:
         import_object("reader_module:Adamnt", "here")
     assert str(caught.value) == (
         "here: an import path is 'package.module:name'; module 'reader_module' has no 'Adamnt', did you mean "

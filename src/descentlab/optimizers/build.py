@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from descentlab.optimizers.arms import Arm
-from descentlab.optimizers.import_path import OptimizerError, import_object, one_line, suggestion
+from descentlab.optimizers.import_path import ImportPathError, import_object, one_line, suggestion
 
 # What decides a run's numbers imports this module, so it must not import the table: a new row makes no other runs.
 if TYPE_CHECKING:
@@ -31,17 +31,21 @@ REFUSED_HYPERPARAMETERS = {
 }
 
 
+class OptimizerError(ValueError):
+    """The config names an optimizer that can't be built."""
+
+
 def resolve_factory(entry: OptimizerEntry) -> Any:
     """The callable that makes the optimizer: a class of Keras, or the reader's own.
 
     Raises:
-        OptimizerError: the import path can't be imported, or what it names can't be called.
+        ImportPathError: the import path can't be imported, or what it names can't be called.
     """
     if ":" in entry.factory:
         where = f"optimizer '{entry.name}'"
         factory = import_object(entry.factory, where)
         if not callable(factory):
-            raise OptimizerError(
+            raise ImportPathError(
                 f"{where}: an import path must name a class or function; '{entry.factory}' is a "
                 f"{type(factory).__name__}"
             )
@@ -104,6 +108,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
         extended: hyperparameters that the extended arm sets.
 
     Raises:
+        ImportPathError: the optimizer's import path does not name a callable.
         OptimizerError: a hyperparameter is unknown or not supported, or the factory does not return a Keras optimizer.
     """
     import keras

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class OptimizerError(ValueError):
-    """The config names an optimizer that can't be built, or an object that can't be imported."""
+class ImportPathError(ValueError):
+    """The config names an object that can't be imported, or one that is not of the kind it must be."""
 
 
 def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def import_object(path: str, where: str) -> Any:
     """The object that ``package.module:name`` names.
 
     Raises:
-        OptimizerError: the module can't be imported, or it has no such name.
+        ImportPathError: the module can't be imported, or it has no such name.
 
     Example:
         >>> import_object("math:floor", where="here")(2.5)
@@ -45,10 +45,10 @@ def import_object(path: str, where: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a reader's module may raise anything during import
-        raise OptimizerError(f"{where}: '{path}' can't be imported: {one_line(error)}") from error
+        raise ImportPathError(f"{where}: '{path}' can't be imported: {one_line(error)}") from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
-        raise OptimizerError(
+        raise ImportPathError(
             f"{where}: an import path is 'package.module:name'; module '{module_name}' has no '{attribute}'"
             f"{suggestion(attribute, names)} It has: {', '.join(sorted(names))}"
         )

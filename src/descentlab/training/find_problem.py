@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from descentlab.experiment.config import ConfigError
 from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.optimizers.import_path import OptimizerError, import_object
+from descentlab.optimizers.import_path import ImportPathError, import_object
 from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.training.problem_data import ProblemData
 
@@ -36,7 +36,7 @@ def import_problem(import_path: str, where: str) -> Problem:
 
     try:
         problem = import_object(import_path, where)
-    except OptimizerError as error:
+    except ImportPathError as error:
         raise ConfigError(str(error)) from error
     if not isinstance(problem, Problem):
         raise ConfigError(

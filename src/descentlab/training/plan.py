@@ -30,7 +30,7 @@ def make_plan(config: Config) -> TrainingPlan:
     """Check everything that training will need, and describe it.
 
     Raises:
-        ConfigError, OptimizerError, ProblemError: something can't be run; the message says what, in one line.
+        ConfigError, ImportPathError, OptimizerError, ProblemError: something can't be run; the message says what, in one line.
     """
     from descentlab.training.engine.device import configure_device
 
