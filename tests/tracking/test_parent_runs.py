@@ -17,8 +17,8 @@ from support.comparison_fixture import generated_history, generated_plan
 from support.tracked_jobs import PROBLEM, some_runs
 
 
-def parents(runs: pd.DataFrame) -> dict[str, Entry]:
-    entries = parent_entries(generated_plan(), PROBLEM, runs, generated_history(runs), "7")
+def parents(runs: pd.DataFrame, whole: bool = True) -> dict[str, Entry]:
+    entries = parent_entries(generated_plan(), PROBLEM, runs, generated_history(runs), "7", whole)
     return {entry.tags["optimizer"]: entry for entry in entries}
 
 
@@ -68,6 +68,22 @@ def test_its_metrics_are_the_means_of_the_final_seeds_with_their_intervals() -> 
     mean, half = finals["test_metric"].mean(), 12.706205 * finals["test_metric"].sem()  # t(0.975, 1)
     ends = [metrics[f"tuned/test_accuracy_{end}"] for end in ("low", "mean", "high")]
     assert ends == pytest.approx([mean - half, mean, mean + half], rel=1e-6)
+
+
+def test_who_lost_a_seed_ranks_behind_whatever_the_survivors_say() -> None:
+    runs = some_runs()  # adam is better
+    tuned = (runs["phase"] == "final") & (runs["arm"] == "tuned") & (runs["optimizer"] == "adam")
+    ranks = {name: entry.metrics["tuned/rank"] for name, entry in parents(runs).items()}
+    assert ranks == {"adam": 1, "momentum": 2}
+    runs.loc[tuned & (runs["seed"] == 0), "status"] = "diverged"
+    ranks = {name: entry.metrics["tuned/rank"] for name, entry in parents(runs).items()}
+    assert ranks == {"adam": 2, "momentum": 1}
+    runs.loc[tuned, "status"] = "failed"
+    assert "tuned/rank" not in parents(runs)["adam"].metrics  # nothing to rank
+
+
+def test_of_some_jobs_alone_there_is_no_rank() -> None:
+    assert not any(name.endswith("/rank") for entry in parents(some_runs(), False).values() for name in entry.metrics)
 
 
 def test_without_a_final_run_there_is_neither_curve_nor_picture() -> None:

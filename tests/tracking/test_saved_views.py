@@ -47,9 +47,11 @@ def test_views_of_runs_that_are_not_logged_are_left_out() -> None:
     assert set(states(generated_plan(), FOUND)) == always | {view_name("pair", "up"), view_name("rates", "up")}
 
 
-def test_the_best_are_first_whichever_direction_is_better() -> None:
+def test_the_best_ranks_are_first_whichever_direction_is_better() -> None:
     views = states(generated_plan(), FOUND)
-    assert [views[view_name("means", problem)]["orderByAsc"] for problem in ("up", "down")] == [False, True]
+    for problem in ("up", "down"):
+        view = views[view_name("means", problem)]
+        assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`tuned/rank`", True)
 
 
 def test_a_chart_has_the_mean_and_the_ends_of_its_interval() -> None:
@@ -90,3 +92,19 @@ def test_every_view_finds_its_runs_and_their_metrics() -> None:
         assert {run.data.tags[RUN_ID] for run in listed} == keys, name
         shown = {column.split("`")[1] for column in state["selectedColumns"] if column.startswith("metrics.")}
         assert shown <= set(listed[0].data.metrics), name
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_whose_seed_diverged_is_listed_behind_who_finished() -> None:
+    runs = some_runs(("sgd", "adam"))
+    adam = (runs["optimizer"] == "adam") & (runs["phase"] == "final") & (runs["arm"] == "tuned")
+    runs.loc[adam & (runs["seed"] == 0), "status"] = "diverged"  # the other seed has a better test metric than sgd's
+    write_jobs(runs)
+    track()
+    client = MlflowClient(store_uri(None))
+    experiment = client.get_experiment_by_name("generated")
+    assert experiment is not None
+    state = states(generated_plan(), {})[view_name("means", "up")]
+    order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
+    listed = client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=[order])
+    assert [run.data.tags[RUN_ID] for run in listed] == ["up.sgd", "up.adam"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.problems.base import SPLITS
@@ -51,7 +52,7 @@ def mean_curves(finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, pd.Dat
 
 
 def parent_entries(
-    plan: TrainingPlan, problem: str, runs: pd.DataFrame, history: pd.DataFrame, experiment: str
+    plan: TrainingPlan, problem: str, runs: pd.DataFrame, history: pd.DataFrame, experiment: str, whole: bool
 ) -> list[Entry]:
     """The parents of a problem's runs, one for each optimizer.
 
@@ -59,11 +60,13 @@ def parent_entries(
         runs: all runs of the problem that have ended.
         history: of at least the final ones.
         experiment: MLflow's id, for the links in the notes.
+        whole: whether every job of the problem has ended; of some alone the ranks could still change.
     """
     finals = runs[(runs["phase"] == "final") & (runs["arm"] == plan.main_arm)]
     curves = mean_curves(finals, history) if len(finals) else {}
+    ranks = ranks_by_arm(runs, plan.problems[problem].higher_is_better) if whole else {}
     return [
-        parent_entry(plan, problem, str(optimizer), group, runs, curves, experiment)
+        parent_entry(plan, problem, str(optimizer), group, runs, curves, ranks.get(str(optimizer), {}), experiment)
         for optimizer, group in runs.groupby("optimizer", sort=False)
     ]
 
@@ -75,6 +78,7 @@ def parent_entry(
     own_runs: pd.DataFrame,
     runs: pd.DataFrame,
     curves: dict[str, pd.DataFrame],
+    ranks: dict[str, float],
     experiment: str,
 ) -> Entry:
     """The parent of an optimizer's ``own_runs`` among all ``runs`` of the problem."""
@@ -103,13 +107,26 @@ def parent_entry(
             TRAINING: join_digests(own_runs),
         },
         params={"problem": problem, "optimizer": optimizer, "parameters": str(planned.parameters)},
-        metrics=aggregate(own_runs, metric_name(planned.metric)),
+        metrics=aggregate(own_runs, metric_name(planned.metric)) | ranks,
         curve=curve_columns(curves[optimizer], planned.metric, int(max(ended) * 1000)) if optimizer in curves else None,
         dataset=data_set(plan, problem),
         note=describe(plan, problem, optimizer, experiment, pictured=draw is not None),
         write_artifacts=draw,
         drawn_from=join_digests(runs[runs["optimizer"] == reference]),
     )
+
+
+def ranks_by_arm(runs: pd.DataFrame, higher_is_better: bool) -> dict[str, dict[str, float]]:
+    """Each optimizer's rank in each arm as a metric, by optimizer: the summary's rule, so that survivors lead nothing."""
+    ranks: dict[str, dict[str, float]] = {}
+    for arm, group in runs[runs["phase"] == "final"].groupby("arm", sort=False):
+        finished, optimizer = group["status"] == "finished", group["optimizer"]
+        means = group["test_metric"].where(finished).groupby(optimizer).mean()
+        complete = finished.groupby(optimizer).all()
+        diverged = (group["status"] == "diverged").groupby(optimizer).any()
+        for name, rank in rank_means(means, higher_is_better, complete, diverged).items():
+            ranks.setdefault(str(name), {})[f"{arm}/rank"] = float(rank)
+    return ranks
 
 
 def join_digests(runs: pd.DataFrame) -> str:

@@ -55,9 +55,9 @@ def saved_views(plan: TrainingPlan, parents: Mapping[str, str]) -> dict[str, str
         views[view_name("means", problem)] = saved_view(
             f"{problem}: means over seeds, best first",
             f"tags.`{KIND}` = 'parent' and {of_problem}",
-            f"metrics.`{means[0]}`",
-            ascending,
-            means + settings,
+            f"metrics.`{arm}/rank`",
+            True,
+            [f"{arm}/rank", *means, *settings],
         )
         ids = [parents[key] for name in pair if (key := f"{problem}.{name}") in parents]
         if len(ids) == 2:

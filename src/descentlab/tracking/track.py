@@ -104,7 +104,7 @@ def track_problem(
     with open_store(uri) as client:
         experiment = find_experiment(client, uri, plan.config.experiment)
         existing, removed = find_runs(client, experiment, ours)
-        parents = parent_entries(plan, problem, runs, history, experiment)
+        parents = parent_entries(plan, problem, runs, history, experiment, whole)
         logged = put_runs(client, uri, experiment, [(one, existing.pop(one.key, None)) for one in parents])
         curved = {"final", "tuning"} if tuning_curves else {"final"}
         for parent, (parent_id, _) in zip(parents, logged, strict=True):
