@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import cast
 
 import pandas as pd
+import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
 from descentlab.analysis.rank_stability import FLIP_COLUMNS
 from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure
-from descentlab.report.sections import Evidence
+from descentlab.report.sections import Evidence, best_of_k
 from descentlab.report.sections.rank_stability import flips
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan, generated_runs, generated_selections
@@ -82,3 +83,20 @@ def test_an_optimizer_that_finished_at_no_rate_leads_nobody() -> None:
     before = figure(table).takeaway
     table.loc[table["optimizer"] == "sgd", "n_out"] = 2
     assert "plain SGD" in before and "plain SGD" not in figure(table).takeaway
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_who_finished_at_no_rate_has_its_name_at_the_worse_end_of_a_tie(
+    higher: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One optimizer finished at one rate: the other, all of whose rates are out, has the same expected value."""
+    runs = generated_runs(0)
+    runs = runs[(runs["problem"] == ("up" if higher else "down")) & runs["optimizer"].isin(["sgd", "adam"])]
+    tuning = runs["phase"] == "tuning"
+    for finisher in ("sgd", "adam"):
+        lost = tuning & ((runs["optimizer"] != finisher) | (runs["learning_rate"] != 0.01))
+        some = runs.assign(status=runs["status"].mask(lost, "diverged"))
+        ordered: list[str] = []
+        monkeypatch.setattr(best_of_k, "label_ends", lambda _, ends, into=ordered: into.extend(ends))
+        figure(measure_best_of_k(generated_plan(), some, generated_selections()))
+        assert ordered[-1 if higher else 0] == finisher  # names at one height are stacked upward

@@ -31,7 +31,10 @@ def best_of_k_figure(evidence: Evidence) -> Figure:
         panel.set_ylabel(words("validation {metric}", metric=words(planned.metric)))
         if panel is axes[-1]:
             corner = (1.0, panel.get_ylim()[0])  # who has no line in the last panel still needs a name
-            label_ends(panel, {name: ends.get(name, corner) for name in front})
+            # Names at one height are stacked upward; an optimizer without a complete point gets the worst place.
+            out = set(lines.loc[lines["n_out"] == lines["n_points"], "optimizer"])
+            names = sorted(front, key=lambda name: (name in out) != planned.higher_is_better)
+            label_ends(panel, {name: ends.get(name, corner) for name in names})
     takeaway = best_of_k_words(evidence, table, problems)
     caption = best_of_k_caption(evidence, table, problems, others=table["optimizer"].nunique() > len(front))
     return finish(figure, "best-of-k", takeaway=takeaway, caption=caption, data=table)
