@@ -156,6 +156,15 @@ def test_partial_experiments_still_have_a_report(tmp_path: Path) -> None:
     assert 'id="provenance"' in built(tmp_path / "alone", runs=runs[runs["optimizer"] == "adam"])
 
 
+@pytest.mark.parametrize("seeds", [[1000], [1000, 1001]])
+def test_a_page_of_which_no_rate_finished_with_every_seed(tmp_path: Path, seeds: list[int]) -> None:
+    runs = generated_runs(0)
+    runs.loc[(runs["phase"] == "tuning") & runs["seed"].isin(seeds), "status"] = "diverged"
+    page = built(tmp_path, runs=runs)
+    assert 'id="sensitivity-up"' in page
+    assert page.count("no learning rate finished with every seed") >= 2  # on either problem
+
+
 def test_the_drawings_of_the_page_are_files_too_and_old_ones_go(folder: Path, page: str) -> None:
     shown = re.findall(r'<figure id="([^"]+)">.*?<svg class="plot" role="img" aria-label="([^"]*)"', page, flags=re.S)
     files = {path.stem: ElementTree.parse(path).getroot() for path in (folder / "results/figures").iterdir()}
