@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -72,7 +74,7 @@ def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
         return table[table["problem"] == "up"].copy()
 
     shortfalls, contrasts = only_up(evidence.comparison.shortfalls), only_up(evidence.comparison.contrasts)
-    one = changed(evidence, shortfalls=shortfalls, contrasts=contrasts)
+    one = changed(evidence, shortfalls=shortfalls, contrasts=contrasts, summary=only_up(evidence.comparison.summary))
     takeaway = figures_of(one)[0].takeaway
     assert values_of(takeaway) == ["adam", "momentum", "up"] and takeaway.endswith("better")
     lazy, _, last = recommendations(one)
@@ -100,3 +102,26 @@ def test_an_arm_that_nobody_finished_recommends_nothing() -> None:
     lazy, tuner, _ = recommendations(evidence_of(runs))
     assert values_of(lazy.advice) == [] and "Nothing" in lazy.advice
     assert values_of(tuner.advice)[0] == "adam"
+
+
+def test_a_problem_that_nobody_finished_is_not_counted_and_is_named() -> None:
+    runs = generated_runs(0)
+    lost = (runs["problem"] == "up") & (runs["phase"] == "final") & (runs["arm"] == "tuned") & (runs["seed"] == 0)
+    runs.loc[lost, "status"] = "diverged"
+    default, tuned, *_ = recommendations(evidence_of(runs))
+    assert not any(values_of(line) == ["up"] and "no optimizer" in line for line in default.evidence)
+    assert any(values_of(line) == ["up"] and "no optimizer" in line for line in tuned.evidence)
+    assert "up" not in values_of(tuned.advice)
+
+
+def test_only_the_problems_that_are_counted_are_called_compared(evidence: Evidence) -> None:
+    """Of three problems nobody finished one: the advice is on the other two."""
+    tables = {}
+    for name in ("summary", "shortfalls"):
+        table = getattr(evidence.comparison, name)
+        third = table[table["problem"] == "up"].assign(problem="third")
+        tables[name] = pd.concat([table, third], ignore_index=True) if name == "summary" else table
+    plan = replace(evidence.plan, problems={**evidence.plan.problems, "third": evidence.plan.problems["up"]})
+    tuned = recommendations(replace(changed(evidence, **tables), plan=plan))[1]
+    assert "all" not in tuned.advice.split() and len(PROBLEMS) in values_of(tuned.advice)
+    assert any("third" in line for line in tuned.evidence)

@@ -10,13 +10,14 @@ from typing import cast
 
 import pandas as pd
 
-from descentlab.analysis.ranks import RANK_COLUMNS
+from descentlab.analysis.ranks import RANK_COLUMNS, measure_ranks
+from descentlab.analysis.summary import summarize
 from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.ranks import ranks
 from descentlab.storage.tables import check_table, empty_table
-from support.comparison_fixture import generated_plan
+from support.comparison_fixture import generated_plan, generated_runs
 from support.report_evidence import found, values_of
 
 CLEAR = {"adam": 1.2, "momentum": 2.1, "rmsprop": 2.9, "sgd": 3.8}
@@ -80,3 +81,14 @@ def test_a_bar_for_each_group() -> None:
     for least, bars in ((0.5, 0), (1.0, 3), (2.0, 2), (3.0, 1)):
         (figure,) = figures(rank_rows(CLEAR, 0.001, least))
         assert figure.svg.count("stroke-width: 2.2") == bars
+
+
+def test_who_failed_on_one_problem_is_not_said_to_be_absent_from_it() -> None:
+    runs = pd.concat(
+        [generated_runs(i).query("problem == 'up' and phase == 'final'").assign(problem=f"p{i}") for i in range(10)]
+    )
+    runs.loc[(runs["problem"] == "p0") & (runs["optimizer"] == "gd"), "status"] = "failed"
+    table = measure_ranks(summarize(runs, runs[runs["status"] == "finished"], {}), "tuned")
+    (figure,) = figures(table)
+    assert values_of(figure.caption)[-1] == "gd"
+    assert "not all problems have" not in figure.caption and "finished or diverged" in figure.caption

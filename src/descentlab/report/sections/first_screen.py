@@ -150,13 +150,14 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
         nobody = words("Nothing can be recommended: no optimizer finished every run of this arm.")
         return [Recommendation(question, nobody, [])]
     best = ranked.iloc[0]
-    problems = int(shortfalls.loc[shortfalls["arm"] == arm, "problem"].nunique())
+    compared = set(shortfalls.loc[shortfalls["arm"] == arm, "problem"])
+    problems = len(compared)
     of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
     if problems == 1:
         advice, lines = words("{optimizer}: of {of} optimizers, it has the best mean validation metric.", **of), []
     else:
         advice = words(
-            "{optimizer}: of {of} optimizers, it stays closest to the best across all {n} problems. On its worst, {worst}, its "
+            "{optimizer}: of {of} optimizers, it stays closest to the best across {n} problems. On its worst, {worst}, its "
             "validation metric is {margins} margins behind.",
             n=problems,
             worst=best["problem"],
@@ -164,6 +165,12 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
             **of,
         )
         lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
+    summary = evidence.comparison.summary
+    run = evidence.problems_in(summary[summary["arm"] == arm])
+    if left_out := [problem for problem in run if problem not in compared]:
+        lines.append(
+            words("Left out, because no optimizer finished every run there: {problems}", problems=joined(left_out))
+        )
     for name in ALWAYS_SHOWN:
         row = ranked[ranked["optimizer"] == name]
         if len(row) and name != best["optimizer"]:

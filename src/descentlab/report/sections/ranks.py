@@ -64,7 +64,10 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
         level=LEVEL,
     )
     if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
-        caption += " " + words("Not ranked, because not all problems have them: {names}.", names=joined(absent))
+        caption += " " + words(
+            "Not ranked, because at least one problem has no run of theirs that finished or diverged: {names}.",
+            names=joined(absent),
+        )
     return finish(figure, f"ranks-{arm}", takeaway=takeaway, caption=caption, data=table)
 
 
