@@ -31,7 +31,7 @@ COST_ROUNDS = 5
 def make_config(runs: int) -> Config:
     """As many problems and seeds as come to ``runs``, sweeps not counted; every optimizer where there is room."""
     problems = max(1, round(runs / USUAL_RUNS))
-    names = [entry.name for entry in OPTIMIZERS.values() if not entry.full_batch and entry.centre_learning_rate]
+    names = [entry.name for entry in OPTIMIZERS.values() if not entry.full_batch and entry.center_learning_rate]
     names = names if runs >= USUAL_RUNS / 2 else ["sgd", "momentum", "adam", "rmsprop"]
     each = runs // (problems * len(names))
     tuning = 3 if each > 40 else 1
@@ -42,7 +42,7 @@ def make_config(runs: int) -> Config:
             "optimizers": names,
             "arms": ["default", "tuned"],
             "seeds": {"final": (each - 7 * tuning) // 4, "tuning": tuning},
-            "tuning": {"points": 7, "neighbours": True},
+            "tuning": {"points": 7, "neighbors": True},
             "measurements": ["step_cost"],
         },
         "generated config",
@@ -74,7 +74,7 @@ def make_plan(config: Config) -> TrainingPlan:
     optimizers = {
         entry.name: PlannedOptimizer(
             factory=entry.factory,
-            centre_learning_rate=entry.centre_learning_rate,
+            center_learning_rate=entry.center_learning_rate,
             tuned_weight_decay=entry.tuned_weight_decay,
             paper=entry.paper,
             state_slots=entry.state_slots,
@@ -115,7 +115,7 @@ def make_selections(plan: TrainingPlan, runs: int) -> list[dict[str, Any]]:
                 "edge": "",
                 "val_metric": [0.9 - 0.05 * abs(k - 3) for k in range(7)],
                 "val_loss": [0.3 + 0.05 * abs(k - 3) for k in range(7)],
-                "neighbours": [grid[2], grid[4]],
+                "neighbors": [grid[2], grid[4]],
                 "tuning_seeds": config.seeds.tuning_seeds,
             }
             if name in config.sweep.optimizers:

@@ -88,11 +88,11 @@ def read_experiment(runs_table: Path) -> tuple[TrainingPlan, pd.DataFrame]:
     plan, selections = make_plan(config), []
     for problem in plan.problems:
         for name, entry in entries_of(plan, problem).items():
-            rate = entry.centre_learning_rate
+            rate = entry.center_learning_rate
             beside = [entry.rate_at(k) for k in (-1, 1)] if rate else []
             swept = [entry.rate_at(k / 2) for k in range(SWEPT_RATES)] if rate and is_swept(config, name) else []
             about = {"problem": problem, "optimizer": name, "learning_rate": rate}
-            selections.append({**about, "neighbours": beside, "sweep": swept})
+            selections.append({**about, "neighbors": beside, "sweep": swept})
     runs = pd.DataFrame([run.as_dict() for run in planned_runs(plan, selections)])
     return plan, runs.assign(status="planned", val_metric=math.nan)
 
@@ -142,7 +142,7 @@ def train_naively(run: dict[str, Any], problem: PlannedProblem, tracking_uri: st
         "--tracking-uri",
         tracking_uri,
         *(["--full-batch"] if run["kind"].startswith("gd") else []),
-        *(["--evaluate-test"] if run["phase"] in ("final", "neighbour") else []),
+        *(["--evaluate-test"] if run["phase"] in ("final", "neighbor") else []),
     ]
     environment = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
     begun = time.perf_counter()

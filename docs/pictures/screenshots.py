@@ -38,7 +38,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WINDOW = {"width": 1280, "height": 820}
 PATIENCE = 60  # seconds for the server, and for each page
 SETTLED = 1500  # milliseconds: a chart is animated
-COLOURS = 128  # of a PNG: a UI needs no more
+COLORS = 128  # of a PNG: a UI needs no more
 # A reader has chosen "Model training" and closed the assistant.
 CHOICES = {
     "mlflow.workflowType_v1": '"machine_learning"',
@@ -145,7 +145,7 @@ def save(page: Any, file: Path) -> None:
     page.add_style_tag(content="[title^='file:'] {visibility: hidden}")  # a path of this machine
     page.wait_for_timeout(SETTLED)
     with Image.open(io.BytesIO(page.screenshot())) as image:
-        image.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+        image.convert("RGB").quantize(COLORS).save(file, optimize=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -183,8 +183,8 @@ def _report(options: argparse.Namespace) -> None:
 
 def _import(options: argparse.Namespace) -> tuple[Plan, Path]:
     from descentlab.analysis.compare import compare_results
-    from descentlab.imported.experiment import import_experiment
-    from descentlab.imported.mapping import load_mapping
+    from descentlab.tracking.imported.experiment import import_experiment
+    from descentlab.tracking.imported.mapping import load_mapping
 
     plan, results = import_experiment(options.mlflow_experiment, load_mapping(options.mapping), options.tracking_uri)
     compare_results(plan, results)
@@ -193,14 +193,14 @@ def _import(options: argparse.Namespace) -> tuple[Plan, Path]:
 
 def _diff(options: argparse.Namespace) -> int:
     from descentlab.report.diff.compared import as_json, compare_two
-    from descentlab.report.diff.page import summarise, write_differences
+    from descentlab.report.diff.page import summarize, write_differences
 
     differences = compare_two(options.before, options.after)
     output = options.output or Path("reports", options.after.name, "diff.html")
     write_differences(differences, output)
     if options.json:
         write_text(options.json, as_json(differences))
-    for line in summarise(differences):
+    for line in summarize(differences):
         print(line)
     print(output)
     return int(differences.changed)

@@ -20,7 +20,7 @@ def test_skew_costs_coverage() -> None:
     assert table["lognormal"] < table["normal"] - 0.02
 
 
-def test_scores_are_right_or_wrong_and_centred() -> None:
+def test_scores_are_right_or_wrong_and_centered() -> None:
     generator = np.random.default_rng(0)
     means = [correlated_scores(generator, 10, 200, np.zeros(10)).mean() for _ in range(200)]
     assert set(np.unique(correlated_scores(generator, 10, 50, np.zeros(10)))) <= {-1.0, 0.0, 1.0}

@@ -33,17 +33,17 @@ from support.comparison_fixture import (
 COSTS = {(problem, name): 10.0 if name == "adam" else 5.0 for problem in ("up", "down") for name in ("sgd", "adam")}
 
 
-def with_neighbours(seed: int = 0) -> pd.DataFrame:
+def with_neighbors(seed: int = 0) -> pd.DataFrame:
     """The generated runs, and final seeds at the rates beside the chosen one, a bit worse by noise of their own."""
     runs = generated_runs(seed)
     tuned = runs[(runs["phase"] == "final") & (runs["arm"] == "tuned")]
     generator = np.random.default_rng(seed)
     parts = [runs]
     for rate in (0.001, 0.1):
-        beside = tuned.assign(phase="neighbour", learning_rate=rate)
+        beside = tuned.assign(phase="neighbor", learning_rate=rate)
         noise = generator.normal(0, 0.05, (3, len(beside)))
         beside = beside.assign(
-            run_id=beside["run_id"].str.replace("final.lr=0.01", f"neighbour.lr={rate:g}"),
+            run_id=beside["run_id"].str.replace("final.lr=0.01", f"neighbor.lr={rate:g}"),
             val_metric=beside["val_metric"] + noise[0],
             test_metric=beside["test_metric"] + noise[1],
             train_loss=beside["train_loss"] + noise[2],
@@ -77,7 +77,7 @@ def hand_made(rows: list[tuple[str, float, float, float, float]], higher: bool =
     sign = 1 if higher else -1
     for name, rate, val, train, test in rows:
         phase = (
-            "neighbour" if any(run["optimizer"] == name and run["learning_rate"] != rate for run in made) else "final"
+            "neighbor" if any(run["optimizer"] == name and run["learning_rate"] != rate for run in made) else "final"
         )
         for seed in (0, 1):
             made.append(
@@ -181,7 +181,7 @@ def test_who_diverged_ranks_behind(statuses: list[str]) -> None:
 
 
 def test_tables_have_the_declared_columns_and_every_choice() -> None:
-    flips = measured(with_neighbours())
+    flips = measured(with_neighbors())
     assert list(flips) == list(FLIP_COLUMNS)
     assert flips.groupby("question", sort=False)["choice"].unique().map(tuple).to_dict() == {
         **QUESTIONS,
@@ -190,7 +190,7 @@ def test_tables_have_the_declared_columns_and_every_choice() -> None:
     assert set(flips.loc[flips["marked"], "choice"]) == {"test"}
     assert list(summarize_flips(flips)) == list(FLIP_SUMMARY_COLUMNS)
     assert len(summarize_flips(flips)) == 2 * (2 + 1 + 1 + 2)
-    assert "seconds" not in set(measured(with_neighbours(), costs={})["choice"])
+    assert "seconds" not in set(measured(with_neighbors(), costs={})["choice"])
 
 
 def test_no_runs_no_rows() -> None:
@@ -202,7 +202,7 @@ def test_no_runs_no_rows() -> None:
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
-    runs = with_neighbours()
+    runs = with_neighbors()
     history = generated_history(runs)
     shuffled, mixed = runs.sample(frac=1, random_state=1), history.sample(frac=1, random_state=2)
     one, other = measured(runs, history=history), measured(shuffled, history=mixed)
@@ -218,7 +218,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 def test_renaming_optimizers_renames_only() -> None:
     names = {"gd": "zeta", "sgd": "beta", "momentum": "alpha", "adam": "omega", "rmsprop": "kappa"}
     renamed = with_names(generated_plan(), names)
-    runs = with_neighbours()
+    runs = with_neighbors()
     others = runs.assign(optimizer=runs["optimizer"].map(names))
     selections = [{**made, "optimizer": names[made["optimizer"]]} for made in generated_selections()]
     history = generated_history(runs)
@@ -237,7 +237,7 @@ def test_renaming_optimizers_renames_only() -> None:
 
 
 def test_the_same_choice_twice_changes_nothing() -> None:
-    runs = with_neighbours()
+    runs = with_neighbors()
     runs["best_test_metric"] = runs["test_metric"]
     summary = summarize_flips(measured(runs))
     same = summary[summary["question"] == "epoch"]

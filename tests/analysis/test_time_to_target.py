@@ -15,15 +15,15 @@ from support.generated_comparisons import compared, final, generated_comparison,
 FASTER = 0.1  # the rate above the chosen one
 
 
-def with_neighbours() -> pd.DataFrame:
+def with_neighbors() -> pd.DataFrame:
     """The generated runs, and the final seeds at both rates beside the chosen one."""
     runs = generated_runs(0)
     tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
     beside = [
         tuned.assign(
-            phase="neighbour",
+            phase="neighbor",
             learning_rate=rate,
-            run_id=tuned["run_id"].str.replace("final", "neighbour").str.replace("lr=0.01", f"lr={rate:g}"),
+            run_id=tuned["run_id"].str.replace("final", "neighbor").str.replace("lr=0.01", f"lr={rate:g}"),
         )
         for rate in (0.001, FASTER)
     ]
@@ -44,8 +44,8 @@ def chosen(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return choose_for_speed(generated_plan(), runs, runs[runs["phase"] == "final"], history)
 
 
-def test_the_faster_neighbour_is_taken_and_where_all_are_alike_the_chosen_rate() -> None:
-    runs = with_neighbours()
+def test_the_faster_neighbor_is_taken_and_where_all_are_alike_the_chosen_rate() -> None:
+    runs = with_neighbors()
     found = chosen(runs, with_fast_rate(runs, "adam"))
     assert set(found["arm"]) == {SPEED_ARM}
     rates = found.groupby("optimizer")["learning_rate"].unique().map(list).to_dict()
@@ -54,18 +54,18 @@ def test_the_faster_neighbour_is_taken_and_where_all_are_alike_the_chosen_rate()
 
 
 def test_tuning_runs_choose_and_a_divergence_counts_as_the_budget() -> None:
-    runs = with_neighbours()
+    runs = with_neighbors()
     history = with_fast_rate(runs, "adam")
     tuning = (runs["optimizer"] == "adam") & (runs["phase"] == "tuning") & (runs["learning_rate"] == FASTER)
     runs.loc[tuning, "status"] = "diverged"
     assert set(chosen(runs, history)["learning_rate"]) == {0.01}
     # What the final seeds did has no say.
-    neighbours = (runs["optimizer"] == "adam") & (runs["phase"] == "neighbour")
-    runs.loc[tuning, "status"], runs.loc[neighbours, "status"] = "finished", "diverged"
+    neighbors = (runs["optimizer"] == "adam") & (runs["phase"] == "neighbor")
+    runs.loc[tuning, "status"], runs.loc[neighbors, "status"] = "finished", "diverged"
     assert FASTER in set(chosen(runs, history)["learning_rate"])
 
 
-def test_without_neighbours_or_a_reference_there_is_nothing_else_to_take() -> None:
+def test_without_neighbors_or_a_reference_there_is_nothing_else_to_take() -> None:
     runs = generated_runs(0)
     assert set(chosen(runs, generated_history(runs))["learning_rate"]) == {0.01}
     others = runs[runs["optimizer"] != "momentum"]
@@ -73,7 +73,7 @@ def test_without_neighbours_or_a_reference_there_is_nothing_else_to_take() -> No
 
 
 def test_both_choices_stand_in_the_table_of_speed() -> None:
-    runs = with_neighbours()
+    runs = with_neighbors()
     history = with_fast_rate(runs, "adam")
     found = compared(runs=runs, history=history).speed
     medium = found[(found["problem"] == "up") & (found["optimizer"] == "adam") & (found["target"] == "medium")]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from descentlab.experiment.config import parse_config
-from descentlab.imported.mapping import load_mapping
+from descentlab.tracking.imported.mapping import load_mapping
 from support.markdown_pages import PAGES, Block, blocks, prose
 from support.workflow_fixture import ROOT, run_verb, workflow_environment
 

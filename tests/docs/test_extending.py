@@ -99,7 +99,7 @@ def test_the_claim_is_judged_by_the_truth(observed: dict[str, Any]) -> None:
     assert "RMSprop ends better than plain SGD" in observed["page"]
 
 
-def test_the_language_is_spoken_as_far_as_its_catalogue_goes(observed: dict[str, Any]) -> None:
+def test_the_language_is_spoken_as_far_as_its_catalog_goes(observed: dict[str, Any]) -> None:
     english, french = dict(observed["english"]), dict(observed["french"])
     assert {place: text for place, text in french.items() if text != english[place]} == {
         "alarms": "Alertes",

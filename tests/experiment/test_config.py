@@ -29,7 +29,7 @@ def test_defaults() -> None:
     assert config.arms == ("default", "tuned")
     assert config.seeds.final_seeds == list(range(10))
     assert config.seeds.tuning_seeds == [1000, 1001, 1002]
-    assert (config.tuning.points, config.tuning.neighbours) == (7, True)
+    assert (config.tuning.points, config.tuning.neighbors) == (7, True)
     assert (config.execution.optimizers_per_job, config.report.reference) == ("auto", "momentum")
     assert (config.problems[0].problem, config.problems[0].name, config.problems[0].mode) == ("mlp", "mlp", "auto")
 
@@ -69,16 +69,16 @@ def test_a_mapping_changes_an_entry() -> None:
         "name": "heavy",
         "momentum": 0.99,
         "learning_rate": 0.5,
-        "centre_learning_rate": 0.2,
+        "center_learning_rate": 0.2,
         "full_batch": True,
         "tuned_weight_decay": 0.1,
     }
     entry = parsed(optimizers=[heavy]).optimizers[0].entry()
     assert (entry.name, entry.factory, dict(entry.hyperparameters)) == ("heavy", "SGD", {"momentum": 0.99})
-    assert (entry.default_learning_rate, entry.centre_learning_rate) == (0.5, 0.2)
+    assert (entry.default_learning_rate, entry.center_learning_rate) == (0.5, 0.2)
     assert (entry.full_batch, entry.tuned_weight_decay) == (True, 0.1)
     slides = parsed(optimizers=optimizer(learning_rate=0.001)).optimizers[0].entry()
-    assert (slides.default_learning_rate, slides.centre_learning_rate) == (0.001, 0.001)
+    assert (slides.default_learning_rate, slides.center_learning_rate) == (0.001, 0.001)
 
 
 def test_a_hyperparameter_of_a_variant_is_kept_unless_changed() -> None:
@@ -98,9 +98,9 @@ def test_learning_rate_null_on_an_import_path_means_none() -> None:
     config = parsed(optimizers=[{"optimizer": SLIDES_ADAGRAD, "learning_rate": None}, "my.module:Mine"])
     for again in (config, parse_config(json.loads(config.as_json()), "plan")):
         without, own = (o.entry() for o in again.optimizers)
-        assert (without.centre_learning_rate, without.default_learning_rate) == (None, None)
+        assert (without.center_learning_rate, without.default_learning_rate) == (None, None)
         assert without.grid(7) == [None]
-        assert (own.centre_learning_rate, own.default_learning_rate) == (0.01, None)
+        assert (own.center_learning_rate, own.default_learning_rate) == (0.01, None)
 
 
 def test_dumped_and_parsed_again_is_the_same_config() -> None:

@@ -62,7 +62,7 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
         ("report/sections/outcome.py", {"report"}),
         ("analysis/ranks.py", {"compare", "report"}),
         ("__main__.py", set()),
-        ("imported/logged.py", set()),
+        ("tracking/imported/logged.py", set()),
     ],
 )
 def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], name: str, touched: set[str]) -> None:
@@ -74,7 +74,7 @@ def test_an_edit_touches_its_stages(package: Path, before: dict[str, str], name:
     ("name", "touched"),
     [
         ("report/templates/report.css", {"report"}),
-        ("i18n/catalogues/es.po", {"report"}),
+        ("i18n/catalogs/es.po", {"report"}),
         ("analysis/claims/claims.yaml", {"compare", "report"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""Wording: the laws of its functions, the catalogues against the code, and a comparison without an untranslated word."""
+"""Wording: the laws of its functions, the catalogs against the code, and a comparison without an untranslated word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from descentlab.analysis.claims.verdicts import read_claims
 from descentlab.experiment.provenance import PACKAGE
 from descentlab.i18n import wording
 from descentlab.i18n.language import Language
-from descentlab.i18n.wording import CATALOGUES, counted, current_language, joined, message, spoken, words
+from descentlab.i18n.wording import CATALOGS, counted, current_language, joined, message, spoken, words
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.report.phrases import REMARKS
 from support.comparison_fixture import OPTIMIZERS, PROBLEMS
@@ -57,7 +57,7 @@ SAME = {
 @pytest.fixture
 def spanish(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Spanish of a few sentences is spoken."""
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: {"es": SPANISH}[language])
+    monkeypatch.setattr(wording, "read_catalog", lambda language: {"es": SPANISH}[language])
     with spoken("es"):
         yield
 
@@ -170,19 +170,19 @@ def test_formats_of_the_messages_can_be_read() -> None:
 
 
 @cache
-def catalogue(language: str) -> Catalog:
+def catalog(language: str) -> Catalog:
     """The file as it stands."""
-    with (CATALOGUES / f"{language}.po").open("rb") as file:
+    with (CATALOGS / f"{language}.po").open("rb") as file:
         return read_po(file, locale=language, abort_invalid=True)
 
 
 def translations(language: str) -> dict[str, str]:
     """Translation by message."""
-    return {str(entry.id): str(entry.string) for entry in catalogue(language) if entry.id}
+    return {str(entry.id): str(entry.string) for entry in catalog(language) if entry.id}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_catalogue_has_every_message_and_no_other(language: str) -> None:
+def test_a_catalog_has_every_message_and_no_other(language: str) -> None:
     there = translations(language).keys()
     missing, dead = sorted(messages() - there), sorted(there - messages())
     assert missing == [], "missing:\n" + "\n".join(missing)
@@ -190,11 +190,11 @@ def test_a_catalogue_has_every_message_and_no_other(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_catalogue_has_each_message_once_translated_and_not_in_doubt(language: str) -> None:
-    text = (CATALOGUES / f"{language}.po").read_text(encoding="utf-8")
-    assert len(re.findall("^msgid ", text, re.MULTILINE)) == len(catalogue(language)) + 1  # and the head
-    assert [entry.id for entry in catalogue(language) if entry.id and (entry.fuzzy or not entry.string)] == []
-    assert list(catalogue(language).obsolete) == []
+def test_a_catalog_has_each_message_once_translated_and_not_in_doubt(language: str) -> None:
+    text = (CATALOGS / f"{language}.po").read_text(encoding="utf-8")
+    assert len(re.findall("^msgid ", text, re.MULTILINE)) == len(catalog(language)) + 1  # and the head
+    assert [entry.id for entry in catalog(language) if entry.id and (entry.fuzzy or not entry.string)] == []
+    assert list(catalog(language).obsolete) == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -251,7 +251,7 @@ def both() -> list[tuple[list[str], list[str]]]:
         patch.setattr(compare, "COVERAGE_TRIALS", 2)
         compared = [one() for one in made]
         english = [told(*one) for one in compared]
-        patch.setattr(wording, "read_catalogue", lambda language: brackets)
+        patch.setattr(wording, "read_catalog", lambda language: brackets)
         with spoken("es"):
             return list(zip(english, [told(*one) for one in compared], strict=True))
 
@@ -267,7 +267,7 @@ def test_another_language_changes_nothing_else(both: list[tuple[list[str], list[
         assert [text.replace("⟦", "").replace("⟧", "") for text in other] == english
 
 
-def test_all_that_a_comparison_says_is_from_the_catalogue(both: list[tuple[list[str], list[str]]]) -> None:
+def test_all_that_a_comparison_says_is_from_the_catalog(both: list[tuple[list[str], list[str]]]) -> None:
     names = {*OPTIMIZERS, *PROBLEMS, *BUILTIN_PROBLEMS, "Adam", "well", "n"}
     left = {
         part: text

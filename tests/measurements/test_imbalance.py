@@ -1,4 +1,4 @@
-"""Zipf's law and the groups by hand; then that rare classes hold descent up and not the methods that normalise."""
+"""Zipf's law and the groups by hand; then that rare classes hold descent up and not the methods that normalize."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_plain_descent_from_the_start_is_the_gradient_step_of_the_textbook() -> 
     expected = []
     for _ in range(2):
         logits = x @ kernel + bias
-        normaliser = logsumexp(logits, axis=1, keepdims=True)
-        expected.append(normaliser[:, 0] - logits[every, data.y])
-        error = np.exp(logits - normaliser)
+        normalizer = logsumexp(logits, axis=1, keepdims=True)
+        expected.append(normalizer[:, 0] - logits[every, data.y])
+        error = np.exp(logits - normalizer)
         error[every, data.y] -= 1
         kernel, bias = kernel - x.T @ error / EXAMPLES, bias - error.mean(axis=0)
     np.testing.assert_allclose(example_losses(trainer, data, 0, 1.0, [0, 1]), expected, rtol=1e-5)

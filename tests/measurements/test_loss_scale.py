@@ -168,7 +168,7 @@ def test_adagrad_without_its_constants_walks_the_same_path(scale: float) -> None
 def test_only_the_named_constants_and_the_rate_differ_from_the_table() -> None:
     entry = scaled_entry(ADAGRAD_FROM_ZERO)
     assert entry.hyperparameters == {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
-    assert entry.centre_learning_rate == pytest.approx(OPTIMIZERS["adagrad"].centre_learning_rate / 10)
+    assert entry.center_learning_rate == pytest.approx(OPTIMIZERS["adagrad"].center_learning_rate / 10)
     for name in OPTIMIZER_NAMES:
         assert name == ADAGRAD_FROM_ZERO or scaled_entry(name) is OPTIMIZERS[name]
 

@@ -84,7 +84,7 @@ def test_slots_are_the_protocols() -> None:
     """Section 7's table, on the slides' convolutional network; sizes of variables only, so nothing is compiled."""
     found = {}
     for name, entry in OPTIMIZERS.items():
-        optimizer = build(entry, "tuned", entry.centre_learning_rate)
+        optimizer = build(entry, "tuned", entry.center_learning_rate)
         optimizer.build(workload("slides_cnn").model.trainable_variables)
         found[name] = state_bytes(optimizer) / 4 / workload("slides_cnn").parameters
     assert workload("slides_cnn").parameters == 319_370
@@ -134,7 +134,7 @@ def test_a_loop_of_updates_is_as_many_updates(optimizer: str) -> None:
 def test_updates_use_the_constant_gradients_and_steps_new_ones() -> None:
     """Plain SGD by hand: 3 updates are 3 times rate × gradient; 3 steps are not."""
     compiled, work = loops("sgd"), workload("slides_mlp")
-    rate = OPTIMIZERS["sgd"].centre_learning_rate
+    rate = OPTIMIZERS["sgd"].center_learning_rate
     assert rate is not None
     expected = [start - 3 * rate * np.asarray(g) for start, g in zip(work.initial, work.gradients, strict=True)]
     compiled.start()

@@ -37,7 +37,7 @@ def test_least_mse_solves_the_normal_equations_and_bounds_every_map() -> None:
 
 
 def test_least_objective_is_that_of_an_independent_solver() -> None:
-    """scikit-learn's Newton-Cholesky: it minimises C Σ loss + ½‖W‖², which is ours by the factor 1/(2 · L2)."""
+    """scikit-learn's Newton-Cholesky: it minimizes C Σ loss + ½‖W‖², which is ours by the factor 1/(2 · L2)."""
     from sklearn.linear_model import LogisticRegression
 
     from descentlab.problems.logistic_regression import L2, least_objective

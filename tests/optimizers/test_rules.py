@@ -61,7 +61,7 @@ def test_every_row_of_the_table_has_a_reference() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_updates_equal_the_reference(name: str, start: np.ndarray, gradients: list[np.ndarray]) -> None:
     """Three updates with Keras' defaults, at the usual rate and at a tenth of it."""
-    usual = OPTIMIZERS[name].centre_learning_rate
+    usual = OPTIMIZERS[name].center_learning_rate
     assert usual is not None
     for rate in (usual, usual / 10):
         expected = REFERENCES[name](start, gradients, rate)

@@ -68,7 +68,7 @@ def test_every_optimizer_gets_the_same_points_and_none_twice() -> None:
 
 
 def test_an_optimizer_without_a_rate_has_no_schedule() -> None:
-    entry = replace(OPTIMIZERS["adam"], centre_learning_rate=None)
+    entry = replace(OPTIMIZERS["adam"], center_learning_rate=None)
     trials = extended_trials(entry, 7, 10)
     assert {(trial.learning_rate, trial.schedule) for trial in trials} == {(None, "constant")}
 
@@ -112,7 +112,7 @@ def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
         "arms": ["tuned", "extended"],
         "seeds": {"final": 2, "tuning": 2},
         "sweep": {"optimizers": []},
-        "tuning": {"points": 3, "neighbours": False, "extended_trials": 4},
+        "tuning": {"points": 3, "neighbors": False, "extended_trials": 4},
     }
     config = parse_config(raw, "test")
     plan = make_plan(config)

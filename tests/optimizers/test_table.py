@@ -31,8 +31,8 @@ SLIDES_ADAGRAD = OptimizerConfig.model_validate(
 SGD_VALID = "learning_rate, momentum, nesterov, weight_decay, clipnorm, clipvalue, global_clipnorm, name"
 
 
-def entry(factory: str, hyperparameters: dict[str, Any] | None = None, centre: float | None = 0.1) -> OptimizerEntry:
-    return OptimizerEntry("mine", factory, centre, None, "", hyperparameters or {})
+def entry(factory: str, hyperparameters: dict[str, Any] | None = None, center: float | None = 0.1) -> OptimizerEntry:
+    return OptimizerEntry("mine", factory, center, None, "", hyperparameters or {})
 
 
 def message(wanted: OptimizerEntry, rate: float = 0.1, error: type[ValueError] = OptimizerError) -> str:
@@ -54,10 +54,10 @@ def test_every_public_class_of_keras_is_listed_once() -> None:
 
 @pytest.mark.parametrize("points", [1, 3, 7])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_grid_is_half_a_decade_apart_around_the_centre(name: str, points: int) -> None:
+def test_grid_is_half_a_decade_apart_around_the_center(name: str, points: int) -> None:
     grid = OPTIMIZERS[name].grid(points)
     assert len(grid) == points
-    assert grid[points // 2] == OPTIMIZERS[name].centre_learning_rate
+    assert grid[points // 2] == OPTIMIZERS[name].center_learning_rate
     # Rates are rounded to three digits, so a step is half a decade to 0.5 %.
     np.testing.assert_allclose(np.diff(np.log10(grid)), 0.5, atol=0.0045)
 
@@ -77,8 +77,8 @@ def test_default_rate_is_that_of_keras(name: str) -> None:
 
 
 def test_default_rate_of_an_import_path() -> None:
-    assert default_learning_rate(entry("keras.optimizers:Adam", centre=0.5)) == 0.001
-    assert default_learning_rate(entry("collections:OrderedDict", centre=0.5)) == 0.5
+    assert default_learning_rate(entry("keras.optimizers:Adam", center=0.5)) == 0.001
+    assert default_learning_rate(entry("collections:OrderedDict", center=0.5)) == 0.5
     assert (
         default_learning_rate(OptimizerEntry("mine", "keras.optimizers:Adam", 0.5, None, "", default_learning_rate=0.2))
         == 0.2
@@ -121,20 +121,20 @@ def test_state_bytes_per_parameter(known: OptimizerEntry) -> None:
 
     from descentlab.training.engine.stateless_optimizer import state_bytes
 
-    optimizer = build(known, "default", known.centre_learning_rate)
+    optimizer = build(known, "default", known.center_learning_rate)
     optimizer.build([keras.Variable(np.ones(shape, np.float32)) for shape in MATRIX_AND_VECTOR])
     assert state_bytes(optimizer) / 16 == BYTES[known.name]
 
 
 @pytest.mark.parametrize("known", [*OPTIMIZERS.values(), SLIDES_ADAGRAD], ids=lambda known: known.name)
 def test_loss_falls_on_a_quadratic(known: OptimizerEntry) -> None:
-    """f(w) = ½ Σ c (w − w*)² with curvatures from 0.5 to 1.5, at the centre of the grid: to a fifth in 100 updates.
+    """f(w) = ½ Σ c (w − w*)² with curvatures from 0.5 to 1.5, at the center of the grid: to a fifth in 100 updates.
 
     From weights of 1, because the steps of Adafactor and Lamb are shares of the weights: from 0 they hardly move.
     """
     import keras
 
-    optimizer = build(known, "default", known.centre_learning_rate)
+    optimizer = build(known, "default", known.center_learning_rate)
     curvature = np.linspace(0.5, 1.5, 6).reshape(2, 3).astype(np.float32)
     target = 1 + np.array([[0.1, -0.05, 0.06], [-0.08, 0.07, -0.03]], np.float32)
     weights = keras.Variable(np.ones((2, 3), np.float32))
@@ -154,7 +154,7 @@ def test_config_round_trip_gives_the_same_updates(known: OptimizerEntry) -> None
     """Bit for bit, in the tuned arm (which has weight decay) and with a rate that is no default."""
     import keras
 
-    first = build(known, "tuned", 0.0123 if known.centre_learning_rate else None)
+    first = build(known, "tuned", 0.0123 if known.center_learning_rate else None)
     second = type(first).from_config(first.get_config())
     start = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
     gradient = keras.ops.convert_to_tensor(np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32))

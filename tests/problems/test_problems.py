@@ -82,7 +82,7 @@ def test_bundled_data_are_sound(name: str) -> None:
     assert len(data.y) == examples.get(name, 1797)
 
 
-def test_digits_lie_between_zero_and_one_and_diabetes_is_standardised() -> None:
+def test_digits_lie_between_zero_and_one_and_diabetes_is_standardized() -> None:
     digits, diabetes = problem_and_data("mlp")[1], problem_and_data("linear_regression")[1]
     assert (digits.x.min(), digits.x.max()) == (0, 1)
     np.testing.assert_array_equal(np.unique(digits.y), np.arange(10))

@@ -1,4 +1,4 @@
-"""Colours, figures as SVG, and labels that keep apart."""
+"""Colors, figures as SVG, and labels that keep apart."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page_colors(name: str) -> list[str]:
 
 
 def test_luminance_of_known_colors() -> None:
-    """WCAG 2.1: white 1, black 0; #767676 is the lightest grey of contrast 4.5 on white."""
+    """WCAG 2.1: white 1, black 0; #767676 is the lightest gray of contrast 4.5 on white."""
     assert luminance("#ffffff") == pytest.approx(1)
     assert luminance("#000000") == 0
     assert contrast("#767676", "#ffffff") >= 4.5 > contrast("#777777", "#ffffff")

@@ -64,7 +64,7 @@ def generated_plan(**config: Any) -> TrainingPlan:
                 "paper": "a paper",
                 "full_batch": name == "gd",
                 "equal_updates": False,
-                "centre_learning_rate": 0.01,
+                "center_learning_rate": 0.01,
                 "state_slots": 0,
                 "tuned_weight_decay": None,
                 "hyperparameters": {"default": {}, "tuned": {}},
@@ -254,7 +254,7 @@ def generated_selections() -> list[dict[str, Any]]:
             "val_metric": [0.1, 0.5, 0.2],
             "val_loss": [1.0, 0.5, 0.9],
             "edge": "high" if optimizer == "rmsprop" else "",
-            "neighbours": [0.001, 0.1],
+            "neighbors": [0.001, 0.1],
             "tuning_seeds": [1000, 1001],
         }
         for problem in PROBLEMS

@@ -33,7 +33,7 @@ def new_store(folder: Path) -> str:
 
 
 def points(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two classes around two centres."""
+    """Two classes around two centers."""
     generator = np.random.default_rng(seed)
     y = generator.integers(0, 2, EXAMPLES)
     return (generator.normal(size=(EXAMPLES, 3)) + 1.2 * y[:, None]).astype("float32"), y.astype("int32")

@@ -43,7 +43,7 @@ def tiny_problem() -> Problem:
 
 @functools.cache
 def tiny_data(examples: int = 60) -> Data:
-    """Points of three classes around three centres."""
+    """Points of three classes around three centers."""
     generator = np.random.default_rng(0)
     y = generator.integers(0, 3, examples).astype(np.int32)
     x = generator.normal(size=(3, 4))[y] + 0.5 * generator.normal(size=(examples, 4))
@@ -59,12 +59,12 @@ def log_losses(weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.nd
 
 def optimizer_maker(name: str) -> Callable[[], Any]:
     known = OPTIMIZERS.get(name, SLIDES_ADAGRAD)
-    return lambda: build(known, "default", known.centre_learning_rate)
+    return lambda: build(known, "default", known.center_learning_rate)
 
 
 def decayed_rates(name: str) -> np.ndarray:
     """Another rate for each update, from the usual one towards zero."""
-    usual = OPTIMIZERS.get(name, SLIDES_ADAGRAD).centre_learning_rate or float("nan")
+    usual = OPTIMIZERS.get(name, SLIDES_ADAGRAD).center_learning_rate or float("nan")
     return (usual * (1 - np.arange(UPDATES) / UPDATES)).astype(np.float32)
 
 

@@ -35,7 +35,7 @@ def some_runs(optimizers: Sequence[str] = ("momentum", "adam")) -> pd.DataFrame:
     runs = runs[(runs["problem"] == PROBLEM) & runs["optimizer"].isin(optimizers)]
     runs = runs[runs["seed"].isin([0, 1, 1000])].reset_index(drop=True)
     runs["started_at"] = 1_700_000_000.0 + np.arange(len(runs))
-    runs.loc[(runs["arm"] == "default") & (runs["seed"] == 1), "phase"] = "neighbour"
+    runs.loc[(runs["arm"] == "default") & (runs["seed"] == 1), "phase"] = "neighbor"
     diverged = runs.index[(runs["phase"] == "final") & (runs["optimizer"] == "adam")][0]
     runs.loc[diverged, ["status", "message"]] = ["diverged", "loss not finite after 16 updates"]
     runs.loc[diverged, ["train_loss", "val_loss", "test_loss"]] = [math.inf, math.nan, math.inf]

@@ -31,7 +31,7 @@ def finals(**columns: list[object]) -> pd.DataFrame:
         (finals(status=["finished"] * 3 + ["diverged"]), "c"),
         (finals(arm=["tuned"] * 2 + ["default"] * 2), "b"),
         (finals(arm=["default"] * 4), None),
-        (finals(phase=["final"] + ["neighbour"] * 3), "a"),
+        (finals(phase=["final"] + ["neighbor"] * 3), "a"),
         (finals(phase=["tuning"] * 4), None),
         (finals(status=["diverged"] * 4), None),
     ],

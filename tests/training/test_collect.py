@@ -18,7 +18,7 @@ from support.comparison_fixture import generated_history, generated_plan, genera
 def written_jobs(results: Path, problems: tuple[str, ...]) -> pd.DataFrame:
     """One job a problem, as training writes it; returns all its runs."""
     runs = generated_runs(0)
-    plan = generated_plan(tuning={"points": 3, "neighbours": False}, seeds={"final": 6, "tuning": 2})
+    plan = generated_plan(tuning={"points": 3, "neighbors": False}, seeds={"final": 6, "tuning": 2})
     results.mkdir(parents=True)
     plan.write(results / "plan.json")
     for problem in problems:

@@ -34,8 +34,8 @@ def plan(device: str) -> TrainingPlan:
     return make_plan(config(seeds={"final": 2, "tuning": 2}, tuning={"points": 5}))
 
 
-def selection(rate: float | None, neighbours: list[float]) -> dict[str, Any]:
-    return {"problem": "linear_regression", "optimizer": "adam", "learning_rate": rate, "neighbours": neighbours}
+def selection(rate: float | None, neighbors: list[float]) -> dict[str, Any]:
+    return {"problem": "linear_regression", "optimizer": "adam", "learning_rate": rate, "neighbors": neighbors}
 
 
 def test_the_default_experiment_has_its_size() -> None:
@@ -44,7 +44,7 @@ def test_the_default_experiment_has_its_size() -> None:
     assert [o.name for o in default.optimizers] == [*OPTIMIZERS, "rmsprop_momentum", "slides_adagrad"]
     assert default.seeds.final == 10
     rows = sum(len(default.entries(problem)) for problem in default.problems)
-    assert rows * (runs_per_optimizer(default) - 10) >= 2500  # an edge costs at most one neighbour
+    assert rows * (runs_per_optimizer(default) - 10) >= 2500  # an edge costs at most one neighbor
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -88,8 +88,8 @@ def test_runs_of_an_optimizer(plan: TrainingPlan) -> None:
     assert counted == {
         ("default", "final", "constant", 0.001): 2,
         ("tuned", "final", "linear", 0.0316): 2,
-        ("tuned", "neighbour", "linear", 0.01): 2,
-        ("tuned", "neighbour", "linear", 0.1): 2,
+        ("tuned", "neighbor", "linear", 0.01): 2,
+        ("tuned", "neighbor", "linear", 0.1): 2,
     }
     assert len(tuning) + len(runs) == runs_per_optimizer(plan.config)
 
@@ -105,7 +105,7 @@ def test_run_ids_are_unique_and_plain(plan: TrainingPlan) -> None:
     made = [{**selection(0.01, [0.00316]), "optimizer": name} for name in ("gd", "gd_equal_updates", "adam")]
     ids = [spec.run_id for spec in planned_runs(plan, made)]
     assert len(ids) == len(set(ids)) == 3 * (10 + 2 + 2 + 2)
-    assert "linear_regression.adam.tuned.neighbour.lr=0.00316.seed=1" in ids
+    assert "linear_regression.adam.tuned.neighbor.lr=0.00316.seed=1" in ids
 
 
 def test_without_selections_only_what_is_known_is_planned(plan: TrainingPlan) -> None:

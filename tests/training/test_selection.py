@@ -36,7 +36,7 @@ def test_the_best_mean_is_chosen_in_the_metrics_direction() -> None:
     assert choose(metrics, sign=-1)["learning_rate"] == 0.1
     chosen = choose(metrics)
     assert chosen["val_metric"] == pytest.approx([0.6, 0.7, 0.65])
-    assert (chosen["edge"], chosen["neighbours"], chosen["tuning_seeds"]) == ("", [0.1, 1.0], [1000, 1001])
+    assert (chosen["edge"], chosen["neighbors"], chosen["tuning_seeds"]) == ("", [0.1, 1.0], [1000, 1001])
 
 
 def test_the_order_of_the_runs_does_not_matter() -> None:
@@ -57,14 +57,14 @@ def test_ties_go_to_the_lower_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "edge", "neighbours"), [((0.9, 0.5, 0.4), "low", [0.3]), ((0.4, 0.5, 0.9), "high", [0.3])]
+    ("rates", "edge", "neighbors"), [((0.9, 0.5, 0.4), "low", [0.3]), ((0.4, 0.5, 0.9), "high", [0.3])]
 )
-def test_an_optimum_on_an_edge_is_named(rates: tuple[float, ...], edge: str, neighbours: list[float]) -> None:
+def test_an_optimum_on_an_edge_is_named(rates: tuple[float, ...], edge: str, neighbors: list[float]) -> None:
     chosen = choose({rate: [value] for rate, value in zip((0.1, 0.3, 1.0), rates, strict=True)})
-    assert (chosen["edge"], chosen["neighbours"]) == (edge, neighbours)
+    assert (chosen["edge"], chosen["neighbors"]) == (edge, neighbors)
 
 
-def test_where_every_rate_diverged_the_centre_is_taken() -> None:
+def test_where_every_rate_diverged_the_center_is_taken() -> None:
     chosen = choose({0.1: [math.nan], 0.3: [math.nan], 1.0: [math.nan]})
     assert (chosen["learning_rate"], chosen["edge"], chosen["val_metric"]) == (0.3, "", [None, None, None])
 
@@ -73,5 +73,5 @@ def test_without_a_rate_there_is_none_to_choose() -> None:
     spec = RunSpec("p", "adam", "tuned", "tuning", None, "constant", 32, 2, 32, False, 1000)
     records = [{"status": "finished", "val_metric": 0.5, "val_loss": 1.0}]
     chosen = select_learning_rate(OPTIMIZERS["adam"], "p", [spec], records, 1)
-    assert (chosen["learning_rate"], chosen["grid"], chosen["neighbours"], chosen["edge"]) == (None, [None], [], "")
+    assert (chosen["learning_rate"], chosen["grid"], chosen["neighbors"], chosen["edge"]) == (None, [None], [], "")
     assert chosen["val_metric"] == [0.5]

@@ -151,7 +151,7 @@ def test_a_sweep_is_trained_recorded_and_sealed(tmp_path: Path) -> None:
         "problems": [{"problem": "logistic_regression", "epochs": 2}],
         "optimizers": ["sgd", "adam"],
         "seeds": {"final": 1, "tuning": 2},
-        "tuning": {"points": 3, "neighbours": False},
+        "tuning": {"points": 3, "neighbors": False},
         "sweep": {"optimizers": ["sgd"], "seeds": 3},
     }
     plan = make_plan(parse_config(config, "test"))

@@ -60,10 +60,10 @@ def test_everything_promised_comes_out(finished_workflow: Path) -> None:
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
     selections = json.loads((results / "selections.json").read_text())
-    # 2 problems × 3 optimizers × (3 rates × 2 tuning seeds + 2 arms × 2 final seeds + 2 seeds at each neighbour), and 5 seeds
+    # 2 problems × 3 optimizers × (3 rates × 2 tuning seeds + 2 arms × 2 final seeds + 2 seeds at each neighbor), and 5 seeds
     # at each rate of the sweep.
-    neighbours, swept = (sum(len(selection[key]) for selection in selections) for key in ("neighbours", "sweep"))
-    assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbours + 5 * swept
+    neighbors, swept = (sum(len(selection[key]) for selection in selections) for key in ("neighbors", "sweep"))
+    assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbors + 5 * swept
     assert runs["run_id"].is_unique
     finished = runs["status"] == "finished"
     assert set(runs[~finished]["status"]) <= {"diverged"}
@@ -129,7 +129,7 @@ def test_a_second_run_has_nothing_to_do(finished_workflow: Path, tmp_path: Path)
 
 
 def test_only_new_runs_are_trained(finished_workflow: Path, tmp_path: Path) -> None:
-    """One more seed and one more optimizer: of the known optimizers one more final run an arm, and at each neighbour."""
+    """One more seed and one more optimizer: of the known optimizers one more final run an arm, and at each neighbor."""
     changes = {"seeds": {"final": 3, "tuning": 2}, "optimizers": ["sgd", "momentum", "adam", "adamax"]}
     folder = copied(finished_workflow, tmp_path / "copy")
     before = read_table(folder / "results/test/runs.parquet", RUNS)
@@ -140,7 +140,7 @@ def test_only_new_runs_are_trained(finished_workflow: Path, tmp_path: Path) -> N
     added = after[~after["run_id"].isin(before["run_id"])]
     assert set(before["run_id"]) <= set(after["run_id"])
     known_optimizers = added[added["optimizer"] != "adamax"]
-    assert set(known_optimizers["seed"]) == {2} and set(known_optimizers["phase"]) == {"final", "neighbour"}
+    assert set(known_optimizers["seed"]) == {2} and set(known_optimizers["phase"]) == {"final", "neighbor"}
     assert set(added[added["optimizer"] == "adamax"]["seed"]) > {0, 1, 2}
     assert len(cached(folder)) - len(known) == added["digest"].nunique() > 0
     assert all(path.stat().st_mtime_ns == written for path, written in known.items())

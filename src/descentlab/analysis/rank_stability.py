@@ -77,7 +77,7 @@ def measure_flips(
 
     Args:
         plan: the experiment's plan.
-        runs: all runs; those of phases ``final`` and ``neighbour`` count.
+        runs: all runs; those of phases ``final`` and ``neighbor`` count.
         history: evaluations of all runs.
         selections: give the rate of an optimizer for which no rate finished with every seed.
         step_microseconds: cost of a step by (problem, optimizer); one that is absent is left out on the axis of seconds.
@@ -85,7 +85,7 @@ def measure_flips(
     chosen_rates = {
         (selection["problem"], selection["optimizer"]): selection["learning_rate"] for selection in selections
     }
-    runs = runs[runs["phase"].isin(["final", "neighbour"]) & runs["optimizer"].isin(list(plan.optimizers))]
+    runs = runs[runs["phase"].isin(["final", "neighbor"]) & runs["optimizer"].isin(list(plan.optimizers))]
     position = {name: i for i, name in enumerate(plan.optimizers)}
     # A fixed order, whatever the order of the files: sums of floats depend on it.
     runs = runs.iloc[np.lexsort((runs["seed"], runs["learning_rate"], runs["optimizer"].map(position)))]
@@ -158,7 +158,7 @@ def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: 
     """The runs at the rate that ``choice`` selects for each optimizer, from the final seeds' runs of one problem.
 
     Args:
-        runs: runs of the tuned arm in the phases ``final`` and ``neighbour``.
+        runs: runs of the tuned arm in the phases ``final`` and ``neighbor``.
         choice: ``validation``, ``train loss`` or ``test``: the mean that decides; the loss on that split breaks ties.
         higher_is_better: direction of the metric.
         usual: rates of ``selections.json``, for optimizers with an unfinished run at every rate.

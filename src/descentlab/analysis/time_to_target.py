@@ -74,7 +74,7 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
         if target is None:
             continue
         for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
-            seed_runs = group[group["phase"].isin(["final", "neighbour"])]
+            seed_runs = group[group["phase"].isin(["final", "neighbor"])]
             chosen = set(seed_runs.loc[seed_runs["phase"] == "final", "learning_rate"])
             means = {}
             for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):

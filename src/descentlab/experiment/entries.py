@@ -139,7 +139,7 @@ class OptimizerConfig(StrictModel):
     learning_rate: Rate | None = Field(
         default=None, description="rate of the default arm; null on an import path: it has no learning rate"
     )
-    centre_learning_rate: Rate | None = Field(default=None, description="middle of its tuning grid")
+    center_learning_rate: Rate | None = Field(default=None, description="middle of its tuning grid")
     full_batch: bool | None = Field(default=None, description="one update uses the whole training set")
     tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
 
@@ -188,7 +188,7 @@ class OptimizerConfig(StrictModel):
         known = table_entry(self.optimizer)
         if known is None:
             no_rate = "learning_rate" in self.model_fields_set and self.learning_rate is None
-            center = None if no_rate else (self.centre_learning_rate or self.learning_rate or 0.01)
+            center = None if no_rate else (self.center_learning_rate or self.learning_rate or 0.01)
             return OptimizerEntry(
                 self.name,
                 self.optimizer,
@@ -204,7 +204,7 @@ class OptimizerConfig(StrictModel):
         return replace(
             known,
             name=self.name,
-            centre_learning_rate=self.centre_learning_rate or self.learning_rate or known.centre_learning_rate,
+            center_learning_rate=self.center_learning_rate or self.learning_rate or known.center_learning_rate,
             hyperparameters={**known.hyperparameters, **self.hyperparameters},
             tuned_weight_decay=(
                 known.tuned_weight_decay if self.tuned_weight_decay is None else self.tuned_weight_decay

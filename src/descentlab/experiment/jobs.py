@@ -24,9 +24,9 @@ def runs_per_optimizer(config: Config) -> int:
         61
     """
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
-    neighbours = 2 * config.seeds.final if config.tuning.neighbours and config.tuning.points > 1 else 0
+    neighbors = 2 * config.seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0
     extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
-    by_arm = {Arm.DEFAULT: config.seeds.final, Arm.TUNED: tuned + neighbours, Arm.EXTENDED: extended}
+    by_arm = {Arm.DEFAULT: config.seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
     return sum(by_arm[arm] for arm in config.arms)
 
 

@@ -133,14 +133,14 @@ class PlannedOptimizer(ComparedOptimizer):
     """An optimizer that is trained here, built once for each arm.
 
     Attributes:
-        centre_learning_rate: center of its grid; None without a learning rate.
+        center_learning_rate: center of its grid; None without a learning rate.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         extended_trials: what the extended arm tries.
         source_lines: lines of code of a reader's own optimizer; None for Keras'.
     """
 
-    centre_learning_rate: float | None
+    center_learning_rate: float | None
     tuned_weight_decay: float | None
     tuned_schedule: str
     extended_trials: tuple[Trial, ...] = ()

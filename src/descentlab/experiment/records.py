@@ -67,7 +67,7 @@ RUNS: dict[str, Column] = {
     "problem": Column("str", "", "", "problem"),
     "optimizer": Column("str", "", "", "optimizer"),
     "arm": Column("str", "", "", "one of default, tuned, extended"),
-    "phase": Column("str", "", "", "one of tuning, sweep, final, neighbour"),
+    "phase": Column("str", "", "", "one of tuning, sweep, final, neighbor"),
     "learning_rate": Column("float64", "", "", "initial learning rate; NaN if the optimizer has none"),
     "schedule": Column("str", "", "", "constant, or linear or cosine decay to zero"),
     "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),

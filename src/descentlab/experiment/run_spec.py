@@ -21,7 +21,7 @@ class RunSpec:
         arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
             schedule too; docs/protocol.md, "Arms").
         phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far off a learning rate may be; neither ever sees the
-            test split), ``final`` (the runs that count) or ``neighbour`` (final seeds at the grid points next to the chosen
+            test split), ``final`` (the runs that count) or ``neighbor`` (final seeds at the grid points next to the chosen
             one).
         learning_rate: initial learning rate; None if the optimizer has none.
         schedule: one of schedules.SCHEDULES.

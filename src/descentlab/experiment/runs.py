@@ -86,9 +86,9 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     if Arm.TUNED in config.arms and selection is not None:
         chosen = selection["learning_rate"]
         runs += [_spec(plan, problem, optimizer, Arm.TUNED, "final", chosen, seed) for seed in seeds]
-        neighbours = selection["neighbours"] if config.tuning.neighbours else []
+        neighbors = selection["neighbors"] if config.tuning.neighbors else []
         runs += [
-            _spec(plan, problem, optimizer, Arm.TUNED, "neighbour", rate, seed) for rate in neighbours for seed in seeds
+            _spec(plan, problem, optimizer, Arm.TUNED, "neighbor", rate, seed) for rate in neighbors for seed in seeds
         ]
     if selection is not None and "extended" in selection:
         trial = Trial(**selection["extended"])

@@ -37,7 +37,7 @@ class TuningConfig(StrictModel):
     points: Annotated[int, Field(ge=1, le=31, strict=True)] = Field(
         default=7, description="points of the half-decade grid; odd, so that the usual rate is one of them"
     )
-    neighbours: bool = Field(
+    neighbors: bool = Field(
         default=True, description="also train the final seeds at the two neighbors of the chosen rate"
     )
     extended_trials: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(

@@ -1,1 +1,1 @@
-"""The reader's language: English in the code, one catalogue for each other language."""
+"""The reader's language: English in the code, one catalog for each other language."""

@@ -1,8 +1,8 @@
-"""The reader's language: English sentences in the code, their translations in one catalogue per language.
+"""The reader's language: English sentences in the code, their translations in one catalog per language.
 
-A sentence is written where it is used, in English, as ``words("{n} problems", n=4)``; ``catalogues/<language>.po`` holds its
+A sentence is written where it is used, in English, as ``words("{n} problems", n=4)``; ``catalogs/<language>.po`` holds its
 translation, with the same fields in the order that the language needs. ``tests/i18n/test_wording.py`` finds every sentence
-in the code and checks that the catalogue has it.
+in the code and checks that the catalog has it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from descentlab.i18n.language import Language
 from descentlab.i18n.message import message as message  # exported with the functions that translate it
 
-CATALOGUES = Path(__file__).parent / "catalogues"
+CATALOGS = Path(__file__).parent / "catalogs"
 _current: ContextVar[Language] = ContextVar("language", default="en")
 
 
@@ -37,11 +37,11 @@ def current_language() -> Language:
 
 
 @functools.cache
-def read_catalogue(language: str) -> Mapping[str, str]:
+def read_catalog(language: str) -> Mapping[str, str]:
     """The translations into ``language``, keyed by the English sentence."""
     from babel.messages.pofile import read_po
 
-    with (CATALOGUES / f"{language}.po").open("rb") as file:
+    with (CATALOGS / f"{language}.po").open("rb") as file:
         return {str(entry.id): str(entry.string) for entry in read_po(file) if entry.id and entry.string}
 
 
@@ -56,7 +56,7 @@ def words(text: str, /, **values: Any) -> str:
         '4 problems'
     """
     language = _current.get()
-    translation = text if language == "en" else read_catalogue(language).get(text, text)
+    translation = text if language == "en" else read_catalog(language).get(text, text)
     return translation.format(**values) if values else translation
 
 

@@ -117,7 +117,7 @@ def imbalance_problem() -> Problem:
 
 def centered_entry(name: str) -> OptimizerEntry:
     """The table's optimizer, its grid centered for this problem."""
-    return replace(OPTIMIZERS[name], centre_learning_rate=CENTERS[name])
+    return replace(OPTIMIZERS[name], center_learning_rate=CENTERS[name])
 
 
 def evaluation_updates() -> list[int]:

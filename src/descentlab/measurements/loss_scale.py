@@ -67,7 +67,7 @@ def scaled_entry(name: str) -> OptimizerEntry:
     entry = OPTIMIZERS["adagrad"]
     rate = entry.rate_at(-2)
     constants = {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
-    return replace(entry, centre_learning_rate=rate, hyperparameters=constants)
+    return replace(entry, center_learning_rate=rate, hyperparameters=constants)
 
 
 def relative_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -133,7 +133,7 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in OPTIMIZER_NAMES:
         entry = scaled_entry(name)
-        rate = float(entry.centre_learning_rate or np.nan)
+        rate = float(entry.center_learning_rate or np.nan)
         trainer = Trainer(CompiledModel(PROBLEM, "xla"), partial(build, entry, Arm.TUNED, rate))
         for seed in seeds:
             train = split_data(PROBLEM, data, seed, PROBLEM.batch_size).train

@@ -84,7 +84,7 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
             name: [
                 optimizer.factory,
                 optimizer.hyperparameters,
-                optimizer.centre_learning_rate,
+                optimizer.center_learning_rate,
                 optimizer.tuned_weight_decay,
                 optimizer.full_batch,
             ]

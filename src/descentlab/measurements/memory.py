@@ -92,7 +92,7 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     seconds: list[float] = []
 
     def update(batch_size: int) -> None:
-        # The evaluation afterwards uses one example, so the peak is the update's.
+        # The evaluation afterward uses one example, so the peak is the update's.
         order = np.arange(batch_size, dtype=np.int32)[None, :]
         (last,) = trainer.train(data, initial, order, rates, [1], order[0, :1])
         seconds.append(last.train_seconds)

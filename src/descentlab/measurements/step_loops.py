@@ -113,7 +113,7 @@ class CompiledLoops:
         self._with_update = with_update
         self._workload = workload
         self._restore_weights()  # ScheduleFreeAdamW copies the weights into its state
-        self._optimizer = build(entry, Arm.TUNED, entry.centre_learning_rate)
+        self._optimizer = build(entry, Arm.TUNED, entry.center_learning_rate)
         self._optimizer.build(workload.model.trainable_variables)
         self._initial_state = [np.asarray(variable).copy() for variable in state_variables(self._optimizer)]
         self.state_bytes = state_bytes(self._optimizer)

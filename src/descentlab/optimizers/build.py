@@ -71,14 +71,14 @@ def default_learning_rate(entry: OptimizerEntry) -> float | None:
     """Learning rate of the ``default`` arm: the entry's own, or the default in the factory's signature; None without one."""
     if entry.default_learning_rate is not None:
         return entry.default_learning_rate
-    if entry.centre_learning_rate is None:
+    if entry.center_learning_rate is None:
         return None
     try:
         parameter = inspect.signature(resolve_factory(entry)).parameters.get("learning_rate")
     except (TypeError, ValueError):  # some callables written in C have no signature
         parameter = None
     if parameter is None or not isinstance(parameter.default, (int, float)):
-        return entry.centre_learning_rate
+        return entry.center_learning_rate
     return float(parameter.default)
 
 

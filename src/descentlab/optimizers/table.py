@@ -17,7 +17,7 @@ class OptimizerEntry:
     Attributes:
         name: its row in config and report.
         factory: ``keras.optimizers`` class name, or an import path ``package.module:ClassOrFactory``.
-        centre_learning_rate: center of its half-decade grid; None for an optimizer without a learning rate.
+        center_learning_rate: center of its half-decade grid; None for an optimizer without a learning rate.
         state_slots: how many variables of the size of the weights it keeps (docs/protocol.md, "Cost").
         paper: where the rule comes from.
         hyperparameters: what differs from the factory's defaults.
@@ -30,7 +30,7 @@ class OptimizerEntry:
 
     name: str
     factory: str
-    centre_learning_rate: float | None
+    center_learning_rate: float | None
     state_slots: float | None
     paper: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class OptimizerEntry:
             >>> OPTIMIZERS["adam"].grid(5)
             [0.001, 0.00316, 0.01, 0.0316, 0.1]
         """
-        if self.centre_learning_rate is None:
+        if self.center_learning_rate is None:
             return [None]
         return [self.rate_at(i - points // 2) for i in range(points)]
 
@@ -76,9 +76,9 @@ class OptimizerEntry:
         return round(math.log10(learning_rate / self._center()) / DECADES_PER_STEP)
 
     def _center(self) -> float:
-        if self.centre_learning_rate is None:
+        if self.center_learning_rate is None:
             raise ValueError(f"{self.name} has no learning rate, so its grid has no steps")
-        return self.centre_learning_rate
+        return self.center_learning_rate
 
 
 # Centers: the middle of the best rates (by validation) on the problems of the default experiment, found by tuning over

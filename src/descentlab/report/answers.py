@@ -206,7 +206,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
     title = words(ARM_WORDS[arm].title)
     if not details:
-        if summary.loc[summary["arm"] == arm, "n_finished"].any():  # runs of other code may lack a test metric
+        if summary.loc[summary["arm"] == arm, "n_finished"].any():  # an externally logged run may lack a test metric
             return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
         return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
     of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}

@@ -1,6 +1,6 @@
 """The words of the codes that tables and documents hold: arms, verdicts, remarks, places, reasons, units.
 
-One place for each word, so that a thing has one name on the page, and another language one catalogue to translate.
+One place for each word, so that a thing has one name on the page, and another language one catalog to translate.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def describe_experiment(plan: TrainingPlan, experiment: str, run_ids: Mapping[st
         f"- **Filter**: the parents are `tags.{KIND} = 'parent'`, the single runs that count `tags.phase = 'final' and "
         f"tags.arm = 'tuned' and tags.problem = '{first}'`.\n"
         "- **Group or filter by the tags** `problem`, `optimizer`, `arm` (default, tuned or extended), `phase` (tuning, sweep, "
-        "final, neighbour), `learning_rate`, `seed`, `status`. A run that diverged has MLflow's status *failed* and the tag "
+        "final, neighbor), `learning_rate`, `seed`, `status`. A run that diverged has MLflow's status *failed* and the tag "
         "`status = 'diverged'`.\n"
         f"- **Charts** under `{CURVE}` have updates as steps and training time as time. The other metrics of a single run are "
         "values at the end (`test_…`, `val_…`, `train_…`), at the best validation epoch (`best_…`), and updates until a target "

@@ -97,7 +97,7 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
         build(entry, arm, rate)
     return PlannedOptimizer(
         factory=entry.factory,
-        centre_learning_rate=entry.centre_learning_rate,
+        center_learning_rate=entry.center_learning_rate,
         state_slots=entry.state_slots,
         paper=entry.paper,
         tuned_weight_decay=entry.tuned_weight_decay,

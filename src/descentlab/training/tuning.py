@@ -72,7 +72,7 @@ def select_learning_rate(
         "val_metric": plain["metric"].tolist(),
         "val_loss": plain["loss"].tolist(),
         "edge": edge,
-        "neighbours": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
+        "neighbors": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
         "tuning_seeds": sorted({spec.seed for spec in specs}),
     }
 

@@ -19,7 +19,7 @@ from descentlab.analysis.remarks import pack_remarks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
 from descentlab.report.diff.compared import APART, compare_two
-from descentlab.report.diff.page import render_differences, summarise, write_differences
+from descentlab.report.diff.page import render_differences, summarize, write_differences
 from descentlab.report.diff.rows import KEYS
 from descentlab.report.diff.tables import MOST_OPEN, change_table, told, unbroken
 from support.comparison_fixture import PROBLEMS, with_names
@@ -62,16 +62,16 @@ def test_the_page_begins_with_how_much_changed(plain: Path, changed: Path, page:
         f"{found.verdicts_changed} of {found.verdicts} verdicts changed, and {found.moved(APART)} of {found.estimates} "
         "estimates moved apart."
     )
-    assert summarise(found)[0] == first
+    assert summarize(found)[0] == first
     assert found.verdicts_changed > 8 and found.moved(APART) > 8
     assert page.index(first) < page.index("<section")
     only = f"Claims and estimates only in A: {found.only('only in A')}; only in B: 0. They count as no change."
-    assert only in page and summarise(found)[-1] == only
+    assert only in page and summarize(found)[-1] == only
 
 
 def test_one_result_is_the_same_as_itself(plain: Path) -> None:
     found = compare_two(plain, plain)
-    assert summarise(found) == [
+    assert summarize(found) == [
         f"All {found.verdicts} verdicts and all {found.estimates} estimates are the same in both."
     ]
     page = render_differences(found)
@@ -82,7 +82,7 @@ def test_one_result_is_the_same_as_itself(plain: Path) -> None:
 def test_a_move_within_the_intervals_is_no_change(plain: Path, tmp_path: Path) -> None:
     nearly = compare_two(plain, write_results(tmp_path / "nearly", runs=worse("adam", 1e-5)))
     assert not nearly.changed
-    first, second = summarise(nearly)
+    first, second = summarize(nearly)
     assert first == f"No verdict of {nearly.verdicts} changed, and no estimate of {nearly.estimates} moved apart."
     moved = nearly.moved("moved within the intervals")
     assert moved >= 8 + 4
@@ -214,7 +214,7 @@ def test_the_language_is_that_of_b(plain: Path, changed: Path, tmp_path: Path, m
         def get(self, text: str, default: str | None = None) -> str:  # type: ignore[override]
             return f"⟦{text}⟧"
 
-    monkeypatch.setattr(wording, "read_catalogue", lambda language: Marked())
+    monkeypatch.setattr(wording, "read_catalog", lambda language: Marked())
     write_differences(compare_two(plain, changed), tmp_path / "es.html")
     text = (tmp_path / "es.html").read_text()
     assert '<html lang="es">' in text

@@ -37,7 +37,7 @@ def test_what_is_not_tested_says_why(evidence) -> None:  # type: ignore[no-untyp
 
 
 def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("descentlab.i18n.wording.read_catalogue", lambda language: {"contradicted": "refutada"})
+    monkeypatch.setattr("descentlab.i18n.wording.read_catalog", lambda language: {"contradicted": "refutada"})
     with spoken("es"):
         section = claims(evidence)
     table = table_named(section, "claim-slightly-worse")

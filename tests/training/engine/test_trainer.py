@@ -107,7 +107,7 @@ def test_evaluating_more_often_changes_nothing(name: str, mode: str) -> None:
 def test_agrees_with_fit(name: str) -> None:
     """``model.fit`` of one epoch, not shuffled, on the examples written out in the engine's order."""
     trainer, _ = members(name, "graph")
-    rate = OPTIMIZERS[name].centre_learning_rate
+    rate = OPTIMIZERS[name].center_learning_rate
     member = train_member(trainer, 0, np.full(UPDATES, rate, np.float32))
     initial = initial_variables(tiny_problem(), 0)
     order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS).ravel()

@@ -102,7 +102,7 @@ def test_a_killed_holder_frees_its_slot(tmp_path: Path, holders: list[Holder]) -
     assert second.device() == "7"
 
 
-def test_the_environment_is_as_it_was_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_as_it_was_afterward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VISIBLE, "1,2")
     with gpu_slot(1, tmp_path) as device:
         assert device == os.environ[VISIBLE] == "1"

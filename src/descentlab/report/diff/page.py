@@ -38,7 +38,7 @@ def render_differences(differences: Differences) -> str:
         .render(
             title=title,
             language=current_language(),
-            summary=[*summarise(differences), words("A: {a}. B: {b}.", a=origin(a), b=origin(b))],
+            summary=[*summarize(differences), words("A: {a}. B: {b}.", a=origin(a), b=origin(b))],
             reading=words(READING),
             sections=[change_table(differences, kind) for kind in KEYS],
         )
@@ -50,7 +50,7 @@ def origin(result: Result) -> str:
     return words("experiment {experiment}, commit {commit}", experiment=result.experiment, commit=result.commit)
 
 
-def summarise(differences: Differences) -> list[str]:
+def summarize(differences: Differences) -> list[str]:
     """What changed, in one to three sentences, the most important one first."""
     numbers = {"verdicts": differences.verdicts, "estimates": differences.estimates}
     apart, moved, within, other = (differences.moved(change) for change in MOVES)

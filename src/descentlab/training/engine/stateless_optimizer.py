@@ -6,7 +6,7 @@ Keras variable reads from and writes to the scope, so it suffices to give the op
 all backends.
 
 There is one difference. On TensorFlow ``variable.value`` is itself a variable, so a value that an optimizer read before an
-assignment shows the assigned value afterwards; ScheduleFreeAdamW of Keras 3.15 depends on it. That is how ``fit`` trains, and
+assignment shows the assigned value afterward; ScheduleFreeAdamW of Keras 3.15 depends on it. That is how ``fit`` trains, and
 hence how we do (:func:`optimizer_scope`).
 """
 

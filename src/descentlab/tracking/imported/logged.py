@@ -15,8 +15,8 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from descentlab.analysis.alarms import unknown
-from descentlab.imported.mapping import LoggedMetric, MetricsMapping, RunMapping, choose_metric, first_of
 from descentlab.optimizers.import_path import suggestion
+from descentlab.tracking.imported.mapping import LoggedMetric, MetricsMapping, RunMapping, choose_metric, first_of
 from descentlab.tracking.store import MlflowClient, Run, database_file, store_uri
 
 COMMIT = "mlflow.source.git.commit"

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.alarms import unknown
-from descentlab.imported.logged import LoggedRunsError
-from descentlab.imported.mapping import AUTOLOGGED, ParamsMapping, RunMapping
 from descentlab.problems.base import metric_sign
+from descentlab.tracking.imported.logged import LoggedRunsError
+from descentlab.tracking.imported.mapping import AUTOLOGGED, ParamsMapping, RunMapping
 
 SETTING = ["problem", "optimizer", "setting"]  # runs that differ in nothing but their seed
 NEEDED = ("test_metric", "val_metric", "val_loss")  # what a run must have where others of the problem do
@@ -24,7 +24,7 @@ def choose_comparable(runs: pd.DataFrame, mapping: RunMapping) -> tuple[pd.DataF
     """Choose the runs to compare: give each a seed and a phase (``final`` if it is compared).
 
     Args:
-        runs: as :func:`~descentlab.imported.experiment.tables_of` gives them, in the order in which they began.
+        runs: as :func:`~descentlab.tracking.imported.experiment.tables_of` gives them, in the order in which they began.
 
     Returns:
         The runs without repeats, with the column ``numbered`` (whether the seed was assigned here); and entries of
@@ -110,7 +110,7 @@ def mark_incomplete(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Choose one of each optimizer's learning rates per problem; runs at the others become ``neighbour`` runs.
+    """Choose one of each optimizer's learning rates per problem; runs at the others become ``neighbor`` runs.
 
     The rate with the smallest share of unfinished runs wins; among equals the best mean validation metric, then the lowest
     mean validation loss, then the lowest rate. The test metric plays no part.
@@ -142,7 +142,7 @@ def choose_rates(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]
         means = judged.groupby(group["setting"]).mean()
         best = str(means.sort_values(["unfinished", "worse", "loss", "rate"], kind="stable").index[0])
         others = group.index[group["setting"] != best]
-        phase[others] = "neighbour"
+        phase[others] = "neighbor"
         chosen.append(
             unknown("chosen", len(group) - len(others), str(problem), str(optimizer), rate=best, rates=int(rates))
         )

@@ -19,10 +19,10 @@ from descentlab.__main__ import main
 from descentlab.analysis.compare import compare_results
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import verdict
-from descentlab.imported.experiment import import_experiment
-from descentlab.imported.mapping import load_mapping
 from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.formatting import number
+from descentlab.tracking.imported.experiment import import_experiment
+from descentlab.tracking.imported.mapping import load_mapping
 from support.logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -235,7 +235,7 @@ def test_a_learning_rate_is_chosen_by_validation_and_said_to_be(store: str) -> N
         log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": seed}, LOSSES, {"test_accuracy": 0.6})
     results = imported()
     runs = table(results, "runs")
-    assert dict(zip(runs["learning_rate"], runs["phase"], strict=True))[0.2] == "neighbour"
+    assert dict(zip(runs["learning_rate"], runs["phase"], strict=True))[0.2] == "neighbor"
     finals = runs[runs["phase"] == "final"].groupby("optimizer")["learning_rate"].unique()
     assert {name: list(rates) for name, rates in finals.items()} == {"adam": [0.1], "sgd": [0.1]}
     assert table(results / "comparison", "summary").set_index("optimizer")["test_metric_mean"]["adam"] == 0.5

@@ -13,9 +13,14 @@ from descentlab.experiment.config import ConfigError, check_folders
 from descentlab.experiment.entries import table_entry
 from descentlab.experiment.plan import PLAN_FILE, ImportedPlan, Plan, PlanError
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
-from descentlab.imported.comparable import UNKNOWN_SETTING, choose_comparable
-from descentlab.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
-from descentlab.imported.mapping import (
+from descentlab.optimizers.arms import LOGGED_ARM
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.problems.base import SPLITS, metric_sign
+from descentlab.storage.atomic import write_text
+from descentlab.storage.tables import empty_table, write_table
+from descentlab.tracking.imported.comparable import UNKNOWN_SETTING, choose_comparable
+from descentlab.tracking.imported.logged import LoggedExperiment, LoggedRun, LoggedRunsError, read_experiment
+from descentlab.tracking.imported.mapping import (
     RunMapping,
     as_number,
     first_of,
@@ -24,12 +29,7 @@ from descentlab.imported.mapping import (
     plain_name,
     plain_names,
 )
-from descentlab.imported.plan import plan_imported
-from descentlab.optimizers.arms import LOGGED_ARM
-from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import SPLITS, metric_sign
-from descentlab.storage.atomic import write_text
-from descentlab.storage.tables import empty_table, write_table
+from descentlab.tracking.imported.plan import plan_imported
 from descentlab.training.run_record import moments
 
 LOSSES = ("train_loss", "val_loss")

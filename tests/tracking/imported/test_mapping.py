@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from descentlab.experiment.config import ConfigError
-from descentlab.imported.mapping import (
+from descentlab.tracking.imported.mapping import (
     USUAL_METRICS,
     MappingError,
     MetricsMapping,

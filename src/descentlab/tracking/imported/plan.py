@@ -13,12 +13,12 @@ from descentlab.analysis.alarms import unknown
 from descentlab.experiment.entries import table_entry
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.experiment.plan_parts import Imported, LoggedConfig, LoggedOptimizer, LoggedProblem, LoggedSeeds
-from descentlab.imported.comparable import UNKNOWN_SETTING
-from descentlab.imported.logged import LoggedExperiment
-from descentlab.imported.mapping import MappingError, RunMapping
 from descentlab.optimizers.arms import LOGGED_ARM
 from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.tracking.imported.comparable import UNKNOWN_SETTING
+from descentlab.tracking.imported.logged import LoggedExperiment
+from descentlab.tracking.imported.mapping import MappingError, RunMapping
 
 USUAL_MARGIN = 0.01  # of an accuracy
 MEDIAN_SHARE = 0.01
@@ -34,7 +34,7 @@ def plan_imported(
     """The plan of the compared runs; None stands for what was not logged.
 
     Args:
-        runs: as :func:`~descentlab.imported.comparable.choose_comparable` gives them.
+        runs: as :func:`~descentlab.tracking.imported.comparable.choose_comparable` gives them.
         history: their evaluations.
         unknowns: entries on the choice of the compared runs.
 
