@@ -49,7 +49,7 @@ def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> No
 
 
 def test_every_unknown_of_an_imported_experiment_has_a_sentence() -> None:
-    asked = set(constants("tracking", "imported", "unknown"))
+    asked = set(constants("tracking/imported", "unknown"))
     assert asked and asked <= set(alarm_phrases.PHRASES)
 
 
