@@ -1,4 +1,4 @@
-"""What flips it: every sentence follows hand-made tables."""
+"""What flips it: what is counted, and what the tables show, follows hand-made rankings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,27 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
-from descentlab.analysis.rank_stability import FLIP_COLUMNS, MISTAKES, QUESTIONS
+from descentlab.analysis.rank_stability import FLIP_COLUMNS, MISTAKES, QUESTIONS, summarize_flips
 from descentlab.analysis.tables import Comparison
-from descentlab.report.blocks import Paragraph
+from descentlab.report.blocks import Paragraph, interval
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.rank_stability import CHOICES, flips
+from descentlab.report.sections.rank_stability import (
+    CHOICES,
+    Changes,
+    Choice,
+    Swaps,
+    change_words,
+    choice_words,
+    count_changes,
+    count_swaps,
+    find_most_changing,
+    flips,
+    rankings_of,
+    swap_words,
+)
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
-from support.report_evidence import found, table_named
+from support.report_evidence import found, table_named, values_of
 
 Means = dict[str, dict[str, float]]
 ADAM, SGD = {"adam": 0.9, "sgd": 0.5, "momentum": 0.4}, {"adam": 0.5, "sgd": 0.9, "momentum": 0.4}
@@ -56,9 +69,23 @@ def evidence(rows: list[dict[str, Any]] | None = None) -> Evidence:
     return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
 
 
-def paragraph(evidence: Evidence) -> str:
-    (block,) = [b for b in found(flips(evidence)).blocks if isinstance(b, Paragraph)]
-    return block.text
+def counted(rows: list[dict[str, Any]]) -> dict[Choice, Changes]:
+    """What each choice changes."""
+    table = evidence(rows).comparison.flips
+    return count_changes(summarize_flips(table), rankings_of(table))
+
+
+def swaps(rows: list[dict[str, Any]], other: str = "sgd") -> Swaps:
+    """How often Adam and another optimizer swap places over all choices."""
+    table = evidence(rows).comparison.flips
+    return count_swaps(summarize_flips(table), rankings_of(table), other)
+
+
+TUNED = Choice("tuning", "default rates", "tuned rates", False)
+BEST = Choice("epoch", "last", "best validation", False)
+EXAMPLES = Choice("axis", "updates", "examples", False)
+TEST = Choice("selection", "validation", "test", True)
+TRAIN_LOSS = Choice("selection", "validation", "train loss", False)
 
 
 def test_nothing_measured_no_section() -> None:
@@ -70,71 +97,72 @@ def test_nothing_measured_no_section() -> None:
 def test_a_winner_that_changes_is_counted_and_named() -> None:
     rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
     rows += flip_rows({"last": ADAM, "best validation": ADAM}, "epoch")
+    once, never = Swaps(1, 1, {TUNED: 1}), Swaps(1, 0, {})
+    assert counted(rows) == {
+        TUNED: Changes(1, 1, 1, [pytest.approx(1 / 3)], {"sgd": once, "momentum": never}),
+        BEST: Changes(1, 0, 0, [pytest.approx(1)], {"sgd": never, "momentum": never}),
+    }
     table = table_named(flips(evidence(rows)), "flip-choices")
-    assert table.title == (
-        "Another choice changes the best optimizer in 1 of 2 comparisons, clearly in 1; most often: tuned rates instead of "
-        "default rates, on 1 of 1 problem"
-    )
-    assert table.rows[0] == [
-        "tuned rates instead of default rates",
-        "1 of 1",
-        "1 of 1",
-        "0.333",
-        "swap places on 1 of 1",
-        "swap places on 0 of 1",
-    ]
-    assert table.rows[1][1:4] == ["0 of 1", "0 of 1", "1"]
+    # In 1 of 2 comparisons, clearly in 1, and the choice that does it.
+    assert values_of(table.title)[:3] == [1, 2, 1] and table.title.endswith(change_words(TUNED, counted(rows)[TUNED]))
+    assert [row[0] for row in table.rows] == [choice_words(TUNED), choice_words(BEST)]
+    cells = [[values_of(cell) for cell in row[1:]] for row in table.rows]
+    assert cells == [[[1, 1], [1, 1], [0.333], [1, 1], [0, 1]], [[0, 1], [0, 1], [1], [0, 1], [0, 1]]]
 
 
 def test_a_winner_that_stays_is_said_to_stay() -> None:
     rows = flip_rows({"default rates": ADAM, "tuned rates": ADAM}, "tuning")
-    assert table_named(flips(evidence(rows)), "flip-choices").title == (
-        "No other choice changes the best optimizer: 1 comparison"
-    )
-    assert paragraph(evidence(rows)) == (
-        "Adam and plain SGD swap places in 0 of 1 comparison. Adam and SGD with momentum swap places in 0 of 1 comparison."
-    )
+    assert find_most_changing(counted(rows)) == []
+    section = found(flips(evidence(rows)))
+    assert values_of(table_named(section, "flip-choices").title) == [1]  # comparison, in which nothing changes
+    (text,) = [block.text for block in section.blocks if isinstance(block, Paragraph)]
+    assert values_of(text) == ["adam", "sgd", 0, 1, "adam", "momentum", 0, 1]
 
 
 @pytest.mark.parametrize(("half", "apart"), [(0.1, 1), (0.3, 0)])
 def test_adam_and_sgd_change_places_within_or_beyond_their_intervals(half: float, apart: int) -> None:
     rows = flip_rows({"validation": ADAM, "test": SGD}, "selection", half=half)
-    assert paragraph(evidence(rows)).startswith(
-        f"Adam and plain SGD swap places in 1 of 1 comparison, with intervals apart in {apart}: a mistake: learning rate "
-        "chosen by test instead of validation (1). Adam and SGD with momentum"
-    )
-    title = table_named(flips(evidence(rows)), "flip-choices").title
-    assert f"in 1 of 1 comparison, clearly in {apart};" in title
+    assert swaps(rows) == Swaps(1, apart, {TEST: 1})
+    assert (counted(rows)[TEST].changed, counted(rows)[TEST].clear) == (1, apart)
+    assert values_of(table_named(flips(evidence(rows)), "flip-choices").title)[:3] == [1, 1, apart]
+    assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd", 1, 1, apart, 1]
+    assert choice_words(TEST) in swap_words("sgd", swaps(rows))
 
 
 def test_a_mistake_is_called_so_wherever_it_stands() -> None:
     rows = flip_rows({choice: ADAM for choice in QUESTIONS["selection"]}, "selection")
+    assert list(counted(rows)) == [TRAIN_LOSS, TEST]
     section = flips(evidence(rows))
     for identity, column in (("flip-choices", 0), ("flip-rankings", 1)):
-        words = [row[column] for row in table_named(section, identity).rows]
-        assert words == [
-            "learning rate chosen by train loss instead of validation",
-            "a mistake: learning rate chosen by test instead of validation",
-        ]
+        cells = [row[column] for row in table_named(section, identity).rows]
+        assert cells == [choice_words(TRAIN_LOSS), choice_words(TEST)]
+    unmarked = choice_words(TEST._replace(marked=False))
+    assert choice_words(TEST) != unmarked and choice_words(TEST).endswith(unmarked)
 
 
 def test_choices_that_change_equally_often_are_both_named() -> None:
     rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
     rows += flip_rows({"updates": ADAM, "examples": SGD}, "axis")
     rows += flip_rows({"updates": ADAM, "examples": ADAM}, "axis", problem="down")
-    table = table_named(flips(evidence(rows)), "flip-choices")
-    assert table.title.endswith(
-        "in 2 of 3 comparisons, clearly in 2; most often: tuned rates instead of default rates, on 1 of 1 problem and race "
-        "cut at equal examples instead of updates, on 1 of 2 problems"
-    )
+    changes = counted(rows)
+    assert find_most_changing(changes) == [TUNED, EXAMPLES]
+    title = table_named(flips(evidence(rows)), "flip-choices").title
+    assert values_of(title) == [2, 3, 2, 1, 1, 1, 2]
+    assert all(change_words(choice, changes[choice]) in title for choice in (TUNED, EXAMPLES))
+
+
+def test_only_the_choice_that_changes_the_most_is_named() -> None:
+    rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    for problem in ("up", "down"):
+        rows += flip_rows({"updates": ADAM, "examples": SGD}, "axis", problem=problem)
+    assert find_most_changing(counted(rows)) == [EXAMPLES]
 
 
 def test_a_shared_first_place_that_keeps_one_of_its_holders_is_no_change() -> None:
     tied = {"adam": 0.9, "sgd": 0.9, "momentum": 0.4}
     rows = flip_rows({"last": tied, "best validation": ADAM}, "epoch")
-    table = table_named(flips(evidence(rows)), "flip-choices")
-    assert table.title.startswith("No other choice")
-    assert "swap places on 0 of 1" in table.rows[0][4]
+    assert counted(rows)[BEST].changed == 0
+    assert swaps(rows) == Swaps(1, 0, {})
 
 
 def test_a_diverged_seed_is_never_a_clear_change() -> None:
@@ -142,29 +170,25 @@ def test_a_diverged_seed_is_never_a_clear_change() -> None:
     for row in rows:
         if row["optimizer"] == "sgd" and row["choice"] == "tuned rates":
             row["n"] = 9
-    assert "in 1 of 1 comparison, clearly in 0;" in table_named(flips(evidence(rows)), "flip-choices").title
+    assert (counted(rows)[TUNED].changed, counted(rows)[TUNED].clear) == (1, 0)
 
 
 def test_who_is_absent_is_not_compared() -> None:
     rows = [row for row in flip_rows({"last": ADAM, "best validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
-    assert paragraph(evidence(rows)).startswith("Adam and plain SGD are not both in these rankings. Adam and SGD with")
-    assert table_named(flips(evidence(rows)), "flip-choices").rows[0][4] == "not compared"
+    assert swaps(rows) == Swaps(0, 0, {})
+    assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd"]  # no number of swaps
+    assert values_of(table_named(flips(evidence(rows)), "flip-choices").rows[0][4]) == []
 
 
 def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None:
     rows = flip_rows({"updates": ADAM, "examples": SGD}, "axis")
     table = table_named(flips(evidence(rows)), "flip-rankings")
-    assert table.rows == [
-        [
-            "up",
-            "race cut at equal examples instead of updates",
-            "adam, 0.9 [0.8, 1], n = 10 at 16 updates",
-            "sgd, 0.9 [0.8, 1], n = 10 at 16 examples",
-            "0.333 (n = 3)",
-            "flips",
-            "stays",
-        ]
-    ]
+    ((problem, choice, first, best, tau, *orders),) = table.rows
+    assert (problem, choice, orders) == ("up", choice_words(EXAMPLES), ["flips", "stays"])
+    winner = interval(0.9, 0.8, 1.0, 10)
+    assert first.startswith(f"adam, {winner} ") and best.startswith(f"sgd, {winner} ")
+    assert [(values_of(cell)[-1], cell.split()[-1]) for cell in (first, best)] == [(16, "updates"), (16, "examples")]
+    assert values_of(tau) == [0.333, 3]
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
     assert list(data) == list(FLIP_COLUMNS)
     assert len(data) == 6

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.rank_stability import summarize_flips
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
@@ -42,9 +44,54 @@ CHOICES = (
     message("seconds"),
 )
 ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
-CHOICE = ["question", "first_choice", "choice"]
-PAIRS = {"sgd": "adam_sgd_flips", "momentum": "adam_momentum_flips"}
+PAIRS = {PLAIN: "adam_sgd_flips", MOMENTUM: "adam_momentum_flips"}
 Ranked = dict[tuple[str, str, str], pd.DataFrame]
+
+
+class Choice(NamedTuple):
+    """A choice in place of the question's first one; ``marked`` where one of them is a mistake."""
+
+    question: str
+    first_choice: str
+    choice: str
+    marked: bool
+
+
+class Swaps(NamedTuple):
+    """How often Adam and another optimizer swap places.
+
+    Attributes:
+        compared: comparisons that rank both.
+        clear: swaps in which their intervals are apart.
+        choices: how many swaps each choice makes.
+    """
+
+    compared: int
+    clear: int
+    choices: dict[Choice, int]
+
+    @property
+    def swapped(self) -> int:
+        """Comparisons in which the two swap places."""
+        return sum(self.choices.values())
+
+
+class Changes(NamedTuple):
+    """What a choice changes.
+
+    Attributes:
+        problems: on how many problems both choices have a ranking.
+        changed: on how many of them the winner is another one.
+        clear: on how many of them clearly so (``is_clear_change``).
+        taus: Kendall's tau of the two rankings, of each problem that has it.
+        swaps: how often Adam and each optimizer of PAIRS swap places.
+    """
+
+    problems: int
+    changed: int
+    clear: int
+    taus: list[float]
+    swaps: dict[str, Swaps]
 
 
 def flips(evidence: Evidence) -> Section | None:
@@ -53,11 +100,9 @@ def flips(evidence: Evidence) -> Section | None:
     summary = summarize_flips(table)
     blocks: list[Figure | Table | Paragraph] = []
     if len(summary):
-        ranked = {
-            (str(p), str(q), str(c)): rows.set_index("optimizer")
-            for (p, q, c), rows in table.groupby(["problem", "question", "choice"])
-        }
-        blocks += [choice_table(evidence, summary, ranked), Paragraph(adam_words(summary, ranked))]
+        ranked = rankings_of(table)
+        swaps = " ".join(swap_words(other, count_swaps(summary, ranked, other)) for other in PAIRS)
+        blocks += [choice_table(summary, ranked, int(table["n"].max())), Paragraph(swaps)]
     if len(budgets):
         blocks.append(best_of_k_figure(evidence))
     if len(summary):
@@ -65,50 +110,62 @@ def flips(evidence: Evidence) -> Section | None:
     return Section("flips", words("What would change the answer?"), blocks) if blocks else None
 
 
-def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> Table:
+def rankings_of(table: pd.DataFrame) -> Ranked:
+    """The rows of each problem, question and choice, by optimizer."""
+    groups = table.groupby(["problem", "question", "choice"])
+    return {(str(p), str(q), str(c)): rows.set_index("optimizer") for (p, q, c), rows in groups}
+
+
+def count_changes(summary: pd.DataFrame, ranked: Ranked) -> dict[Choice, Changes]:
+    """On how many problems each choice changes the winner."""
+    changes = {}
+    for choice, group in summary.groupby(list(Choice._fields), sort=False):
+        changed = [row for row in group.to_dict("records") if winner_changes(row)]
+        clear = sum(is_clear_change(row, ranked) for row in changed)
+        swaps = {other: count_swaps(group, ranked, other) for other in PAIRS}
+        changes[Choice(*choice)] = Changes(len(group), len(changed), clear, group["tau"].dropna().tolist(), swaps)
+    return changes
+
+
+def count_swaps(summary: pd.DataFrame, ranked: Ranked, other: str) -> Swaps:
+    """How often Adam and ``other`` swap places, and under which choices."""
+    compared = summary[summary[PAIRS[other]] != ""]
+    swapped = compared[compared[PAIRS[other]] == "flips"]
+    clear = sum(is_clear_change(row, ranked, (ADAM, other)) for row in swapped.to_dict("records"))
+    choices = {Choice(*choice): len(group) for choice, group in swapped.groupby(list(Choice._fields), sort=False)}
+    return Swaps(len(compared), clear, choices)
+
+
+def find_most_changing(changes: Mapping[Choice, Changes]) -> list[Choice]:
+    """The choices that change the winner on the most problems; none where no choice does."""
+    most = max(found.changed for found in changes.values())
+    return [choice for choice, found in changes.items() if found.changed == most > 0]
+
+
+def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Table:
     """One row per choice: on how many problems it changes the winner, and the order of Adam and SGD."""
-    changes = summary.assign(
-        changed=[winner_changes(row) for row in summary.to_dict("records")],
-        clear=[winner_changes(row) and is_clear_change(row, ranked) for row in summary.to_dict("records")],
-    )
-    rows: list[list[str]] = []
-    most_changed, most_changing = 0, list[str]()
-    for _, group in changes.groupby(CHOICE, sort=False):
-        choice = choice_words(group.iloc[0].to_dict())
-        changed, of = int(group["changed"].sum()), len(group)
-        if changed and changed >= most_changed:
-            problems = counted(of, "{n} problem", "{n} problems")
-            where = words("{choice}, on {changed} of {problems}", choice=choice, changed=changed, problems=problems)
-            most_changing = [*(most_changing if changed == most_changed else []), where]
-            most_changed = changed
-        taus = group["tau"].dropna()
-        spread = (
-            words("unknown")
-            if taus.empty
-            else number(taus.min())
-            if of == 1
-            else (words("{least} to {most}", least=number(taus.min()), most=number(taus.max())))
-        )
-        rows.append(
-            [
-                choice,
-                words("{n} of {of}", n=changed, of=of),
-                words("{n} of {of}", n=int(group["clear"].sum()), of=of),
-                spread,
-                *(flip_count(group[column]) for column in PAIRS.values()),
-            ]
-        )
-    comparisons = counted(len(changes), "{n} comparison", "{n} comparisons")
-    changed = int(changes["changed"].sum())
+    changes = count_changes(summary, ranked)
+    rows = [
+        [
+            choice_words(choice),
+            words("{n} of {of}", n=found.changed, of=found.problems),
+            words("{n} of {of}", n=found.clear, of=found.problems),
+            spread_words(found),
+            *(swap_cell(swaps) for swaps in found.swaps.values()),
+        ]
+        for choice, found in changes.items()
+    ]
+    comparisons = counted(len(summary), "{n} comparison", "{n} comparisons")
+    most_changing = find_most_changing(changes)
     title = (
         words(
             "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
-            changed=changed,
+            changed=sum(found.changed for found in changes.values()),
             comparisons=comparisons,
-            clear=int(changes["clear"].sum()),
-            choices=joined(most_changing),
+            clear=sum(found.clear for found in changes.values()),
+            choices=joined([change_words(choice, changes[choice]) for choice in most_changing]),
         )
-        if changed
+        if most_changing
         else words("No other choice changes the best optimizer: {comparisons}", comparisons=comparisons)
     )
     headers = [
@@ -127,24 +184,37 @@ def choice_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked) -> T
         "the tuned one and its neighbors on the grid. A race is cut at the smallest budget of any optimizer: where one has few "
         "updates, like full-batch descent, all the others are read early. What is called a mistake is shown because papers make"
         " it: a test split that was used to choose is no longer a test.",
-        n=int(evidence.comparison.flips["n"].max()),
+        n=most_seeds,
     )
     return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
 
 
-def choice_words(row: Mapping[str, object]) -> str:
+def choice_words(choice: Choice) -> str:
     """``a mistake: learning rate chosen by test instead of validation``."""
-    question, first, choice = (str(row[name]) for name in CHOICE)
-    phrase = words(QUESTIONS[question], choice=words(choice), first=words(first))
-    return words("a mistake: {choice}", choice=phrase) if row["marked"] else phrase
+    phrase = words(QUESTIONS[choice.question], choice=words(choice.choice), first=words(choice.first_choice))
+    return words("a mistake: {choice}", choice=phrase) if choice.marked else phrase
 
 
-def flip_count(states: pd.Series) -> str:
-    """``change places on 1 of 4``, over the problems that have both optimizers."""
-    compared = states[states != ""]
-    if compared.empty:
+def change_words(choice: Choice, changes: Changes) -> str:
+    """A choice and on how many problems it changes the winner."""
+    problems = counted(changes.problems, "{n} problem", "{n} problems")
+    text = choice_words(choice)
+    return words("{choice}, on {changed} of {problems}", choice=text, changed=changes.changed, problems=problems)
+
+
+def spread_words(changes: Changes) -> str:
+    """The least and the greatest tau."""
+    if not changes.taus:
+        return words("unknown")
+    least, most = number(min(changes.taus)), number(max(changes.taus))
+    return least if changes.problems == 1 else words("{least} to {most}", least=least, most=most)
+
+
+def swap_cell(swaps: Swaps) -> str:
+    """``swap places on 1 of 4``, over the problems that have both optimizers."""
+    if not swaps.compared:
         return words("not compared")
-    return words("swap places on {n} of {of}", n=int((compared == "flips").sum()), of=len(compared))
+    return words("swap places on {n} of {of}", n=swaps.swapped, of=swaps.compared)
 
 
 def winner_changes(row: Mapping[str, object]) -> bool:
@@ -172,33 +242,21 @@ def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, 
     return True
 
 
-def adam_words(summary: pd.DataFrame, ranked: Ranked) -> str:
-    """How often Adam changes places with plain SGD and with momentum, and under which choices."""
-    sentences = []
-    for other, column in PAIRS.items():
-        title = optimizer_title(other)
-        compared = summary[summary[column] != ""]
-        if compared.empty:
-            sentences.append(words("Adam and {other} are not both in these rankings.", other=title))
-            continue
-        flipped = compared[compared[column] == "flips"]
-        clear = sum(is_clear_change(row, ranked, ("adam", other)) for row in flipped.to_dict("records"))
-        text = words(
-            "Adam and {other} swap places in {flipped} of {comparisons}",
-            other=title,
-            flipped=len(flipped),
-            comparisons=counted(len(compared), "{n} comparison", "{n} comparisons"),
-        )
-        if len(flipped):
-            choices = [
-                f"{choice_words(group.iloc[0].to_dict())} ({len(group)})"
-                for _, group in flipped.groupby(CHOICE, sort=False)
-            ]
-            text = words(
-                "{text}, with intervals apart in {sure}: {choices}", text=text, sure=clear, choices=joined(choices)
-            )
-        sentences.append(f"{text}.")
-    return " ".join(sentences)
+def swap_words(other: str, swaps: Swaps) -> str:
+    """How often Adam and ``other`` swap places, as a sentence."""
+    title = optimizer_title(other)
+    if not swaps.compared:
+        return words("Adam and {other} are not both in these rankings.", other=title)
+    text = words(
+        "Adam and {other} swap places in {flipped} of {comparisons}",
+        other=title,
+        flipped=swaps.swapped,
+        comparisons=counted(swaps.compared, "{n} comparison", "{n} comparisons"),
+    )
+    if swaps.choices:
+        choices = joined([f"{choice_words(choice)} ({n})" for choice, n in swaps.choices.items()])
+        text = words("{text}, with intervals apart in {sure}: {choices}", text=text, sure=swaps.clear, choices=choices)
+    return f"{text}."
 
 
 def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) -> Table:
@@ -223,7 +281,7 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         table_rows.append(
             [
                 str(row["problem"]),
-                choice_words(row),
+                choice_words(Choice(*(row[name] for name in Choice._fields))),
                 winner(row, "first_choice", "best_first"),
                 winner(row, "choice", "best"),
                 tau,
