@@ -12,12 +12,12 @@ from pandas.testing import assert_frame_equal
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
 from descentlab.analysis.rank_stability import (
-    FLIP_COLUMNS,
-    FLIP_SUMMARY_COLUMNS,
     QUESTIONS,
-    measure_flips,
+    RANK_CHANGE_COLUMNS,
+    RANK_STABILITY_COLUMNS,
+    measure_rank_stability,
     rank_optimizers,
-    summarize_flips,
+    summarize_rank_stability,
 )
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
@@ -64,7 +64,7 @@ def measured(
 ) -> pd.DataFrame:
     history = generated_history(runs) if history is None else history
     selections = generated_selections() if selections is None else selections
-    return measure_flips(plan or generated_plan(), runs, history, selections, costs)
+    return measure_rank_stability(plan or generated_plan(), runs, history, selections, costs)
 
 
 def empty_history() -> pd.DataFrame:
@@ -104,8 +104,8 @@ def hand_made(rows: list[tuple[str, float, float, float, float]], higher: bool =
     return check_table(pd.DataFrame(made), RUNS, "hand-made")
 
 
-def best(flips: pd.DataFrame, question: str, choice: str) -> str:
-    found = flips[(flips["question"] == question) & (flips["choice"] == choice) & (flips["rank"] == 1)]
+def best(stability: pd.DataFrame, question: str, choice: str) -> str:
+    found = stability[(stability["question"] == question) & (stability["choice"] == choice) & (stability["rank"] == 1)]
     assert len(found) == 1
     return str(found["optimizer"].iloc[0])
 
@@ -124,8 +124,8 @@ SWITCHED = [
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_split_that_chooses_the_rate_can_flip_the_winner(higher: bool) -> None:
     runs = hand_made(SWITCHED, higher)
-    flips = measured(runs, history=empty_history())
-    chosen = flips[flips["question"] == "selection"].set_index(["choice", "optimizer"])["learning_rate"]
+    stability = measured(runs, history=empty_history())
+    chosen = stability[stability["question"] == "selection"].set_index(["choice", "optimizer"])["learning_rate"]
     assert chosen.to_dict() == {
         ("validation", "adam"): 0.01,
         ("validation", "sgd"): 0.1,
@@ -134,12 +134,12 @@ def test_the_split_that_chooses_the_rate_can_flip_the_winner(higher: bool) -> No
         ("test", "adam"): 0.01,
         ("test", "sgd"): 1.0,
     }
-    assert [best(flips, "selection", choice) for choice in QUESTIONS["selection"]] == ["adam", "adam", "sgd"]
-    summary = summarize_flips(flips[flips["question"] == "selection"]).set_index("choice")
-    assert summary["adam_sgd_flips"].to_dict() == {"train loss": "stays", "test": "flips"}
+    assert [best(stability, "selection", choice) for choice in QUESTIONS["selection"]] == ["adam", "adam", "sgd"]
+    summary = summarize_rank_stability(stability[stability["question"] == "selection"]).set_index("choice")
+    assert summary["adam_sgd_order"].to_dict() == {"train loss": "stays", "test": "flips"}
     assert summary["tau"].to_dict() == {"train loss": 1, "test": -1}
     assert summary["marked"].to_dict() == {"train loss": False, "test": True}
-    assert (summary["adam_momentum_flips"] == "").all()
+    assert (summary["adam_momentum_order"] == "").all()
     assert summary.loc["test", ["best_first", "best", "n"]].tolist() == ['["adam"]', '["sgd"]', 2]
 
 
@@ -148,14 +148,14 @@ def test_a_rate_that_diverged_is_out_unless_all_are() -> None:
     runs.loc[(runs["optimizer"] == "adam") & (runs["learning_rate"] == 0.01) & (runs["seed"] == 1), "status"] = (
         "diverged"
     )
-    flips = measured(runs, history=empty_history())
-    mine = flips[(flips["optimizer"] == "adam") & (flips["question"] == "selection")]
+    stability = measured(runs, history=empty_history())
+    mine = stability[(stability["optimizer"] == "adam") & (stability["question"] == "selection")]
     # 0.1 is next by validation and train loss, 0.001 by test.
     assert mine["learning_rate"].tolist() == [0.1, 0.1, 0.001]
     runs.loc[runs["optimizer"] == "adam", "status"] = "diverged"
     usual = [{"problem": "up", "optimizer": "adam", "learning_rate": 0.1}]
-    flips = measured(runs, history=empty_history(), selections=usual)
-    mine = flips[(flips["optimizer"] == "adam") & (flips["question"] == "selection")]
+    stability = measured(runs, history=empty_history(), selections=usual)
+    mine = stability[(stability["optimizer"] == "adam") & (stability["question"] == "selection")]
     assert mine["learning_rate"].tolist() == [0.1] * 3
     assert mine["rank"].tolist() == [2] * 3  # a result: the worst possible
     assert mine["n"].tolist() == [0] * 3
@@ -163,9 +163,9 @@ def test_a_rate_that_diverged_is_out_unless_all_are() -> None:
 
 def test_without_a_learning_rate_there_is_one_candidate() -> None:
     runs = hand_made([("adam", np.nan, 0.9, 0.3, 0.9), ("sgd", 0.1, 0.9, 0.3, 0.8)])
-    flips = measured(runs, history=empty_history())
-    assert flips.loc[flips["optimizer"] == "adam", "learning_rate"].isna().all()
-    assert best(flips, "selection", "test") == "adam"
+    stability = measured(runs, history=empty_history())
+    assert stability.loc[stability["optimizer"] == "adam", "learning_rate"].isna().all()
+    assert best(stability, "selection", "test") == "adam"
     curve = measure_best_of_k(generated_plan(), runs.assign(phase="tuning"), [])
     assert curve["n_points"].tolist() == [1, 1]
     assert curve["val_metric"].to_numpy() == pytest.approx(0.905)
@@ -181,24 +181,24 @@ def test_who_diverged_ranks_behind(statuses: list[str]) -> None:
 
 
 def test_tables_have_the_declared_columns_and_every_choice() -> None:
-    flips = measured(with_neighbors())
-    assert list(flips) == list(FLIP_COLUMNS)
-    assert flips.groupby("question", sort=False)["choice"].unique().map(tuple).to_dict() == {
+    stability = measured(with_neighbors())
+    assert list(stability) == list(RANK_STABILITY_COLUMNS)
+    assert stability.groupby("question", sort=False)["choice"].unique().map(tuple).to_dict() == {
         **QUESTIONS,
         "tuning": QUESTIONS["tuning"][:2],  # the generated experiment has no extended arm
     }
-    assert set(flips.loc[flips["marked"], "choice"]) == {"test"}
-    assert list(summarize_flips(flips)) == list(FLIP_SUMMARY_COLUMNS)
-    assert len(summarize_flips(flips)) == 2 * (2 + 1 + 1 + 2)
+    assert set(stability.loc[stability["marked"], "choice"]) == {"test"}
+    assert list(summarize_rank_stability(stability)) == list(RANK_CHANGE_COLUMNS)
+    assert len(summarize_rank_stability(stability)) == 2 * (2 + 1 + 1 + 2)
     assert "seconds" not in set(measured(with_neighbors(), costs={})["choice"])
 
 
 def test_no_runs_no_rows() -> None:
     none = generated_runs(0).iloc[:0]
-    flips, curve = measured(none, history=empty_history()), measure_best_of_k(generated_plan(), none, [])
-    assert flips.empty and list(flips) == list(FLIP_COLUMNS)
+    stability, curve = measured(none, history=empty_history()), measure_best_of_k(generated_plan(), none, [])
+    assert stability.empty and list(stability) == list(RANK_STABILITY_COLUMNS)
     assert curve.empty and list(curve) == list(BEST_OF_K_COLUMNS)
-    assert summarize_flips(flips).empty
+    assert summarize_rank_stability(stability).empty
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
@@ -207,10 +207,10 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     shuffled, mixed = runs.sample(frac=1, random_state=1), history.sample(frac=1, random_state=2)
     one, other = measured(runs, history=history), measured(shuffled, history=mixed)
     assert_frame_equal(one, other)
-    mixed_flips = one.sample(frac=1, random_state=3)
+    mixed_rows = one.sample(frac=1, random_state=3)
     by = ["problem", "question", "choice"]
-    again = summarize_flips(mixed_flips).sort_values(by, ignore_index=True)
-    assert_frame_equal(summarize_flips(one).sort_values(by, ignore_index=True), again)
+    again = summarize_rank_stability(mixed_rows).sort_values(by, ignore_index=True)
+    assert_frame_equal(summarize_rank_stability(one).sort_values(by, ignore_index=True), again)
     curves = [measure_best_of_k(generated_plan(), table, generated_selections()) for table in (runs, shuffled)]
     assert_frame_equal(*curves)
 
@@ -226,7 +226,7 @@ def test_renaming_optimizers_renames_only() -> None:
     one = measured(runs, history=history)
     other = measured(others, renamed, history=history, selections=selections, costs=costs)
     assert_frame_equal(one.assign(optimizer=one["optimizer"].map(names)), other)
-    first, second = summarize_flips(one), summarize_flips(other)
+    first, second = summarize_rank_stability(one), summarize_rank_stability(other)
     assert_frame_equal(first[["tau", "n"]], second[["tau", "n"]])
     renamed_best = first["best"].map(lambda best: {names[name] for name in json.loads(best)})
     assert renamed_best.tolist() == second["best"].map(lambda best: set(json.loads(best))).tolist()
@@ -239,24 +239,26 @@ def test_renaming_optimizers_renames_only() -> None:
 def test_the_same_choice_twice_changes_nothing() -> None:
     runs = with_neighbors()
     runs["best_test_metric"] = runs["test_metric"]
-    summary = summarize_flips(measured(runs))
+    summary = summarize_rank_stability(measured(runs))
     same = summary[summary["question"] == "epoch"]
     assert same["tau"].to_numpy() == pytest.approx(1)
     assert (same["best_first"] == same["best"]).all()
-    assert set(same["adam_sgd_flips"]) == {"stays"}
+    assert set(same["adam_sgd_order"]) == {"stays"}
 
 
 def test_equal_means_are_a_tie() -> None:
     runs = hand_made([("adam", 0.1, 0.9, 0.3, 0.8), ("sgd", 0.1, 0.9, 0.3, 0.8), ("momentum", 0.1, 0.9, 0.3, 0.1)])
     runs["best_test_metric"] = runs["test_metric"]
-    epoch = summarize_flips(measured(runs, history=empty_history())).set_index("question").loc["epoch"]
-    assert (epoch["adam_sgd_flips"], epoch["adam_momentum_flips"]) == ("tie", "stays")
+    epoch = summarize_rank_stability(measured(runs, history=empty_history())).set_index("question").loc["epoch"]
+    assert (epoch["adam_sgd_order"], epoch["adam_momentum_order"]) == ("tie", "stays")
     assert json.loads(epoch["best"]) == ["adam", "sgd"]
 
 
 def test_a_race_is_read_where_the_smallest_budget_ends() -> None:
-    flips = measured(generated_runs(0))
-    up = flips[(flips["question"] == "axis") & (flips["problem"] == "up")].set_index(["choice", "optimizer"])
+    stability = measured(generated_runs(0))
+    up = stability[(stability["question"] == "axis") & (stability["problem"] == "up")].set_index(
+        ["choice", "optimizer"]
+    )
     # gd has 4 updates of 32 examples; the others 16 of 8. Losses are 0.9, 0.9, 0.8, 0.6, 0.7 to the power of updates.
     cuts = up.groupby("choice")["cut"].first().to_dict()
     assert cuts == {"updates": 4, "examples": 128, "seconds": pytest.approx(16 * 5e-6)}
@@ -274,7 +276,7 @@ def test_a_race_is_read_where_the_smallest_budget_ends() -> None:
 def test_a_cut_between_evaluations_reads_the_one_before() -> None:
     runs = generated_runs(0)
     runs.loc[runs["optimizer"] == "gd", "updates_planned"] = 3  # evaluated after 2 and 4 updates
-    flips = measured(runs, history=generated_history(generated_runs(0)))
-    adam = flips[(flips["choice"] == "updates") & (flips["optimizer"] == "adam")]
+    stability = measured(runs, history=generated_history(generated_runs(0)))
+    adam = stability[(stability["choice"] == "updates") & (stability["optimizer"] == "adam")]
     assert adam["cut"].tolist() == [3, 3]
     assert adam["mean"].to_numpy() == pytest.approx(0.6**2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from descentlab.analysis.rank_stability import measure_flips
+from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.summary import summarize
 from support.comparison_fixture import (
     OPTIMIZERS,
@@ -57,9 +57,9 @@ def test_an_optimizer_whose_every_run_diverged_ranks_last() -> None:
     runs.loc[(runs["optimizer"] == "adam") & (runs["phase"] == "final"), "status"] = "diverged"
     finals = final(runs)
     summary = summarize(finals, finals[finals["status"] == "finished"], {})
-    flips = measure_flips(plan, runs, generated_history(finals), generated_selections(), {})
+    stability = measure_rank_stability(plan, runs, generated_history(finals), generated_selections(), {})
     for problem in PROBLEMS:
         assert row(summary, problem=problem, arm="tuned", optimizer="adam")["rank"] == len(OPTIMIZERS)
-        mine = flips[(flips["problem"] == problem) & (flips["optimizer"] == "adam")]
+        mine = stability[(stability["problem"] == problem) & (stability["optimizer"] == "adam")]
         ranks = mine.loc[mine["question"] == "selection", "rank"]
         assert len(ranks) and (ranks == len(OPTIMIZERS)).all()

@@ -19,9 +19,9 @@ from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import simulate_coverage
 from descentlab.analysis.pairing import ROW, scores_by_run
-from descentlab.analysis.rank_stability import measure_flips
+from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
-from descentlab.analysis.regret import measure_shortfalls
+from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_curves, measure_gaps, summarize
 from descentlab.analysis.tables import TABLES, Comparison, fill_table, write_comparison
@@ -116,10 +116,10 @@ def compare_runs(
         "gaps": measure_gaps(finished),
         "alarms": raise_alarms(plan, runs, selections),
         "coverage": measure_coverage(plan),
-        "flips": measure_flips(plan, runs, history, selections, costs),
+        "rank_stability": measure_rank_stability(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
-        "shortfalls": measure_shortfalls(plan, finals, scores),
+        "regret": measure_regret(plan, finals, scores),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
     claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))

@@ -1,4 +1,4 @@
-"""What flips the ranking of optimizers: choices that papers make differently, applied to the same stored runs.
+"""How stable the ranking of optimizers is under choices that papers make differently, applied to the same stored runs.
 
 Four questions: which split chose the learning rate, whether rates were tuned at all, which epoch is reported, and what
 the axis of a race counts. (A fifth, how many rates were tried, has its own module, ``best_of_k``.) All are computed from
@@ -33,7 +33,7 @@ MISTAKES = frozenset({("selection", "test")})  # shown because papers make it, n
 
 _PROBLEM, _OPTIMIZER = Column("str", "", "", "problem"), Column("str", "", "", "optimizer")
 
-FLIP_COLUMNS: dict[str, Column] = {
+RANK_STABILITY_COLUMNS: dict[str, Column] = {
     "problem": _PROBLEM,
     "question": Column("str", "", "", "one of selection, tuning, epoch, axis"),
     "choice": Column("str", "", "", "how the question was decided"),
@@ -51,9 +51,9 @@ FLIP_COLUMNS: dict[str, Column] = {
     ),
 }
 
-FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
+RANK_CHANGE_COLUMNS: dict[str, Column] = {
     "problem": _PROBLEM,
-    "question": FLIP_COLUMNS["question"],
+    "question": RANK_STABILITY_COLUMNS["question"],
     "first_choice": Column("str", "", "", "the choice that the other is compared with"),
     "choice": Column("str", "", "", "the other choice"),
     "marked": Column("bool", "", "", "one of the two is a methodological mistake"),
@@ -61,19 +61,19 @@ FLIP_SUMMARY_COLUMNS: dict[str, Column] = {
     "n": Column("int64", "optimizers", "", "ranked under both choices"),
     "best_first": Column("str", "", "", "best of these under the first choice, several in a tie: names in a JSON list"),
     "best": Column("str", "", "", "likewise under the other choice"),
-    "adam_sgd_flips": Column("str", "", "", "flips, stays, tie, or empty where one is absent"),
-    "adam_momentum_flips": Column("str", "", "", "likewise"),
+    "adam_sgd_order": Column("str", "", "", "flips, stays, tie, or empty where one is absent"),
+    "adam_momentum_order": Column("str", "", "", "likewise"),
 }
 
 
-def measure_flips(
+def measure_rank_stability(
     plan: Plan,
     runs: pd.DataFrame,
     history: pd.DataFrame,
     selections: list[dict[str, Any]],
     step_microseconds: Mapping[tuple[str, str], float],
 ) -> pd.DataFrame:
-    """Every optimizer's mean and rank under every choice (columns FLIP_COLUMNS).
+    """Every optimizer's mean and rank under every choice (columns RANK_STABILITY_COLUMNS).
 
     Args:
         plan: the experiment's plan.
@@ -122,7 +122,11 @@ def measure_flips(
                 "cut": cut,
             }
             rows += [{**choice_columns, **row} for row in rank_optimizers(table, column, upwards).to_dict("records")]
-    return check_table(pd.DataFrame(rows), FLIP_COLUMNS, "flips") if rows else empty_table(FLIP_COLUMNS)
+    return (
+        check_table(pd.DataFrame(rows), RANK_STABILITY_COLUMNS, "rank stability")
+        if rows
+        else empty_table(RANK_STABILITY_COLUMNS)
+    )
 
 
 def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> pd.DataFrame:
@@ -212,13 +216,13 @@ def losses_at_cut(
     return runs.assign(loss_at_cut=runs["run_id"].map(last)), cut
 
 
-def summarize_flips(flips: pd.DataFrame) -> pd.DataFrame:
-    """What each choice changes compared with the question's first one (columns FLIP_SUMMARY_COLUMNS).
+def summarize_rank_stability(stability: pd.DataFrame) -> pd.DataFrame:
+    """What each choice changes compared with the question's first one (columns RANK_CHANGE_COLUMNS).
 
     Rankings are compared over the optimizers that have a rank under both.
     """
     rows = []
-    for (problem, question), group in flips.groupby(["problem", "question"], sort=False):
+    for (problem, question), group in stability.groupby(["problem", "question"], sort=False):
         ranks = {choice: of_choice.set_index("optimizer")["rank"] for choice, of_choice in group.groupby("choice")}
         present = [choice for choice in QUESTIONS[str(question)] if choice in ranks]
         for choice in present[1:]:
@@ -242,15 +246,17 @@ def summarize_flips(flips: pd.DataFrame) -> pd.DataFrame:
                     "n": len(both),
                     "best_first": best[0],
                     "best": best[1],
-                    "adam_sgd_flips": order_flips(both, ADAM, PLAIN),
-                    "adam_momentum_flips": order_flips(both, ADAM, MOMENTUM),
+                    "adam_sgd_order": compare_order(both, ADAM, PLAIN),
+                    "adam_momentum_order": compare_order(both, ADAM, MOMENTUM),
                 }
             )
     table = pd.DataFrame(rows)
-    return check_table(table, FLIP_SUMMARY_COLUMNS, "flip summary") if rows else empty_table(FLIP_SUMMARY_COLUMNS)
+    return (
+        check_table(table, RANK_CHANGE_COLUMNS, "rank stability summary") if rows else empty_table(RANK_CHANGE_COLUMNS)
+    )
 
 
-def order_flips(ranks: pd.DataFrame, first: str, second: str) -> str:
+def compare_order(ranks: pd.DataFrame, first: str, second: str) -> str:
     """Whether two optimizers swap places: ``flips``, ``stays``, ``tie`` (under either), or empty if one is absent."""
     if not {first, second} <= set(ranks.index):
         return ""

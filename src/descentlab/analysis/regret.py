@@ -16,7 +16,7 @@ from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import Plan
 
 
-def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def measure_regret(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Every optimizer's distance from the best of its problem and arm.
 
     Args:
@@ -25,7 +25,7 @@ def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np
         scores: metric of each test example at the end, by run id.
 
     Returns:
-        The table ``shortfalls``; a problem and arm on which no optimizer finished every seed has no rows.
+        The table ``regret``; a problem and arm on which no optimizer finished every seed has no rows.
 
     Raises:
         PairingError: two runs of one seed differ in initial weights or split.
@@ -52,33 +52,33 @@ def measure_shortfalls(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np
                     "leader": leader,
                     "n": pair.estimate.n,
                     "n_unfinished": int((runs["status"] != "finished").sum()),
-                    "val_shortfall": goodness[leader] - goodness[name],
+                    "val_regret": goodness[leader] - goodness[name],
                     "difference_mean": pair.estimate.mean,
                     "low": low,
                     "high": high,
                     "margin": planned.margin,
                 }
             )
-    return fill_table(pd.DataFrame(rows), "shortfalls")
+    return fill_table(pd.DataFrame(rows), "regret")
 
 
-def most_dependable(shortfalls: pd.DataFrame, arm: str) -> pd.DataFrame:
+def most_dependable(regret: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Optimizers by their worst problem; the one that stays closest to the best everywhere comes first.
 
     Args:
-        shortfalls: the table of that name.
+        regret: the table of that name.
         arm: the arm to compare in.
 
     Returns:
         One row for each optimizer that all problems of the arm have: ``optimizer``, ``worst`` (validation shortfall in
         margins on its worst problem, lower is better; inf where a run did not finish), ``problem`` (the worst).
     """
-    arm_rows = shortfalls[shortfalls["arm"] == arm]
+    arm_rows = regret[regret["arm"] == arm]
     n_problems = arm_rows["problem"].nunique()
     rows = []
     for name, group in arm_rows.groupby("optimizer", sort=False):
         if group["problem"].nunique() == n_problems:
-            margins = (group["val_shortfall"] / group["margin"]).to_numpy()
+            margins = (group["val_regret"] / group["margin"]).to_numpy()
             worst = int(np.argmax(margins))
             row = {"optimizer": name, "worst": margins[worst], "problem": group["problem"].iloc[worst]}
             rows.append({**row, "mean": margins.mean()})

@@ -12,7 +12,7 @@ import pandas as pd
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
 from descentlab.analysis.coverage import COVERAGE_COLUMNS
-from descentlab.analysis.rank_stability import FLIP_COLUMNS
+from descentlab.analysis.rank_stability import RANK_STABILITY_COLUMNS
 from descentlab.analysis.ranks import RANK_COLUMNS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, empty_table, read_table, write_table
@@ -198,11 +198,11 @@ TABLES: dict[str, dict[str, Column]] = {
         **_interval("gap", "loss", "lower", "training loss plus penalty above the known optimum, at the end"),
     },
     "coverage": COVERAGE_COLUMNS,
-    "flips": FLIP_COLUMNS,
+    "rank_stability": RANK_STABILITY_COLUMNS,
     "best_of_k": BEST_OF_K_COLUMNS,
     "break_even": BREAK_EVEN_COLUMNS,
     "ranks": RANK_COLUMNS,
-    "shortfalls": {
+    "regret": {
         **_ROW,
         "leader": Column(
             "str", "", "", "optimizer with the best mean validation metric among those that finished every seed"
@@ -211,7 +211,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers(
             "metric",
             "lower",
-            val_shortfall="mean validation goodness, the leader's minus the optimizer's; inf if a run did not finish",
+            val_regret="mean validation goodness, the leader's minus the optimizer's; inf if a run did not finish",
         ),
         **_numbers(
             "metric",
@@ -249,11 +249,11 @@ class Comparison:
     gaps: pd.DataFrame
     alarms: pd.DataFrame
     coverage: pd.DataFrame
-    flips: pd.DataFrame
+    rank_stability: pd.DataFrame
     best_of_k: pd.DataFrame
     break_even: pd.DataFrame
     ranks: pd.DataFrame
-    shortfalls: pd.DataFrame
+    regret: pd.DataFrame
     claims: list[dict[str, Any]]
 
 

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
-from descentlab.analysis.rank_stability import FLIP_COLUMNS
+from descentlab.analysis.rank_stability import RANK_STABILITY_COLUMNS
 from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence, best_of_k
-from descentlab.report.sections.rank_stability import flips
+from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan, generated_runs, generated_selections
 from support.report_evidence import found, values_of
@@ -44,8 +44,8 @@ def best_of_k_rows(**curves: list[float]) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """The figure of a best-of-k table, as it stands in its section."""
-    tables = SimpleNamespace(flips=empty_table(FLIP_COLUMNS), best_of_k=table)
-    (block,) = found(flips(Evidence(generated_plan(), cast(Comparison, tables), []))).blocks
+    tables = SimpleNamespace(rank_stability=empty_table(RANK_STABILITY_COLUMNS), best_of_k=table)
+    (block,) = found(rank_stability(Evidence(generated_plan(), cast(Comparison, tables), []))).blocks
     assert isinstance(block, Figure)
     return block
 

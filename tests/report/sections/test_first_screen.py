@@ -73,8 +73,8 @@ def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
     def only_up(table: pd.DataFrame) -> pd.DataFrame:
         return table[table["problem"] == "up"].copy()
 
-    shortfalls, contrasts = only_up(evidence.comparison.shortfalls), only_up(evidence.comparison.contrasts)
-    one = changed(evidence, shortfalls=shortfalls, contrasts=contrasts, summary=only_up(evidence.comparison.summary))
+    regret, contrasts = only_up(evidence.comparison.regret), only_up(evidence.comparison.contrasts)
+    one = changed(evidence, regret=regret, contrasts=contrasts, summary=only_up(evidence.comparison.summary))
     takeaway = figures_of(one)[0].takeaway
     assert values_of(takeaway) == ["adam", "momentum", "up"] and takeaway.endswith("better")
     lazy, _, last = recommendations(one)
@@ -82,17 +82,17 @@ def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
     assert [values_of(line)[0] for line in lazy.evidence] == ["sgd", "momentum"]
     assert all(len(values_of(line)) == 2 for line in lazy.evidence)  # so many margins behind
     assert "alone" in last.advice and values_of(last.advice) == []
-    shortfalls["high"] = 0.1
-    unclear = recommendations(changed(one, shortfalls=shortfalls))[-1].advice
+    regret["high"] = 0.1
+    unclear = recommendations(changed(one, regret=regret))[-1].advice
     assert "unclear" in unclear and "alone" not in unclear
 
 
 def test_problems_with_and_without_a_clear_best_are_counted(evidence: Evidence) -> None:
-    shortfalls = evidence.comparison.shortfalls.copy()
-    shortfalls.loc[shortfalls["problem"] == "up", "high"] = 0.1
-    some = recommendations(changed(evidence, shortfalls=shortfalls))[-1].advice
+    regret = evidence.comparison.regret.copy()
+    regret.loc[regret["problem"] == "up", "high"] = 0.1
+    some = recommendations(changed(evidence, regret=regret))[-1].advice
     assert values_of(some) == [1, 2] and some.index("alone") < some.index("unclear")
-    none = recommendations(changed(evidence, shortfalls=shortfalls.assign(high=0.1)))[-1].advice
+    none = recommendations(changed(evidence, regret=regret.assign(high=0.1)))[-1].advice
     assert values_of(none) == [2] and "unclear" in none and "alone" not in none
 
 
@@ -117,7 +117,7 @@ def test_a_problem_that_nobody_finished_is_not_counted_and_is_named() -> None:
 def test_only_the_problems_that_are_counted_are_called_compared(evidence: Evidence) -> None:
     """Of three problems nobody finished one: the advice is on the other two."""
     tables = {}
-    for name in ("summary", "shortfalls"):
+    for name in ("summary", "regret"):
         table = getattr(evidence.comparison, name)
         third = table[table["problem"] == "up"].assign(problem="third")
         tables[name] = pd.concat([table, third], ignore_index=True) if name == "summary" else table

@@ -1,4 +1,4 @@
-"""What flips it: what is counted, and what the tables show, follows hand-made rankings."""
+"""Rank stability: what is counted, and what the tables show, follows hand-made rankings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
-from descentlab.analysis.rank_stability import FLIP_COLUMNS, MISTAKES, QUESTIONS, summarize_flips
+from descentlab.analysis.rank_stability import MISTAKES, QUESTIONS, RANK_STABILITY_COLUMNS, summarize_rank_stability
 from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Paragraph, interval
 from descentlab.report.sections import Evidence
@@ -26,7 +26,7 @@ from descentlab.report.sections.rank_stability import (
     count_changes,
     count_swaps,
     find_most_changing,
-    flips,
+    rank_stability,
     rankings_of,
     swap_words,
 )
@@ -38,8 +38,8 @@ Means = dict[str, dict[str, float]]
 ADAM, SGD = {"adam": 0.9, "sgd": 0.5, "momentum": 0.4}, {"adam": 0.5, "sgd": 0.9, "momentum": 0.4}
 
 
-def flip_rows(means: Means, question: str, problem: str = "up", half: float = 0.1) -> list[dict[str, Any]]:
-    """Rows of FLIP_COLUMNS from {choice: {optimizer: mean}}, each mean ± half."""
+def choice_rows(means: Means, question: str, problem: str = "up", half: float = 0.1) -> list[dict[str, Any]]:
+    """Rows of RANK_STABILITY_COLUMNS from {choice: {optimizer: mean}}, each mean ± half."""
     return [
         {
             "problem": problem,
@@ -62,8 +62,9 @@ def flip_rows(means: Means, question: str, problem: str = "up", half: float = 0.
 
 
 def evidence(rows: list[dict[str, Any]] | None = None) -> Evidence:
+    table = pd.DataFrame(rows) if rows else empty_table(RANK_STABILITY_COLUMNS)
     tables = {
-        "flips": check_table(pd.DataFrame(rows), FLIP_COLUMNS, "hand-made") if rows else empty_table(FLIP_COLUMNS),
+        "rank_stability": check_table(table, RANK_STABILITY_COLUMNS, "hand-made"),
         "best_of_k": empty_table(BEST_OF_K_COLUMNS),
     }
     return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
@@ -71,14 +72,14 @@ def evidence(rows: list[dict[str, Any]] | None = None) -> Evidence:
 
 def counted(rows: list[dict[str, Any]]) -> dict[Choice, Changes]:
     """What each choice changes."""
-    table = evidence(rows).comparison.flips
-    return count_changes(summarize_flips(table), rankings_of(table))
+    table = evidence(rows).comparison.rank_stability
+    return count_changes(summarize_rank_stability(table), rankings_of(table))
 
 
 def swaps(rows: list[dict[str, Any]], other: str = "sgd") -> Swaps:
     """How often Adam and another optimizer swap places over all choices."""
-    table = evidence(rows).comparison.flips
-    return count_swaps(summarize_flips(table), rankings_of(table), other)
+    table = evidence(rows).comparison.rank_stability
+    return count_swaps(summarize_rank_stability(table), rankings_of(table), other)
 
 
 TUNED = Choice("tuning", "default rates", "tuned rates", False)
@@ -89,20 +90,20 @@ TRAIN_LOSS = Choice("selection", "validation", "train loss", False)
 
 
 def test_nothing_measured_no_section() -> None:
-    assert flips(evidence()) is None
-    one_choice_alone = flip_rows({"last": ADAM}, "epoch")
-    assert flips(evidence(one_choice_alone)) is None
+    assert rank_stability(evidence()) is None
+    one_choice_alone = choice_rows({"last": ADAM}, "epoch")
+    assert rank_stability(evidence(one_choice_alone)) is None
 
 
 def test_a_winner_that_changes_is_counted_and_named() -> None:
-    rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
-    rows += flip_rows({"last": ADAM, "best validation": ADAM}, "epoch")
+    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows += choice_rows({"last": ADAM, "best validation": ADAM}, "epoch")
     once, never = Swaps(1, 1, {TUNED: 1}), Swaps(1, 0, {})
     assert counted(rows) == {
         TUNED: Changes(1, 1, 1, [pytest.approx(1 / 3)], {"sgd": once, "momentum": never}),
         BEST: Changes(1, 0, 0, [pytest.approx(1)], {"sgd": never, "momentum": never}),
     }
-    table = table_named(flips(evidence(rows)), "flip-choices")
+    table = table_named(rank_stability(evidence(rows)), "rank-stability-choices")
     # In 1 of 2 comparisons, clearly in 1, and the choice that does it.
     assert values_of(table.title)[:3] == [1, 2, 1] and table.title.endswith(change_words(TUNED, counted(rows)[TUNED]))
     assert [row[0] for row in table.rows] == [choice_words(TUNED), choice_words(BEST)]
@@ -111,29 +112,31 @@ def test_a_winner_that_changes_is_counted_and_named() -> None:
 
 
 def test_a_winner_that_stays_is_said_to_stay() -> None:
-    rows = flip_rows({"default rates": ADAM, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default rates": ADAM, "tuned rates": ADAM}, "tuning")
     assert find_most_changing(counted(rows)) == []
-    section = found(flips(evidence(rows)))
-    assert values_of(table_named(section, "flip-choices").title) == [1]  # comparison, in which nothing changes
+    section = found(rank_stability(evidence(rows)))
+    assert values_of(table_named(section, "rank-stability-choices").title) == [
+        1
+    ]  # comparison, in which nothing changes
     (text,) = [block.text for block in section.blocks if isinstance(block, Paragraph)]
     assert values_of(text) == ["adam", "sgd", 0, 1, "adam", "momentum", 0, 1]
 
 
 @pytest.mark.parametrize(("half", "apart"), [(0.1, 1), (0.3, 0)])
 def test_adam_and_sgd_change_places_within_or_beyond_their_intervals(half: float, apart: int) -> None:
-    rows = flip_rows({"validation": ADAM, "test": SGD}, "selection", half=half)
+    rows = choice_rows({"validation": ADAM, "test": SGD}, "selection", half=half)
     assert swaps(rows) == Swaps(1, apart, {TEST: 1})
     assert (counted(rows)[TEST].changed, counted(rows)[TEST].clear) == (1, apart)
-    assert values_of(table_named(flips(evidence(rows)), "flip-choices").title)[:3] == [1, 1, apart]
+    assert values_of(table_named(rank_stability(evidence(rows)), "rank-stability-choices").title)[:3] == [1, 1, apart]
     assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd", 1, 1, apart, 1]
     assert choice_words(TEST) in swap_words("sgd", swaps(rows))
 
 
 def test_a_mistake_is_called_so_wherever_it_stands() -> None:
-    rows = flip_rows({choice: ADAM for choice in QUESTIONS["selection"]}, "selection")
+    rows = choice_rows({choice: ADAM for choice in QUESTIONS["selection"]}, "selection")
     assert list(counted(rows)) == [TRAIN_LOSS, TEST]
-    section = flips(evidence(rows))
-    for identity, column in (("flip-choices", 0), ("flip-rankings", 1)):
+    section = rank_stability(evidence(rows))
+    for identity, column in (("rank-stability-choices", 0), ("rank-stability-rankings", 1)):
         cells = [row[column] for row in table_named(section, identity).rows]
         assert cells == [choice_words(TRAIN_LOSS), choice_words(TEST)]
     unmarked = choice_words(TEST._replace(marked=False))
@@ -141,32 +144,32 @@ def test_a_mistake_is_called_so_wherever_it_stands() -> None:
 
 
 def test_choices_that_change_equally_often_are_both_named() -> None:
-    rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
-    rows += flip_rows({"updates": ADAM, "examples": SGD}, "axis")
-    rows += flip_rows({"updates": ADAM, "examples": ADAM}, "axis", problem="down")
+    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows += choice_rows({"updates": ADAM, "examples": SGD}, "axis")
+    rows += choice_rows({"updates": ADAM, "examples": ADAM}, "axis", problem="down")
     changes = counted(rows)
     assert find_most_changing(changes) == [TUNED, EXAMPLES]
-    title = table_named(flips(evidence(rows)), "flip-choices").title
+    title = table_named(rank_stability(evidence(rows)), "rank-stability-choices").title
     assert values_of(title) == [2, 3, 2, 1, 1, 1, 2]
     assert all(change_words(choice, changes[choice]) in title for choice in (TUNED, EXAMPLES))
 
 
 def test_only_the_choice_that_changes_the_most_is_named() -> None:
-    rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
     for problem in ("up", "down"):
-        rows += flip_rows({"updates": ADAM, "examples": SGD}, "axis", problem=problem)
+        rows += choice_rows({"updates": ADAM, "examples": SGD}, "axis", problem=problem)
     assert find_most_changing(counted(rows)) == [EXAMPLES]
 
 
 def test_a_shared_first_place_that_keeps_one_of_its_holders_is_no_change() -> None:
     tied = {"adam": 0.9, "sgd": 0.9, "momentum": 0.4}
-    rows = flip_rows({"last": tied, "best validation": ADAM}, "epoch")
+    rows = choice_rows({"last": tied, "best validation": ADAM}, "epoch")
     assert counted(rows)[BEST].changed == 0
     assert swaps(rows) == Swaps(1, 0, {})
 
 
 def test_a_diverged_seed_is_never_a_clear_change() -> None:
-    rows = flip_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
     for row in rows:
         if row["optimizer"] == "sgd" and row["choice"] == "tuned rates":
             row["n"] = 9
@@ -174,15 +177,15 @@ def test_a_diverged_seed_is_never_a_clear_change() -> None:
 
 
 def test_who_is_absent_is_not_compared() -> None:
-    rows = [row for row in flip_rows({"last": ADAM, "best validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
+    rows = [row for row in choice_rows({"last": ADAM, "best validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
     assert swaps(rows) == Swaps(0, 0, {})
     assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd"]  # no number of swaps
-    assert values_of(table_named(flips(evidence(rows)), "flip-choices").rows[0][4]) == []
+    assert values_of(table_named(rank_stability(evidence(rows)), "rank-stability-choices").rows[0][4]) == []
 
 
 def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None:
-    rows = flip_rows({"updates": ADAM, "examples": SGD}, "axis")
-    table = table_named(flips(evidence(rows)), "flip-rankings")
+    rows = choice_rows({"updates": ADAM, "examples": SGD}, "axis")
+    table = table_named(rank_stability(evidence(rows)), "rank-stability-rankings")
     ((problem, choice, first, best, tau, *orders),) = table.rows
     assert (problem, choice, orders) == ("up", choice_words(EXAMPLES), ["flips", "stays"])
     winner = interval(0.9, 0.8, 1.0, 10)
@@ -190,7 +193,7 @@ def test_all_rankings_show_interval_n_and_the_cut_and_offer_everything() -> None
     assert [(values_of(cell)[-1], cell.split()[-1]) for cell in (first, best)] == [(16, "updates"), (16, "examples")]
     assert values_of(tau) == [0.333, 3]
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
-    assert list(data) == list(FLIP_COLUMNS)
+    assert list(data) == list(RANK_STABILITY_COLUMNS)
     assert len(data) == 6
 
 

@@ -20,7 +20,7 @@ from descentlab.report.sections.ledger import claims
 from descentlab.report.sections.magnitude import magnitude
 from descentlab.report.sections.minima import minima
 from descentlab.report.sections.outcome import final_metric, paired_differences
-from descentlab.report.sections.rank_stability import flips
+from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.report.sections.ranks import ranks
 from descentlab.report.sections.tuning import alarms, sensitivity
 
@@ -35,7 +35,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     time_to_target,
     cost,
     sensitivity,
-    flips,
+    rank_stability,
     optimum_gap,
     minima,
     landscapes,

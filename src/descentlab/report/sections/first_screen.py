@@ -144,13 +144,13 @@ def recommendations(evidence: Evidence) -> list[Recommendation]:
 
 def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendation]:
     """The optimizer that stays nearest the best on its worst problem, beside Adam and the plain ones."""
-    shortfalls = evidence.comparison.shortfalls
-    ranked = most_dependable(shortfalls, arm)
+    regret = evidence.comparison.regret
+    ranked = most_dependable(regret, arm)
     if ranked.empty or not np.isfinite(ranked["worst"].iloc[0]):
         nobody = words("Nothing can be recommended: no optimizer finished every run of this arm.")
         return [Recommendation(question, nobody, [])]
     best = ranked.iloc[0]
-    compared = set(shortfalls.loc[shortfalls["arm"] == arm, "problem"])
+    compared = set(regret.loc[regret["arm"] == arm, "problem"])
     problems = len(compared)
     of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
     if problems == 1:
@@ -164,7 +164,7 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
             margins=number(best["worst"]),
             **of,
         )
-        lines = [test_words(shortfalls, arm, best["optimizer"], best["problem"])]
+        lines = [test_words(regret, arm, best["optimizer"], best["problem"])]
     summary = evidence.comparison.summary
     run = evidence.problems_in(summary[summary["arm"] == arm])
     if left_out := [problem for problem in run if problem not in compared]:
@@ -199,9 +199,9 @@ def behind_words(row: pd.Series, problems: int) -> str:
     )
 
 
-def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
+def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
     """The paired difference of the test metric to the leader of a problem."""
-    mine = shortfalls[(shortfalls["arm"] == arm) & (shortfalls["problem"] == problem)]
+    mine = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
     row = mine[mine["optimizer"] == optimizer].iloc[0]
     if row["leader"] == optimizer:
         return words("On {problem} it has the best mean validation metric itself", problem=problem)
@@ -215,8 +215,8 @@ def test_words(shortfalls: pd.DataFrame, arm: str, optimizer: str, problem: str)
 
 def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     """Who leads each problem, and how many of the others can't be told from it."""
-    shortfalls = evidence.comparison.shortfalls
-    mine = shortfalls[shortfalls["arm"] == arm]
+    regret = evidence.comparison.regret
+    mine = regret[regret["arm"] == arm]
     lines, alone = [], 0
     for problem in present(mine["problem"], list(evidence.plan.problems)):
         rows = mine[mine["problem"] == problem]

@@ -1,4 +1,4 @@
-"""What flips it: how much the ranking depends on choices in which papers differ."""
+"""How much the ranking depends on choices in which papers differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.rank_stability import summarize_flips
+from descentlab.analysis.rank_stability import summarize_rank_stability
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.blocks import (
@@ -44,7 +44,7 @@ CHOICES = (
     message("seconds"),
 )
 ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
-PAIRS = {PLAIN: "adam_sgd_flips", MOMENTUM: "adam_momentum_flips"}
+PAIRS = {PLAIN: "adam_sgd_order", MOMENTUM: "adam_momentum_order"}
 Ranked = dict[tuple[str, str, str], pd.DataFrame]
 
 
@@ -94,10 +94,10 @@ class Changes(NamedTuple):
     swaps: dict[str, Swaps]
 
 
-def flips(evidence: Evidence) -> Section | None:
+def rank_stability(evidence: Evidence) -> Section | None:
     """Rankings under other choices, and the best validation metric by the number of rates tried."""
-    table, budgets = evidence.comparison.flips, evidence.comparison.best_of_k
-    summary = summarize_flips(table)
+    table, budgets = evidence.comparison.rank_stability, evidence.comparison.best_of_k
+    summary = summarize_rank_stability(table)
     blocks: list[Figure | Table | Paragraph] = []
     if len(summary):
         ranked = rankings_of(table)
@@ -107,7 +107,7 @@ def flips(evidence: Evidence) -> Section | None:
         blocks.append(best_of_k_figure(evidence))
     if len(summary):
         blocks.append(ranking_table(summary, ranked, table))
-    return Section("flips", words("What would change the answer?"), blocks) if blocks else None
+    return Section("rank-stability", words("What would change the answer?"), blocks) if blocks else None
 
 
 def rankings_of(table: pd.DataFrame) -> Ranked:
@@ -186,7 +186,7 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
         " it: a test split that was used to choose is no longer a test.",
         n=most_seeds,
     )
-    return Table("flip-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
+    return Table("rank-stability-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
 
 
 def choice_words(choice: Choice) -> str:
@@ -301,4 +301,6 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         "Mean test metric [95 % t interval], n final seeds; in the race, mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
-    return Table("flip-rankings", words("All pairs of rankings"), headers, table_rows, caption, table, folded=True)
+    return Table(
+        "rank-stability-rankings", words("All pairs of rankings"), headers, table_rows, caption, table, folded=True
+    )
