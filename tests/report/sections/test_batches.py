@@ -1,7 +1,8 @@
-"""What the size of a batch changes: every sentence follows hand-made tables."""
+"""What the size of a batch changes: verdicts and numbers follow hand-made tables."""
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,8 +13,16 @@ import pytest
 from descentlab.analysis.tables import Comparison
 from descentlab.measurements.batch_size import BATCH_SIZE_COLUMNS
 from descentlab.measurements.memory import MEMORY_COLUMNS
+from descentlab.report.blocks import interval_text
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.batches import batches
+from descentlab.report.sections.batches import (
+    OVERFITTING,
+    GapComparison,
+    batches,
+    compare_gaps,
+    gap_differences,
+    soonest,
+)
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 from support.report_evidence import found, table_named, titles, values_of
@@ -61,8 +70,8 @@ def evidence(**measured: pd.DataFrame) -> Evidence:
     return Evidence(generated_plan(), cast(Comparison, SimpleNamespace()), [], measured)
 
 
-def of_gaps(*gaps: float) -> str:
-    return titles(batches(evidence(batch_size=compared(dict(zip(SIZES, gaps, strict=True))))))[0]
+def judged(gaps: dict[int, float], missed: tuple[int, ...] = ()) -> GapComparison | None:
+    return compare_gaps(gap_differences(compared(gaps, missed=missed)))
 
 
 def test_nothing_measured_no_section() -> None:
@@ -71,31 +80,53 @@ def test_nothing_measured_no_section() -> None:
     assert batches(evidence(memory=memory({1: np.nan, 64: np.nan}))) is None  # not on Linux
 
 
-def test_who_overfits_more_follows_the_gap() -> None:
-    less, more, alike = of_gaps(0.05, 0.05, 0.2), of_gaps(0.2, 0.2, 0.05), of_gaps(0.05, 0.05, 0.05)
-    assert values_of(less)[:2] == [16, 0.15] and values_of(less)[-3:] == [2, 2, 0]  # sizes, clearly less, clearly more
-    assert values_of(more)[:2] == [16, -0.15] and values_of(more)[-3:] == [2, 0, 2]
-    assert "overfit less" in less.split("; ")[0] and "overfit more" in more.split("; ")[0]
-    assert "no clear difference" in alike and values_of(alike)[-3:] == [2, 0, 0]
+@pytest.mark.parametrize(
+    ("gaps", "verdict", "difference", "less", "more"),
+    [
+        ((0.05, 0.05, 0.2), "less", 0.15, 2, 0),
+        ((0.2, 0.2, 0.05), "more", -0.15, 0, 2),
+        ((0.05, 0.05, 0.05), "unclear", 0.0, 0, 0),
+    ],
+)
+def test_who_overfits_more_follows_the_gap(
+    gaps: tuple[float, ...], verdict: str, difference: float, less: int, more: int
+) -> None:
+    of_sizes = dict(zip(SIZES, gaps, strict=True))
+    verdicts = judged(of_sizes)
+    assert verdicts is not None
+    assert (verdicts.size, verdicts.judged, verdicts.sizes, verdicts.less, verdicts.more) == (
+        16,
+        verdict,
+        2,
+        less,
+        more,
+    )
+    assert verdicts.difference.mean == pytest.approx(difference, abs=2e-3)
+    title = titles(batches(evidence(batch_size=compared(of_sizes))))[0]
+    assert values_of(title)[0] == 16 and values_of(title)[-3:] == [2, less, more]
+    assert interval_text(verdicts.difference, signed=True) in title and OVERFITTING[verdict] in title
 
 
 def test_the_smallest_batch_stands_for_16_where_that_was_not_measured() -> None:
-    table = compared({4: 0.05, 64: 0.2})
-    assert values_of(titles(batches(evidence(batch_size=table)))[0])[:2] == [4, 0.15]
+    verdicts = judged({4: 0.05, 64: 0.2})
+    assert verdicts is not None and (verdicts.size, verdicts.sizes, verdicts.judged) == (4, 1, "less")
 
 
 def test_full_batch_that_never_got_there_is_not_compared() -> None:
+    assert judged(dict.fromkeys(SIZES, 0.1), missed=(64,)) is None
     section = batches(evidence(batch_size=compared(dict.fromkeys(SIZES, 0.1), missed=(64,))))
-    assert "never" in titles(section)[0] and "overfit" not in titles(section)[0]
+    assert values_of(titles(section)[0]) == [math.inf]  # never, and no difference
     rows = table_named(section, "batch-table").rows
-    assert [row[2] for row in rows] == ["4 of 4", "4 of 4", "0 of 4"]
+    assert [values_of(row[2]) for row in rows] == [[4, 4], [4, 4], [0, 4]]
     assert rows[2][3] == "" and rows[0][4] == ""
 
 
 def test_without_a_run_that_got_there_no_gap_is_drawn() -> None:
-    section = batches(evidence(batch_size=compared(dict.fromkeys(SIZES, 0.1), missed=SIZES)))
+    table = compared(dict.fromkeys(SIZES, 0.1), missed=SIZES)
+    section = batches(evidence(batch_size=table))
     assert [block.identity for block in found(section).blocks] == ["batch-speed", "batch-table"]
-    assert "no batch size" in titles(section)[0] and "soonest" not in titles(section)[0]
+    assert soonest(table.assign(seconds=1.0)) is None
+    assert values_of(titles(section)[0])[-2:] == [1, 40]  # the title ends with the time of an update
 
 
 @pytest.mark.parametrize(
@@ -110,10 +141,11 @@ def test_who_is_there_first_follows_updates_times_time(
     updates: dict[int, int], missed: tuple[int, ...], size: int, seconds: float
 ) -> None:
     table = compared(dict.fromkeys(SIZES, 0.1), updates, missed)
-    title = titles(batches(evidence(batch_size=table)))[1]
-    before, soonest = title.split("soonest")
-    assert values_of(soonest)[:2] == [size, seconds] and values_of(soonest)[-1] == 4
-    assert updates[4] + 3 in values_of(before) and values_of(before)[-2:] == [1, 40]  # µs of an update
+    timed = table.assign(seconds=table["updates"] * table["update_microseconds"] * 1e-6)
+    assert soonest(timed) == size
+    values = values_of(titles(batches(evidence(batch_size=table)))[1])
+    # From the smallest to the full batch: updates with their intervals, µs of an update; who is soonest, with its interval.
+    assert values[:3] == [4, 64, updates[4] + 3] and values[-7:] == [1, 40, size, seconds, *values[-3:-1], 4]
 
 
 def test_pairs_are_narrower_than_seeds() -> None:

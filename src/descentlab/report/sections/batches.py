@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
-from descentlab.i18n.wording import counted, words
+from descentlab.i18n.wording import counted, message, words
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish
 from descentlab.report.plotting import GRAY, new_figure
@@ -13,6 +15,32 @@ from descentlab.report.sections.batch_sizes import draw_seeds, draw_sizes, inter
 
 MINI_BATCH = 16  # the batch size that the claim compares full batch with
 SMALL_BATCH = 64  # smaller batches need hardly more memory than the process itself
+
+OVERFITTING = {
+    "less": message("mini-batches overfit less"),
+    "more": message("mini-batches overfit more"),
+    "unclear": message("no clear difference"),
+}
+
+
+class GapComparison(NamedTuple):
+    """Who overfits more, the full batch or smaller ones.
+
+    Attributes:
+        size: the batch size that stands for the smaller ones.
+        difference: full batch's gap minus that of ``size``.
+        judged: whether ``size`` overfits ``less`` or ``more``, by the interval of the difference, or it is ``unclear``.
+        sizes: how many batch sizes are smaller than the full one.
+        less: how many of them overfit clearly less.
+        more: how many of them overfit clearly more.
+    """
+
+    size: int
+    difference: Interval
+    judged: str
+    sizes: int
+    less: int
+    more: int
 
 
 def batches(evidence: Evidence) -> Section | None:
@@ -47,7 +75,7 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     draw_sizes(axes[1], differences, None)
     axes[1].set_xlim(axes[0].get_xlim())
     axes[1].set_ylabel(words("full-batch gap minus this one's"))
-    takeaway = gap_words(table, differences)
+    takeaway = gap_words(compare_gaps(differences))
     missed = counted(
         int((~table["reached"]).sum()),
         "{n} of {of} runs never reached that loss and is left out.",
@@ -66,30 +94,32 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     return finish(figure, "batch-gap", takeaway=takeaway, caption=caption, data=table)
 
 
-def gap_words(table: pd.DataFrame, differences: dict[int, Interval]) -> str:
-    """Whether full batch overfits more than batches of 16 (or the smallest), and more than how many sizes."""
+def compare_gaps(differences: dict[int, Interval]) -> GapComparison | None:
+    """Full batch against batches of 16 (or the smallest), and against how many sizes; None if no pair got that far."""
     size = MINI_BATCH if MINI_BATCH in differences else min(differences, default=0)
     if size not in differences or differences[size].n == 0:
+        return None
+    judged = {
+        smaller: "less" if difference.low > 0 else "more" if difference.high < 0 else "unclear"
+        for smaller, difference in differences.items()
+    }
+    verdicts = list(judged.values())
+    return GapComparison(
+        size, differences[size], judged[size], len(verdicts), verdicts.count("less"), verdicts.count("more")
+    )
+
+
+def gap_words(compared: GapComparison | None) -> str:
+    """Whether the full batch overfits more than smaller ones, as a sentence."""
+    if compared is None:
         return words(
             "Gap between test and training loss: the full batch and mini-batches never reached the same training loss"
         )
-    chosen = differences[size]
-    verdict = (
-        words("mini-batches overfit less")
-        if chosen.low > 0
-        else words("mini-batches overfit more")
-        if chosen.high < 0
-        else words("no clear difference")
-    )
     return words(
         "At the same training loss, the full batch's gap minus that of batches of {size} is {value}: {judged}; of {sizes} "
         "smaller batch sizes, {less} overfit clearly less than the full batch, {more} clearly more",
-        size=size,
-        judged=verdict,
-        sizes=len(differences),
-        value=interval_text(chosen, signed=True),
-        less=sum(difference.low > 0 for difference in differences.values()),
-        more=sum(difference.high < 0 for difference in differences.values()),
+        **compared._asdict() | {"judged": words(OVERFITTING[compared.judged])},
+        value=interval_text(compared.difference, signed=True),
     )
 
 
@@ -125,13 +155,20 @@ def speed_figure(table: pd.DataFrame) -> Figure:
     return finish(figure, "batch-speed", takeaway=takeaway, caption=caption, data=table)
 
 
+def soonest(timed: pd.DataFrame) -> int | None:
+    """The batch size that reaches the target first, among those that do with every seed."""
+    reached = timed.groupby("batch_size")["reached"].all()
+    seconds = timed.groupby("batch_size")["seconds"].mean()[reached]
+    return None if seconds.empty else int(seconds.idxmin())
+
+
 def speed_words(timed: pd.DataFrame) -> str:
     """Updates and time of the smallest and of the full batch, and which size reaches the target first."""
     updates, seconds = intervals_by_size(timed, "updates"), intervals_by_size(timed, "seconds")
     clock = intervals_by_size(timed.drop_duplicates("batch_size"), "update_microseconds")
     small, full = min(updates), max(updates)
     first, last = (interval_text(updates[size]) for size in (small, full))
-    complete = [size for size in seconds if timed.loc[timed["batch_size"] == size, "reached"].all()]
+    best = soonest(timed)
     text = words(
         "From batches of {small} to all {full:,} examples, updates to the target go from {first} to {last}, the time of each "
         "from {fast} to {slow} µs",
@@ -142,9 +179,8 @@ def speed_words(timed: pd.DataFrame) -> str:
         fast=number(clock[small].mean),
         slow=number(clock[full].mean),
     )
-    if not complete:
+    if best is None:
         return words("{text}; no batch size reaches it with every seed", text=text)
-    best = min(complete, key=lambda size: seconds[size].mean)
     value = interval_text(seconds[best])
     winner = words("all {n:,} at once", n=full) if best == full else words("batches of {size}", size=best)
     return words("{text}; soonest: {who}, seconds {value}", text=text, who=winner, value=value)
