@@ -1,4 +1,4 @@
-"""Words around computed numbers: figures, intervals, plurals."""
+"""The first page's statements: the phrase that a verdict chooses, and computed numbers with intervals and n."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from descentlab.report.answers import answer_claim, answer_contrast, answer_ranking, write_answers
-from descentlab.report.formatting import interval, number
+from descentlab.analysis.remarks import remark
+from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.report.answers import BY_CLAIM, PHRASES, answer_claim, answer_contrast, answer_ranking, write_answers
+from descentlab.report.formatting import BOUND_SIGNS, interval, number
+from descentlab.report.phrases import ARM_WORDS, reason_words, remark_words
 from support.comparison_fixture import SEEDS, generated_plan
 from support.generated_comparisons import generated_comparison
 from support.report_evidence import values_of
@@ -56,35 +59,33 @@ def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
 def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     entry = {"id": "fewer-steps", "reason": None, "pieces": [piece("a", "supported", "at least"), piece("b", "mixed")]}
     answer = answer_claim([{"id": "other"}, entry], "speed", "tuned")
-    assert answer["head"] == (
-        "Speed, tuned rates: on 1 of 2 problems Adam needs fewer updates than plain SGD to the medium target, on 0 it needs "
-        "more; on 1 the result is inconclusive or negligible. Plain SGD's updates over Adam's; above 1, Adam is faster:"
-    )
+    # On 1 of 2 problems Adam beats plain SGD, on 0 it is the other way round, on 1 neither.
+    assert answer["head"].startswith(BY_CLAIM["speed"].subject.format(arm=ARM_WORDS["tuned"].adjective))
+    assert values_of(answer["head"])[:6] == [1, 2, "adam", "sgd", 0, 1]
     (first, _) = answer["details"]
     assert (first["problem"], first["verdict"], first["not_slightly"]) == ("a", "supported", False)
-    assert first["text"] == "≥ 2 [1.5, unknown], n = 10; counted, the same for every seed"
-    entry = {"id": "fewer-steps", "reason": {"code": "lacks", "names": ["adam"]}, "pieces": []}
-    assert answer_claim([entry], "speed", "tuned") == {
-        "id": "speed",
-        "head": "Speed, tuned rates is not tested: the experiment lacks Adam.",
-        "details": [],
-    }
+    estimate = f"{BOUND_SIGNS['at least']}{interval(2.0, 1.5, math.nan, 10)}"
+    assert first["text"] == f"{estimate}; {remark_words([remark('counted')])}"
+
+
+def test_a_claim_that_is_not_tested_has_its_reason_and_no_details() -> None:
+    reason = remark("lacks", names=["adam"])
+    answer = answer_claim([{"id": "fewer-steps", "reason": reason, "pieces": []}], "speed", "tuned")
+    assert (answer["id"], answer["details"]) == ("speed", [])
+    assert reason_words(reason) in answer["head"] and BY_CLAIM["speed"].scale not in answer["head"]
 
 
 @pytest.mark.parametrize(
-    ("verdict", "said"),
-    [
-        ("supported", "Adam has a wider range of good rates than plain SGD"),
-        ("contradicted", "Adam has a narrower range of good rates than plain SGD"),
-        ("inconclusive", "the runs can't settle whether Adam has a wider range of good rates than plain SGD"),
-        ("negligible", "Adam's range of good rates is as wide as plain SGD's, within the margin"),
-    ],
+    ("verdict", "phrase"),
+    [("supported", "supported"), ("contradicted", "contradicted"), ("inconclusive", ""), ("negligible", "negligible")],
 )
-def test_of_one_problem_it_is_said_without_counting(verdict: str, said: str) -> None:
+def test_of_one_problem_it_is_said_without_counting(verdict: str, phrase: str) -> None:
     entry = {"id": "adam-rate", "reason": None, "pieces": [piece("a", verdict)]}
-    assert answer_claim([entry], "sensitivity", "default")["head"] == (
-        f"Learning rate, default rates: {said}. Difference of the ranges in decades; positive means Adam's is wider:"
-    )
+    said = BY_CLAIM["sensitivity"]
+    head = answer_claim([entry], "sensitivity", "default")["head"]
+    subject = said.subject.format(arm=ARM_WORDS["default"].adjective)
+    assert head == f"{subject}: {said.alone[phrase]}. {said.scale}"
+    assert not any(isinstance(value, float) for value in values_of(head))
 
 
 def test_one_contrast_and_one_ranking_are_not_counted() -> None:
@@ -101,7 +102,8 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "n": 6,
     }
     said = answer_contrast(generated_plan(), pd.DataFrame([row]), "tuned", "sgd")
-    assert said["head"] == "Learning rates tuned equally: Adam against plain SGD: the difference is negligible."
+    assert said["head"].startswith(ARM_WORDS["tuned"].title)
+    assert values_of(said["head"]) == ["adam", "sgd"] and PHRASES[Verdict.NEGLIGIBLE] in said["head"]
     row = {
         "problem": "up",
         "arm": "tuned",
@@ -112,18 +114,20 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "test_metric_low": 0.8,
         "test_metric_high": 1.0,
     }
-    best = "The best mean is not always better than the next:"
-    for names, found in ((["adam"], "one optimizer has"), (["adam", "sgd"], "2 optimizers share")):
+    for names, counted in ((["adam"], []), (["adam", "sgd"], [2])):
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
         said = answer_ranking(generated_plan(), summary, "tuned")
-        assert said["head"] == f"Learning rates tuned equally: {found} the best mean test metric. {best}"
+        assert said["head"].startswith(ARM_WORDS["tuned"].title) and values_of(said["head"]) == counted
+        (best,) = said["details"]
+        assert values_of(best["text"]) == [*names, 0.9, 0.8, 1, 6]
 
 
 def test_the_first_page_says_what_the_contrasts_found() -> None:
     found = generated_comparison()
     answers = write_answers(generated_plan(), found.summary, found.contrasts, found.claims, found.alarms)
     (said,) = [answer for answer in answers if answer["id"] == "tuned-adam-momentum"]
-    assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 2] and "better" in said["head"]
+    assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 2]
+    assert PHRASES[Verdict.BETTER] in said["head"]
     assert [detail["verdict"] for detail in said["details"]] == ["better", "better"]
     rows = found.contrasts.query("arm == 'tuned' and first == 'adam' and second == 'momentum'")
     for detail, row in zip(said["details"], rows.to_dict("records"), strict=True):

@@ -37,7 +37,9 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem's validation loss against updates, one panel per arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = evidence.arms_in(curves)
-    takeaway = f"{problem}: " + "; ".join(early_leader(curves, arm, evidence.complete(problem, arm)) for arm in arms)
+    takeaway = f"{problem}: " + "; ".join(
+        leader_words(arm, *find_leaders(curves, arm, evidence.complete(problem, arm))) for arm in arms
+    )
     caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
     figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
@@ -69,8 +71,8 @@ def curve_caption(evidence: Evidence, problem: str, curves: pd.DataFrame) -> str
     )
 
 
-def early_leader(curves: pd.DataFrame, arm: str, complete: list[str]) -> str:
-    """Who has the lowest mean validation loss after a tenth of the budget, and who at its end.
+def find_leaders(curves: pd.DataFrame, arm: str, complete: list[str]) -> tuple[str | None, str | None]:
+    """Who has the lowest mean validation loss after a tenth of the budget, and who at its end; None without a curve.
 
     Args:
         curves: mean curves of one problem.
@@ -79,27 +81,33 @@ def early_leader(curves: pd.DataFrame, arm: str, complete: list[str]) -> str:
     """
     finite = curves[(curves["arm"] == arm) & np.isfinite(curves["val_loss_mean"]) & (curves["n"] > 0)]
     finite = finite[finite["optimizer"].isin(complete)]
-    budget = finite["epoch"].max()
-    early = finite[finite["epoch"] <= budget / 10].groupby("optimizer", sort=False).last()
-    late = finite.groupby("optimizer", sort=False).last()
-    fields = {"arm": words(ARM_WORDS[arm].rates)}
-    if late.empty:
-        return words("no curve with {arm}", **fields)
-    last = str(late["val_loss_mean"].idxmin())
-    if early.empty:  # externally logged runs may have few evaluations
-        return words(
-            "with {arm}, {last} has the lowest validation loss at the end", last=optimizer_title(last), **fields
-        )
-    first = str(early["val_loss_mean"].idxmin())
-    fields["first"] = optimizer_title(first)
+    early = finite[finite["epoch"] <= finite["epoch"].max() / 10]  # externally logged runs may have few evaluations
+    first, last = (
+        None if rows.empty else str(rows.groupby("optimizer", sort=False).last()["val_loss_mean"].idxmin())
+        for rows in (early, finite)
+    )
+    return first, last
+
+
+def leader_words(arm: str, first: str | None, last: str | None) -> str:
+    """Who leads early and who at the end, with the rates of an arm."""
+    rates = words(ARM_WORDS[arm].rates)
+    if last is None:
+        return words("no curve with {arm}", arm=rates)
+    leader = optimizer_title(last)
+    if first is None:
+        return words("with {arm}, {last} has the lowest validation loss at the end", last=leader, arm=rates)
     if first == last:
         return words(
-            "with {arm}, {first} has the lowest validation loss after a tenth of the budget and at its end", **fields
+            "with {arm}, {first} has the lowest validation loss after a tenth of the budget and at its end",
+            first=leader,
+            arm=rates,
         )
     return words(
         "with {arm}, {first} has the lowest validation loss after a tenth of the budget, {last} at its end",
-        last=optimizer_title(last),
-        **fields,
+        first=optimizer_title(first),
+        last=leader,
+        arm=rates,
     )
 
 
@@ -139,7 +147,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         panel.minorticks_off()
         panel.set_title(problem)
         panel.set_xlabel(words("share of the budget, %"))
-    takeaway = fastest_words(shares, problems, arm, target)
+    takeaway = fastest_words(find_fastest(shares, problems), arm, target)
     caption = words(
         "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "
         "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent sees as many"
@@ -155,18 +163,23 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     return finish(figure, f"time-to-target-{arm.replace(' ', '-')}", takeaway=takeaway, caption=caption, data=rows)
 
 
-def fastest_words(shares: pd.DataFrame, problems: list[str], arm: str, target: str) -> str:
-    """Who needs the fewest updates on each problem, among those that reach the target with every seed."""
+def find_fastest(times: pd.DataFrame, problems: list[str]) -> dict[str, str]:
+    """By problem, who needs the fewest updates among those that reach the target with every seed, if any does."""
+    complete = times[times["n_reached"] == times["n"]].set_index("optimizer")
+    fastest = complete.groupby("problem")["updates_restricted_mean"].idxmin()
+    return {problem: str(fastest[problem]) for problem in problems if problem in fastest}
+
+
+def fastest_words(fastest: dict[str, str], arm: str, target: str) -> str:
+    """Who reaches the target with the fewest updates on each problem."""
     fields = {"arm": words(ARM_WORDS[arm].rates).capitalize(), "target": words(target)}
-    fastest = []
-    for problem in problems:
-        complete = shares[(shares["problem"] == problem) & (shares["n_reached"] == shares["n"])]
-        if len(complete):
-            first = optimizer_title(str(complete.loc[complete["updates_restricted_mean"].idxmin(), "optimizer"]))
-            fastest.append(words("{optimizer} on {problem}", optimizer=first, problem=problem))
     if not fastest:
         return words("{arm}: no optimizer reached the {target} target with every seed", **fields)
-    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(fastest), **fields)
+    names = [
+        words("{optimizer} on {problem}", optimizer=optimizer_title(name), problem=problem)
+        for problem, name in fastest.items()
+    ]
+    return words("{arm}: fewest updates to the {target} target: {names}", names=joined(names), **fields)
 
 
 def speed_table(evidence: Evidence) -> Table:
@@ -228,13 +241,16 @@ def optimum_gap(evidence: Evidence) -> Section | None:
     return Section("optimum", words("Gap to the known optimum"), [*figures, *([floor] if floor else [])])
 
 
-def nearest_words(evidence: Evidence, problem: str, gaps: pd.DataFrame) -> str:
-    """Who ends nearest the optimum, among those of which every run finished."""
-    complete = {arm: evidence.complete(problem, arm) for arm in evidence.arms_in(gaps)}
-    gaps = gaps[[row["optimizer"] in complete[row["arm"]] for row in gaps.to_dict("records")]]
-    if gaps.empty:
+def find_nearest(evidence: Evidence, gaps: pd.DataFrame) -> pd.Series | None:
+    """The row of ``gaps``, of one problem, nearest the optimum among those of which every run finished, if any did."""
+    finished = [row["optimizer"] in evidence.complete(row["problem"], row["arm"]) for row in gaps.to_dict("records")]
+    return gaps.loc[gaps.loc[finished, "gap_mean"].idxmin()] if any(finished) else None
+
+
+def nearest_words(problem: str, nearest: pd.Series | None) -> str:
+    """Who ends nearest the optimum."""
+    if nearest is None:
         return words("{problem}: no optimizer finished every run", problem=problem)
-    nearest = gaps.loc[gaps["gap_mean"].idxmin()]
     return words(
         "{problem}: {optimizer} with {arm} ends nearest the optimum, at a gap of {gap}",
         problem=problem,
@@ -261,7 +277,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         use_log_scale(panel, "x")
         panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))
-    takeaway = nearest_words(evidence, problem, gaps)
+    takeaway = nearest_words(problem, find_nearest(evidence, gaps))
     caption = words(
         "Final training loss plus penalty minus the least possible on the same training split, averaged over the final seeds "
         "that finished; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "

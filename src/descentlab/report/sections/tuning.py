@@ -48,7 +48,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     figure, axes = new_figure(2, 3.1, max(2.6, 0.19 * len(order)), right=0.2, gap=label_room(front) + room + 0.1)
     draw_rates(axes[0], evidence, problem, front)
     draw_ranges(axes[1], evidence, problem, order)
-    takeaway = f"{problem}: {width_words(evidence, problem)}"
+    takeaway = f"{problem}: {width_words(compare_widths(evidence, problem))}"
     caption = words(
         "Validation metric of the tuning runs by learning rate, n = {n} seeds per point. Left: means with 95 % t intervals; a "
         "cross marks a rate at which a seed diverged (at the worst end of the axis); values beyond the axis are drawn at its "
@@ -125,8 +125,12 @@ def draw_ranges(panel: Axes, evidence: Evidence, problem: str, order: list[str])
     panel.set_xlabel(words("learning rate"))
 
 
-def width_words(evidence: Evidence, problem: str) -> str:
-    """Who is least and who most sensitive, by the width of the good range, among those that do well at all."""
+def compare_widths(evidence: Evidence, problem: str) -> pd.DataFrame:
+    """The widths of the ranges of good rates of the optimizers that do well at all.
+
+    Returns:
+        Rows of ``widths``; empty where no optimizer has a rate at which every seed finished.
+    """
     all_widths = evidence.comparison.widths
     widths = all_widths[(all_widths["problem"] == problem) & all_widths["width"].notna()]
     problem_info = evidence.plan.problems[problem]
@@ -135,8 +139,12 @@ def width_words(evidence: Evidence, problem: str) -> str:
     best = goodness.groupby(means["optimizer"]).max()
     # An optimizer that is bad at every rate isn't robust for that.
     good = best.index[best >= best.max() - GOOD_MARGINS * problem_info.margin]
-    widths = widths[widths["optimizer"].isin(good)]
-    if widths.empty:  # no optimizer has a rate at which every seed finished
+    return widths[widths["optimizer"].isin(good)]
+
+
+def width_words(widths: pd.DataFrame) -> str:
+    """Who is least and who most sensitive, by the width of the good range."""
+    if widths.empty:
         return words("no learning rate finished with every seed")
     widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
     if len(widths) == 1:
