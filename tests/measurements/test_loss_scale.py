@@ -13,7 +13,6 @@ import pytest
 
 from descentlab.measurements import loss_scale as module
 from descentlab.measurements.loss_scale import (
-    ADAGRAD_FROM_ZERO,
     LOSS_SCALE_COLUMNS,
     OPTIMIZER_NAMES,
     SCALES,
@@ -23,6 +22,7 @@ from descentlab.measurements.loss_scale import (
     scaled_entry,
 )
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Problem

@@ -12,6 +12,7 @@ import pandas as pd
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO
 from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.answers import write_answers
 from descentlab.report.phrases import place_words, remark_words
@@ -39,7 +40,7 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
     three = {"optimizer": ["sgd", "momentum", "adagrad"]}
     starts = {"landscape": ["well", "quadratic", "rotated_quadratic"], **three, "start": range(3)}
     landscapes = rows(starts, global_basin=True, value=1.0)
-    scaled = {"optimizer": ["sgd", "adagrad", "adagrad (accumulator 0)"], "seed": range(5)}
+    scaled = {"optimizer": ["sgd", "adagrad", ADAGRAD_FROM_ZERO], "seed": range(5)}
     return {
         "step_cost": rows(
             {"optimizer": ["sgd", "adam"], "round": range(5)},

@@ -21,6 +21,7 @@ import pandas as pd
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, split_data
@@ -174,7 +175,7 @@ def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
 
     configure_device()
     data = PROBLEM.load_data(None)
-    trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda: build(OPTIMIZERS["sgd"], Arm.TUNED, USUAL_RATE))
+    trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, USUAL_RATE))
     tuning_seed = next(seed for seed in itertools.count(1000) if seed not in seeds)
     tuning = split_data(PROBLEM, data, tuning_seed, SPLIT_MULTIPLE)
     sealed = data.sealed(tuning.test)

@@ -25,6 +25,7 @@ import pandas as pd
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import ADAGRAD, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, Problem
@@ -40,7 +41,7 @@ CLASSES, EXAMPLES, FEATURES = 64, 600, 64
 UPDATES, EVALUATIONS = 300, 16
 GRID_POINTS = 7
 # Far above the table's, which are for mini-batches of other problems. The best rates lie inside these grids (tested).
-CENTERS = {"sgd": 10.0, "momentum": 10.0, "adagrad": 10.0, "rmsprop": 0.1, "adam": 1.0}
+CENTERS = {PLAIN: 10.0, MOMENTUM: 10.0, ADAGRAD: 10.0, RMSPROP: 0.1, ADAM: 1.0}
 FREQUENT, MIDDLE, RARE, ALL = "frequent", "middle", "rare", "all"
 
 IMBALANCE_COLUMNS: dict[str, Column] = {

@@ -29,7 +29,7 @@ import pandas as pd
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
-from descentlab.optimizers.roles import MINI_BATCH
+from descentlab.optimizers.roles import MINI_BATCH, PLAIN
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.random_streams import stream_generator
@@ -205,7 +205,7 @@ def measure_landscapes(starts: int, seed: int) -> tuple[pd.DataFrame, pd.DataFra
         for name in DESCENDING:
             descent = Descent(landscape, OPTIMIZERS[name], starts + 1)
             rate, constant_rate = (choose_rate(descent, tuning, schedule) for schedule in ("linear", "constant"))
-            plain_rate = rate if name == "sgd" else plain_rate
+            plain_rate = rate if name == PLAIN else plain_rate
             tuned, same_rate, constant = (
                 descent.run(final, learning_rates(initial, schedule, UPDATES))
                 for initial, schedule in ((rate, "linear"), (plain_rate, "linear"), (constant_rate, "constant"))

@@ -27,6 +27,7 @@ import pandas as pd
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import ADAGRAD, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, Metric, Problem
@@ -43,7 +44,7 @@ POSITIVE = 0.55  # probability of a positive label: just above one half
 SHARED, OWN = 3, 5  # features that all examples have; columns reserved for each example's own
 UPDATES, BATCH_SIZE = 2000, 10
 # At these rates every variant fits its training examples: a mean squared error below 1e-5 (tested).
-LEARNING_RATES = {"sgd": 0.1, "momentum": 0.02, "adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01}
+LEARNING_RATES = {PLAIN: 0.1, MOMENTUM: 0.02, ADAGRAD: 0.1, RMSPROP: 0.01, ADAM: 0.01}
 FULL_BATCH, MINI_BATCHES, KERAS_ACCUMULATOR = VARIANTS = ("full batch", "mini-batches", "Keras' accumulator")
 
 CONSTRUCTION_COLUMNS: dict[str, Column] = {

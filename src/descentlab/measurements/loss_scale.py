@@ -21,6 +21,7 @@ import pandas as pd
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, split_data
@@ -33,8 +34,7 @@ from descentlab.training.engine.trainer import Trainer
 
 SCALES = (1e-3, 1e3)
 EPOCHS = 10
-ADAGRAD_FROM_ZERO = "adagrad (accumulator 0)"
-OPTIMIZER_NAMES = ("sgd", "momentum", "adagrad", ADAGRAD_FROM_ZERO, "rmsprop", "adam")
+OPTIMIZER_NAMES = (PLAIN, MOMENTUM, ADAGRAD, ADAGRAD_FROM_ZERO, RMSPROP, ADAM)
 
 LOSS_SCALE_COLUMNS: dict[str, Column] = {
     "scale": Column("float64", "", "", "what the loss is multiplied by"),
@@ -57,14 +57,14 @@ LOSS_SCALE_COLUMNS: dict[str, Column] = {
 
 
 def scaled_entry(name: str) -> OptimizerEntry:
-    """The table's optimizer; for ``adagrad (accumulator 0)`` AdaGrad without the constants, at a tenth of its rate.
+    """The table's optimizer; for ``ADAGRAD_FROM_ZERO`` AdaGrad without the constants, at a tenth of its rate.
 
     Its first step moves every weight by the full rate. At the table's 0.3 the network then amplifies rounding errors until
     paths diverge that are identical in exact arithmetic.
     """
     if name != ADAGRAD_FROM_ZERO:
         return OPTIMIZERS[name]
-    entry = OPTIMIZERS["adagrad"]
+    entry = OPTIMIZERS[ADAGRAD]
     rate = entry.rate_at(-2)
     constants = {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
     return replace(entry, center_learning_rate=rate, hyperparameters=constants)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data
 from descentlab.storage.tables import Column, check_table
@@ -87,7 +88,7 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     images = generator.random((max(batch_sizes), 28, 28, 1), dtype=np.float32)
     data = Data(images, generator.integers(0, 10, len(images)).astype(np.int32))
     mode = choose_mode(PROBLEM.build_model(), device, max(batch_sizes))
-    trainer = Trainer(CompiledModel(PROBLEM, mode), lambda: build(OPTIMIZERS["sgd"], Arm.TUNED, 0.01))
+    trainer = Trainer(CompiledModel(PROBLEM, mode), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, 0.01))
     initial, rates = initial_variables(PROBLEM, 0), np.array([0.01], np.float32)
     seconds: list[float] = []
 

@@ -25,6 +25,7 @@ from scipy.spatial.distance import cdist
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
+from descentlab.optimizers.roles import MOMENTUM
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Problem, split_data
@@ -36,7 +37,7 @@ from descentlab.training.engine.trainable import initial_variables, training_los
 from descentlab.training.engine.trainer import Trainer
 
 SPLIT_SEED = 0
-OPTIMIZER = "momentum"
+OPTIMIZER = MOMENTUM
 LEARNING_RATE = 0.1
 EPOCHS = 1000
 POINTS = 21

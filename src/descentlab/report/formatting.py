@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from descentlab.i18n.wording import message, words
+from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
 
-DISPLAY = {"sgd": message("plain SGD"), "momentum": message("SGD with momentum"), "adam": "Adam"}
+DISPLAY = {
+    PLAIN: message("plain SGD"),
+    MOMENTUM: message("SGD with momentum"),
+    ADAM: "Adam",
+    ADAGRAD_FROM_ZERO: message("adagrad (accumulator 0)"),
+}
 BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message("censored on both sides: ")}
 
 

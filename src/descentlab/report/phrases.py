@@ -14,6 +14,7 @@ from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.arms import LOGGED_ARM, Arm
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 
 # Of the table of contrasts and of the ledger; both enums' members are equal where they have the same code.
 VERDICTS: dict[str, str] = {
@@ -138,9 +139,9 @@ REASONS = {
     "no adagrad measurement": message("no measurement with AdaGrad and plain SGD was made"),
 }
 LACKING = {
-    "adam": "Adam",
-    "sgd": message("plain SGD"),
-    "momentum": message("momentum"),
+    ADAM: "Adam",
+    PLAIN: message("plain SGD"),
+    MOMENTUM: message("momentum"),
     "targets": message("the reference that sets the targets"),
     "default arm": message("the default arm"),
     "rmsprop with momentum": message("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"),

@@ -12,13 +12,12 @@ from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.verdicts import Claim, Piece
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
-from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
+from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
 
 MATCHED_APART = 0.1  # of the mean norm: closer than this, two solutions count as one
 RARE, WORST_SCALE = "rare", 1e-3
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
-WITHOUT_CONSTANTS = "adagrad (accumulator 0)"
-SCALED = {"adagrad": "scaled loss", WITHOUT_CONSTANTS: "scaled loss, without constants"}  # the codes of their places
+SCALED = {ADAGRAD: "scaled loss", ADAGRAD_FROM_ZERO: "scaled loss, without constants"}  # the codes of their places
 # AdaGrad divides coordinate by coordinate: it helps most along the axes; across them is the contrast.
 VALLEYS = {"quadratic": "valley along the axes", "rotated_quadratic": "valley across the axes"}
 
@@ -123,15 +122,15 @@ def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             if valley.empty
             else valley[valley["landscape"] == landscape].pivot(index="start", columns="optimizer", values="value")
         )
-        if {"adagrad", PLAIN} <= set(ends):
+        if {ADAGRAD, PLAIN} <= set(ends):
             values = ends.clip(lower=LEAST_VALUE, upper=MOST_VALUE)
-            d = np.log10(values[PLAIN] / values["adagrad"]).dropna().to_numpy()
+            d = np.log10(values[PLAIN] / values[ADAGRAD]).dropna().to_numpy()
             pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
         last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
         ends = last.pivot(index="seed", columns="optimizer", values="loss")
-        if {"adagrad", PLAIN} <= set(ends):
-            d = (ends[PLAIN] - ends["adagrad"]).to_numpy()
+        if {ADAGRAD, PLAIN} <= set(ends):
+            d = (ends[PLAIN] - ends[ADAGRAD]).to_numpy()
             pieces.append(Piece(remark("rare classes"), estimate_difference(d), margin, unit="loss"))
     return pieces, remark("no adagrad measurement")

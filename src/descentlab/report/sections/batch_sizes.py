@@ -9,12 +9,13 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import words
+from descentlab.optimizers.roles import FULL_BATCH, PLAIN
 from descentlab.report.plotting import COLORS, GRAY, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MINI, FULL = COLORS["sgd"], COLORS["gd"]
+MINI, FULL = COLORS[PLAIN], COLORS[FULL_BATCH]
 
 
 def intervals_by_size(table: pd.DataFrame, column: str) -> dict[int, Interval]:

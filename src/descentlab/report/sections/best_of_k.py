@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
+from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.blocks import Evidence, Figure, optimizer_title, present
 from descentlab.report.drawing import back_to_front, finish, in_front, label_ends, line_style, value_range
 from descentlab.report.plotting import label_room, new_figure, optimizer_color
@@ -121,8 +122,8 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
         if not set(best[0]) & set(best[1]):
             first, last = (joined([optimizer_title(name) for name in names]) for names in best)
             moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
-        if {"adam", "sgd"} <= set(ends[0].index):
-            adam_ahead.append([bool(end["adam"] > end["sgd"]) for end in ends])
+        if {ADAM, PLAIN} <= set(ends[0].index):
+            adam_ahead.append([bool(end[ADAM] > end[PLAIN]) for end in ends])
     text = words(
         "From one rate tried to the whole grid, the best expected validation metric passes to another optimizer on {moves} of "
         "{problems}",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from descentlab.analysis.break_even import OPPOSITE, judge
 from descentlab.i18n.wording import counted, joined, words
+from descentlab.optimizers.roles import ADAM
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
 from descentlab.report.formatting import BOUND_SIGNS
@@ -81,7 +82,7 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
         comparisons=counted(len(rows), "{n} comparison", "{n} comparisons"),
         **{verdict: int(counts.get(verdict, 0)) for verdict in JUDGED},
     )
-    adam = verdicts[verdicts["optimizer"] == "adam"].set_index("problem")
+    adam = verdicts[verdicts["optimizer"] == ADAM].set_index("problem")
     parts = []
     for problem in [problem for problem in problems if problem in adam.index]:
         row = adam.loc[problem].to_dict()

@@ -8,7 +8,7 @@ import pandas as pd
 from descentlab.analysis.step_cost import summarize_step_cost
 from descentlab.i18n.wording import joined, message, words
 from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
-from descentlab.optimizers.roles import PLAIN
+from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
@@ -119,9 +119,7 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame, what: str) -> Figure:
 
 def time_words(shown: pd.DataFrame, models: list[str], what: str) -> str:
     """Adam's ratio (or the largest, without Adam), and how many optimizers are clearly slower than plain SGD."""
-    name = (
-        "adam" if (shown["optimizer"] == "adam").any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
-    )
+    name = ADAM if (shown["optimizer"] == ADAM).any() else str(shown.loc[shown[f"{what}_ratio"].idxmax(), "optimizer"])
     times, slower = [], []
     for model in models:
         on_model = shown[shown["model"] == model].set_index("optimizer")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
+from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.report.blocks import Figure, distinct, number
 from descentlab.report.drawing import finish, label_ends
 from descentlab.report.plotting import INK, label_room, new_figure, optimizer_color, optimizer_marker
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STRIP = "double_well"
-STRIP_OPTIMIZERS = ("sgd", "momentum")
+STRIP_OPTIMIZERS = (PLAIN, MOMENTUM)
 STILLS = (0, 2, 4, 8, 16)  # updates; the last one recorded is added
 BACKDROP = "#8a8a8a"  # of contours and curves: mere decoration, on light and dark pages
 GRID_POINTS = 101

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
+from descentlab.optimizers.roles import ADAGRAD, PLAIN
 from descentlab.report.blocks import Figure, distinct, number
 from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import new_row_figure, use_log_scale
@@ -78,11 +79,11 @@ def valley_words(heights: pd.DataFrame) -> str:
         least = rows.min()
         who = joined([descent_title(o) for o in rows.index[rows == least]])
         best.append(place_words(who, str(name), height_text(least)))
-        if {"sgd", "adagrad"} <= set(rows.index) and np.isfinite(rows[["sgd", "adagrad"]]).all():
-            where, decades = landscape_title(str(name)), number(float(np.log10(rows["sgd"] / rows["adagrad"])))
+        if {PLAIN, ADAGRAD} <= set(rows.index) and np.isfinite(rows[[PLAIN, ADAGRAD]]).all():
+            where, decades = landscape_title(str(name)), number(float(np.log10(rows[PLAIN] / rows[ADAGRAD])))
             gains.append(
                 words("at least {value} on {where}", value=decades, where=where)
-                if rows["adagrad"] == FLOOR < rows["sgd"]
+                if rows[ADAGRAD] == FLOOR < rows[PLAIN]
                 else words("{value} on {where}", value=decades, where=where)
             )
     if not gains:

@@ -6,6 +6,7 @@ import numpy as np
 
 from descentlab.i18n.wording import message, words
 from descentlab.measurements.landscape_functions import LANDSCAPES
+from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.report.blocks import number, optimizer_title
 
 FLOOR = 1e-12  # lower heights are shown as this
@@ -18,7 +19,7 @@ TITLES = (  # of LANDSCAPES, registered for translation
     message("quadratic"),
     message("rotated quadratic"),
 )
-DESCENTS = {"sgd": message("plain descent"), "momentum": message("momentum")}
+DESCENTS = {PLAIN: message("plain descent"), MOMENTUM: message("momentum")}
 
 
 def landscape_title(name: str) -> str:

@@ -10,6 +10,7 @@ from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.analysis.statistics.survival import share_interval
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscapes import GRID
+from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.report.blocks import Evidence, Figure, Section, Table, distinct, interval, number
 from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import new_row_figure, optimizer_color
@@ -21,7 +22,7 @@ TUNED = message("chosen, decaying")
 CONSTANT = message("chosen, constant")
 SAME = message("plain descent's, decaying")
 ENDS = {TUNED: "global_basin", CONSTANT: "constant_rate_basin", SAME: "same_rate_basin"}
-PAIR = {"sgd", "momentum"}
+PAIR = {PLAIN, MOMENTUM}
 MORE, LESS, NEITHER = COMPARED = (
     message("more often on {places}"),
     message("less often on {places}"),
@@ -99,13 +100,13 @@ def share_figure(shares: pd.DataFrame, ends: pd.DataFrame) -> Figure:
         decaying, constant, same = (on_landscape[on_landscape["rate"] == rate] for rate in (TUNED, CONSTANT, SAME))
         draw_rows(panel, decaying, order, "share", "low", "high", offset=-0.22)
         draw_rows(panel, constant, order, "share", "low", "high", offset=0.02, filled=False)
-        same = same[same["optimizer"] == "momentum"]
+        same = same[same["optimizer"] == MOMENTUM]
         panel.plot(
             same["share"],
             [order.index(o) + 0.26 for o in same["optimizer"]],
             marker="x",
             markersize=6,
-            color=optimizer_color("momentum"),
+            color=optimizer_color(MOMENTUM),
             linestyle="none",
             zorder=4,
         )
@@ -156,7 +157,7 @@ def compared_words(ends: pd.DataFrame, column: str) -> str:
     for name, group in ends.groupby("landscape", sort=False):
         inside = group.pivot(index="start", columns="optimizer", values=column).astype(float)
         if set(inside) >= PAIR:
-            low, high = estimate_difference((inside["momentum"] - inside["sgd"]).to_numpy()).interval()
+            low, high = estimate_difference((inside[MOMENTUM] - inside[PLAIN]).to_numpy()).interval()
             means = {optimizer: number(inside[optimizer].mean()) for optimizer in sorted(PAIR)}
             place = words("{where} ({momentum} against {sgd})", where=landscape_title(str(name)), **means)
             places_by_phrase[MORE if low > 0 else LESS if high < 0 else NEITHER].append(place)
@@ -169,8 +170,8 @@ def escape_table(shares: pd.DataFrame) -> Table:
     columns = [
         (optimizer, rate)
         for rate in (TUNED, CONSTANT, SAME)
-        for optimizer in ("momentum", "sgd")
-        if (optimizer, rate) != ("sgd", SAME)
+        for optimizer in (MOMENTUM, PLAIN)
+        if (optimizer, rate) != (PLAIN, SAME)
     ]
     rows, gains = [], []
     for landscape, group in shares.groupby("landscape", sort=False):
@@ -184,8 +185,8 @@ def escape_table(shares: pd.DataFrame) -> Table:
             for key in columns
         ]
         rows.append([name, str(first["outside"]), str(first["inside"]), *cells])
-        if ("momentum", TUNED) in counts:
-            gains.append(words("{escaped} in and {lost} out on {where}", where=name, **counts["momentum", TUNED]))
+        if (MOMENTUM, TUNED) in counts:
+            gains.append(words("{escaped} in and {lost} out on {where}", where=name, **counts[MOMENTUM, TUNED]))
     title = (
         words("Momentum carries starts into the global basin and out of it: {gains}", gains=joined(gains))
         if gains

@@ -10,6 +10,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
@@ -34,7 +35,6 @@ GROUP_TITLES = {
 }
 DRAWN_GROUPS = ("rare", "frequent", "all")
 VARIANTS = (message("full batch"), message("mini-batches"), message("Keras' accumulator"))
-FROM_ZERO = message("adagrad (accumulator 0)")
 SAME_PATH = 0.01  # of the displacements: closer paths count as the same
 
 
@@ -53,14 +53,9 @@ def magnitude(evidence: Evidence) -> Section | None:
     return Section("magnitude", words("What normalizing the gradients does"), figures) if figures else None
 
 
-def title(name: str) -> str:
-    """An optimizer's name in a sentence."""
-    return words(FROM_ZERO) if name == FROM_ZERO else optimizer_title(name)
-
-
 def titles(optimizers: Iterable[str]) -> str:
     """Several optimizers' names in a sentence."""
-    return joined([title(name) for name in optimizers])
+    return joined([optimizer_title(name) for name in optimizers])
 
 
 def mean_text(row: pd.Series, value: str) -> str:
@@ -72,7 +67,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
     """How far a factor on the loss moves the training path: one panel per factor, one row per optimizer."""
     means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
     scales, order = sorted(set(table["scale"])), distinct(table["optimizer"])
-    labels = [words(name) for name in order]
+    labels = [optimizer_title(name) if name == ADAGRAD_FROM_ZERO else name for name in order]
     figure, axes = new_row_figure(len(scales), 3.0, labels, row=0.26, margin=0.1)
     for panel, scale in zip(axes, scales, strict=True):
         on_scale = means[means["scale"] == scale]
@@ -115,12 +110,12 @@ def scale_words(means: pd.DataFrame, scales: list[float]) -> str:
     ]
     for scale in scales:
         on_scale = means[means["scale"] == scale].set_index("optimizer")
-        named = [name for name in ("sgd", "adagrad") if name in on_scale.index]
+        named = [name for name in (PLAIN, ADAGRAD) if name in on_scale.index]
         if named:
             moved = [
                 words(
                     "{optimizer}'s by {distance}",
-                    optimizer=title(name),
+                    optimizer=optimizer_title(name),
                     distance=mean_text(on_scale.loc[name], "relative_distance"),
                 )
                 for name in named
@@ -200,9 +195,9 @@ def end_words(last: pd.DataFrame, group: str) -> str:
     low, high = in_group.loc[in_group["loss_mean"].idxmin()], in_group.loc[in_group["loss_mean"].idxmax()]
     fields = {
         "group": words(GROUP_TITLES[group]),
-        "best": title(low["optimizer"]),
+        "best": optimizer_title(low["optimizer"]),
         "least": mean_text(low, "loss"),
-        "worst": title(high["optimizer"]),
+        "worst": optimizer_title(high["optimizer"]),
         "most": mean_text(high, "loss"),
     }
     if len(in_group) == 1:
@@ -252,7 +247,7 @@ def error_words(table: pd.DataFrame, variant: str) -> str:
         else:
             estimate = t_interval(rows["test_error"].to_numpy())
             share = interval_text(estimate)
-            others.append(words("{optimizer} errs on {share}", optimizer=title(str(name)), share=share))
+            others.append(words("{optimizer} errs on {share}", optimizer=optimizer_title(str(name)), share=share))
     parts = []
     if majority:
         estimate = t_interval(on_variant.drop_duplicates("seed")["negative_share"].to_numpy())

@@ -10,6 +10,7 @@ import pandas as pd
 from descentlab.analysis.claims.measured_estimands import MATCHED_APART
 from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import message, words
+from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish, label_rows
 from descentlab.report.plotting import COLORS, GRAY, label_room, new_figure, use_log_scale
@@ -21,7 +22,7 @@ CONVEX = "logistic_regression"
 TRAINED, MATCHED = message("as trained"), message("matched")
 ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
-COLOR = {TRAINED: COLORS["adam"], MATCHED: COLORS["momentum"]}
+COLOR = {TRAINED: COLORS[ADAM], MATCHED: COLORS[MOMENTUM]}
 Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
 
 
@@ -71,7 +72,7 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         # A barrier of 0 or an interval's end at or below 0 can't be on a logarithmic axis: it is drawn at its left end.
         least = float(table.loc[table[column] > 0, column].min()) / 3 if (table[column] > 0).any() else 1e-9
         for y, ((problem, matching), rows) in enumerate(groups.items()):
-            color = COLORS["sgd"] if problem == CONVEX else COLOR[matching]
+            color = COLORS[PLAIN] if problem == CONVEX else COLOR[matching]
             draw_pairs(panel, rows, column, y, least, color)
         highest = np.nanmax(
             [least * 10, table[column].max(), *(pairs_interval(rows, column).high for rows in groups.values())]
