@@ -63,7 +63,7 @@ def measure_best_of_k(plan: Plan, runs: pd.DataFrame, selections: list[dict[str,
         means = pd.concat([by_point.mean(axis=1, skipna=False) for by_point in tables.values()]) if tables else None
         if means is None or means.isna().all():
             continue
-        worst = float(means.min() if planned.higher_is_better else means.max())
+        worst = planned.sign * float((planned.sign * means).min())
         for name, by_point in tables.items():
             unfinished = by_point.isna().any(axis=1)
             values = by_point.mask(unfinished, worst, axis=0).to_numpy()

@@ -20,6 +20,7 @@ from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
+from descentlab.problems.base import metric_sign
 from descentlab.storage.tables import Column, check_table, empty_table
 
 # The first choice of each question is the one that the others are compared with.
@@ -171,8 +172,8 @@ def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: 
     finished = runs["status"] == "finished"
     loss = runs[f"{split}_loss"].where(finished)
     metric = loss if choice == "train loss" else runs[f"{split}_metric"].where(finished)
-    by = ["optimizer", "learning_rate"]
-    candidates = runs[by].assign(badness=-metric if higher_is_better and choice != "train loss" else metric, loss=loss)
+    sign = metric_sign(higher_is_better and choice != "train loss")
+    candidates = runs[["optimizer", "learning_rate"]].assign(badness=-sign * metric, loss=loss)
     selected = []
     for optimizer, group in candidates.groupby("optimizer", sort=False):
         by_rate = group.groupby("learning_rate", dropna=False)[["badness", "loss"]].agg(lambda v: v.mean(skipna=False))

@@ -26,15 +26,16 @@ SPEED_ARM = "tuned for speed"
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
-def find_targets(finals: pd.DataFrame, history: pd.DataFrame, reference: str) -> dict[str, float]:
+def find_targets(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, float]:
     """The validation losses that count as reached, from one problem's runs of the reference (docs/protocol.md, "Time to target").
 
     The way goes from the median of the first losses (those of the initial weights, where evaluated) to the median of the
-    reference's lowest losses, in its tuned arm if there is one. Empty without a finished run of the reference.
+    reference's lowest losses, in the main arm if it finished there. Empty without a finished run of the reference.
     """
-    reference_runs = finals[(finals["optimizer"] == reference) & (finals["status"] == "finished")]
-    if (reference_runs["arm"] == Arm.TUNED).any():
-        reference_runs = reference_runs[reference_runs["arm"] == Arm.TUNED]
+    reference_runs = finals[(finals["optimizer"] == plan.reference) & (finals["status"] == "finished")]
+    in_main_arm = reference_runs["arm"] == plan.main_arm
+    if in_main_arm.any():
+        reference_runs = reference_runs[in_main_arm]
     curves = history[history["run_id"].isin(reference_runs["run_id"]) & history["val_loss"].notna()]
     if curves.empty:
         return {}
@@ -70,7 +71,7 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
     fastest_runs = []
     for problem, problem_finals in finals.groupby("problem", sort=False):
-        target = find_targets(problem_finals, history, plan.reference).get("medium")
+        target = find_targets(plan, problem_finals, history).get("medium")
         if target is None:
             continue
         for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
@@ -105,7 +106,7 @@ def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> 
     for problem, problem_finals in finals.groupby("problem", sort=False):
         present = problem_finals[problem_finals["run_id"].isin(curves) | (problem_finals["status"] == "diverged")]
         problem_history = history[history["problem"] == problem]
-        for name, target in find_targets(problem_finals, problem_history, plan.reference).items():
+        for name, target in find_targets(plan, problem_finals, problem_history).items():
             for run in present.to_dict("records"):
                 finished = run["status"] == "finished"
                 updates = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf

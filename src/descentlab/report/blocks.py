@@ -15,7 +15,7 @@ from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import joined, words
 from descentlab.optimizers.arms import LOGGED_ARM, Arm
-from descentlab.report.formatting import interval, number, optimizer_title
+from descentlab.report.formatting import interval, number, optimizer_title, with_direction
 from descentlab.report.phrases import ARM_WORDS
 
 __all__ = [
@@ -87,10 +87,8 @@ class Evidence:
 
     def metric(self, problem: str) -> str:
         """The name of the problem's metric, with its direction."""
-        problem_info = self.plan.problems[problem]
-        if problem_info.higher_is_better:
-            return words("{metric} (higher is better)", metric=words(problem_info.metric))
-        return words("{metric} (lower is better)", metric=words(problem_info.metric))
+        planned = self.plan.problems[problem]
+        return with_direction(words(planned.metric), planned.higher_is_better)
 
 
 def csv_text(table: pd.DataFrame) -> str:

@@ -21,6 +21,18 @@ def optimizer_title(name: str) -> str:
     return words(DISPLAY[name]) if name in DISPLAY else name
 
 
+def with_direction(metric: str, higher_is_better: bool) -> str:
+    """A metric's name with the direction that is better.
+
+    Example:
+        >>> with_direction("accuracy", higher_is_better=True)
+        'accuracy (higher is better)'
+    """
+    if higher_is_better:
+        return words("{metric} (higher is better)", metric=metric)
+    return words("{metric} (lower is better)", metric=metric)
+
+
 def number(value: float, signed: bool = False) -> str:
     """Three significant digits; ``signed`` puts a + before what is positive.
 

@@ -97,7 +97,7 @@ def track_problem(
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
     curves = curves_by_run(history, runs["run_id"])
     # Of some jobs alone the targets could still change.
-    targets = find_targets(runs[runs["phase"] == "final"], history, plan.reference) if whole else {}
+    targets = find_targets(plan, runs[runs["phase"] == "final"], history) if whole else {}
     done: Counter[str] = Counter()
     models: list[BestModel] = []
     ours, doubled = f"tags.problem = '{problem}'", 0

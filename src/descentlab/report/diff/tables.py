@@ -27,7 +27,7 @@ from descentlab.report.diff.compared import (
 )
 from descentlab.report.diff.rows import KEYS
 from descentlab.report.diff.settings import MEMBERS
-from descentlab.report.formatting import BOUND_SIGNS, interval, number
+from descentlab.report.formatting import BOUND_SIGNS, interval, number, with_direction
 from descentlab.report.phrases import place_words, remark_words, unit_words
 
 MOST_OPEN = 30  # rows of a table that is shown unasked
@@ -212,9 +212,7 @@ def metric_words(differences: Differences, row: dict[str, Any]) -> str:
         return metric
     sides = (differences.a, differences.b) if row["change"] == ONLY_A else (differences.b, differences.a)
     higher = next(side.higher_is_better[row["problem"]] for side in sides if row["problem"] in side.higher_is_better)
-    if higher:
-        return words("{metric} (higher is better)", metric=metric)
-    return words("{metric} (lower is better)", metric=metric)
+    return with_direction(metric, higher)
 
 
 def estimate_cells(kind: str, row: dict[str, Any]) -> list[Cell]:

@@ -11,6 +11,7 @@ from descentlab.i18n.wording import counted, message, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title
 from descentlab.report.drawing import in_front
 from descentlab.report.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
+from descentlab.report.formatting import with_direction
 from descentlab.report.plotting import optimizer_color
 
 TITLES = {
@@ -179,10 +180,7 @@ def measure_name(evidence: Evidence, problem: str, measure: str) -> str:
 
 def measure_title(evidence: Evidence, problem: str, measure: str) -> str:
     """The measure with its direction."""
-    name = measure_name(evidence, problem, measure)
-    if is_higher_better(evidence, problem, measure):
-        return words("{metric} (higher is better)", metric=name)
-    return words("{metric} (lower is better)", metric=name)
+    return with_direction(measure_name(evidence, problem, measure), is_higher_better(evidence, problem, measure))
 
 
 def chart_specs() -> dict[str, Any]:

@@ -138,8 +138,9 @@ def recommendations(evidence: Evidence) -> list[Recommendation]:
         (LOGGED_ARM, message("With the settings that were logged")),
     ):
         made += dependable(evidence, arm, words(question)) if arm in evidence.arms else []
-    last = next((arm for arm in (Arm.EXTENDED, Arm.TUNED, Arm.DEFAULT, LOGGED_ARM) if arm in evidence.arms), None)
-    return [*made, *(best_by_problem(evidence, last) if last else [])]
+    # For the last tenth of a percent it is not the main arm that counts, but the one in which the most is tuned.
+    most_tuned = next((arm for arm in (*reversed(Arm), LOGGED_ARM) if arm in evidence.arms), None)
+    return [*made, *(best_by_problem(evidence, most_tuned) if most_tuned else [])]
 
 
 def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendation]:

@@ -199,12 +199,14 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
     """
     if len(values) == 0:
         return 0.0, 1.0
-    goodness = metric_sign(higher_is_better) * values
+    sign = metric_sign(higher_is_better)
+    goodness = sign * values
     low, middle, high = np.quantile(goodness, [0.12, 0.5, 1.0])
     low = max(low, high - 6 * (high - middle))
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    return (float(low), float(high)) if higher_is_better else (float(-high), float(-low))
+    least, most = sorted((sign * float(low), sign * float(high)))
+    return least, most
 
 
 def leader(summary: pd.DataFrame, arm: str) -> str:
