@@ -18,12 +18,13 @@ import pytest
 from descentlab.analysis.remarks import pack_remarks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
-from descentlab.report.diff.compared import APART, compare_two
+from descentlab.report.diff.compared import APART, ONLY_A, ONLY_B, WITHIN, compare_two
 from descentlab.report.diff.page import render_differences, summarize, write_differences
 from descentlab.report.diff.rows import KEYS
-from descentlab.report.diff.tables import MOST_OPEN, change_table, told, unbroken
+from descentlab.report.diff.tables import ABSENT, MOST_OPEN, change_table, runs_cell, told, unbroken
 from support.comparison_fixture import PROBLEMS, with_names
 from support.html_elements import Elements
+from support.report_evidence import values_of
 from support.results_fixture import worse, write_results
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -58,38 +59,34 @@ def section(page: str, kind: str) -> str:
 
 def test_the_page_begins_with_how_much_changed(plain: Path, changed: Path, page: str) -> None:
     found = compare_two(plain, changed)
-    first = (
-        f"{found.verdicts_changed} of {found.verdicts} verdicts changed, and {found.moved(APART)} of {found.estimates} "
-        "estimates moved apart."
-    )
-    assert summarize(found)[0] == first
+    first, *_, only = summarize(found)
+    assert values_of(first) == [found.verdicts_changed, found.verdicts, found.moved(APART), found.estimates]
     assert found.verdicts_changed > 8 and found.moved(APART) > 8
     assert page.index(first) < page.index("<section")
-    only = f"Claims and estimates only in A: {found.only('only in A')}; only in B: 0. They count as no change."
-    assert only in page and summarize(found)[-1] == only
+    assert values_of(only) == [found.only(ONLY_A), found.only(ONLY_B)] == [found.only(ONLY_A), 0]
+    assert found.only(ONLY_A) > 0 and only in page
 
 
 def test_one_result_is_the_same_as_itself(plain: Path) -> None:
     found = compare_two(plain, plain)
-    assert summarize(found) == [
-        f"All {found.verdicts} verdicts and all {found.estimates} estimates are the same in both."
-    ]
+    (line,) = summarize(found)
+    assert values_of(line) == [found.verdicts, found.estimates]
     page = render_differences(found)
-    assert "<table" not in page and "<h1>What changed between two results of “generated”</h1>" in page
-    assert f"All {found.kinds['contrasts'].both} are the same in both." in section(page, "contrasts")
+    (title,) = re.findall(r"<h1>([^<]*)</h1>", page)
+    assert "<table" not in page and title.count("generated") == 1
+    same = change_table(found, "contrasts").stayed
+    assert values_of(same) == [found.kinds["contrasts"].both] and same in section(page, "contrasts")
 
 
 def test_a_move_within_the_intervals_is_no_change(plain: Path, tmp_path: Path) -> None:
     nearly = compare_two(plain, write_results(tmp_path / "nearly", runs=worse("adam", 1e-5)))
     assert not nearly.changed
     first, second = summarize(nearly)
-    assert first == f"No verdict of {nearly.verdicts} changed, and no estimate of {nearly.estimates} moved apart."
-    moved = nearly.moved("moved within the intervals")
-    assert moved >= 8 + 4
-    assert second == (
-        f"Of the other estimates 0 moved, {moved} moved within the intervals, 0 are the same with a different interval, and "
-        f"{nearly.estimates - moved} are the same."
-    )
+    assert values_of(first) == [nearly.verdicts, nearly.estimates]
+    assert first != summarize(compare_two(plain, plain))[0]  # the same numbers, of which not all are the same
+    within = nearly.moved(WITHIN)
+    assert within >= 8 + 4
+    assert values_of(second) == [0, within, 0, nearly.estimates - within]  # moved, within, another interval, the same
 
 
 def test_the_same_results_give_the_same_bytes_in_any_process(plain: Path, changed: Path, tmp_path: Path) -> None:
@@ -136,21 +133,29 @@ def test_a_changed_verdict_stands_with_both_estimates(page: str) -> None:
     assert cells[4].startswith('<span class="verdict better">better</span><br>+0.1')
     assert cells[5].startswith('<span class="verdict worse">worse</span><br>−0.29')
     assert all(cell.endswith("], n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}6") for cell in cells[4:6])
-    assert (cells[3], cells[6:]) == ("moved apart", ["−0.4"])
+    assert (cells[3], cells[6:]) == (APART, ["−0.4"])
 
 
-def test_what_is_gone_says_so(page: str) -> None:
-    assert '<tr><th scope="row">optimizer</th><td>rmsprop</td><td>only in A</td></tr>' in section(page, "members")
-    runs = section(page, "runs")
-    assert "<td>rmsprop</td><td>only in A</td><td>6 finished</td><td>–</td>" in runs
-    assert "<h3>4 only in A</h3>" in runs and "16 of the 16 that both have are the same." in runs
+def test_what_is_gone_says_so(plain: Path, changed: Path, page: str) -> None:
+    found = compare_two(plain, changed)
+    members, runs = change_table(found, "members"), change_table(found, "runs")
+    assert [[cell.text for cell in row] for row in members.rows] == [["optimizer", "rmsprop", ONLY_A]]
+    assert len(runs.rows) == 4  # two problems, two arms
+    for row in runs.rows:
+        assert [cell.text for cell in row[2:]] == ["rmsprop", ONLY_A, runs_cell({"finished": 6}).text, ABSENT]
+    assert values_of(runs.takeaway) == [4] and values_of(runs.stayed) == [16, 16]
+    for table in (members, runs):
+        shown = section(page, table.identity)
+        assert table.takeaway in shown and table.stayed in shown
+        assert "".join(f"<td>{cell.text}</td>" for cell in table.rows[0][1:]) in shown
 
 
 def test_the_metric_stands_with_its_direction(page: str) -> None:
     finals = section(page, "finals")
     for problem, higher in PROBLEMS.items():
-        direction = "higher" if higher else "lower"
-        assert re.search(rf'<th scope="row">{problem}</th>.*?accuracy \({direction} is better\)', finals) is not None
+        metric = re.search(rf'<th scope="row">{problem}</th>.*?<td class="wide">([^<]*accuracy[^<]*)</td>', finals)
+        assert metric is not None
+        assert ("higher" in metric.group(1), "lower" in metric.group(1)) == (higher, not higher)
 
 
 def test_downloads_hold_the_rows(plain: Path, changed: Path, page: str) -> None:

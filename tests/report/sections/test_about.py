@@ -8,7 +8,7 @@ import yaml
 from descentlab.experiment.config import Config
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.about import grid_words, models, protocol, provenance
-from support.report_evidence import evidence_of, table_named
+from support.report_evidence import evidence_of, table_named, values_of
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,8 @@ def evidence() -> Evidence:
 def test_models_show_layers_total_and_count(evidence: Evidence) -> None:
     table = table_named(models(evidence), "model-up")
     assert table.rows == [["dense", "Dense", "(None, 2)", "53"], ["total", "", "", "53"]]
-    assert "12 + 20 + 10 + 4 + 5 + 2 = 53. 32 training, 8 validation, 8 test examples" in table.caption
+    # The slides' count; training, validation and test examples.
+    assert values_of(table.caption)[:10] == [12, 20, 10, 4, 5, 2, 53, 32, 8, 8]
 
 
 @pytest.mark.parametrize(("grid", "words"), [([0.001, 0.1], "0.001 … 0.1 (2)"), ([None], "none"), ([], "none")])
@@ -30,15 +31,16 @@ def test_words_for_a_grid(grid: list[float | None], words: str) -> None:
 def test_the_protocol_has_the_experiments_own_numbers() -> None:
     seeds = {"final": 7, "tuning": 2}
     rules = dict(table_named(protocol(evidence_of(seeds=seeds)), "rules").rows)
-    assert rules["Seeds"].startswith("7 final seeds")
-    assert "2 tuning seeds" in rules["Grid"]
+    assert values_of(rules["Seeds"]) == [7]
+    assert values_of(rules["Grid"])[-1] == 2
 
 
 def test_provenance_lets_the_reader_do_it_again(evidence: Evidence) -> None:
     section = provenance(evidence)
     config = yaml.safe_load(getattr(section.blocks[-1], "text", ""))
     assert Config.model_validate(config) == evidence.plan.config
-    rows = dict(table_named(section, "versions").rows)
-    assert rows["git_commit"] == "abc" and rows["up: data (sha256)"] == "d" * 64
-    assert rows["MLflow experiment"] == "generated"
-    assert "descentlab.run_id" in rows["MLflow tag of a run"]
+    *first, experiment, tag = table_named(section, "versions").rows
+    assert ["git_commit", "abc"] in first
+    assert next(value for name, value in first if name.startswith("up")) == "d" * 64  # its data's sha256
+    assert experiment[1] == "generated"
+    assert f"descentlab.run_id = '{evidence.comparison.scores['run_id'].iloc[0]}'" in tag[1]

@@ -6,6 +6,7 @@ import pytest
 
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
+from descentlab.report.phrases import reason_words
 from descentlab.report.sections.ledger import claims
 from support.report_evidence import evidence_of, table_named
 
@@ -31,9 +32,10 @@ def test_pieces_stand_with_interval_n_and_margin(evidence) -> None:  # type: ign
 
 
 def test_what_is_not_tested_says_why(evidence) -> None:  # type: ignore[no-untyped-def]
-    texts = [block.text for block in claims(evidence).blocks if isinstance(block, Paragraph)]
-    assert any("a statement about people" in text for text in texts)
-    assert any("the cost of a step was not measured" in text for text in texts)
+    texts = {block.identity: block.text for block in claims(evidence).blocks if isinstance(block, Paragraph)}
+    reasons = {entry["id"]: entry["reason"] for entry in evidence.comparison.claims if not entry["pieces"]}
+    assert {"claim", "step cost not measured"} <= {reason["code"] for reason in reasons.values()}
+    assert all(reason_words(reason) in texts[f"claim-{claim}"] for claim, reason in reasons.items())
 
 
 def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -41,7 +43,10 @@ def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence
     with spoken("es"):
         section = claims(evidence)
     table = table_named(section, "claim-slightly-worse")
-    assert table.title == "Refutada: Los modelos entrenados son ligeramente peores que con SGD"
-    assert "Los modelos" not in table.caption and table.rows[0][1] == "refutada"
+    entries = {entry["id"]: entry for entry in evidence.comparison.claims}
+    slide = entries["slightly-worse"]["spanish"]
+    assert table.title == f"Refutada: {slide}"
+    assert slide not in table.caption and table.rows[0][1] == "refutada"
     (untested,) = [b.text for b in section.blocks if isinstance(b, Paragraph) and b.identity == "claim-most-used"]
-    assert untested.count("Más usados") == 1 and "The most used" not in untested
+    entry = entries["most-used"]
+    assert untested.count(entry["spanish"]) == 1 and entry["english"] not in untested
