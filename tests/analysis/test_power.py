@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from descentlab.analysis.power import example_floor, least_seeds, percent, power_lines
+from descentlab.analysis.power import example_floor, foresee, least_seeds, percent, power_lines
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import generated_plan, with_problems
+from support.report_evidence import values_of
 
 
 def plan_of(seeds: int, **about: Any) -> TrainingPlan:
@@ -29,48 +30,50 @@ def test_the_floor_is_the_standard_error_of_a_share() -> None:
     assert example_floor(0.01, 10_000) == pytest.approx(0.001)
 
 
-def test_what_a_plan_says() -> None:
-    first, floor, *_ = power_lines(plan_of(10, margin=0.01, test_examples=360))
-    assert first == (
-        "up: power to see a true difference of δ = 0.01 (accuracy) with 10 pairs of seeds at level 0.025, by the standard "
-        "deviation of one seed's difference: over 99 % where 0.005 (δ/2), 68 % where 0.01 (δ), 19 % where 0.02 (2δ); 80 % at δ "
-        "takes 13 pairs"
-    )
-    assert floor == (
-        "up: 360 test examples, by the share of them that the two answer differently in every seed: 1 %: a standard error of "
-        "0.0053 stays, and the power at δ is 20 %; 5 %: a standard error of 0.012 stays, and the power at δ is 6 %"
-    )
-    # statsmodels: TTestPower().power(1, 10, 0.025) and of 1 / sqrt(1 + 10 * 0.01 / 360 / 0.01 ** 2)
-    assert TTestPower().power(1.0, 10, 0.025, alternative="two-sided") == pytest.approx(0.68, abs=0.005)
-    effect = 1 / math.sqrt(1 + 10 * 0.01 / 360 / 0.01**2)
-    assert TTestPower().power(effect, 10, 0.025, alternative="two-sided") == pytest.approx(0.20, abs=0.005)
+def test_what_a_plan_foresees() -> None:
+    plan = plan_of(10, margin=0.01, test_examples=360)
+    foreseen = foresee(plan)["up"]
+    assert (foreseen.pairs, foreseen.level) == (10, 0.025)
+    library = TTestPower()
+    assert foreseen.chances == {
+        ratio: pytest.approx(library.power(1 / ratio, 10, 0.025, alternative="two-sided"), abs=1e-6)
+        for ratio in (0.5, 1.0, 2.0)
+    }
+    assert list(foreseen.floors) == [0.01, 0.05]
+    for share, (floor, chance) in foreseen.floors.items():
+        assert floor == pytest.approx(math.sqrt(share / 360))
+        effect = 1 / math.sqrt(1 + 10 * share / 360 / 0.01**2)
+        assert chance == pytest.approx(library.power(effect, 10, 0.025, alternative="two-sided"), abs=5e-3)
+
+
+def test_what_is_foreseen_is_said_with_its_numbers() -> None:
+    first, floor, *others = power_lines(plan_of(10, margin=0.01, test_examples=360))
+    assert len(others) == 2  # of the other problem
+    margin, seeds, level = 0.01, 10, 0.025
+    chances = [99, 0.005, 2, 68, 0.01, 19, 0.02, 2]  # in percent, where the standard deviation is δ/2, δ and 2δ
+    assert values_of(first) == ["up", margin, seeds, level, *chances, 80, least_seeds(level)]
+    assert values_of(floor) == ["up", 360, 1, 0.0053, 20, 5, 0.012, 6]  # examples; share, error and power, twice
 
 
 def test_holms_first_step_is_by_the_number_of_problems() -> None:
     one = plan_of(10, test_examples=360)
     one = replace(one, problems={"up": one.problems["up"]})
-    assert "at level 0.05," in power_lines(one)[0]
-    assert "at level 0.025," in power_lines(plan_of(10))[0]
+    assert (foresee(one)["up"].level, foresee(plan_of(10))["up"].level) == (0.05, 0.025)
 
 
 def test_only_shares_of_right_answers_have_a_foreseeable_floor() -> None:
     assert len(power_lines(plan_of(10))) == 4
-    assert not any("test examples" in line for line in power_lines(plan_of(10, metric="mean squared error")))
+    squared = plan_of(10, metric="mean squared error")
+    assert not any(foreseen.floors for foreseen in foresee(squared).values()) and len(power_lines(squared)) == 2
 
 
 def test_one_seed_sees_nothing() -> None:
-    assert power_lines(plan_of(1)) == [
-        f"{name}: no power to see any difference, 1 pair of seeds has no interval" for name in ("up", "down")
-    ]
+    assert all(not foreseen.chances and not foreseen.floors for foreseen in foresee(plan_of(1)).values())
+    assert [values_of(line) for line in power_lines(plan_of(1))] == [["up", 1], ["down", 1]]
 
 
 def test_rounding_promises_no_certainty() -> None:
-    assert [percent(share) for share in (0.0, 0.004, 0.006, 0.614, 0.994, 0.996, 1.0)] == [
-        "under 1 %",
-        "under 1 %",
-        "1 %",
-        "61 %",
-        "99 %",
-        "over 99 %",
-        "over 99 %",
-    ]
+    assert [percent(share) for share in (0.006, 0.614, 0.994)] == ["1 %", "61 %", "99 %"]
+    for shares, bound in (((0.0, 0.004), 1), ((0.996, 1.0), 99)):
+        (text,) = {percent(share) for share in shares}
+        assert values_of(text) == [bound] and text != f"{bound} %"

@@ -7,6 +7,7 @@ standard deviations of half, once and twice the margin δ: a reader who knows th
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from descentlab.analysis.statistics.paired import power
 from descentlab.experiment.plan import TrainingPlan
@@ -43,38 +44,65 @@ def example_floor(differing: float, test_examples: int) -> float:
     return math.sqrt(differing / test_examples)
 
 
-def power_lines(plan: TrainingPlan) -> list[str]:
-    """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it.
+class Foreseen(NamedTuple):
+    """What the seeds of a plan can detect on one problem.
 
-    At Holm's first step, with one pair per final seed.
+    Attributes:
+        pairs: of seeds.
+        level: two-sided level of Holm's first step.
+        chances: the power to detect a true difference as large as the margin, by the standard deviation of one seed's
+            difference in margins; empty for one pair, which has no interval.
+        floors: by the share of the test examples that are answered differently in every seed, the standard error that stays
+            and the power with it; empty where the metric is no share of right answers.
     """
+
+    pairs: int
+    level: float
+    chances: dict[float, float]
+    floors: dict[float, tuple[float, float]]
+
+
+def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
+    """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it."""
     n, level = plan.config.seeds.final, ALPHA / len(plan.problems)
-    pairs, least = f"{n} pair{'' if n == 1 else 's'} of seeds", least_seeds(level)
-    lines = []
+    foreseen = {}
     for problem, planned in plan.problems.items():
+        chances, floors = dict[float, float](), dict[float, tuple[float, float]]()
+        if n > 1:
+            chances = {ratio: power(n, 1.0, ratio, level) for ratio in DEVIATIONS.values()}
+        if n > 1 and planned.metric == "accuracy":
+            for share in DIFFERING:
+                floor = example_floor(share, planned.test_examples)
+                floors[share] = floor, power(n, planned.margin, planned.margin, level, floor)
+        foreseen[problem] = Foreseen(n, level, chances, floors)
+    return foreseen
+
+
+def power_lines(plan: TrainingPlan) -> list[str]:
+    """What :func:`foresee` finds, as sentences."""
+    lines = []
+    for problem, (n, level, chances, floors) in foresee(plan).items():
+        planned = plan.problems[problem]
         delta, metric, examples = planned.margin, planned.metric, planned.test_examples
-        if n < 2:
+        pairs = f"{n} pair{'' if n == 1 else 's'} of seeds"
+        if not chances:
             lines.append(f"{problem}: no power to see any difference, {pairs} has no interval")
             continue
-        chances = [
-            f"{percent(power(n, 1.0, ratio, level))} where {delta * ratio:.3g} ({word})"
-            for word, ratio in DEVIATIONS.items()
+        by_deviation = [
+            f"{percent(chances[ratio])} where {delta * ratio:.3g} ({word})" for word, ratio in DEVIATIONS.items()
         ]
         lines.append(
             f"{problem}: power to see a true difference of δ = {delta:.3g} ({metric}) with {pairs} at level {level:.3g}, by the "
-            f"standard deviation of one seed's difference: {', '.join(chances)}; 80 % at δ takes {least} pairs"
+            f"standard deviation of one seed's difference: {', '.join(by_deviation)}; 80 % at δ takes {least_seeds(level)} pairs"
         )
-        if metric == "accuracy":
-            floors = []
-            for share in DIFFERING:
-                floor = example_floor(share, examples)
-                chance = percent(power(n, delta, delta, level, floor))
-                floors.append(
-                    f"{100 * share:g} %: a standard error of {floor:.2g} stays, and the power at δ is {chance}"
-                )
+        if floors:
+            by_share = [
+                f"{100 * share:g} %: a standard error of {floor:.2g} stays, and the power at δ is {percent(chance)}"
+                for share, (floor, chance) in floors.items()
+            ]
             lines.append(
                 f"{problem}: {examples:,} test examples, by the share of them that the two answer differently in every seed: "
-                f"{'; '.join(floors)}"
+                f"{'; '.join(by_share)}"
             )
     return lines
 
