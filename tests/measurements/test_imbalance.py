@@ -23,7 +23,6 @@ from descentlab.measurements.imbalance import (
     class_counts,
     class_groups,
     draw_data,
-    evaluation_updates,
     example_losses,
     imbalance_problem,
     measure_imbalance,
@@ -108,12 +107,6 @@ def test_a_run_that_diverges_counts_as_the_worst() -> None:
     losses = example_losses(trainer, draw_data(0), 0, 1e38, [0, 2])
     assert np.isfinite(losses).all()
     assert losses[1].max() == problem.loss_bound
-
-
-def test_evaluations_ascend_from_zero_to_the_budget() -> None:
-    steps = evaluation_updates()
-    assert steps[:3] == [0, 1, 2] and steps[-1] == UPDATES
-    assert (np.diff(steps) > 0).all()
 
 
 def test_rates_come_from_grids_of_equal_length_and_not_from_their_ends(measured: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.optimizers.schedules import MOST_EPOCH_EVALUATIONS, evaluation_steps, learning_rates
+from descentlab.optimizers.schedules import MOST_EPOCH_EVALUATIONS, evaluation_steps, learning_rates, log_spaced_updates
 
 
 def test_constant_rate() -> None:
@@ -51,3 +51,10 @@ def test_without_a_learning_rate_every_update_has_none() -> None:
     rates = learning_rates(None, "constant", 3)
     assert (rates.dtype, rates.shape) == (np.float32, (3,))
     assert np.isnan(rates).all()
+
+
+@given(st.integers(1, 100_000), st.integers(2, 200))
+def test_log_spaced_updates_ascend_from_zero_over_one_to_the_budget(budget: int, count: int) -> None:
+    updates = np.array(log_spaced_updates(budget, count))
+    assert updates[:2].tolist() == [0, 1] and updates[-1] == budget
+    assert (np.diff(updates) > 0).all() and len(updates) <= count + 1

@@ -9,7 +9,8 @@ import json
 
 import numpy as np
 
-from descentlab.report.explorer_data import packed, script_json, thin
+from descentlab.report.blocks import packed
+from descentlab.report.explorer_data import script_json, thin
 from support.explorer_evidence import collected, evidence_with_history
 
 

@@ -23,11 +23,14 @@ def parents(runs: pd.DataFrame, whole: bool = True) -> dict[str, Entry]:
 
 
 def test_curves_are_means_over_seeds_with_their_intervals() -> None:
-    finals = pd.DataFrame({"run_id": ["a", "b"], "optimizer": "adam"})
+    finals = pd.DataFrame({"run_id": ["a", "b"], "problem": "up", "arm": "tuned", "optimizer": "adam"})
     history = pd.DataFrame(
         {
             "run_id": [*"aabbc"],
             "updates": [0, 4, 0, 4, 0],
+            "epoch": [0.0, 1.0, 0.0, 1.0, 0.0],
+            "examples": [0, 32, 0, 32, 0],
+            "train_seconds": 0.0,
             "train_loss": 1.0,
             "val_loss": [1.0, 0.25, 3.0, math.inf, 9.0],
             "val_metric": 0.5,

@@ -15,6 +15,8 @@ from descentlab.analysis.tables import TABLES, fill_table
 from descentlab.experiment.records import optimum_gap
 from descentlab.storage.tables import empty_table
 
+CURVE_MEASURES = ("train_loss", "val_loss", "val_metric")
+
 
 def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
@@ -61,19 +63,18 @@ def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
 def average_curves(
     finals: pd.DataFrame, history: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]
 ) -> pd.DataFrame:
-    """Mean and interval over seeds at each evaluation.
+    """Mean and interval over seeds of CURVE_MEASURES at each evaluation, in the order of the final runs.
 
     Args:
         finals: final runs.
-        history: their evaluations.
+        history: their evaluations, with the columns of ROW.
         step_microseconds: serially measured cost of a step by (problem, optimizer); absent where it was not measured.
     """
     if history.empty:
         return empty_table(TABLES["curves"])
-    measures = ["train_loss", "val_loss", "val_metric"]
-    finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in measures})
+    finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in CURVE_MEASURES})
     by = [*ROW, "updates"]
-    averaged = average_by(finite, by, measures).set_index(by)
+    averaged = average_by(finite, by, list(CURVE_MEASURES)).set_index(by)
     axes = finite.groupby(by, sort=False)[["epoch", "examples", "train_seconds"]].mean()
     table = averaged.join(axes.rename(columns={"train_seconds": "train_seconds_mean"})).reset_index()
     cost = [step_microseconds.get(key, np.nan) for key in zip(table["problem"], table["optimizer"], strict=True)]

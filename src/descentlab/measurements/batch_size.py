@@ -22,7 +22,7 @@ import pandas as pd
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
-from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, split_data
 from descentlab.problems.random_streams import data_order
@@ -98,7 +98,7 @@ def held_out_loss_at_target(curve: LossCurve, target: float) -> float:
 def evaluation_updates(budget: int) -> list[int]:
     """Updates after which to evaluate: 0, then 40 per decade, evenly on a logarithmic scale, up to ``budget``."""
     count = math.ceil(EVALUATIONS_PER_DECADE * math.log10(budget)) + 1
-    return [0, *np.unique(np.rint(np.geomspace(1, budget, count)).astype(int)).tolist()]
+    return log_spaced_updates(budget, count)
 
 
 def budget_updates(examples: int, batch_size: int) -> int:

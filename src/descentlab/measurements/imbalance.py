@@ -26,7 +26,7 @@ import pandas as pd
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import ADAGRAD, ADAM, MOMENTUM, PLAIN, RMSPROP
-from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, Problem
 from descentlab.problems.random_streams import data_order, stream_generator
@@ -121,11 +121,6 @@ def centered_entry(name: str) -> OptimizerEntry:
     return replace(OPTIMIZERS[name], center_learning_rate=CENTERS[name])
 
 
-def evaluation_updates() -> list[int]:
-    """Updates after which to evaluate: 0, then evenly on a logarithmic scale up to the budget."""
-    return [0, *np.unique(np.rint(np.geomspace(1, UPDATES, EVALUATIONS)).astype(int)).tolist()]
-
-
 def example_losses(trainer: Trainer, data: Data, seed: int, rate: float, evaluate_at: list[int]) -> np.ndarray:
     """Loss of every example at each evaluation of one run, float64 of shape (evaluations, n).
 
@@ -155,7 +150,7 @@ def measure_imbalance(seeds: Sequence[int]) -> pd.DataFrame:
     members = {group: (groups == group) | (group == ALL) for group in (FREQUENT, MIDDLE, RARE, ALL)}
     tuning_seed = next(seed for seed in itertools.count(1000) if seed not in seeds)
     tuning, drawn = draw_data(tuning_seed), {seed: draw_data(seed) for seed in seeds}
-    evaluate_at = evaluation_updates()
+    evaluate_at = log_spaced_updates(UPDATES, EVALUATIONS)
     rows: list[dict[str, Any]] = []
     for name in CENTERS:
         entry = centered_entry(name)

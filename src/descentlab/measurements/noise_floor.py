@@ -16,7 +16,7 @@ import pandas as pd
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import MINI_BATCH
-from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import split_data
 from descentlab.problems.random_streams import data_order
@@ -48,11 +48,6 @@ NOISE_FLOOR_COLUMNS: dict[str, Column] = {
 }
 
 
-def evaluation_updates(budget: int) -> list[int]:
-    """Updates after which to evaluate: 0, and about 40 evenly on a logarithmic scale up to ``budget``."""
-    return [0, *np.unique(np.rint(np.geomspace(1, budget, EVALUATIONS)).astype(int)).tolist()]
-
-
 def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMIZER_NAMES) -> pd.DataFrame:
     """Gap to f* of L2-logistic regression over updates.
 
@@ -82,7 +77,9 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
             for seed in seeds:
                 order = data_order(PROBLEM.name, seed, train, 0 if full_batch else batch_size, EPOCHS)
                 initial = initial_variables(PROBLEM, seed)
-                for evaluation in trainer.train(data, initial, order, rates, evaluation_updates(updates), train):
+                for evaluation in trainer.train(
+                    data, initial, order, rates, log_spaced_updates(updates, EVALUATIONS), train
+                ):
                     gap = float(evaluation.loss.astype(np.float64).mean()) + evaluation.penalty - minimum
                     rows.append(
                         {

@@ -49,3 +49,13 @@ def evaluation_steps(updates_per_epoch: int, epochs: int) -> list[int]:
         half = MOST_EPOCH_EVALUATIONS // 2
         ends = np.unique(np.rint(np.concatenate([np.geomspace(1, epochs, half), np.linspace(1, epochs, half)])))
     return [0, *inside, *(int(end) * updates_per_epoch for end in ends)]
+
+
+def log_spaced_updates(budget: int, count: int) -> list[int]:
+    """Updates after which to evaluate: 0, then up to ``count``, evenly on a logarithmic scale from 1 to ``budget``.
+
+    Example:
+        >>> log_spaced_updates(budget=100, count=5)
+        [0, 1, 3, 10, 32, 100]
+    """
+    return [0, *np.unique(np.rint(np.geomspace(1, budget, count)).astype(int)).tolist()]

@@ -96,9 +96,14 @@ def csv_text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
 
 
+def packed(text: str) -> str:
+    """``text`` gzipped, in base64; the same text gives the same result."""
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
+
+
 def packed_csv(table: pd.DataFrame) -> str:
     """The table as gzipped CSV in base64, a fifth of the size; the page's script unpacks it."""
-    return base64.b64encode(gzip.compress(csv_text(table).encode(), 9, mtime=0)).decode()
+    return packed(csv_text(table))
 
 
 @dataclass(frozen=True)

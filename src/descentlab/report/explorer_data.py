@@ -7,8 +7,6 @@ thinned.
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.pairing import ROW
+from descentlab.analysis.summary import CURVE_MEASURES
 from descentlab.analysis.tables import Comparison
 from descentlab.experiment.records import HISTORY
 from descentlab.storage.tables import empty_table
 
-ROW = ["problem", "arm", "optimizer"]
-MEASURES = ("train_loss", "val_loss", "val_metric")
 DIGITS = 4
 MOST_VALUES = 400_000  # of single runs: about a megabyte of the page
 HTML_LETTERS = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
@@ -87,7 +85,7 @@ def collect_curves(
             "n": means["n"].tolist(),
         },
     }
-    for measure in MEASURES:
+    for measure in CURVE_MEASURES:
         columns["means"][measure] = significant(means[f"{measure}_mean"])
         columns["means"][f"{measure}_half"] = significant((means[f"{measure}_high"] - means[f"{measure}_low"]) / 2)
     runs, values = final_curves(comparison.scores, history, means, most_values)
@@ -98,7 +96,7 @@ def collect_curves(
         "status": runs["status"].tolist(),
         "evaluations": runs["evaluations"].tolist(),
     }
-    columns["values"] = {"at": values["at"].tolist(), **{name: significant(values[name]) for name in MEASURES}}
+    columns["values"] = {"at": values["at"].tolist(), **{name: significant(values[name]) for name in CURVE_MEASURES}}
     return ExplorerData(
         columns,
         runs=int((runs["evaluations"] > 0).sum()),
@@ -117,15 +115,15 @@ def final_curves(
         means: columns ``ROW``, ``updates``, ``curve`` (index of the curve) and ``at`` (index of its evaluation).
 
     Returns:
-        Runs with their ``curve`` and their number of ``evaluations``; evaluations with ``at`` and MEASURES, run by run.
+        Runs with their ``curve`` and their number of ``evaluations``; evaluations with ``at`` and CURVE_MEASURES, run by run.
     """
     runs = scores.merge(means.drop_duplicates("curve")[["curve", *ROW]], on=ROW).reset_index(names="run")
     if history is None:
         history, runs = empty_table(HISTORY), runs.iloc[:0]
-    values = history[["run_id", "updates", *MEASURES]].merge(runs[["run_id", "run", "curve"]], on="run_id")
+    values = history[["run_id", "updates", *CURVE_MEASURES]].merge(runs[["run_id", "run", "curve"]], on="run_id")
     values = values.merge(means[["curve", "updates", "at"]], on=["curve", "updates"])
-    if len(values) * len(MEASURES) > most_values:
-        most = max(3, most_values // (len(MEASURES) * len(runs)))
+    if len(values) * len(CURVE_MEASURES) > most_values:
+        most = max(3, most_values // (len(CURVE_MEASURES) * len(runs)))
         thinned = [
             pd.DataFrame({"curve": curve, "at": thin(updates.to_numpy(), most)})
             for curve, updates in means.groupby("curve", sort=False)["updates"]
@@ -173,11 +171,6 @@ def significant(values: pd.Series) -> list[float | None]:
 def whole(values: pd.Series) -> list[int | None]:
     """``values``, which are counts, as integers; None for NaN."""
     return [None if value != value else round(value) for value in values.tolist()]
-
-
-def packed(text: str) -> str:
-    """``text`` gzipped, in base64; the same text gives the same result."""
-    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
 def script_json(value: Any) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.pairing import ROW
 from descentlab.analysis.ranks import rank_means
-from descentlab.analysis.statistics.intervals import average_by, t_interval
+from descentlab.analysis.statistics.intervals import t_interval
+from descentlab.analysis.summary import average_curves
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.problems.base import SPLITS
 from descentlab.report.plotting import optimizer_color
@@ -23,7 +25,6 @@ from descentlab.tracking.links import link_runs, picture_address
 KIND = "descentlab.kind"  # run, parent or report
 SOURCE = {"mlflow.source.name": "descentlab", "mlflow.source.type": "LOCAL"}
 PICTURE = "curve.png"
-MEASURES = ("train_loss", "val_loss", "val_metric")
 
 
 def metric_name(name: str) -> str:
@@ -45,10 +46,8 @@ def mean_curves(finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, pd.Dat
         finals: the final runs of one problem in the plan's main arm.
         history: of at least these runs.
     """
-    joined = history[["run_id", "updates", *MEASURES]].merge(finals[["run_id", "optimizer"]], on="run_id")
-    finite = joined.assign(**{name: joined[name].where(np.isfinite(joined[name])) for name in MEASURES})
-    averaged = average_by(finite, ["optimizer", "updates"], list(MEASURES)).sort_values("updates")
-    return {str(optimizer): curve for optimizer, curve in averaged.groupby("optimizer", sort=False)}
+    curves = average_curves(finals, history.merge(finals[["run_id", *ROW]], on="run_id"), step_microseconds={})
+    return {str(optimizer): curve for optimizer, curve in curves.groupby("optimizer", sort=False)}
 
 
 def parent_entries(

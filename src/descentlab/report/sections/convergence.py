@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.time_to_target import SPEED_ARM
+from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
 from descentlab.i18n.wording import joined, words
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -222,8 +222,9 @@ def speed_table(evidence: Evidence) -> Table:
         words("ratio to sgd [95 %]"),
     ]
     caption = words(
-        "Targets lie 60, 85 and 97 % of the way from the initial validation loss to the lowest of {reference}. Where a run of "
+        "Targets lie {shares} % of the way from the initial validation loss to the lowest of {reference}. Where a run of "
         "sgd missed (≤), the ratio of paired means within the budget is at most what is shown.",
+        shares=joined([f"{100 * share:g}" for share in TARGETS.values()]),
         reference=optimizer_title(evidence.reference),
     )
     title = words("All times to target as numbers")

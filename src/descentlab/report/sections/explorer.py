@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 from descentlab.analysis.statistics.intervals import critical_value
+from descentlab.analysis.summary import CURVE_MEASURES
 from descentlab.i18n.wording import counted, message, words
-from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title
+from descentlab.report.blocks import ARM_WORDS, Evidence, Explorer, Section, optimizer_title, packed
 from descentlab.report.drawing import in_front
-from descentlab.report.explorer_data import MEASURES, ExplorerData, collect_curves, packed, script_json
+from descentlab.report.explorer_data import ExplorerData, collect_curves, script_json
 from descentlab.report.formatting import with_direction
 from descentlab.report.plotting import optimizer_color
 
@@ -82,10 +83,10 @@ def explorer(evidence: Evidence) -> Section | None:
         problems=problems,
         arms=[words(ARM_WORDS[arm].rates) for arm in arms],
         optimizers=[(name, optimizer_color(name)) for name in optimizers],
-        measures=[words(TITLES[measure]) for measure in MEASURES],
+        measures=[words(TITLES[measure]) for measure in CURVE_MEASURES],
         axes=[words(axis) for axis in known_axes(data).values()],
         chosen=frozenset(place for place, name in enumerate(optimizers) if name in front),
-        first_measure=MEASURES.index(FIRST_MEASURE),
+        first_measure=CURVE_MEASURES.index(FIRST_MEASURE),
         singles=data.runs > 0,
         setup=script_json(setup(evidence, data, problems, arms, optimizers)),
         data=packed(json.dumps(data.columns, ensure_ascii=False, allow_nan=False, separators=(",", ":"))),
@@ -149,9 +150,9 @@ def setup(
         "problems": [
             {
                 "name": problem,
-                "higher": [is_higher_better(evidence, problem, measure) for measure in MEASURES],
-                "measures": [measure_name(evidence, problem, measure) for measure in MEASURES],
-                "titles": [measure_title(evidence, problem, measure) for measure in MEASURES],
+                "higher": [is_higher_better(evidence, problem, measure) for measure in CURVE_MEASURES],
+                "measures": [measure_name(evidence, problem, measure) for measure in CURVE_MEASURES],
+                "titles": [measure_title(evidence, problem, measure) for measure in CURVE_MEASURES],
             }
             for problem in problems
         ],
@@ -159,7 +160,7 @@ def setup(
         "optimizers": [
             {"name": name, "title": optimizer_title(name), "color": optimizer_color(name)} for name in optimizers
         ],
-        "measures": list(MEASURES),
+        "measures": list(CURVE_MEASURES),
         "axes": [{"column": column, "title": words(title)} for column, title in known_axes(data).items()],
         "quantiles": [round(float(critical_value(degrees)), 6) for degrees in range(1, max(2, data.seeds))],
         "words": {key: words(text) for key, text in MESSAGES.items()},
