@@ -129,16 +129,16 @@ def test_the_split_that_chooses_the_rate_can_flip_the_winner(higher: bool) -> No
     assert chosen.to_dict() == {
         ("validation", "adam"): 0.01,
         ("validation", "sgd"): 0.1,
-        ("train loss", "adam"): 0.1,
-        ("train loss", "sgd"): 0.01,
+        ("train_loss", "adam"): 0.1,
+        ("train_loss", "sgd"): 0.01,
         ("test", "adam"): 0.01,
         ("test", "sgd"): 1.0,
     }
     assert [best(stability, "selection", choice) for choice in QUESTIONS["selection"]] == ["adam", "adam", "sgd"]
     summary = summarize_rank_stability(stability[stability["question"] == "selection"]).set_index("choice")
-    assert summary["adam_sgd_order"].to_dict() == {"train loss": "stays", "test": "flips"}
-    assert summary["tau"].to_dict() == {"train loss": 1, "test": -1}
-    assert summary["marked"].to_dict() == {"train loss": False, "test": True}
+    assert summary["adam_sgd_order"].to_dict() == {"train_loss": "stays", "test": "flips"}
+    assert summary["tau"].to_dict() == {"train_loss": 1, "test": -1}
+    assert summary["marked"].to_dict() == {"train_loss": False, "test": True}
     assert (summary["adam_momentum_order"] == "").all()
     assert summary.loc["test", ["best_first", "best", "n"]].tolist() == ['["adam"]', '["sgd"]', 2]
 

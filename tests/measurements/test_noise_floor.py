@@ -16,8 +16,9 @@ from descentlab.analysis.tables import Comparison
 from descentlab.measurements import noise_floor as module
 from descentlab.measurements.noise_floor import NOISE_FLOOR_COLUMNS, OPTIMIZER_NAMES, WAYS, measure_noise_floor
 from descentlab.problems import logistic_regression
+from descentlab.report import phrases
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.noise_floor import WAY_TITLES, noise_floor_figure
+from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.storage.tables import check_table
 from support.comparison_fixture import generated_plan
 
@@ -87,7 +88,7 @@ def hand_made(ends: dict[str, dict[str, float]]) -> pd.DataFrame:
 
 
 def test_every_way_has_a_title_to_be_translated() -> None:
-    assert WAY_TITLES == tuple(WAYS)
+    assert set(phrases.WAYS) == set(WAYS)
 
 
 def test_the_figure_says_who_ends_nearest_and_furthest() -> None:
@@ -98,7 +99,7 @@ def test_the_figure_says_who_ends_nearest_and_furthest() -> None:
         figure = noise_floor_figure(Evidence(generated_plan(), comparison, [], {"noise_floor": table}))
         assert figure is not None
         near, far = ("Adam", "plain SGD") if second < first else ("plain SGD", "Adam")
-        assert f"{CONSTANT}: {near} 1.1e\N{MINUS SIGN}05 [" in figure.takeaway
+        assert f"{phrases.WAYS[CONSTANT]}: {near} 1.1e\N{MINUS SIGN}05 [" in figure.takeaway
         assert f" and {far} 0.0011 [" in figure.takeaway
         assert "n = 3 seeds" in figure.caption
         assert len(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(figure.csv))))) == len(table)

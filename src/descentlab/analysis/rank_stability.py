@@ -25,9 +25,9 @@ from descentlab.storage.tables import Column, check_table, empty_table
 
 # The first choice of each question is the one that the others are compared with.
 QUESTIONS: dict[str, tuple[str, ...]] = {
-    "selection": ("validation", "train loss", "test"),
-    "tuning": ("default rates", "tuned rates", "everything tuned"),
-    "epoch": ("last", "best validation"),
+    "selection": ("validation", "train_loss", "test"),
+    "tuning": tuple(arm.value for arm in Arm),
+    "epoch": ("last", "best_validation"),
     "axis": ("updates", "examples", "seconds"),
 }
 MISTAKES = frozenset({("selection", "test")})  # shown because papers make it, not because it is valid
@@ -103,12 +103,11 @@ def measure_rank_stability(
             for choice in QUESTIONS["selection"]
         ]
         compared += [
-            ("tuning", choice, finals[finals["arm"] == arm], "test_metric", higher, np.nan)
-            for arm, choice in zip(Arm, QUESTIONS["tuning"], strict=True)
+            ("tuning", arm, finals[finals["arm"] == arm], "test_metric", higher, np.nan) for arm in QUESTIONS["tuning"]
         ]
         compared += [
             ("epoch", "last", tuned, "test_metric", higher, np.nan),
-            ("epoch", "best validation", tuned, "best_test_metric", higher, np.nan),
+            ("epoch", "best_validation", tuned, "best_test_metric", higher, np.nan),
         ]
         costs = {name: cost for (where, name), cost in step_microseconds.items() if where == problem}
         for axis in QUESTIONS["axis"]:
@@ -164,15 +163,15 @@ def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: 
 
     Args:
         runs: runs of the tuned arm in the phases ``final`` and ``neighbor``.
-        choice: ``validation``, ``train loss`` or ``test``: the mean that decides; the loss on that split breaks ties.
+        choice: ``validation``, ``train_loss`` or ``test``: the mean that decides; the loss on that split breaks ties.
         higher_is_better: direction of the metric.
         usual: rates of ``selections.json``, for optimizers with an unfinished run at every rate.
     """
-    split = {"validation": "val", "train loss": "train", "test": "test"}[choice]
+    split = {"validation": "val", "train_loss": "train", "test": "test"}[choice]
     finished = runs["status"] == "finished"
     loss = runs[f"{split}_loss"].where(finished)
-    metric = loss if choice == "train loss" else runs[f"{split}_metric"].where(finished)
-    sign = metric_sign(higher_is_better and choice != "train loss")
+    metric = loss if choice == "train_loss" else runs[f"{split}_metric"].where(finished)
+    sign = metric_sign(higher_is_better and choice != "train_loss")
     candidates = runs[["optimizer", "learning_rate"]].assign(badness=-sign * metric, loss=loss)
     selected = []
     for optimizer, group in candidates.groupby("optimizer", sort=False):

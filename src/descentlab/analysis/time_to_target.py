@@ -22,7 +22,7 @@ from descentlab.optimizers.roles import PLAIN
 
 # Shares of the way from the initial validation loss to the reference's lowest.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
-SPEED_ARM = "tuned for speed"
+SPEED_ARM = "tuned_for_speed"
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 

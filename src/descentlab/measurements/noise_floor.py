@@ -31,14 +31,10 @@ OPTIMIZER_NAMES = MINI_BATCH
 EPOCHS, FULL_BATCH_UPDATES = 200, 3000
 EVALUATIONS = 40
 # By name: the schedule, and whether a batch is the whole training set.
-WAYS = {
-    "mini-batches, constant rate": ("constant", False),
-    "mini-batches, decayed rate": ("linear", False),
-    "full batch, decayed rate": ("linear", True),
-}
+WAYS = {"constant_rate": ("constant", False), "decayed_rate": ("linear", False), "full_batch": ("linear", True)}
 
 NOISE_FLOOR_COLUMNS: dict[str, Column] = {
-    "way": Column("str", "", "", "batches and schedule"),
+    "way": Column("str", "", "", "constant_rate or decayed_rate, in mini-batches; full_batch: with a rate that decays"),
     "optimizer": Column("str", "", "", "optimizer"),
     "seed": Column("int64", "", "", "initial weights and batch order; the split is always the same"),
     "learning_rate": Column("float64", "", "", "initial"),

@@ -32,12 +32,13 @@ NOT_SLIGHTLY = message("supported, and not slightly")
 
 
 class ArmWords(NamedTuple):
-    """How an arm is called: as a noun, before a noun, by its rates, and as a heading."""
+    """How an arm is called: as a noun, before a noun, by its rates, as a heading, and in a cell of a table."""
 
     name: str
     adjective: str
     rates: str
     title: str
+    cell: str
 
 
 ARM_WORDS: dict[str, ArmWords] = {
@@ -46,18 +47,28 @@ ARM_WORDS: dict[str, ArmWords] = {
         message("default"),
         message("default rates"),
         message("Default learning rates, nothing tuned"),
+        message("default"),
     ),
     Arm.TUNED: ArmWords(
-        message("tuned arm"), message("tuned"), message("tuned rates"), message("Learning rates tuned equally")
+        message("tuned arm"),
+        message("tuned"),
+        message("tuned rates"),
+        message("Learning rates tuned equally"),
+        message("tuned"),
     ),
     Arm.EXTENDED: ArmWords(
         message("extended arm"),
         message("tuned (everything)"),
         message("everything tuned"),
         message("Momentum, epsilon and schedule tuned too"),
+        message("extended"),
     ),
     LOGGED_ARM: ArmWords(
-        message("as logged"), message("logged"), message("logged rates"), message("Learning rates as they were logged")
+        message("as logged"),
+        message("logged"),
+        message("logged rates"),
+        message("Learning rates as they were logged"),
+        message("logged"),
     ),
     # No arm of its own: the tuned arm's runs at the rate that reaches the target soonest.
     SPEED_ARM: ArmWords(
@@ -65,12 +76,31 @@ ARM_WORDS: dict[str, ArmWords] = {
         message("tuned for speed"),
         message("rates tuned for speed"),
         message("rates tuned for speed"),
+        message("tuned for speed"),
     ),
+}
+
+# Choices under which optimizers are ranked.
+CHOICES: dict[str, str] = {
+    "validation": message("validation"),
+    "train_loss": message("train loss"),
+    "test": message("test"),
+    **{arm: ARM_WORDS[arm].rates for arm in Arm},
+    "last": message("last"),
+    "best_validation": message("best validation"),
+    "updates": message("updates"),
+    "examples": message("examples"),
+    "seconds": message("seconds"),
+}
+# Ways of training in the measurement of the noise floor.
+WAYS: dict[str, str] = {
+    "constant_rate": message("mini-batches, constant rate"),
+    "decayed_rate": message("mini-batches, decayed rate"),
+    "full_batch": message("full batch, decayed rate"),
 }
 
 # Codes that are themselves the English words for what they mean, as the cells of tables have them.
 CELLS = (
-    message("extended"),
     message("easy"),
     message("medium"),
     message("hard"),
@@ -151,6 +181,11 @@ UNITS = {
     "decades of final value": message("decades of final value"),
     "loss": message("loss"),
 }
+
+
+def arm_cell(arm: str) -> str:
+    """An arm in a cell of a table; as it stands where it is none, or one of another version."""
+    return words(ARM_WORDS[arm].cell) if arm in ARM_WORDS else arm
 
 
 def verdict_class(judged: Mapping[str, Any]) -> str:

@@ -15,9 +15,9 @@ from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
 from descentlab.analysis.rank_stability import MISTAKES, QUESTIONS, RANK_STABILITY_COLUMNS, summarize_rank_stability
 from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Paragraph, interval
+from descentlab.report.phrases import CHOICES
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.rank_stability import (
-    CHOICES,
     Changes,
     Choice,
     Swaps,
@@ -82,11 +82,11 @@ def swaps(rows: list[dict[str, Any]], other: str = "sgd") -> Swaps:
     return count_swaps(summarize_rank_stability(table), rankings_of(table), other)
 
 
-TUNED = Choice("tuning", "default rates", "tuned rates", False)
-BEST = Choice("epoch", "last", "best validation", False)
+TUNED = Choice("tuning", "default", "tuned", False)
+BEST = Choice("epoch", "last", "best_validation", False)
 EXAMPLES = Choice("axis", "updates", "examples", False)
 TEST = Choice("selection", "validation", "test", True)
-TRAIN_LOSS = Choice("selection", "validation", "train loss", False)
+TRAIN_LOSS = Choice("selection", "validation", "train_loss", False)
 
 
 def test_nothing_measured_no_section() -> None:
@@ -96,8 +96,8 @@ def test_nothing_measured_no_section() -> None:
 
 
 def test_a_winner_that_changes_is_counted_and_named() -> None:
-    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
-    rows += choice_rows({"last": ADAM, "best validation": ADAM}, "epoch")
+    rows = choice_rows({"default": SGD, "tuned": ADAM}, "tuning")
+    rows += choice_rows({"last": ADAM, "best_validation": ADAM}, "epoch")
     once, never = Swaps(1, 1, {TUNED: 1}), Swaps(1, 0, {})
     assert counted(rows) == {
         TUNED: Changes(1, 1, 1, [pytest.approx(1 / 3)], {"sgd": once, "momentum": never}),
@@ -112,7 +112,7 @@ def test_a_winner_that_changes_is_counted_and_named() -> None:
 
 
 def test_a_winner_that_stays_is_said_to_stay() -> None:
-    rows = choice_rows({"default rates": ADAM, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default": ADAM, "tuned": ADAM}, "tuning")
     assert find_most_changing(counted(rows)) == []
     section = found(rank_stability(evidence(rows)))
     assert values_of(table_named(section, "rank-stability-choices").title) == [
@@ -144,7 +144,7 @@ def test_a_mistake_is_called_so_wherever_it_stands() -> None:
 
 
 def test_choices_that_change_equally_often_are_both_named() -> None:
-    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default": SGD, "tuned": ADAM}, "tuning")
     rows += choice_rows({"updates": ADAM, "examples": SGD}, "axis")
     rows += choice_rows({"updates": ADAM, "examples": ADAM}, "axis", problem="down")
     changes = counted(rows)
@@ -155,7 +155,7 @@ def test_choices_that_change_equally_often_are_both_named() -> None:
 
 
 def test_only_the_choice_that_changes_the_most_is_named() -> None:
-    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default": SGD, "tuned": ADAM}, "tuning")
     for problem in ("up", "down"):
         rows += choice_rows({"updates": ADAM, "examples": SGD}, "axis", problem=problem)
     assert find_most_changing(counted(rows)) == [EXAMPLES]
@@ -163,21 +163,21 @@ def test_only_the_choice_that_changes_the_most_is_named() -> None:
 
 def test_a_shared_first_place_that_keeps_one_of_its_holders_is_no_change() -> None:
     tied = {"adam": 0.9, "sgd": 0.9, "momentum": 0.4}
-    rows = choice_rows({"last": tied, "best validation": ADAM}, "epoch")
+    rows = choice_rows({"last": tied, "best_validation": ADAM}, "epoch")
     assert counted(rows)[BEST].changed == 0
     assert swaps(rows) == Swaps(1, 0, {})
 
 
 def test_a_diverged_seed_is_never_a_clear_change() -> None:
-    rows = choice_rows({"default rates": SGD, "tuned rates": ADAM}, "tuning")
+    rows = choice_rows({"default": SGD, "tuned": ADAM}, "tuning")
     for row in rows:
-        if row["optimizer"] == "sgd" and row["choice"] == "tuned rates":
+        if row["optimizer"] == "sgd" and row["choice"] == "tuned":
             row["n"] = 9
     assert (counted(rows)[TUNED].changed, counted(rows)[TUNED].clear) == (1, 0)
 
 
 def test_who_is_absent_is_not_compared() -> None:
-    rows = [row for row in choice_rows({"last": ADAM, "best validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
+    rows = [row for row in choice_rows({"last": ADAM, "best_validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
     assert swaps(rows) == Swaps(0, 0, {})
     assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd"]  # no number of swaps
     assert values_of(table_named(rank_stability(evidence(rows)), "rank-stability-choices").rows[0][4]) == []

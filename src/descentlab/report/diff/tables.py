@@ -28,7 +28,7 @@ from descentlab.report.diff.compared import (
 from descentlab.report.diff.rows import KEYS
 from descentlab.report.diff.settings import MEMBERS
 from descentlab.report.formatting import BOUND_SIGNS, interval, number, with_direction
-from descentlab.report.phrases import place_words, remark_words, unit_words
+from descentlab.report.phrases import arm_cell, place_words, remark_words, unit_words
 
 MOST_OPEN = 30  # rows of a table that is shown unasked
 ABSENT = "–"
@@ -197,10 +197,12 @@ def identity(differences: Differences, row: dict[str, Any], keys: list[str]) -> 
             text = place_words(row["place"])
         elif key == "unit":
             text = unit_words(row[key])
+        elif key == "arm":
+            text = arm_cell(row[key])
         elif key == "metric":
             text = metric_words(differences, row)
         else:
-            text = words(row[key]) if key in {"arm", "target"} else row[key]
+            text = words(row[key]) if key == "target" else row[key]
         cells.append(Cell(text, "wide" if key == "where" or (key == "metric" and "first" not in row) else ""))
     return cells
 

@@ -13,6 +13,7 @@ from descentlab.optimizers.roles import ADAM
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
 from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import GRAY, new_row_figure, optimizer_color
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def break_even_table(evidence: Evidence) -> Table:
         rows.append(
             [
                 row["problem"],
-                words(str(row["arm"])),
+                arm_cell(str(row["arm"])),
                 words(str(row["target"])),
                 row["optimizer"],
                 reached,

@@ -19,6 +19,7 @@ from descentlab.report.blocks import (
 )
 from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front
 from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import label_room, new_figure, new_row_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
 from descentlab.report.sections.survival import profile_figure, survival_figure
@@ -160,7 +161,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
             "From the tuned rate and its neighbors on the grid, each optimizer has the one whose tuning runs reach the target "
             "soonest: tuned rates are the best at the end, not the fastest."
         )
-    return finish(figure, f"time-to-target-{arm.replace(' ', '-')}", takeaway=takeaway, caption=caption, data=rows)
+    return finish(figure, f"time-to-target-{arm.replace('_', '-')}", takeaway=takeaway, caption=caption, data=rows)
 
 
 def find_fastest(times: pd.DataFrame, problems: list[str]) -> dict[str, str]:
@@ -198,7 +199,7 @@ def speed_table(evidence: Evidence) -> Table:
         rows.append(
             [
                 row["problem"],
-                words(row["arm"]),
+                arm_cell(row["arm"]),
                 row["optimizer"],
                 words(row["target"]),
                 number(row["target_val_loss"]),

@@ -5,17 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
-from descentlab.i18n.wording import joined, message, words
+from descentlab.i18n.wording import joined, words
 from descentlab.report.blocks import Evidence, Figure, distinct, interval_text, optimizer_title
 from descentlab.report.drawing import draw_curves, finish
+from descentlab.report.phrases import WAYS
 from descentlab.report.plotting import label_room, new_figure
 
 LEAST = 1e-8  # single precision resolves nothing below
-WAY_TITLES = (
-    message("mini-batches, constant rate"),
-    message("mini-batches, decayed rate"),
-    message("full batch, decayed rate"),
-)
 
 
 def noise_floor_figure(evidence: Evidence) -> Figure | None:
@@ -32,7 +28,7 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     for panel, way in zip(axes, ways, strict=True):
         draw_curves(panel, clipped[clipped["way"] == way], "updates", "gap", y_scale="log")
         panel.set_ylim(LEAST / 2, 10)
-        panel.set_title(words(way))
+        panel.set_title(words(WAYS[way]))
         panel.set_xlabel(words("updates"))
     axes[0].set_ylabel(words("objective − optimum (lower is better)"))
     takeaway = words(
@@ -56,4 +52,4 @@ def end_words(table: pd.DataFrame, way: str) -> str:
     ends = {str(name): t_interval(group["gap"].to_numpy()) for name, group in last.groupby("optimizer", sort=False)}
     order = sorted(ends, key=lambda name: ends[name].mean)
     texts = [f"{optimizer_title(name)} {interval_text(ends[name])}" for name in distinct([order[0], order[-1]])]
-    return f"{words(way)}: {joined(texts)}"
+    return f"{words(WAYS[way])}: {joined(texts)}"

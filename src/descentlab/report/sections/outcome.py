@@ -21,7 +21,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
-from descentlab.report.phrases import remark_words, verdict_words
+from descentlab.report.phrases import arm_cell, remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
 
 
@@ -97,7 +97,7 @@ def contrast_table(evidence: Evidence) -> Table:
     rows = [
         [
             row["problem"],
-            words(row["arm"]),
+            arm_cell(row["arm"]),
             f"{row['first']} − {row['second']}",
             words(row["declared"]),
             verdict_words(row),
@@ -241,7 +241,7 @@ def summary_table(evidence: Evidence) -> Table:
     rows = [
         [
             row["problem"],
-            words(row["arm"]),
+            arm_cell(row["arm"]),
             row["optimizer"],
             number(row["learning_rate"]),
             number(row["rank"]),

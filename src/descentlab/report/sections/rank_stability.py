@@ -22,6 +22,7 @@ from descentlab.report.blocks import (
     number,
     optimizer_title,
 )
+from descentlab.report.phrases import CHOICES
 from descentlab.report.sections.best_of_k import best_of_k_figure
 
 QUESTIONS = {
@@ -30,19 +31,6 @@ QUESTIONS = {
     "epoch": message("epoch reported: {choice} instead of {first}"),
     "axis": message("race cut at equal {choice} instead of {first}"),
 }
-CHOICES = (
-    message("validation"),
-    message("train loss"),
-    message("test"),
-    message("default rates"),
-    message("tuned rates"),
-    message("everything tuned"),
-    message("last"),
-    message("best validation"),
-    message("updates"),
-    message("examples"),
-    message("seconds"),
-)
 ORDERS = {"flips": message("flips"), "stays": message("stays"), "tie": message("tie"), "": message("not compared")}
 PAIRS = {PLAIN: "adam_sgd_order", MOMENTUM: "adam_momentum_order"}
 Ranked = dict[tuple[str, str, str], pd.DataFrame]
@@ -191,7 +179,9 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
 
 def choice_words(choice: Choice) -> str:
     """``a mistake: learning rate chosen by test instead of validation``."""
-    phrase = words(QUESTIONS[choice.question], choice=words(choice.choice), first=words(choice.first_choice))
+    phrase = words(
+        QUESTIONS[choice.question], choice=words(CHOICES[choice.choice]), first=words(CHOICES[choice.first_choice])
+    )
     return words("a mistake: {choice}", choice=phrase) if choice.marked else phrase
 
 
@@ -271,7 +261,9 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
             f"{' = '.join(names)}, {interval(best_row['mean'], best_row['low'], best_row['high'], int(best_row['n']))}"
         )
         if np.isfinite(best_row["cut"]):
-            return words("{winner} at {cut} {axis}", winner=text, cut=number(best_row["cut"]), axis=words(axis))
+            return words(
+                "{winner} at {cut} {axis}", winner=text, cut=number(best_row["cut"]), axis=words(CHOICES[axis])
+            )
         return text
 
     table_rows = []

@@ -12,6 +12,7 @@ from descentlab.i18n.wording import joined, words
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title
 from descentlab.report.drawing import finish, in_front, label_ends, label_rows, value_range
+from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import (
     INK,
     label_room,
@@ -172,7 +173,7 @@ def alarms(evidence: Evidence) -> Section:
         return Section("alarms", words("Alarms"), [Paragraph(text)])
     kinds = table["kind"].value_counts(sort=False)
     rows = [
-        [words(row["kind"]), row["problem"], words(row["arm"]), row["optimizer"], alarm_sentence(row)]
+        [words(row["kind"]), row["problem"], arm_cell(row["arm"]), row["optimizer"], alarm_sentence(row)]
         for row in table.to_dict("records")
     ]
     counts = joined([f"{count} × {words(str(kind))}" for kind, count in kinds.items()])
