@@ -50,7 +50,7 @@ def test_hyperparameters_of_the_extended_arm_are_in_the_id() -> None:
 
 
 def test_no_learning_rate_is_nan_in_a_table_and_none_again_outside() -> None:
-    rates = [None, 0.1]
+    rates = [None, 0.1, math.inf]
     column = pd.Series([rate_in_table(rate) for rate in rates])
     assert column.dtype == "float64" and math.isnan(column[0])
     assert [rate_from_table(value) for value in column] == rates

@@ -115,6 +115,9 @@ def test_the_answer_comes_first_and_from_the_data(page: str) -> None:
     first = html.unescape(page[: page.index("<section")])
     assert all(answer["head"] in first for answer in said)
     assert page.index('<span class="verdict better">') < page.index("<section")
+    for statement in said:
+        block = first[first.index(f'<div id="answer-{statement["id"]}"') :].partition("</div>")[0]
+        assert f'href="#{statement["section"]}"' in block and f'<section id="{statement["section"]}"' in page
 
 
 def test_takeaways_follow_the_data(page: str, tmp_path: Path) -> None:

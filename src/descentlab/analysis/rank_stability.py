@@ -18,6 +18,7 @@ from scipy.stats import kendalltau
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
+from descentlab.experiment.records import rate_from_table
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.problems.base import metric_sign
@@ -158,14 +159,16 @@ def rank_optimizers(runs: pd.DataFrame, column: str, higher_is_better: bool) -> 
     return table.assign(rank=ranks).drop(columns="diverged")
 
 
-def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: Mapping[str, float]) -> pd.DataFrame:
+def select_runs(
+    runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: Mapping[str, float | None]
+) -> pd.DataFrame:
     """The runs at the rate that ``choice`` selects for each optimizer, from the final seeds' runs of one problem.
 
     Args:
         runs: runs of the tuned arm in the phases ``final`` and ``neighbor``.
         choice: ``validation``, ``train_loss`` or ``test``: the mean that decides; the loss on that split breaks ties.
         higher_is_better: direction of the metric.
-        usual: rates of ``selections.json``, for optimizers with an unfinished run at every rate.
+        usual: rates of ``selections.json``, None without one, for optimizers with an unfinished run at every rate.
     """
     split = {"validation": "val", "train_loss": "train", "test": "test"}[choice]
     finished = runs["status"] == "finished"
@@ -178,12 +181,13 @@ def select_runs(runs: pd.DataFrame, choice: str, higher_is_better: bool, usual: 
         by_rate = group.groupby("learning_rate", dropna=False)[["badness", "loss"]].agg(lambda v: v.mean(skipna=False))
         complete = by_rate[by_rate["badness"].notna()].round(12).sort_values(["badness", "loss"], kind="stable")
         if len(complete):
-            rate = complete.index[0]
+            rate = rate_from_table(complete.index[0])
         else:
-            fallback = usual.get(str(optimizer), np.nan)
-            rate = fallback if fallback in by_rate.index else by_rate.index[len(by_rate) // 2]
+            tried = [rate_from_table(rate) for rate in by_rate.index]
+            fallback = usual.get(str(optimizer))
+            rate = fallback if fallback in tried else tried[len(tried) // 2]
         rates = group["learning_rate"]
-        selected.append(group[(rates == rate) | (rates.isna() & pd.isna(rate))])
+        selected.append(group[rates.isna() if rate is None else rates == rate])
     return runs.loc[[index for group in selected for index in group.index]]
 
 

@@ -24,7 +24,7 @@ def rate_in_table(rate: float | None) -> float:
 
 def rate_from_table(value: float) -> float | None:
     """The learning rate in a table's column; None if the optimizer has none."""
-    return value if math.isfinite(value) else None
+    return None if math.isnan(value) else value
 
 
 def optimum_gap(run: Mapping[str, Any] | pd.DataFrame) -> Any:

@@ -27,6 +27,7 @@ class ClaimWords(NamedTuple):
 
     Attributes:
         claim: its id.
+        section: the page's section with the data behind it.
         subject: what is compared, with ``arm``.
         many: what is found on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest``.
         alone: what is found where there is one, by its verdict; empty for the verdicts that tell nothing.
@@ -34,6 +35,7 @@ class ClaimWords(NamedTuple):
     """
 
     claim: str
+    section: str
     subject: str
     many: str
     alone: dict[str, str]
@@ -43,6 +45,7 @@ class ClaimWords(NamedTuple):
 BY_CLAIM = {
     "speed": ClaimWords(
         "fewer-steps",
+        "time-to-target",
         message("Speed, {arm} rates"),
         message(
             "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
@@ -58,6 +61,7 @@ BY_CLAIM = {
     ),
     "sensitivity": ClaimWords(
         "adam-rate",
+        "sensitivity",
         message("Learning rate, {arm} rates"),
         message(
             "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
@@ -111,8 +115,8 @@ def write_answers(
     """The first page's statements, in its order.
 
     Returns:
-        Each ``{"id", "head", "details"}``: a sentence, and under it one line a problem, ``{"problem", "verdict", "text"}``
-        (verdict empty where none is given).
+        Each ``{"id", "section", "head", "details"}``: the section with the data behind it, a sentence, and under it one line
+        a problem, ``{"problem", "verdict", "text"}`` (verdict empty where none is given).
     """
     answers = []
     for arm in reversed(plan.config.arms):
@@ -123,8 +127,8 @@ def write_answers(
     return answers
 
 
-def _statement(identity: str, head: str, details: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    return {"id": identity, "head": head, "details": details or []}
+def _statement(identity: str, section: str, head: str, details: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    return {"id": identity, "section": section, "head": head, "details": details or []}
 
 
 def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
     named = {"arm": words(ARM_WORDS[arm].title), "second": optimizer_title(second)}
     if rows.empty:
         missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
-        return _statement(identity, missing)
+        return _statement(identity, "differences", missing)
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in Verdict}
     phrases = {judged: words(PHRASES[judged]) for judged, count in counts.items() if count}
     if len(rows) > 1:
@@ -156,7 +160,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         found=found,
         **named,
     )
-    return _statement(identity, head, details)
+    return _statement(identity, "differences", head, details)
 
 
 def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[str, Any]:
@@ -172,7 +176,9 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
     entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == said.claim)
     if not entry["pieces"]:
         return _statement(
-            identity, words("{subject} is not tested: {reason}.", subject=subject, reason=reason_words(entry["reason"]))
+            identity,
+            said.section,
+            words("{subject} is not tested: {reason}.", subject=subject, reason=reason_words(entry["reason"])),
         )
     details = []
     for piece in entry["pieces"]:
@@ -185,7 +191,7 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")
     one = said.alone.get(verdicts[0], said.alone[""])
     found = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
-    return _statement(identity, f"{subject}: {found}. {words(said.scale)}", details)
+    return _statement(identity, said.section, f"{subject}: {found}. {words(said.scale)}", details)
 
 
 def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any]:
@@ -207,8 +213,8 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
     title = words(ARM_WORDS[arm].title)
     if not details:
         if summary.loc[summary["arm"] == arm, "n_finished"].any():  # an externally logged run may lack a test metric
-            return _statement(f"{arm}-best", words("{arm}: no final run has a test metric.", arm=title))
-        return _statement(f"{arm}-best", words("{arm}: no final run finished.", arm=title))
+            return _statement(f"{arm}-best", "test-metric", words("{arm}: no final run has a test metric.", arm=title))
+        return _statement(f"{arm}-best", "test-metric", words("{arm}: no final run finished.", arm=title))
     of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
     if len(details) == 1:
         found = counted(
@@ -225,7 +231,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
             **of,
         )
     head = words("{found} The best mean is not always better than the next:", found=found)
-    return _statement(f"{arm}-best", head, details)
+    return _statement(f"{arm}-best", "test-metric", head, details)
 
 
 def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
@@ -234,7 +240,7 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
         none = words(
             "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
         )
-        return _statement("alarms", none)
+        return _statement("alarms", "alarms", none)
     alarms = order_alarms(alarms)
     counts = alarms["kind"].value_counts(sort=False)
     found = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
@@ -243,4 +249,4 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     if len(details) > MOST_ALARMS:
         more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)
         details = [*details[:MOST_ALARMS], {"problem": "", "verdict": "", "text": more}]
-    return _statement("alarms", head, details)
+    return _statement("alarms", "alarms", head, details)

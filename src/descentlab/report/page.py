@@ -24,16 +24,6 @@ from descentlab.report.sections.ledger import ledger_lines
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import read_table
 
-# The section behind a sentence on the first page, by the end of the sentence's id.
-SECTION_OF = {
-    "adam-momentum": "differences",
-    "adam-sgd": "differences",
-    "best": "test-metric",
-    "speed": "time-to-target",
-    "sensitivity": "sensitivity",
-    "alarms": "alarms",
-}
-
 
 def write_report(plan: Plan, results: Path, output: Path) -> None:
     """Write the page from plan.json, selections.json and comparison/, and its figures as SVG files.
@@ -71,6 +61,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
     config = evidence.plan.config
     compared = evidence.comparison
     answers = write_answers(evidence.plan, compared.summary, compared.contrasts, compared.claims, compared.alarms)
+    shown = {section.identity for section in sections}
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
     return (
         page_environment()
@@ -83,12 +74,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
             recommendations=recommendations(evidence),
             answers=answers,
             claims=ledger_lines(evidence.comparison.claims),
-            evidence_of={
-                answer["id"]: section
-                for answer in answers
-                for ending, section in SECTION_OF.items()
-                if answer["id"].endswith(ending) and section in {section.identity for section in sections}
-            },
+            evidence_of={answer["id"]: answer["section"] for answer in answers if answer["section"] in shown},
             sections=sections,
         )
     )
