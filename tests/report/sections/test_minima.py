@@ -1,8 +1,9 @@
-"""One minimum or several: every sentence follows hand-made pairs."""
+"""One minimum or several: verdicts and numbers follow hand-made pairs."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,7 +13,18 @@ import pytest
 from descentlab.analysis.tables import Comparison
 from descentlab.measurements.minima import MINIMA_COLUMNS
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.minima import disjoint_pairs, minima
+from descentlab.report.sections.minima import (
+    barrier_words,
+    disjoint_pairs,
+    group_title,
+    judge_barriers,
+    judge_places,
+    minima,
+    pair_groups,
+    pairs_interval,
+    place_words,
+    within_rounding,
+)
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 from support.report_evidence import table_named, titles, values_of
@@ -56,13 +68,18 @@ def title(distances: dict[Group, float] = APART, barriers: dict[Group, float] = 
     return text
 
 
+def places(distances: dict[Group, float], seeds: range = SEEDS) -> dict[Group, str]:
+    """Where the solutions of each group lie; the title has the sentence of those as trained."""
+    groups = pair_groups(pairs(distances, HIGH, seeds))
+    (text,) = titles(minima(evidence(pairs(distances, HIGH, seeds))))
+    assert all(place_words(group[0], groups[group]) in text for group in (LOGISTIC, TRAINED))
+    return {group: judge_places(rows) for group, rows in groups.items()}
+
+
 def of_problem(text: str, problem: str) -> str:
     """The part of a title that is about a problem."""
     (part,) = [part for part in text.split("); ") if problem in part]
     return part
-
-
-ONE, SEVERAL, UNCLEAR = "one place from", "different place", "unclear"
 
 
 def test_nothing_measured_no_section() -> None:
@@ -71,35 +88,38 @@ def test_nothing_measured_no_section() -> None:
 
 
 def test_one_place_and_several() -> None:
+    assert places(APART) == {LOGISTIC: "one", TRAINED: "several", MATCHED: "several"}
     convex, network = of_problem(title(), "logistic_regression"), of_problem(title(), "mlp")
-    assert ONE in convex and values_of(convex)[1] == pytest.approx(0.001, rel=0.2)
-    assert SEVERAL in network and values_of(network)[1] == pytest.approx(1.4, rel=0.2)
+    assert values_of(convex)[1] == pytest.approx(0.001, rel=0.2)
+    assert values_of(network)[1] == pytest.approx(1.4, rel=0.2)
 
 
 def test_several_places_in_the_convex_case_and_one_in_the_other_are_said_too() -> None:
-    text = title({LOGISTIC: 0.7, TRAINED: 0.02, MATCHED: 0.01})
-    assert SEVERAL in of_problem(text, "logistic_regression")
-    assert ONE in of_problem(text, "mlp")
+    assert places({LOGISTIC: 0.7, TRAINED: 0.02, MATCHED: 0.01}) == {
+        LOGISTIC: "several",
+        TRAINED: "one",
+        MATCHED: "one",
+    }
 
 
 def test_what_can_not_be_told_is_not_told() -> None:
-    assert UNCLEAR in of_problem(title({**APART, LOGISTIC: 0.094}), "logistic_regression")
-    assert UNCLEAR not in title()
+    assert places({**APART, LOGISTIC: 0.094})[LOGISTIC] == "unclear"
 
 
-@pytest.mark.parametrize(
-    ("matched", "word"),
-    [(0.01, "lowers"), (0.9, "raises"), (0.2, "not clearly")],
-)
-def test_what_matching_does_to_the_barrier(matched: float, word: str) -> None:
-    text = title(barriers={**HIGH, MATCHED: matched})
-    assert [said for said in ("lowers", "raises", "not clearly") if said in text] == [word]
+@pytest.mark.parametrize(("matched", "verdict"), [(0.01, "lowers"), (0.9, "raises"), (0.2, "unclear")])
+def test_what_matching_does_to_the_barrier(matched: float, verdict: str) -> None:
+    barriers = {**HIGH, MATCHED: matched}
+    groups = pair_groups(pairs(APART, barriers))
+    assert judge_barriers(groups[TRAINED], groups[MATCHED]) == verdict
+    assert title(barriers=barriers).endswith(barrier_words(groups[TRAINED], groups[MATCHED]))
 
 
 def test_a_barrier_of_rounding_is_told_from_one_of_the_loss() -> None:
-    rounding = of_problem(title(), "logistic_regression")
-    assert "rounding" in rounding and values_of(rounding)[-2:] == [1.14e-8, 15]
-    assert "rounding" not in title(barriers={**HIGH, LOGISTIC: 1e-3})
+    assert within_rounding(pair_groups(pairs(APART, HIGH))[LOGISTIC])
+    assert values_of(of_problem(title(), "logistic_regression"))[-2:] == [1.14e-8, 15]
+    high = {**HIGH, LOGISTIC: 1e-3}
+    assert not within_rounding(pair_groups(pairs(APART, high))[LOGISTIC])
+    assert values_of(of_problem(title(barriers=high), "logistic_regression"))[-1] == 3  # disjoint pairs of an interval
 
 
 def test_intervals_are_over_pairs_that_share_no_seed() -> None:
@@ -111,7 +131,7 @@ def test_intervals_are_over_pairs_that_share_no_seed() -> None:
     mine = disjoint_pairs(shifted[shifted["problem"] == LOGISTIC[0]])
     assert mine[["first_seed", "second_seed"]].to_numpy().tolist() == [[7, 8], [9, 10]]
     rows = table_named(minima(evidence(table)), "minima-table").rows
-    assert [row[0] for row in rows] == ["logistic_regression", "mlp, as trained", "mlp, matched"]
+    assert [row[0] for row in rows] == [group_title(group) for group in (LOGISTIC, TRAINED, MATCHED)]
     assert all(row[1] == "15" and row[2].endswith("n = 3") and row[4].endswith("n = 3") for row in rows)
     # Pairs 0, 9 and 14 of 15: 1.4 · (1 + 23 / 300).
     assert rows[1][2].startswith("1.51 [")
@@ -126,6 +146,7 @@ def test_barriers_of_exactly_0_are_drawn_and_counted() -> None:
 
 
 def test_two_seeds_are_one_pair_without_an_interval() -> None:
-    text = titles(minima(evidence(pairs(APART, HIGH, seeds=range(2)))))[0]
-    assert "(no interval), n = 1" in text
-    assert UNCLEAR in text
+    assert set(places(APART, seeds=range(2)).values()) == {"unclear"}
+    rows = pair_groups(pairs(APART, HIGH, seeds=range(2)))[TRAINED]
+    alone = pairs_interval(rows, "barrier")
+    assert (alone.mean, alone.n) == (0.2, 1) and math.isnan(alone.low)

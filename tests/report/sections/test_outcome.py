@@ -13,6 +13,8 @@ from descentlab.report.blocks import Figure
 from descentlab.report.phrases import ARM_WORDS, CELLS, VERDICTS, remark_words
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.outcome import (
+    NO_PAIR,
+    NOT_RUN,
     final_metric,
     leader,
     paired_differences,
@@ -63,7 +65,7 @@ def test_differences_name_divergences() -> None:
     assert lost in str(table_named(section, "contrasts").rows)
     figure = found(section).blocks[0]
     assert isinstance(figure, Figure)
-    assert "no pair finished" in figure.svg
+    assert NO_PAIR in figure.svg and NOT_RUN not in figure.svg
 
 
 def test_an_optimizer_that_a_problem_has_not_is_told_from_one_without_pairs() -> None:
@@ -71,7 +73,7 @@ def test_an_optimizer_that_a_problem_has_not_is_told_from_one_without_pairs() ->
     runs = runs[~((runs["optimizer"] == "gd") & (runs["problem"] == "up"))]
     figure = found(paired_differences(evidence_of(runs))).blocks[0]
     assert isinstance(figure, Figure)
-    assert "not run" in figure.svg and "no pair finished" not in figure.svg
+    assert NOT_RUN in figure.svg and NO_PAIR not in figure.svg
 
 
 def test_all_contrasts_stand_in_the_table_with_interval_and_n(evidence: Evidence) -> None:

@@ -23,6 +23,16 @@ TRAINED, MATCHED = message("as trained"), message("matched")
 ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
 COLOR = {TRAINED: COLORS[ADAM], MATCHED: COLORS[MOMENTUM]}
+PLACES = {
+    "one": message("{problem} ends in one place from every seed (distance {distance}; {between})"),
+    "several": message("{problem} ends in a different place each time (distance {distance}; {between})"),
+    "unclear": message("whether {problem} ends in one place or several is unclear (distance {distance}; {between})"),
+}
+BARRIERS = {
+    "lowers": message("lowers the barrier: {before} before, {after} after"),
+    "raises": message("raises the barrier: {before} before, {after} after"),
+    "unclear": message("does not clearly change the barrier: {before} before, {after} after"),
+}
 Groups = dict[tuple[str, str], pd.DataFrame]  # by problem and matching
 
 
@@ -136,38 +146,42 @@ def minima_words(groups: Groups) -> str:
     return words("On one fixed split, {parts}", parts="; ".join(parts))
 
 
+def judge_places(rows: pd.DataFrame) -> str:
+    """Whether solutions of all seeds lie in ``one`` place or in ``several``, or it is ``unclear``: by their distance."""
+    distance = pairs_interval(rows, "relative_distance")
+    return "one" if distance.high < MATCHED_APART else "several" if distance.low > MATCHED_APART else "unclear"
+
+
+def within_rounding(rows: pd.DataFrame) -> bool:
+    """Whether no barrier is higher than what float32 sums alone can differ by."""
+    return bool((rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all())
+
+
 def place_words(problem: str, rows: pd.DataFrame) -> str:
     """``mlp ends in one place from every seed (distance 0.0004 …, barriers within rounding)``, or elsewhere."""
     distance, barrier = pairs_interval(rows, "relative_distance"), pairs_interval(rows, "barrier")
-    if (rows["barrier"] <= ROUNDING * rows[["loss_first", "loss_second"]].max(axis=1)).all():
+    if within_rounding(rows):
         largest = number(float(rows["barrier"].max()))
         between = words(
             "no barrier beyond float32 rounding, at most {largest} in {pairs} pairs", largest=largest, pairs=len(rows)
         )
     else:
         between = words("barrier {value}", value=interval_text(barrier))
-    values = {"problem": problem, "distance": interval_text(distance), "between": between}
-    if distance.high < MATCHED_APART:
-        return words("{problem} ends in one place from every seed (distance {distance}; {between})", **values)
-    if distance.low > MATCHED_APART:
-        return words("{problem} ends in a different place each time (distance {distance}; {between})", **values)
-    return words("whether {problem} ends in one place or several is unclear (distance {distance}; {between})", **values)
+    return words(PLACES[judge_places(rows)], problem=problem, distance=interval_text(distance), between=between)
 
 
-def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
-    """``lowers the barrier: 0.1 … before, 0.005 … after``, judged by the paired difference over disjoint pairs."""
+def judge_barriers(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
+    """Whether matching ``lowers`` or ``raises`` the barrier or it is ``unclear``, by the difference over disjoint pairs."""
     keys = ["first_seed", "second_seed"]
     both = disjoint_pairs(trained).merge(disjoint_pairs(matched), on=keys, suffixes=("", "_matched"))
     fall = t_interval((both["barrier"] - both["barrier_matched"]).to_numpy())
-    values = {
-        "before": interval_text(pairs_interval(trained, "barrier")),
-        "after": interval_text(pairs_interval(matched, "barrier")),
-    }
-    if fall.low > 0:
-        return words("lowers the barrier: {before} before, {after} after", **values)
-    if fall.high < 0:
-        return words("raises the barrier: {before} before, {after} after", **values)
-    return words("does not clearly change the barrier: {before} before, {after} after", **values)
+    return "lowers" if fall.low > 0 else "raises" if fall.high < 0 else "unclear"
+
+
+def barrier_words(trained: pd.DataFrame, matched: pd.DataFrame) -> str:
+    """``lowers the barrier: 0.1 … before, 0.005 … after``."""
+    before, after = (interval_text(pairs_interval(rows, "barrier")) for rows in (trained, matched))
+    return words(BARRIERS[judge_barriers(trained, matched)], before=before, after=after)
 
 
 def range_words(values: pd.Series | np.ndarray) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import ImportedPlan
-from descentlab.i18n.wording import counted, joined, words
+from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.problems.base import metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -23,6 +23,9 @@ from descentlab.report.blocks import (
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
 from descentlab.report.phrases import arm_cell, remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
+
+# What stands in place of a difference.
+NO_PAIR, NOT_RUN = message("no pair finished"), message("not run")
 
 
 def paired_differences(evidence: Evidence) -> Section | None:
@@ -54,7 +57,7 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
         planned = set(rows.loc[rows["problem"] == problem, "optimizer"])
         for name in [name for name in order if name not in set(drawn["optimizer"])]:
-            reason = words("no pair finished") if name in planned else words("not run")
+            reason = words(NO_PAIR if name in planned else NOT_RUN)
             panel.text(0, order.index(name), reason, ha="center", va="center", fontsize=7.5)
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
