@@ -166,9 +166,10 @@ def test_the_least_and_the_most_loss_follow_the_data() -> None:
 
 def test_the_imbalance_figure_says_what_it_shows() -> None:
     shown = figure(imbalance=loss_table(sgd=(3.0, 1.0), adam=(0.5, 0.7)))
-    assert "(9 rare classes with 50 examples and 2 frequent classes with 50 examples)" in shown.caption
-    assert "n = 2 seeds" in shown.caption and "sgd 0.1 and adam 0.1" in shown.caption
-    assert f'aria-label="{shown.takeaway}. Softmax' in shown.svg
+    # Rare classes and their examples, frequent ones and theirs; interval and seeds; the rates.
+    values = ", ".join(map(str, values_of(shown.caption)))
+    assert ", ".join(map(str, [9.0, 50.0, 2.0, 50.0])) in values and "95.0, 2.0, sgd, 0.1, adam, 0.1" in values
+    assert f'aria-label="{shown.takeaway}. ' in shown.svg
     assert shown.svg.count(">adam</text>") == 3  # one a panel
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(shown.csv))))
     assert len(data) == 2 * 3 * 3

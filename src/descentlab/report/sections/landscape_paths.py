@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from descentlab.i18n.wording import counted, joined, words
+from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.measurements.landscape_functions import LANDSCAPES, Landscape
 from descentlab.optimizers.roles import MOMENTUM, PLAIN
 from descentlab.report.blocks import Figure, distinct, number
@@ -27,6 +27,9 @@ GRID_POINTS = 101
 CONTOURS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.95)  # shares of the box below each line
 COARSENESS = 0.3  # distance that a drawn contour may keep from the true one, in points
 LEAP = 0.25  # of the panel: longer steps are faint, or a path that jumps around would hide the others
+
+
+DEEP, SHALLOW = message("deep well"), message("shallow well")
 
 
 def path_ends(paths: pd.DataFrame) -> pd.DataFrame:
@@ -258,23 +261,39 @@ def draw_still(axes: Axes, landscape: Landscape, paths: pd.DataFrame) -> dict[st
     return places
 
 
-def crossing_words(paths: pd.DataFrame) -> str:
-    """Where plain descent and momentum end from the strip's start, and from which update on they stay there."""
-    parts = []
+class Crossing(NamedTuple):
+    """Where a path of the strip ends.
+
+    Attributes:
+        deep: whether it ends in the deep well.
+        since: from which update on it stays there; None where it never was on the other side.
+    """
+
+    deep: bool
+    since: int | None
+
+
+def find_crossings(paths: pd.DataFrame) -> dict[str, Crossing]:
+    """Where plain descent and momentum end from the strip's start."""
+    crossings = {}
     for name in STRIP_OPTIMIZERS:
         path = paths[paths["optimizer"] == name].sort_values("update")
         inside = np.array([in_basin(STRIP, x, np.nan) for x in path["x"]])
-        well = words("deep well") if inside[-1] else words("shallow well")
         elsewhere = np.flatnonzero(inside != inside[-1])
-        title = descent_title(name)
-        if len(elsewhere):
-            since = int(path["update"].iloc[elsewhere[-1] + 1])
-            parts.append(
-                words(
-                    "{who} ends in the {well}, where it stays from update {since} on", who=title, well=well, since=since
-                )
-            )
-        else:
-            parts.append(words("{who} stays on the side of the {well}", who=title, well=well))
+        since = int(path["update"].iloc[elsewhere[-1] + 1]) if len(elsewhere) else None
+        crossings[name] = Crossing(bool(inside[-1]), since)
+    return crossings
+
+
+def crossing_words(paths: pd.DataFrame) -> str:
+    """Where plain descent and momentum end, and from which update on they stay there."""
+    parts = []
+    for name, (deep, since) in find_crossings(paths).items():
+        fields = {"who": descent_title(name), "well": words(DEEP if deep else SHALLOW)}
+        parts.append(
+            words("{who} stays on the side of the {well}", **fields)
+            if since is None
+            else words("{who} ends in the {well}, where it stays from update {since} on", since=since, **fields)
+        )
     start = float(paths.sort_values("update", kind="stable")["x"].iloc[0])
     return words("From x = {x}, {paths}", x=number(start), paths=joined(parts))
