@@ -14,7 +14,9 @@ import pytest
 
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.report.formatting import interval
+from descentlab.report.formatting import interval, optimizer_title
+from descentlab.report.phrases import ARM_WORDS
+from descentlab.report.sections.explorer import AXES, MESSAGES, TITLES
 from support.browser import launched
 from support.comparison_fixture import SEEDS, with_names
 from support.explorer_evidence import NAMES, evidence_with_history
@@ -50,11 +52,28 @@ def opened(browser: Any, written: Path) -> Iterator[Opened]:
     opened.context.close()
 
 
-def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
-    assert opened.said().startswith(
-        "Validation loss on up, tuned rates, against updates: means of 5 optimizers over up to "
-        f"n = {SEEDS} seeds, 95 % t intervals. Lowest mean at the end: Adam, "
+def heading(
+    code: str,
+    measure: str = TITLES["val_loss"],
+    problem: str = "up",
+    arm: str = "tuned",
+    axis: str = "updates",
+    optimizers: int = len(NAMES),
+) -> str:
+    """What is drawn, by the code of its message."""
+    return MESSAGES[code].format(
+        measure=measure.capitalize(),
+        problem=problem,
+        arm=ARM_WORDS[arm].rates,
+        axis=AXES[axis],
+        optimizers=MESSAGES["optimizers"].format(n=optimizers),
+        n=SEEDS,
     )
+
+
+def test_at_first_it_draws_the_named_optimizers_means(opened: Opened) -> None:
+    lowest = MESSAGES["lowest"].format(optimizer=optimizer_title("adam"), value="")
+    assert opened.said().startswith(f"{heading('means')} {lowest.removesuffix('.')}")
     names = opened.page.locator(".chart:not(.difference) .mark-text text").all_text_contents()
     assert set(NAMES) <= set(names)
 
@@ -69,8 +88,8 @@ def test_single_seeds_are_a_line_each_and_say_who_they_are_under_the_pointer(ope
     opened.page.wait_for_selector(".tip:not([hidden])")
     tip = opened.page.locator(".tip div").all_text_contents()
     assert tip[0].startswith("up.adam.tuned.final.lr=0.01.seed=")
-    assert tip[1].startswith("validation loss: 0.") and tip[2].startswith("updates: ")
-    assert tip[3] == "initial learning rate: 0.01"
+    assert tip[1].startswith(f"{TITLES['val_loss']}: 0.") and tip[2].startswith(f"{AXES['updates']}: ")
+    assert tip[3] == f"{MESSAGES['rate']}: 0.01"
     opened.page.mouse.move(1, 1)
     opened.page.wait_for_selector(".tip", state="hidden")
 
@@ -87,7 +106,9 @@ def test_two_optimizers_show_their_paired_difference(opened: Opened) -> None:
     opened.select("momentum", "adam")
     opened.page.wait_for_selector(".chart.difference svg")
     shown = interval(expected.mean, expected.low, expected.high, expected.n, signed=True)
-    assert f"SGD with momentum − Adam: {shown} pairs of seeds; below 0, SGD with momentum is better." in opened.said()
+    first, second = (optimizer_title(name) for name in ("momentum", "adam"))
+    better = MESSAGES["below"].format(first=first)
+    assert MESSAGES["difference"].format(first=first, second=second, value=shown, better=better) in opened.said()
     assert opened.page.get_attribute(".chart.difference", "aria-label") in opened.said()
     with opened.page.expect_download() as download:
         opened.page.click(".below button[name=csv]")
@@ -104,9 +125,9 @@ def test_two_optimizers_show_their_paired_difference(opened: Opened) -> None:
 
 def test_full_batch_descent_is_compared_where_both_were_evaluated(opened: Opened) -> None:
     opened.select("gd", "adam")
-    assert "drawn where both were evaluated at the same number of updates, up to 4." in opened.said()
+    assert MESSAGES["partly"].format(axis=AXES["updates"], last=4) in opened.said()
     opened.page.check("text='examples'")
-    assert "drawn where" not in opened.said()
+    assert MESSAGES["partly"].partition("{")[0] not in opened.said()
 
 
 def test_the_table_holds_the_last_values(opened: Opened) -> None:
@@ -122,7 +143,7 @@ def test_the_keyboard_reaches_every_choice(opened: Opened) -> None:
     page = opened.page
     page.focus("select[name=problem]")
     page.keyboard.press("ArrowDown")
-    assert " on down, " in opened.said()
+    assert opened.said().startswith(heading("means", problem="down"))
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -145,10 +166,10 @@ def test_the_keyboard_reaches_every_choice(opened: Opened) -> None:
     } <= reached
     page.focus("input[name=axis]:checked")
     page.keyboard.press("ArrowRight")
-    assert "against examples" in opened.said()
+    assert opened.said().startswith(heading("means", problem="down", axis="examples"))
     page.focus("input[name=optimizer][value='0']")
     page.keyboard.press("Space")
-    assert "means of 4 optimizers" in opened.said()
+    assert opened.said().startswith(heading("means", problem="down", axis="examples", optimizers=len(NAMES) - 1))
 
 
 def test_scales_measures_and_axes_are_drawn_as_chosen(opened: Opened) -> None:
@@ -160,11 +181,14 @@ def test_scales_measures_and_axes_are_drawn_as_chosen(opened: Opened) -> None:
     assert labels.all_text_contents() != logarithmic
     page.select_option("select[name=measure]", label="validation metric")
     assert not page.is_checked("input[name=log-y]")
-    assert opened.said().startswith("Validation accuracy on up")
+    accuracy = "validation accuracy"
+    assert opened.said().startswith(heading("means", measure=accuracy))
     page.check("text='default rates'")
-    assert "default rates" in opened.said()
+    assert opened.said().startswith(heading("means", measure=accuracy, arm="default"))
     page.click("button[name=none]")
-    assert "nothing to draw" in opened.said() and page.locator(".chart svg").count() == 0
+    assert (
+        opened.said() == heading("nothing", measure=accuracy, arm="default") and page.locator(".chart svg").count() == 0
+    )
 
 
 def test_the_chart_follows_the_color_scheme_and_is_printed_light(browser: Any, written: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from descentlab.measurements.landscapes import TRAJECTORY_COLUMNS
 from descentlab.report.sections.landscape_paths import DEEP, SHALLOW, Crossing, find_crossings
+from descentlab.report.sections.landscape_words import height_text
 from support.landscape_evidence import (
     CROSSES,
     DOWN,
@@ -56,8 +57,8 @@ def test_whose_path_ends_in_the_global_basin() -> None:
     assert list(data_of(shown)) == list(TRAJECTORY_COLUMNS)
     assert values_of(shown.caption)[:2] == [1, 3]  # n, updates
     assert "double well" in values_of(shown.caption)  # is drawn as a curve: it has one dimension
-    nobody = figure(hills(paths={"momentum": STAYS}), "landscape-paths").takeaway
-    assert values_of(nobody) == ["double well"] and "none" in nobody
+    nobody = figure(hills(paths={"momentum": STAYS}), "landscape-paths").takeaway  # names no optimizer
+    assert values_of(nobody) == ["double well"]
 
 
 def test_paths_in_valleys_say_who_is_lowest() -> None:
@@ -65,7 +66,6 @@ def test_paths_in_valleys_say_who_is_lowest() -> None:
     heights = ["adam", 1e-12, "sgd", 0.5]
     assert values_of(shown.takeaway)[:5] == ["quadratic", *heights]
     assert values_of(shown.takeaway)[5:7] == ["rotated quadratic", "adam"]
-    assert shown.takeaway.index("lowest") < shown.takeaway.index("highest")
     assert "double well" not in values_of(shown.caption)  # no landscape of one dimension
 
 
@@ -76,5 +76,5 @@ def test_a_path_that_diverged_is_drawn_as_far_as_it_has_a_place() -> None:
         [path_rows("quadratic", "sgd", diverged), path_rows("quadratic", "adam", DOWN)],
     )
     shown = figure(table, "valley-paths")
-    assert values_of(shown.takeaway)[-1] == "sgd" and "diverged" in shown.takeaway
+    assert values_of(shown.takeaway)[-1] == "sgd" and height_text(np.inf) in shown.takeaway
     assert "nan" not in shown.svg.lower().split("aria-label")[0] and len(shown.svg) < 150_000

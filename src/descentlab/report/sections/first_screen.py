@@ -29,6 +29,7 @@ from descentlab.report.phrases import verdict_words
 from descentlab.report.plotting import label_room, new_figure
 
 FEW = 5  # problems; with more only Adam and plain SGD have rows
+LEFT_OUT = message("Left out, because no optimizer finished every run there: {problems}")
 COUNTS = {
     Verdict.BETTER: message("better on {n}"),
     Verdict.WORSE: message("worse on {n}"),
@@ -169,9 +170,7 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     summary = evidence.comparison.summary
     run = evidence.problems_in(summary[summary["arm"] == arm])
     if left_out := [problem for problem in run if problem not in compared]:
-        lines.append(
-            words("Left out, because no optimizer finished every run there: {problems}", problems=joined(left_out))
-        )
+        lines.append(words(LEFT_OUT, problems=joined(left_out)))
     for name in ALWAYS_SHOWN:
         row = ranked[ranked["optimizer"] == name]
         if len(row) and name != best["optimizer"]:

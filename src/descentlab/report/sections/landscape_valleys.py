@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -71,25 +73,43 @@ def height_figure(heights: pd.DataFrame) -> Figure:
     return finish(figure, "valley-heights", takeaway=takeaway, caption=caption, data=heights)
 
 
+class Gain(NamedTuple):
+    """How many decades AdaGrad lies below plain descent (negative: above); where ``bound``, at least so many."""
+
+    decades: float
+    bound: bool
+
+
+def find_gains(heights: pd.DataFrame) -> dict[str, Gain]:
+    """By valley, what AdaGrad gains where it and plain descent have a finite median."""
+    gains = {}
+    for name, group in heights.groupby("landscape", sort=False):
+        medians = group.set_index("optimizer")["median"].clip(FLOOR)
+        if {PLAIN, ADAGRAD} <= set(medians.index) and np.isfinite(medians[[PLAIN, ADAGRAD]]).all():
+            plain, adagrad = medians[PLAIN], medians[ADAGRAD]
+            gains[str(name)] = Gain(float(np.log10(plain / adagrad)), bool(adagrad == FLOOR < plain))
+    return gains
+
+
+def gain_words(landscape: str, gain: Gain) -> str:
+    """A gain in one valley."""
+    fields = {"value": number(gain.decades), "where": landscape_title(landscape)}
+    return words("at least {value} on {where}", **fields) if gain.bound else words("{value} on {where}", **fields)
+
+
 def valley_words(heights: pd.DataFrame) -> str:
-    """Who gets lowest in each valley, and how many decades AdaGrad lies below plain descent (negative: above)."""
-    best, gains = [], list[str]()
+    """Who gets lowest in each valley, and how many decades AdaGrad lies below plain descent."""
+    lowest = []
     for name, group in heights.groupby("landscape", sort=False):
         rows = group.set_index("optimizer")["median"].clip(FLOOR)
         least = rows.min()
         who = joined([descent_title(o) for o in rows.index[rows == least]])
-        best.append(place_words(who, str(name), height_text(least)))
-        if {PLAIN, ADAGRAD} <= set(rows.index) and np.isfinite(rows[[PLAIN, ADAGRAD]]).all():
-            where, decades = landscape_title(str(name)), number(float(np.log10(rows[PLAIN] / rows[ADAGRAD])))
-            gains.append(
-                words("at least {value} on {where}", value=decades, where=where)
-                if rows[ADAGRAD] == FLOOR < rows[PLAIN]
-                else words("{value} on {where}", value=decades, where=where)
-            )
+        lowest.append(place_words(who, str(name), height_text(least)))
+    best, gains = joined(lowest), [gain_words(name, gain) for name, gain in find_gains(heights).items()]
     if not gains:
-        return words("Lowest median: {best}", best=joined(best))
+        return words("Lowest median: {best}", best=best)
     return words(
         "Lowest median: {best}; in decades, adagrad lies below plain descent by {gains}",
-        best=joined(best),
+        best=best,
         gains=joined(gains),
     )
