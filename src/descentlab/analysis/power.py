@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import power
 from descentlab.experiment.plan import TrainingPlan
 
-ALPHA, ENOUGH = 0.05, 0.8
+ENOUGH = 0.8  # power
 DEVIATIONS = {"δ/2": 0.5, "δ": 1.0, "2δ": 2.0}
 DIFFERING = (0.01, 0.05)  # shares of the test examples
 
@@ -64,7 +65,7 @@ class Foreseen(NamedTuple):
 
 def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
     """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it."""
-    n, level = plan.config.seeds.final, ALPHA / len(plan.problems)
+    n, level = plan.config.seeds.final, LEVEL / len(plan.problems)
     foreseen = {}
     for problem, planned in plan.problems.items():
         chances, floors = dict[float, float](), dict[float, tuple[float, float]]()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.problems.base import metric_sign
 from descentlab.storage.tables import Column, check_table, empty_table
 
@@ -57,7 +58,7 @@ def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, di
     return ahead.fillna(behind + complete.sum())
 
 
-def critical_difference(optimizers: int, problems: int, level: float = 0.05) -> float:
+def critical_difference(optimizers: int, problems: int, level: float = LEVEL) -> float:
     """Nemenyi's critical difference of two mean ranks, family-wise over all pairs (Demšar 2006, section 3.2.2).
 
     The studentized range over the square root of 2, times the standard error of a difference of mean ranks.

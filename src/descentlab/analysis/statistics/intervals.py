@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-CONFIDENCE = 0.95  # of intervals that are not corrected for several tests
+LEVEL = 0.05  # of a test, or of a family of tests: how often it finds a difference where there is none
+CONFIDENCE = 1 - LEVEL  # of intervals that are not corrected for several tests
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from descentlab.analysis.statistics.intervals import CONFIDENCE, t_quantile
+from descentlab.analysis.statistics.intervals import CONFIDENCE, LEVEL, t_quantile
 from descentlab.analysis.statistics.verdicts import Verdict
 
 MOST_SEEDS = 10_000
@@ -49,7 +49,7 @@ class Estimate:
             return 1.0 if self.mean == 0 else 0.0
         return float(2 * special.stdtr(self.degrees, -abs(self.mean) / math.sqrt(self.variance)))
 
-    def interval(self, level: float = 0.05) -> tuple[float, float]:
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """The ends of the interval of confidence ``1 − level``; NaN if there is none."""
         if not self.variance >= 0 or math.isnan(level):
             return math.nan, math.nan
@@ -181,7 +181,7 @@ def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = C
     return float(interval.low), float(interval.high)
 
 
-def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> float:
+def seeds_to_settle(estimate: Estimate, margin: float, level: float = LEVEL) -> float:
     """How many pairs of seeds a verdict would take, if mean and variances stayed as they are now.
 
     A verdict needs an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size will have
@@ -206,14 +206,14 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = 0.05) -> f
     return float(numbers[enough[0]]) if len(enough) else math.inf
 
 
-def power(n: int, margin: float, deviation: float, level: float = 0.05, floor: float = 0.0) -> float:
+def power(n: int, margin: float, deviation: float, level: float = LEVEL, floor: float = 0.0) -> float:
     """Probability that the paired t test on ``n`` seeds detects a true difference as large as the margin.
 
     Args:
         n: number of pairs of seeds.
         margin: the true difference.
         deviation: standard deviation of one seed's difference, in the margin's unit.
-        level: two-sided; at Holm's first step, 0.05 divided by the number of problems.
+        level: two-sided; at Holm's first step, LEVEL divided by the number of problems.
         floor: standard error that more seeds don't reduce, due to the test examples, in the margin's unit. With one, the
             probability is a lower bound: the degrees of freedom that examples add are not counted.
 

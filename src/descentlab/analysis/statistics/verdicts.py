@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from descentlab.analysis.statistics.intervals import LEVEL
+
 
 class Verdict(StrEnum):
     """The verdict on a difference; a positive one means that the first is better."""
@@ -35,7 +37,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+def holm_levels(p_values: np.ndarray, alpha: float = LEVEL) -> np.ndarray:
     """The level at which Holm's procedure judges each test, shape (m,).
 
     ``alpha / (m − rank)`` as long as tests are rejected, in order of ascending p; from the first test that is not rejected,

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.ranks import alike
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.i18n.wording import counted, joined, words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number, optimizer_title
 from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import INK, label_room, new_figure
 
-LEVEL = 0.05
 BAR = 0.022  # distance between two bars, in panel widths
 
 
