@@ -25,7 +25,7 @@ from descentlab.i18n.wording import CATALOGS, counted, current_language, joined,
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.report.phrases import REMARKS
 from support.comparison_fixture import OPTIMIZERS, PROBLEMS
-from support.told_comparisons import everything_went_well, much_is_absent, much_went_wrong, told
+from support.comparison_texts import everything_went_well, much_is_absent, much_went_wrong, shown_texts
 
 LANGUAGES = [language for language in get_args(Language) if language != "en"]
 ARGUMENTS = {"words": (0,), "message": (0,), "counted": (1, 2)}  # of the messages among a call's arguments
@@ -250,10 +250,10 @@ def both() -> list[tuple[list[str], list[str]]]:
         patch.setattr(pairing, "bootstrap_interval", lambda differences, seed: (np.nan, np.nan))
         patch.setattr(compare, "COVERAGE_TRIALS", 2)
         compared = [one() for one in made]
-        english = [told(*one) for one in compared]
+        english = [shown_texts(*one) for one in compared]
         patch.setattr(wording, "read_catalog", lambda language: brackets)
         with spoken("es"):
-            return list(zip(english, [told(*one) for one in compared], strict=True))
+            return list(zip(english, [shown_texts(*one) for one in compared], strict=True))
 
 
 def test_the_comparisons_have_every_note_to_lose(both: list[tuple[list[str], list[str]]]) -> None:

@@ -59,13 +59,13 @@ def imported_modules(roots: Iterable[str]) -> set[str]:
     """
     graph = _import_graph()
     pending = {module for root in roots for module in (root, *graph.find_descendants(root)) if module in graph.modules}
-    found: set[str] = set()
+    reached: set[str] = set()
     while pending:
         module = pending.pop()
-        found.add(module)
+        reached.add(module)
         package = {module.rpartition(".")[0]} & graph.modules  # importing a module runs its package's __init__ first
-        pending |= (graph.find_modules_directly_imported_by(module) | package) - found
-    return found
+        pending |= (graph.find_modules_directly_imported_by(module) | package) - reached
+    return reached
 
 
 @functools.cache

@@ -47,15 +47,15 @@ def find_file(name: str) -> Path | None:
     """The file of the module of that dotted name; None if there is none."""
     top, *rest = name.split(".")
     try:
-        found = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
     for part in rest:
-        if found is None or found.submodule_search_locations is None:
+        if spec is None or spec.submodule_search_locations is None:
             return None
         # The last part alone: for a dotted name, importlib would import the package first.
-        found = PathFinder.find_spec(part, found.submodule_search_locations)
-    path = Path(found.origin) if found is not None and found.origin is not None else None
+        spec = PathFinder.find_spec(part, spec.submodule_search_locations)
+    path = Path(spec.origin) if spec is not None and spec.origin is not None else None
     return path if path is not None and path.is_file() else None
 
 

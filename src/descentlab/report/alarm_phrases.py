@@ -112,8 +112,8 @@ PHRASES: dict[str, str | tuple[str, str]] = {
 def order_alarms(alarms: pd.DataFrame) -> pd.DataFrame:
     """The alarms in the order of PHRASES where a code says what is unknown; all others as they are, first."""
     order = {code: place for place, code in enumerate(PHRASES)}
-    told = alarms["kind"].isin(["unknown", "same seeds"])
-    return alarms.iloc[alarms["code"].map(order).where(told, -1).argsort(kind="stable")]
+    ordered = alarms["kind"].isin(["unknown", "same seeds"])
+    return alarms.iloc[alarms["code"].map(order).where(ordered, -1).argsort(kind="stable")]
 
 
 def alarm_sentence(row: dict[str, Any]) -> str:

@@ -145,7 +145,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         phrases = {
             judged: words("{phrase} on {n}", phrase=phrase, n=counts[judged]) for judged, phrase in phrases.items()
         }
-    found = joined(list(phrases.values()))
+    verdicts = joined(list(phrases.values()))
     details = []
     for row in rows.to_dict("records"):
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
@@ -157,7 +157,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         len(rows),
         "{arm}: Adam against {second}: {found}.",
         "{arm}: Adam against {second}: of {n} problems, {found}.",
-        found=found,
+        found=verdicts,
         **named,
     )
     return _statement(identity, "differences", head, details)
@@ -190,8 +190,8 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")
     one = said.alone.get(verdicts[0], said.alone[""])
-    found = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
-    return _statement(identity, said.section, f"{subject}: {found}. {words(said.scale)}", details)
+    result = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
+    return _statement(identity, said.section, f"{subject}: {result}. {words(said.scale)}", details)
 
 
 def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any]:
@@ -217,20 +217,20 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
         return _statement(f"{arm}-best", "test-metric", words("{arm}: no final run finished.", arm=title))
     of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
     if len(details) == 1:
-        found = counted(
+        leaders = counted(
             len(winners),
             "{arm}: one optimizer has the best mean test metric.",
             "{arm}: {n} optimizers share the best mean test metric.",
             **of,
         )
     else:
-        found = counted(
+        leaders = counted(
             len(set(winners)),
             "{arm}: one optimizer has the best mean test metric of {problems}.",
             "{arm}: {n} optimizers share the best mean test metric of {problems}.",
             **of,
         )
-    head = words("{found} The best mean is not always better than the next:", found=found)
+    head = words("{found} The best mean is not always better than the next:", found=leaders)
     return _statement(f"{arm}-best", "test-metric", head, details)
 
 
@@ -243,8 +243,8 @@ def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
         return _statement("alarms", "alarms", none)
     alarms = order_alarms(alarms)
     counts = alarms["kind"].value_counts(sort=False)
-    found = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
-    head = words("Alarms: {list}.", list=found)
+    tallies = joined([counted(count, *ALARMS[str(kind)]) for kind, count in counts.items()])
+    head = words("Alarms: {list}.", list=tallies)
     details = [{"problem": "", "verdict": "", "text": alarm_sentence(row)} for row in alarms.to_dict("records")]
     if len(details) > MOST_ALARMS:
         more = words("and {n} more in the section on alarms", n=len(details) - MOST_ALARMS)

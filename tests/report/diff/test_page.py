@@ -21,7 +21,7 @@ from descentlab.i18n import wording
 from descentlab.report.diff.compared import APART, ONLY_A, ONLY_B, WITHIN, compare_two
 from descentlab.report.diff.page import render_differences, summarize, write_differences
 from descentlab.report.diff.rows import KEYS
-from descentlab.report.diff.tables import ABSENT, MOST_OPEN, change_table, runs_cell, told, unbroken
+from descentlab.report.diff.tables import ABSENT, MOST_OPEN, change_table, runs_cell, setting_text, unbroken
 from support.comparison_fixture import PROBLEMS, with_names
 from support.html_elements import Elements
 from support.report_evidence import values_of
@@ -258,7 +258,7 @@ def test_the_language_is_that_of_b(plain: Path, changed: Path, tmp_path: Path, m
 
 
 def test_settings_are_shown_as_the_config_has_them() -> None:
-    assert [told(value) for value in ("text", "", None, True, 0.0316, ["a", 1], {"b": None})] == [
+    assert [setting_text(value) for value in ("text", "", None, True, 0.0316, ["a", 1], {"b": None})] == [
         "text",
         '""',
         "null",

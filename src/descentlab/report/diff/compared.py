@@ -172,23 +172,23 @@ def compare_values(keys: Key, a: Mapping[Key, Any], b: Mapping[Key, Any]) -> Com
 def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Estimated]) -> Compared:
     """Rows whose estimate, interval, verdict or n differ, and ``difference``, B minus A; NaN, n 0 where a side has no row.
 
-    Changed verdicts come first, then what moved farthest.
+    Changed verdicts come of_a, then what moved farthest.
 
     Args:
         keys: names of the parts of what identifies a row.
     """
     rows = []
     for key in dict.fromkeys([*a, *b]):
-        mine, other = a.get(key, NOTHING), b.get(key, NOTHING)
-        change = one_side(key, a, b) or classify(mine, other)
-        if change == SAME and judged_by(mine) == judged_by(other):
+        of_a, of_b = a.get(key, NOTHING), b.get(key, NOTHING)
+        change = one_side(key, a, b) or classify(of_a, of_b)
+        if change == SAME and judged_by(of_a) == judged_by(of_b):
             continue
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
         for name in ("verdict", "not_slightly", "estimate", "low", "high", "n", "bound", "remarks"):
-            row |= {f"{name}_a": getattr(mine, name), f"{name}_b": getattr(other, name)}
-        if mine.place or other.place:
-            row["place"] = other.place or mine.place
-        rows.append({**row, "difference": other.estimate - mine.estimate, "change": change})
+            row |= {f"{name}_a": getattr(of_a, name), f"{name}_b": getattr(of_b, name)}
+        if of_a.place or of_b.place:
+            row["place"] = of_b.place or of_a.place
+        rows.append({**row, "difference": of_b.estimate - of_a.estimate, "change": change})
     order = {change: i for i, change in enumerate((*MOVES, SAME, *ONE_SIDED))}
     rows.sort(key=lambda row: (row["change"] in ONE_SIDED or not is_judged_otherwise(row), order[row["change"]]))
     common = a.keys() & b.keys()
@@ -222,8 +222,8 @@ def as_json(differences: Differences) -> str:
         },
         **{side: differences.only(side) for side in (ONLY_A, ONLY_B)},
         "kinds": {
-            kind: {"both": found.both, "same": found.stayed, "rows": found.rows}
-            for kind, found in differences.kinds.items()
+            kind: {"both": compared.both, "same": compared.stayed, "rows": compared.rows}
+            for kind, compared in differences.kinds.items()
         },
     }
     return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -129,7 +129,7 @@ class ChangeTable:
 
 def change_table(differences: Differences, kind: str) -> ChangeTable:
     """The section of one kind of ``rows.KEYS``."""
-    found = differences.kinds[kind]
+    compared = differences.kinds[kind]
     keys = [key for key in KEYS[kind] if key not in {"first", "second"}]
     if kind == "contrasts":
         keys.insert(2, "contrast")
@@ -139,48 +139,48 @@ def change_table(differences: Differences, kind: str) -> ChangeTable:
     else:
         headers += [words("change"), *(("A", "B") if kind in VALUES else ())]
     cells_of = estimate_cells if kind in ESTIMATES else value_cells
-    rows = [[*identity(differences, row, keys), *cells_of(kind, row)] for row in found.rows]
-    if kind in JUDGED and any(row["remarks_a"] or row["remarks_b"] for row in found.rows):
+    rows = [[*identity(differences, row, keys), *cells_of(kind, row)] for row in compared.rows]
+    if kind in JUDGED and any(row["remarks_a"] or row["remarks_b"] for row in compared.rows):
         headers.append(words("note"))
-        rows = [[*cells, note_cell(row)] for cells, row in zip(rows, found.rows, strict=True)]
+        rows = [[*cells, note_cell(row)] for cells, row in zip(rows, compared.rows, strict=True)]
     return ChangeTable(
         kind,
         words(SECTIONS[kind]),
-        takeaway(kind, found),
+        takeaway(kind, compared),
         headers,
         rows,
         words(CAPTIONS[kind]),
-        stayed(found),
-        csv_link(found.rows),
-        kind in ESTIMATES and found.verdicts_changed + found.count(APART) > 0,
+        stayed(compared),
+        csv_link(compared.rows),
+        kind in ESTIMATES and compared.verdicts_changed + compared.count(APART) > 0,
     )
 
 
-def takeaway(kind: str, found: Compared) -> str:
+def takeaway(kind: str, compared: Compared) -> str:
     """What became of one kind's rows."""
-    only = [(found.count(ONLY_A), message("{n} only in A")), (found.count(ONLY_B), message("{n} only in B"))]
+    only = [(compared.count(ONLY_A), message("{n} only in A")), (compared.count(ONLY_B), message("{n} only in B"))]
     parts = [words(text, n=count) for count, text in only if count]
-    changed = len(found.rows) - sum(count for count, _ in only)
-    if found.estimates:
-        parts = [words(text, n=found.count(move)) for move, text in HOW_MANY.items() if found.count(move)] + parts
+    changed = len(compared.rows) - sum(count for count, _ in only)
+    if compared.estimates:
+        parts = [words(text, n=compared.count(move)) for move, text in HOW_MANY.items() if compared.count(move)] + parts
         if kind in JUDGED:
-            verdicts = words("{n} of {total} verdicts changed", n=found.verdicts_changed, total=found.both)
+            verdicts = words("{n} of {total} verdicts changed", n=compared.verdicts_changed, total=compared.both)
             parts = [verdicts, *parts]
-        elif found.count(SAME):
-            parts = [words("{n} the same with a different n", n=found.count(SAME)), *parts]
+        elif compared.count(SAME):
+            parts = [words("{n} the same with a different n", n=compared.count(SAME)), *parts]
     elif changed:
-        parts = [words("{n} of {total} changed", n=changed, total=found.both), *parts]
+        parts = [words("{n} of {total} changed", n=changed, total=compared.both), *parts]
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 
 
-def stayed(found: Compared) -> str:
+def stayed(compared: Compared) -> str:
     """How many rows are the same on both sides."""
-    if not found.both and not found.rows:
+    if not compared.both and not compared.rows:
         return words("Neither result has any.")
-    if not found.rows:
-        return counted(found.both, "The only row is the same in both.", "All {n} are the same in both.")
-    return words("{n} of the {total} that both have are the same.", n=found.stayed, total=found.both)
+    if not compared.rows:
+        return counted(compared.both, "The only row is the same in both.", "All {n} are the same in both.")
+    return words("{n} of the {total} that both have are the same.", n=compared.stayed, total=compared.both)
 
 
 def identity(differences: Differences, row: dict[str, Any], keys: list[str]) -> list[Cell]:
@@ -254,7 +254,7 @@ def value_cells(kind: str, row: dict[str, Any]) -> list[Cell]:
     return cells
 
 
-def told(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A setting as a reader of the config knows it: text as it is, all else as JSON."""
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
@@ -266,7 +266,7 @@ def runs_cell(endings: dict[str, int]) -> Cell:
 
 def setting_cell(value: Any) -> Cell:
     """A setting's value."""
-    return Cell(told(value))
+    return Cell(setting_text(value))
 
 
 def verdict_cell(judged: Mapping[str, Any]) -> Cell:
@@ -292,7 +292,7 @@ VALUES: dict[str, Callable[[Any], Cell]] = {
 def csv_link(rows: list[dict[str, Any]]) -> str:
     """A data: URI of the rows as CSV, which needs no script; what is no number or text is JSON."""
     plain = [
-        {name: told(value) if isinstance(value, dict | list | tuple) else value for name, value in row.items()}
+        {name: setting_text(value) if isinstance(value, dict | list | tuple) else value for name, value in row.items()}
         for row in rows
     ]
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(csv_text(pd.DataFrame(plain)).encode()).decode()

@@ -58,8 +58,12 @@ class Recommendation:
 def answer(evidence: Evidence) -> Section:
     """An arm a figure: the slides' optimizers against the reference on every problem; Adam's verdicts are the takeaway."""
     contrasts = evidence.comparison.contrasts
-    mine = contrasts[contrasts["second"] == evidence.reference]
-    figures = [answer_figure(evidence, rows, arm) for arm in evidence.arms if len(rows := mine[mine["arm"] == arm])]
+    to_reference = contrasts[contrasts["second"] == evidence.reference]
+    figures = [
+        answer_figure(evidence, rows, arm)
+        for arm in evidence.arms
+        if len(rows := to_reference[to_reference["arm"] == arm])
+    ]
     return Section("answer", words("Answer"), [*figures])
 
 
@@ -104,19 +108,19 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     """Adam's verdicts against the reference, counted; the first optimizer's where Adam isn't there."""
     names = present(rows["first"], evidence.optimizers)
     subject = ADAM if ADAM in names else names[0]
-    mine = rows[rows["first"] == subject]
-    verdicts = mine["verdict"]
+    judged_rows = rows[rows["first"] == subject]
+    verdicts = judged_rows["verdict"]
     compared = {
         "arm": words(ARM_WORDS[arm].rates).capitalize(),
         "subject": optimizer_title(subject),
         "reference": optimizer_title(evidence.reference),
     }
     if len(verdicts) == 1:
-        where, verdict = str(mine["problem"].iloc[0]), verdict_words(mine.iloc[0].to_dict())
+        where, verdict = str(judged_rows["problem"].iloc[0]), verdict_words(judged_rows.iloc[0].to_dict())
         return words(
             "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
         )
-    found = [
+    tallies = [
         words(COUNTS[Verdict(judged)], n=int((verdicts == judged).sum()))
         for judged in VERDICT_MARKS
         if (verdicts == judged).any()
@@ -125,7 +129,7 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     return words(
         "{arm}: {subject} against {reference} on {problems}: {found}",
         problems=problems,
-        found=joined(found),
+        found=joined(tallies),
         **compared,
     )
 
@@ -201,8 +205,8 @@ def behind_words(row: pd.Series, problems: int) -> str:
 
 def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
     """The paired difference of the test metric to the leader of a problem."""
-    mine = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
-    row = mine[mine["optimizer"] == optimizer].iloc[0]
+    on_problem = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
+    row = on_problem[on_problem["optimizer"] == optimizer].iloc[0]
     if row["leader"] == optimizer:
         return words("On {problem} it has the best mean validation metric itself", problem=problem)
     return words(
@@ -216,10 +220,10 @@ def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> 
 def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     """Who leads each problem, and how many of the others can't be told from it."""
     regret = evidence.comparison.regret
-    mine = regret[regret["arm"] == arm]
+    arm_rows = regret[regret["arm"] == arm]
     lines, alone = [], 0
-    for problem in present(mine["problem"], list(evidence.plan.problems)):
-        rows = mine[mine["problem"] == problem]
+    for problem in present(arm_rows["problem"], list(evidence.plan.problems)):
+        rows = arm_rows[arm_rows["problem"] == problem]
         leader = str(rows["leader"].iloc[0])
         others = rows[rows["optimizer"] != leader]
         # Not told apart: no interval, or one that holds 0 or lies above it; an unfinished run is told apart.
@@ -236,35 +240,35 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     question = words("I care about the last tenth of a percent")
     if not lines:
         return []
-    about = {"arm": words(ARM_WORDS[arm].rates), "alone": alone}
+    fields = {"arm": words(ARM_WORDS[arm].rates), "alone": alone}
     if alone == len(lines):
         advice = counted(
             alone,
             "With {arm}, one optimizer stands alone.",
             "With {arm}, one optimizer stands alone on every problem.",
-            **about,
+            **fields,
         )
     elif alone:
         advice = words(
             "With {arm}, one optimizer stands alone on {alone} of {n} problems; elsewhere it is unclear which is best.",
             n=len(lines),
-            **about,
+            **fields,
         )
     else:
         advice = counted(
             len(lines),
             "With {arm}, it is unclear which is best.",
             "With {arm}, it is unclear which is best on any of {n} problems.",
-            **about,
+            **fields,
         )
     return [Recommendation(question, advice, lines)]
 
 
 def adam_words(others: pd.DataFrame) -> str:
     """Adam's difference to the leader."""
-    row = others[others["optimizer"] == ADAM]
-    if row.empty:
+    rows = others[others["optimizer"] == ADAM]
+    if rows.empty:
         return words("Adam was not run")
-    found = row.iloc[0]
-    value = interval(found["difference_mean"], found["low"], found["high"], found["n"], signed=True)
+    adam = rows.iloc[0]
+    value = interval(adam["difference_mean"], adam["low"], adam["high"], adam["n"], signed=True)
     return words("Adam's test metric minus the leader's: {value}", value=value)

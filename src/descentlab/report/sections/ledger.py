@@ -106,17 +106,17 @@ def claim_table(entry: dict[str, Any]) -> Table:
                 remark_words(piece["remarks"]),
             ]
         )
-    about = {name: words(str(entry[name])) for name in ("contrast", "positive")}
+    sides = {name: words(str(entry[name])) for name in ("contrast", "positive")}
     if current_language() == "es":
         claim = entry["spanish"]
-        caption = words("Slide “{slide}”. Compared: {contrast}. Positive: {positive}.", slide=entry["slide"], **about)
+        caption = words("Slide “{slide}”. Compared: {contrast}. Positive: {positive}.", slide=entry["slide"], **sides)
     else:
         claim = entry["english"]
         caption = words(
             "Slide “{slide}”: “{spanish}”. Compared: {contrast}. Positive: {positive}.",
             slide=entry["slide"],
             spanish=entry["spanish"],
-            **about,
+            **sides,
         )
     data = pd.DataFrame([downloaded(piece) for piece in entry["pieces"]])
     title = f"{verdict_words(entry).capitalize()}: {claim}"

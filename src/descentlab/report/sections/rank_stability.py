@@ -126,8 +126,8 @@ def count_swaps(summary: pd.DataFrame, ranked: Ranked, other: str) -> Swaps:
 
 def find_most_changing(changes: Mapping[Choice, Changes]) -> list[Choice]:
     """The choices that change the winner on the most problems; none where no choice does."""
-    most = max(found.changed for found in changes.values())
-    return [choice for choice, found in changes.items() if found.changed == most > 0]
+    most = max(counts.changed for counts in changes.values())
+    return [choice for choice, counts in changes.items() if counts.changed == most > 0]
 
 
 def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Table:
@@ -136,21 +136,21 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
     rows = [
         [
             choice_words(choice),
-            words("{n} of {of}", n=found.changed, of=found.problems),
-            words("{n} of {of}", n=found.clear, of=found.problems),
-            spread_words(found),
-            *(swap_cell(swaps) for swaps in found.swaps.values()),
+            words("{n} of {of}", n=counts.changed, of=counts.problems),
+            words("{n} of {of}", n=counts.clear, of=counts.problems),
+            spread_words(counts),
+            *(swap_cell(swaps) for swaps in counts.swaps.values()),
         ]
-        for choice, found in changes.items()
+        for choice, counts in changes.items()
     ]
     comparisons = counted(len(summary), "{n} comparison", "{n} comparisons")
     most_changing = find_most_changing(changes)
     title = (
         words(
             "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
-            changed=sum(found.changed for found in changes.values()),
+            changed=sum(counts.changed for counts in changes.values()),
             comparisons=comparisons,
-            clear=sum(found.clear for found in changes.values()),
+            clear=sum(counts.clear for counts in changes.values()),
             choices=joined([change_words(choice, changes[choice]) for choice in most_changing]),
         )
         if most_changing

@@ -98,7 +98,7 @@ def much_is_absent() -> tuple[TrainingPlan, Comparison]:
     return plan, compared(plan, runs, selections=[])
 
 
-def told(plan: TrainingPlan, comparison: Comparison) -> list[str]:
+def shown_texts(plan: TrainingPlan, comparison: Comparison) -> list[str]:
     """Every text of a comparison that the report shows as it stands, in the language that is spoken."""
     answers = [
         text
