@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from descentlab.analysis.claims.verdicts import ClaimVerdict
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
-from descentlab.report.phrases import reason_words
+from descentlab.report.phrases import VERDICTS, reason_words
 from descentlab.report.sections.ledger import claims
 from support.report_evidence import evidence_of, table_named
 
@@ -24,7 +25,7 @@ def test_every_claim_has_a_place_to_link_to(evidence) -> None:  # type: ignore[n
 
 def test_pieces_stand_with_interval_n_and_margin(evidence) -> None:  # type: ignore[no-untyped-def]
     table = table_named(claims(evidence), "claim-slightly-worse")
-    assert table.title.startswith("Contradicted: ")
+    assert table.title.lower().startswith(f"{VERDICTS[ClaimVerdict.CONTRADICTED]}: ")
     where, verdict, difference, unit, n, margin, _, settle, _ = table.rows[0]
     assert (where, verdict, unit, n, margin, settle) == ("up", "contradicted", "accuracy", "6", "0.02", "")
     assert difference.count("\N{MINUS SIGN}") == 3 and difference.endswith("]")

@@ -12,7 +12,7 @@ import pytest
 from descentlab.report.blocks import Figure
 from descentlab.report.drawing import finish
 from descentlab.report.sections import Evidence, robustness
-from descentlab.report.sections.robustness import width_figure
+from descentlab.report.sections.robustness import widest_words, width_figure
 from support.report_evidence import evidence_of, values_of
 
 
@@ -28,13 +28,14 @@ def swept(*rows: tuple[str, str, float, bool]) -> pd.DataFrame:
 
 
 def test_the_title_names_the_widest_of_each_problem(evidence: Evidence) -> None:
-    figure = width_figure(
-        evidence, swept(("up", "sgd", 1.0, False), ("up", "adam", 2.0, False), ("down", "sgd", 4.0, True))
-    )
+    table = swept(("up", "sgd", 1.0, False), ("up", "adam", 2.0, False), ("down", "sgd", 4.0, True))
+    figure = width_figure(evidence, table)
     assert figure is not None
     assert values_of(figure.takeaway) == ["adam", "up", 2, 1.5, 2.5, 5, "sgd", "down", 4, 3.5, 4.5, 5]
-    bound, exact = "at least 4 [", "at least 2 ["
-    assert bound in figure.takeaway and exact not in figure.takeaway
+    said_otherwise = table.assign(censored=~table["censored"])
+    for problem in ("up", "down"):  # an exact width, and a bound
+        assert widest_words(table, problem) in figure.takeaway
+        assert widest_words(said_otherwise, problem) not in figure.takeaway
     assert width_figure(evidence, swept()) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -217,26 +218,47 @@ def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> 
     )
 
 
-def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
-    """Who leads each problem, and how many of the others can't be told from it."""
+class Lead(NamedTuple):
+    """Who leads a problem, and how many of the others are indistinguishable from it."""
+
+    problem: str
+    leader: str
+    level: int
+    others: int
+
+
+def find_leads(evidence: Evidence, arm: str) -> list[Lead]:
+    """The lead on each problem."""
     regret = evidence.comparison.regret
     arm_rows = regret[regret["arm"] == arm]
-    lines, alone = [], 0
+    leads = []
     for problem in present(arm_rows["problem"], list(evidence.plan.problems)):
         rows = arm_rows[arm_rows["problem"] == problem]
         leader = str(rows["leader"].iloc[0])
         others = rows[rows["optimizer"] != leader]
         # Not told apart: no interval, or one that holds 0 or lies above it; an unfinished run is told apart.
         level = others[(others["n_unfinished"] == 0) & ~(others["high"] < 0)]
-        alone += level.empty
+        leads.append(Lead(problem, leader, len(level), len(others)))
+    return leads
+
+
+def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
+    """Who leads each problem, and how many of the others can't be told from it."""
+    regret = evidence.comparison.regret
+    lines, alone = [], 0
+    for problem, leader, level, others in find_leads(evidence, arm):
+        alone += level == 0
         text = words(
             "{problem}: {leader}, indistinguishable from {level} of {others} others",
             problem=problem,
             leader=optimizer_title(leader),
-            level=len(level),
-            others=len(others),
+            level=level,
+            others=others,
         )
-        lines.append(text if leader == ADAM else f"{text}; {adam_words(others)}")
+        if leader != ADAM:
+            rows = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
+            text = f"{text}; {adam_words(rows)}"
+        lines.append(text)
     question = words("I care about the last tenth of a percent")
     if not lines:
         return []
@@ -264,9 +286,9 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     return [Recommendation(question, advice, lines)]
 
 
-def adam_words(others: pd.DataFrame) -> str:
-    """Adam's difference to the leader."""
-    rows = others[others["optimizer"] == ADAM]
+def adam_words(regret: pd.DataFrame) -> str:
+    """Adam's difference to the leader of a problem."""
+    rows = regret[regret["optimizer"] == ADAM]
     if rows.empty:
         return words("Adam was not run")
     adam = rows.iloc[0]
