@@ -172,7 +172,7 @@ def compare_values(keys: Key, a: Mapping[Key, Any], b: Mapping[Key, Any]) -> Com
 def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Estimated]) -> Compared:
     """Rows whose estimate, interval, verdict or n differ, and ``difference``, B minus A; NaN, n 0 where a side has no row.
 
-    Changed verdicts come of_a, then what moved farthest.
+    Changed verdicts come first, then what moved farthest.
 
     Args:
         keys: names of the parts of what identifies a row.
