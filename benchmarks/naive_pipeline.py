@@ -82,7 +82,7 @@ def read_experiment(runs_table: Path) -> tuple[TrainingPlan, pd.DataFrame]:
     from descentlab.experiment.config import load_config
     from descentlab.experiment.jobs import SWEPT_RATES, is_swept
     from descentlab.experiment.runs import entries_of, planned_runs
-    from descentlab.training.plan import make_plan
+    from descentlab.training.make_plan import make_plan
 
     config = load_config(CONFIG)
     plan, selections = make_plan(config), []

@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.analysis.power import power_lines
-    from descentlab.training.plan import make_plan
+    from descentlab.training.make_plan import make_plan
 
     if options.config_json:
         config = parse_config(json.loads(options.config_json), "config")

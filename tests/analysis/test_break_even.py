@@ -19,8 +19,8 @@ from descentlab.analysis.break_even import (
     saved_seconds,
     step_microseconds_by_row,
 )
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
-from descentlab.analysis.tables import TABLES
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan

@@ -9,8 +9,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from descentlab.analysis.compare import compare_results
+from descentlab.analysis.comparison import TABLES, read_comparison, write_comparison
 from descentlab.analysis.pairing import PairingError
-from descentlab.analysis.tables import TABLES, read_comparison, write_comparison
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.report.answers import write_answers
 from descentlab.storage.tables import write_table

@@ -13,9 +13,9 @@ import pytest
 
 from descentlab.analysis import compare, contrasts, pairing
 from descentlab.analysis.claims import ledger, run_estimands
-from descentlab.analysis.claims.verdicts import read_claims
+from descentlab.analysis.claims.judgment import read_claims
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import name_place, unpack_remarks
-from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES
 from descentlab.storage.tables import check_table

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.ranks import RANK_COLUMNS, alike, critical_difference, measure_ranks, rank_means
-from descentlab.analysis.tables import TABLES
 from descentlab.storage.tables import check_table, empty_table
 
 # Demšar 2006, table 6: AUC of four variants of C4.5 on 14 data sets. In voting (the last but one) the last two are printed

@@ -151,7 +151,7 @@ def test_the_mapping_is_valid(tmp_path: Path) -> None:
 def test_the_problem_of_the_readers_own_is_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    from descentlab.training.plan import make_plan
+    from descentlab.training.make_plan import make_plan
 
     del device
     (tmp_path / "my_problem.py").write_text(blocks("python", "README.md")[0].text)

@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
 from descentlab.analysis import compare, pairing
-from descentlab.analysis.claims.verdicts import read_claims
+from descentlab.analysis.claims.judgment import read_claims
 from descentlab.experiment.provenance import PACKAGE
 from descentlab.i18n import wording
 from descentlab.i18n.language import Language

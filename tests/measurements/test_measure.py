@@ -16,7 +16,7 @@ from descentlab.experiment.plan import TrainingPlan
 from descentlab.measurements import measure as module
 from descentlab.measurements.measure import MeasurementError, measure, measurement_digest
 from descentlab.optimizers.import_path import import_object
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements import noise_floor as module
 from descentlab.measurements.noise_floor import NOISE_FLOOR_COLUMNS, OPTIMIZER_NAMES, WAYS, measure_noise_floor
 from descentlab.problems import logistic_regression

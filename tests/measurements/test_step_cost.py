@@ -30,7 +30,7 @@ from descentlab.measurements.step_loops import CompiledLoops, Workload, build_la
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.training.engine.stateless_optimizer import state_bytes
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 
 pytestmark = pytest.mark.usefixtures("device")
 

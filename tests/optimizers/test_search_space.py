@@ -22,7 +22,7 @@ from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
 from descentlab.training.collect import collect_runs
 from descentlab.training.job import train_job
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 from descentlab.training.tuning import select_trial
 
 pytestmark = pytest.mark.usefixtures("device")

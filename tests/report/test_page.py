@@ -19,8 +19,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.analysis.tables import TABLES
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.answers import PHRASES, write_answers

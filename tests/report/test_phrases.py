@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from descentlab.analysis.claims.verdicts import ClaimVerdict
+from descentlab.analysis.claims.judgment import ClaimVerdict
 from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS

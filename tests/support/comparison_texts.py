@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import unpack_remarks
-from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO
 from descentlab.report.alarm_phrases import alarm_sentence

@@ -11,8 +11,8 @@ import pandas as pd
 
 from descentlab.analysis import compare
 from descentlab.analysis.claims.evidence import ClaimEvidence
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.pairing import ROW
-from descentlab.analysis.tables import Comparison
 from descentlab.analysis.time_to_target import measure_reached
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import (

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.landscape_functions import LANDSCAPES
 from descentlab.measurements.landscapes import LANDSCAPE_COLUMNS, TRAJECTORY_COLUMNS
 from descentlab.report.blocks import Figure

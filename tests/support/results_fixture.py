@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.tables import write_comparison
+from descentlab.analysis.comparison import write_comparison
 from support.comparison_fixture import (
     generated_plan,
     generated_runs,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from descentlab.analysis.tables import write_comparison
+from descentlab.analysis.comparison import write_comparison
 from descentlab.experiment.plan import Plan
 from descentlab.report.page import write_report
 from support.comparison_fixture import (

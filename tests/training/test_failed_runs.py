@@ -21,8 +21,8 @@ from descentlab.storage.tables import check_table, read_table
 from descentlab.training import member_run
 from descentlab.training.failed_runs import MOST_LETTERS, FaultPolicy, failed_result, reason_of
 from descentlab.training.find_problem import planned_problem
+from descentlab.training.make_plan import make_plan
 from descentlab.training.optimizer_job import OptimizerJob, TrainingError
-from descentlab.training.plan import make_plan
 from descentlab.training.run_result import RunResult
 from descentlab.training.tuning import select_learning_rate
 from support.workflow_fixture import run_snakemake

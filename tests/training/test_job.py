@@ -29,8 +29,8 @@ from descentlab.storage.tables import read_table
 from descentlab.training import member_run
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import train_job
+from descentlab.training.make_plan import make_plan
 from descentlab.training.optimizer_job import OptimizerJob, TrainingError
-from descentlab.training.plan import make_plan
 from descentlab.training.run_digest import problem_code
 from descentlab.training.run_result import RunResult
 from descentlab.training.tuning import select_learning_rate

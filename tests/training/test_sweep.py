@@ -22,7 +22,7 @@ from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
 from descentlab.training.collect import collect_runs
 from descentlab.training.job import train_job
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 from descentlab.training.tuning import MOST_STEPS, next_step
 from support.comparison_fixture import generated_plan
 

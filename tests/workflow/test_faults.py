@@ -20,7 +20,7 @@ from descentlab.experiment.config import parse_config
 from descentlab.experiment.records import EXAMPLES, RUNS
 from descentlab.storage.tables import TableError, check_table, read_table, write_table
 from descentlab.training.cache import load_result
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 from support.same_results import assert_same_tables
 from support.small_disk import small_disk
 from support.workflow_fixture import ROOT, run_verb, snakemake_command, workflow_environment

@@ -22,7 +22,7 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from descentlab.__main__ import main
-from descentlab.analysis.tables import read_comparison
+from descentlab.analysis.comparison import read_comparison
 from descentlab.experiment.config import parse_config
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW
-from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.optimizers.arms import Arm
 

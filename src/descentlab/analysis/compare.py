@@ -16,6 +16,7 @@ from descentlab.analysis.best_of_k import measure_best_of_k
 from descentlab.analysis.break_even import measure_break_even, step_microseconds_by_row
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.ledger import make_ledger
+from descentlab.analysis.comparison import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import simulate_coverage
 from descentlab.analysis.pairing import ROW, scores_by_run
@@ -24,7 +25,6 @@ from descentlab.analysis.ranks import measure_ranks
 from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_curves, measure_gaps, summarize
-from descentlab.analysis.tables import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan

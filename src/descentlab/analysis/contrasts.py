@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.analysis.statistics.verdicts import holm, holm_levels
-from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
 

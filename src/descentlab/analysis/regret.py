@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW, PairedRuns
-from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import Plan
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import TABLES, fill_table
 from descentlab.analysis.statistics.intervals import average_by, t_interval
-from descentlab.analysis.tables import TABLES, fill_table
 from descentlab.experiment.plan import Plan
 from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import TABLES, fill_table
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
 from descentlab.analysis.statistics.paired import estimate_crossed
-from descentlab.analysis.tables import TABLES, fill_table
 from descentlab.experiment.records import optimum_gap
 from descentlab.storage.tables import empty_table
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.statistics.intervals import updates_to_target
+from descentlab.analysis.comparison import fill_table
+from descentlab.analysis.statistics.intervals import reached_after
 from descentlab.analysis.statistics.survival import (
     performance_profile,
     restricted_mean,
     restricted_ratio,
     share_interval,
 )
-from descentlab.analysis.tables import fill_table
 from descentlab.experiment.plan import Plan
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import PLAIN
@@ -81,7 +81,7 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
             for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):
                 if rate in set(seed_runs["learning_rate"]):
                     times = [
-                        min(updates_to_target(*curves[run["run_id"]], target), run["updates_planned"])
+                        min(reached_after(*curves[run["run_id"]], target), run["updates_planned"])
                         if run["status"] == "finished"
                         else run["updates_planned"]
                         for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
@@ -109,7 +109,7 @@ def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> 
         for name, target in find_targets(plan, problem_finals, problem_history).items():
             for run in present.to_dict("records"):
                 finished = run["status"] == "finished"
-                updates = updates_to_target(*curves[run["run_id"]], target) if finished else np.inf
+                updates = reached_after(*curves[run["run_id"]], target) if finished else np.inf
                 rows.append(
                     {
                         "problem": problem,

@@ -22,7 +22,7 @@ PACKAGE = Path(descentlab.__file__).parent
 
 # The roots of each stage's code; a package stands for all its modules. Problems are imported by name, so they are listed.
 STAGES = {
-    "plan": ("descentlab.training.plan", "descentlab.problems"),
+    "plan": ("descentlab.training.make_plan", "descentlab.problems"),
     "train": ("descentlab.training.job", "descentlab.problems"),
     "measure": ("descentlab.measurements", "descentlab.problems"),
     "collect": ("descentlab.training.collect",),

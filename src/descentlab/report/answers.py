@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from descentlab.analysis.claims.verdicts import value_of
+from descentlab.analysis.claims.judgment import value_of
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.statistics.intervals import Interval
-from descentlab.analysis.tables import Comparison
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import joined, words
 from descentlab.optimizers.arms import LOGGED_ARM, Arm

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.summary import CURVE_MEASURES
-from descentlab.analysis.tables import Comparison
 from descentlab.experiment.records import HISTORY
 from descentlab.storage.tables import empty_table
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from descentlab.analysis.tables import read_comparison
+from descentlab.analysis.comparison import read_comparison
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import HISTORY

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from descentlab.analysis.claims.verdicts import ClaimVerdict
+from descentlab.analysis.claims.judgment import ClaimVerdict
 from descentlab.analysis.remarks import Remark, name_place
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.statistics.intervals import updates_to_target
+from descentlab.analysis.statistics.intervals import reached_after
 from descentlab.analysis.time_to_target import find_targets
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS, optimum_gap, rate_from_table
@@ -180,7 +180,7 @@ def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: 
         values[name] = row[name]
     if row["status"] == "finished":
         for name, target in targets.items():
-            values[f"updates_to_target_{name}"] = updates_to_target(curve["updates"], curve["val_loss"], target)
+            values[f"updates_to_target_{name}"] = reached_after(curve["updates"], curve["val_loss"], target)
     return values
 
 

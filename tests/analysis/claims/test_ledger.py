@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.claims.evidence import ClaimEvidence
+from descentlab.analysis.claims.judgment import read_claims
 from descentlab.analysis.claims.ledger import make_ledger
-from descentlab.analysis.claims.verdicts import read_claims
 from support.comparison_fixture import SEEDS, generated_history, generated_runs
 from support.generated_comparisons import claim_evidence
 

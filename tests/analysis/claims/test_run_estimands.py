@@ -8,8 +8,8 @@ import pytest
 
 from descentlab.analysis.claims import run_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence
+from descentlab.analysis.claims.judgment import Claim, Piece, judge_piece
 from descentlab.analysis.claims.run_estimands import runs_after
-from descentlab.analysis.claims.verdicts import Claim, Piece, judge_piece
 from descentlab.analysis.remarks import name_place
 from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs, with_optimizer
 from support.generated_comparisons import claim_evidence

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from descentlab.analysis.sensitivity import width_in_decades
-from descentlab.analysis.statistics.intervals import average_by, ratio_interval, t_interval, updates_to_target
+from descentlab.analysis.statistics.intervals import average_by, ratio_interval, reached_after, t_interval
 from descentlab.analysis.statistics.verdicts import holm, holm_levels, verdict
 
 # Student's sleep data (Student 1908, table p. 13): hours gained with two drugs by the same ten patients. His differences
@@ -103,13 +103,13 @@ def test_the_rule_of_verdicts(low: float, high: float, n: int, expected: str) ->
     assert verdict(low, high, (low + high) / 2, n, margin=0.02) == expected
 
 
-def test_updates_to_target() -> None:
+def test_reached_after_the_first_evaluation_at_the_target() -> None:
     updates, losses = np.array([0, 1, 2, 4]), np.array([1.0, np.nan, 0.5, 0.2])
-    assert updates_to_target(updates, losses, 0.5) == 2
-    assert updates_to_target(updates, losses, 2.0) == 0
-    assert updates_to_target(updates, losses, 0.1) == math.inf
+    assert reached_after(updates, losses, 0.5) == 2
+    assert reached_after(updates, losses, 2.0) == 0
+    assert reached_after(updates, losses, 0.1) == math.inf
     moved = [3, 1, 0, 2]
-    assert updates_to_target(updates[moved], losses[moved], 0.5) == 2
+    assert reached_after(updates[moved], losses[moved], 0.5) == 2
 
 
 def test_ratios_are_of_pairs() -> None:

@@ -18,10 +18,10 @@ import pytest
 from descentlab.analysis.remarks import pack_remarks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.i18n import wording
+from descentlab.report.diff.change_tables import ABSENT, MOST_OPEN, change_table, runs_cell, setting_text, unbroken
 from descentlab.report.diff.compared import APART, ONLY_A, ONLY_B, WITHIN, compare_two
 from descentlab.report.diff.page import render_differences, summarize, write_differences
 from descentlab.report.diff.rows import KEYS
-from descentlab.report.diff.tables import ABSENT, MOST_OPEN, change_table, runs_cell, setting_text, unbroken
 from support.comparison_fixture import PROBLEMS, with_names
 from support.html_elements import Elements
 from support.report_evidence import values_of

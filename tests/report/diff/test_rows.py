@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.contrasts import declared_pairs
-from descentlab.analysis.tables import TABLES
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.report.diff.rows import (
     COLUMNS,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.batch_size import BATCH_SIZE_COLUMNS
 from descentlab.measurements.memory import MEMORY_COLUMNS
 from descentlab.report.blocks import interval_text

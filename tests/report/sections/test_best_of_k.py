@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.rank_stability import RANK_STABILITY_COLUMNS
-from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence, best_of_k
 from descentlab.report.sections.rank_stability import rank_stability

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import TABLES
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.time_to_target import TARGETS
 from descentlab.report.blocks import ARM_WORDS, Figure, interval
 from descentlab.report.sections import Evidence

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from descentlab.analysis.tables import TABLES
+from descentlab.analysis.comparison import TABLES
 from descentlab.report.explorer_data import collect_curves
 from descentlab.report.sections.explorer import chart_library, chart_specs, explorer
 from descentlab.storage.tables import empty_table

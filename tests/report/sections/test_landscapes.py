@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.landscape_functions import LANDSCAPES
 from descentlab.measurements.landscapes import LANDSCAPE_COLUMNS, TRAJECTORY_COLUMNS
 from descentlab.optimizers.roles import MOMENTUM, PLAIN

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.statistics.intervals import average_by
-from descentlab.analysis.tables import Comparison
 from descentlab.measurements import imbalance as classes
 from descentlab.measurements import linear_construction as linear
 from descentlab.measurements.imbalance import IMBALANCE_COLUMNS

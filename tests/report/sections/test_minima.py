@@ -10,7 +10,7 @@ from typing import cast
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import Comparison
+from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.minima import MINIMA_COLUMNS
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.minima import (

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.rank_stability import MISTAKES, QUESTIONS, RANK_STABILITY_COLUMNS, summarize_rank_stability
-from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Paragraph, interval
 from descentlab.report.phrases import CHOICES
 from descentlab.report.sections import Evidence

@@ -11,9 +11,9 @@ from typing import cast
 
 import pandas as pd
 
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.ranks import RANK_COLUMNS, measure_ranks
 from descentlab.analysis.summary import summarize
-from descentlab.analysis.tables import Comparison
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.ranks import ranks

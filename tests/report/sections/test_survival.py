@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import TABLES, Comparison
+from descentlab.analysis.comparison import TABLES, Comparison
 from descentlab.report.blocks import Figure
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence

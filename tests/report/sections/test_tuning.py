@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from descentlab.analysis.tables import TABLES
+from descentlab.analysis.comparison import TABLES
 from descentlab.report.answers import ALARMS
 from descentlab.report.blocks import Paragraph
 from descentlab.report.drawing import value_range

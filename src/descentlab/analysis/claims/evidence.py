@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.experiment.plan import Plan
 

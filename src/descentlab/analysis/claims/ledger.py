@@ -7,7 +7,7 @@ from typing import Any
 
 from descentlab.analysis.claims import measured_estimands, run_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
-from descentlab.analysis.claims.verdicts import Claim, judge_claim, read_claims
+from descentlab.analysis.claims.judgment import Claim, judge_claim, read_claims
 
 ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     function.__name__: function

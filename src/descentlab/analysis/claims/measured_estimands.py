@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
-from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
-from descentlab.analysis.claims.verdicts import Claim, Piece
+from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed

@@ -82,7 +82,7 @@ def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Dat
     return pd.DataFrame(parts).assign(n=n.max(axis=1)).reset_index()
 
 
-def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) -> float:
+def reached_after(updates: np.ndarray, losses: np.ndarray, target: float) -> float:
     """Updates at the first evaluation whose loss is at most ``target``; inf if there is none.
 
     Args:
@@ -90,9 +90,9 @@ def updates_to_target(updates: np.ndarray, losses: np.ndarray, target: float) ->
         losses: same shape; NaN never reaches.
 
     Example:
-        >>> updates_to_target(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.5)
+        >>> reached_after(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.5)
         10.0
-        >>> updates_to_target(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.0)
+        >>> reached_after(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.0)
         inf
     """
     reached = np.asarray(updates, dtype=np.float64)[np.asarray(losses) <= target]

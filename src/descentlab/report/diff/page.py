@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from descentlab.i18n.wording import current_language, message, spoken, words
+from descentlab.report.diff.change_tables import change_table
 from descentlab.report.diff.compared import MOVES, ONLY_A, ONLY_B, Differences
 from descentlab.report.diff.rows import KEYS, Result
-from descentlab.report.diff.tables import change_table
 from descentlab.report.environment import page_environment
 from descentlab.storage.atomic import write_text
 

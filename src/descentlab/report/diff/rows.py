@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.claims.verdicts import value_of
+from descentlab.analysis.claims.judgment import value_of
+from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.remarks import Remark, name_place, unpack_remarks
-from descentlab.analysis.tables import TABLES
 from descentlab.experiment.config import ConfigError
 from descentlab.experiment.plan import ImportedPlan, Plan, PlanError
 from descentlab.i18n.language import Language

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.claims.verdicts import ClaimVerdict, value_of
+from descentlab.analysis.claims.judgment import ClaimVerdict, value_of
 from descentlab.analysis.remarks import name_place, pack_remarks
 from descentlab.i18n.wording import current_language, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number

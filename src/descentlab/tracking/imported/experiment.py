@@ -29,7 +29,7 @@ from descentlab.tracking.imported.mapping import (
     plain_name,
     plain_names,
 )
-from descentlab.tracking.imported.plan import plan_imported
+from descentlab.tracking.imported.plan_imported import plan_imported
 from descentlab.training.run_record import moments
 
 LOSSES = ("train_loss", "val_loss")

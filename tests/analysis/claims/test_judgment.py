@@ -9,8 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from descentlab.analysis.claims.ledger import ESTIMANDS
-from descentlab.analysis.claims.verdicts import (
+from descentlab.analysis.claims.judgment import (
     Claim,
     ClaimVerdict,
     Judged,
@@ -20,6 +19,7 @@ from descentlab.analysis.claims.verdicts import (
     read_claims,
     summarize_verdicts,
 )
+from descentlab.analysis.claims.ledger import ESTIMANDS
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import Estimate, estimate_difference
 

@@ -16,7 +16,7 @@ from descentlab.experiment.plan_parts import Layer
 from descentlab.experiment.runs import final_runs, planned_runs, tuning_runs
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import ProblemError
-from descentlab.training.plan import make_plan
+from descentlab.training.make_plan import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "workflow/config"
 
