@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from descentlab.analysis.claims.verdicts import ClaimVerdict
+from descentlab.analysis.claims.judgment import ClaimVerdict
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
 from descentlab.report.phrases import VERDICTS, reason_words
