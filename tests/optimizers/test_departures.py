@@ -21,6 +21,7 @@ from support.optimizer_trials import (
     slot,
     trained,
 )
+from support.schedule_free_reference import schedule_free_adamw
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -234,9 +235,9 @@ def test_schedule_free_is_the_papers_at_the_first_update_and_where_beta_1_is_one
     """β₁ = 1 means y = x: nothing has to be recovered, so the places where Keras departs don't matter."""
     rates = [0.01] * 3
     one, three = VECTOR_GRADIENTS[:1], VECTOR_GRADIENTS
-    paper, _ = rules.schedule_free_adamw(VECTOR, one, rates[:1], 0.9, 0.999, 1e-8)
+    paper, _ = schedule_free_adamw(VECTOR, one, rates[:1], 0.9, 0.999, 1e-8)
     assert distance(keras_optimizer("ScheduleFreeAdamW", learning_rate=0.01), paper, VECTOR, one) < TOLERANCE
-    paper, _ = rules.schedule_free_adamw(VECTOR, three, rates, 1.0, 0.999, 1e-8)
+    paper, _ = schedule_free_adamw(VECTOR, three, rates, 1.0, 0.999, 1e-8)
     averaged = keras_optimizer("ScheduleFreeAdamW", learning_rate=0.01, beta_1=1.0)
     assert distance(averaged, paper, VECTOR, three) < TOLERANCE
 
@@ -250,7 +251,7 @@ def test_schedule_free_recovers_the_average_with_the_wrong_z() -> None:
     When this test fails Keras has mended it: then ``keras_recovery`` can go.
     """
     rates = [0.01] * 3
-    paper, average = rules.schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 0.9, 0.999, 1e-8)
+    paper, average = schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 0.9, 0.999, 1e-8)
     optimizer = keras_optimizer("ScheduleFreeAdamW", learning_rate=0.01)
     path, variable = trained(optimizer, VECTOR, VECTOR_GRADIENTS)
     moved = np.max(np.abs(np.subtract(paper, VECTOR)))
@@ -258,7 +259,7 @@ def test_schedule_free_recovers_the_average_with_the_wrong_z() -> None:
     # What is evaluated is the x that Keras goes on with.
     evaluated = evaluation_weights(optimizer, [variable])
     assert evaluated is not None
-    _, recovered = rules.schedule_free_adamw(
+    _, recovered = schedule_free_adamw(
         VECTOR, VECTOR_GRADIENTS, rates, 0.9, 0.999, 1e-8, equal_weights=True, keras_recovery=True
     )
     np.testing.assert_allclose(evaluated[0], recovered[-1], atol=TOLERANCE * moved)
@@ -278,8 +279,8 @@ def test_schedule_free_averages_equally_under_a_changing_rate() -> None:
         optimizer.learning_rate.assign(rate)
         optimizer.apply([keras.ops.convert_to_tensor(gradient.astype(np.float32))], [variable])
         path.append(np.asarray(variable).copy())
-    equal, _ = rules.schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 1.0, 0.999, 1e-8, equal_weights=True)
-    paper, _ = rules.schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 1.0, 0.999, 1e-8)
+    equal, _ = schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 1.0, 0.999, 1e-8, equal_weights=True)
+    paper, _ = schedule_free_adamw(VECTOR, VECTOR_GRADIENTS, rates, 1.0, 0.999, 1e-8)
     moved = np.max(np.abs(np.subtract(equal, VECTOR)))
     np.testing.assert_allclose(path, equal, atol=TOLERANCE * moved)
     assert np.max(np.abs(np.subtract(path, paper))) > 0.1 * moved
@@ -291,7 +292,7 @@ def test_schedule_free_decays_y_and_never_z() -> None:
     decayed, plain = (
         keras_optimizer("ScheduleFreeAdamW", learning_rate=0.01, weight_decay=decay) for decay in (0.5, None)
     )
-    expected, _ = rules.schedule_free_adamw(
+    expected, _ = schedule_free_adamw(
         VECTOR, VECTOR_GRADIENTS, rates, 0.9, 0.999, 1e-8, decay=0.5, equal_weights=True, keras_recovery=True
     )
     assert distance(decayed, expected, VECTOR, VECTOR_GRADIENTS) < TOLERANCE

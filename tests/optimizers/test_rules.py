@@ -13,6 +13,7 @@ from descentlab.optimizers.table import OPTIMIZERS
 from support import optimizer_references as rules
 from support.muon_reference import muon
 from support.optimizer_trials import BOTH, TOLERANCE, amsgrad_rates, distance, trained
+from support.schedule_free_reference import schedule_free_adamw
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -47,7 +48,7 @@ REFERENCES: dict[str, Callable[[np.ndarray, Sequence[np.ndarray], float], list[n
     "lion": lambda w, g, a: rules.lion(w, g, a, 0.9, 0.99),
     "lamb": lambda w, g, a: rules.lamb(w, g, a, 0.9, 0.999, 1e-7),
     "muon": muon_or_adamw,
-    "schedule_free_adamw": lambda w, g, a: rules.schedule_free_adamw(
+    "schedule_free_adamw": lambda w, g, a: schedule_free_adamw(
         w, g, [a] * len(g), 0.9, 0.999, 1e-8, equal_weights=True, keras_recovery=True
     )[0],
 }

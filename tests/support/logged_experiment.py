@@ -13,6 +13,7 @@ import numpy as np
 EXAMPLES, BATCH, EPOCHS = 64, 16, 4
 SEEDS = (11, 12, 13)
 RATE = 0.05
+LOSSES = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, 0.6, 0.5], "val_accuracy": [0.5, 0.7, 0.75]}  # by epoch
 BEGAN = 1_700_000_000_000  # milliseconds
 
 

@@ -6,27 +6,22 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from scipy import stats
 
 from descentlab.__main__ import main
-from descentlab.analysis.compare import compare_results
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import verdict
 from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.formatting import number
-from descentlab.tracking.imported.experiment import import_experiment
-from descentlab.tracking.imported.mapping import load_mapping
-from support.logged_experiment import BATCH, EPOCHS, RATE, SEEDS, fit_all, log_run, new_store
+from support.imported_results import codes, imported, table, unknown, written
+from support.logged_experiment import BATCH, EPOCHS, LOSSES, RATE, SEEDS, fit_all, log_run, new_store
 
 pytestmark = pytest.mark.usefixtures("device")
-LOSSES = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, 0.6, 0.5], "val_accuracy": [0.5, 0.7, 0.75]}
 
 
 @pytest.fixture(scope="module")
@@ -39,43 +34,6 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
         fit_all("two moons")
         assert main(["report", "--mlflow-experiment", "two moons"]) == 0
     return folder
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The store of an experiment that the test logs, in the folder that it runs in."""
-    uri = new_store(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
-
-
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / f"{name}.parquet")
-
-
-def written(mapping: str) -> Path:
-    """A mapping file in this folder."""
-    Path("mapping.yaml").write_text(mapping)
-    return Path("mapping.yaml")
-
-
-def imported(mapping: str = "") -> Path:
-    """The compared results of experiment ``e`` in this folder."""
-    plan, results = import_experiment("e", load_mapping(written(mapping) if mapping else None), None)
-    compare_results(plan, results)
-    return results
-
-
-def unknown(results: Path) -> list[tuple[Any, ...]]:
-    """Code, problem, optimizer, number of runs and values of what the plan says isn't known, sorted by code."""
-    entries = json.loads((results / "plan.json").read_text())["unknown"]
-    columns = ("code", "problem", "optimizer", "count", "values")
-    return sorted((tuple(entry[column] for column in columns) for entry in entries), key=lambda entry: entry[:3])
-
-
-def codes(results: Path) -> set[str]:
-    return {code for code, *_ in unknown(results)}
 
 
 def logged_runs(folder: Path) -> dict[str, Run]:
@@ -186,12 +144,6 @@ def test_the_store_is_only_read_and_the_same_runs_give_the_same_page(
     assert main(["report", "results/two_moons"]) == 0  # as that of any other results
 
 
-def log_pair(store: str, **params: Any) -> None:
-    """A run of plain SGD and one of Adam, the same but for the optimizer."""
-    for name, test in (("sgd", 0.7), ("adam", 0.8)):
-        log_run(store, "e", {"optimizer": name, "seed": 0, "lr": 0.1, **params}, LOSSES, {"test_accuracy": test})
-
-
 def test_a_mapping_says_what_is_what(store: str) -> None:
     for seed in range(5):
         for algo, error in (("A", 0.30), ("B", 0.20 + 0.001 * seed)):
@@ -218,69 +170,6 @@ def test_a_mapping_says_what_is_what(store: str) -> None:
     page = Path("reports/e/index.html").read_text()
     assert "<title>Theirs</title>" in page
     assert "margin: 0.05" in page  # the mapping itself, to do it again
-
-
-def test_a_learning_rate_is_chosen_by_validation_and_said_to_be(store: str) -> None:
-    for rate, validation, test in ((0.1, 0.9, 0.5), (0.2, 0.8, 0.99), (0.3, 0.7, 0.98)):
-        for seed in range(2):
-            curves = {**LOSSES, "val_accuracy": [0.1, 0.2, validation]}
-            log_run(store, "e", {"optimizer": "adam", "lr": rate, "seed": seed}, curves, {"test_accuracy": test})
-    for seed in range(2):  # with a better mean, but one of its runs is lost
-        log_run(
-            store,
-            "e",
-            {"optimizer": "sgd", "lr": 1.0, "seed": seed},
-            {**LOSSES, "val_loss": [math.nan, 1.0][: seed + 1]},
-        )
-        log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": seed}, LOSSES, {"test_accuracy": 0.6})
-    results = imported()
-    runs = table(results, "runs")
-    assert dict(zip(runs["learning_rate"], runs["phase"], strict=True))[0.2] == "neighbor"
-    finals = runs[runs["phase"] == "final"].groupby("optimizer")["learning_rate"].unique()
-    assert {name: list(rates) for name, rates in finals.items()} == {"adam": [0.1], "sgd": [0.1]}
-    assert table(results / "comparison", "summary").set_index("optimizer")["test_metric_mean"]["adam"] == 0.5
-    assert [entry for entry in unknown(results) if entry[0] == "chosen"] == [
-        ("chosen", "e", "adam", 2, {"rate": "0.1", "rates": 3}),
-        ("chosen", "e", "sgd", 2, {"rate": "0.1", "rates": 2}),
-    ]
-    alarms = table(results / "comparison", "alarms")
-    assert list(alarms.loc[alarms["kind"] == "same seeds", "optimizer"]) == ["adam", "sgd"]
-
-
-def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
-    log_pair(store)
-    log_pair(store, dropout=0.5)  # the same again with another setting: the newer counts
-    for name in ("adam", "sgd"):
-        log_run(store, "e", {"optimizer": name, "lr": 0.1}, LOSSES, {"test_accuracy": 0.9})
-    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 0}, LOSSES, status="FAILED")
-    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 5}, LOSSES)  # never tested
-    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 6}, LOSSES, {"test_accuracy": 0.9}, "RUNNING")
-    log_run(store, "e", {"seed": 7}, LOSSES, {"test_accuracy": 0.9})
-    log_run(store, "e", {"optimizer": "sgd", "lr": 0.1, "seed": 8}, {"other": [1.0]})
-    results = imported()
-    runs = table(results, "runs").sort_values(["optimizer", "seed"])
-    compared = runs[["optimizer", "seed", "status", "test_metric"]].to_numpy().tolist()
-    assert compared[:4] == [
-        ["adam", 0, "finished", 0.8],
-        ["adam", 1, "finished", 0.9],
-        ["sgd", 0, "finished", 0.7],
-        ["sgd", 1, "finished", 0.9],
-    ]
-    assert compared[4][:3] == ["sgd", 5, "missing"]
-    assert "test metric" in runs["message"].iloc[4]
-    assert [entry for entry in unknown(results) if entry[0] not in ("cost", "examples", "pairing", "tuning")] == [
-        ("batches", "", "", 5, {}),
-        ("empty", "", "", 1, {}),
-        ("epochs", "", "", 5, {}),
-        ("repeated with", "", "", 3, {"names": "dropout"}),
-        ("running", "", "", 1, {}),
-        ("seeds", "", "", 2, {"total": 5}),
-        ("settings", "e", "", 5, {"names": "dropout"}),
-        ("start", "", "", 5, {}),
-        ("unattributed", "", "", 1, {"names": "optimizer or optimizer_name or opt_name"}),
-        ("uneven", "", "", 5, {"least": 2, "most": 3}),
-        ("usual margin", "", "", 5, {"margin": "0.01", "metric": "accuracy"}),
-    ]
 
 
 def test_without_a_test_metric_nothing_is_judged_and_curves_are_shown(store: str) -> None:

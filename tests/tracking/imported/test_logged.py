@@ -8,19 +8,10 @@ from pathlib import Path
 import pytest
 
 from descentlab.__main__ import main
-from support.logged_experiment import log_run, new_store
+from support.logged_experiment import log_run
 
 NAMES = "optimizer or optimizer_name or opt_name"
 CURVE = {"loss": [1.0, 0.5]}
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store without runs, in the folder that the test runs in."""
-    uri = new_store(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
 
 
 class Refusal:
