@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.comparison import Comparison
+from descentlab.analysis.statistics.intervals import Interval
 from descentlab.measurements.batch_size import BATCH_SIZE_COLUMNS
 from descentlab.measurements.memory import MEMORY_COLUMNS
 from descentlab.report.blocks import interval_text
@@ -107,6 +108,12 @@ def test_who_overfits_more_follows_the_gap(
     assert interval_text(verdicts.difference, signed=True) in title and OVERFITTING[verdict] in title
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_interval_that_holds_0_decides_nothing(sign: int) -> None:
+    wide, narrow = Interval(0.1 * sign, 0.1 * sign - 0.2, 0.1 * sign + 0.2, 4), Interval(-0.1, -0.2, -0.01, 4)
+    assert compare_gaps({4: narrow, 16: wide}) == GapComparison(16, wide, "unclear", sizes=2, less=0, more=1)
+
+
 def test_the_smallest_batch_stands_for_16_where_that_was_not_measured() -> None:
     verdicts = judged({4: 0.05, 64: 0.2})
     assert verdicts is not None and (verdicts.size, verdicts.sizes, verdicts.judged) == (4, 1, "less")
@@ -146,6 +153,13 @@ def test_who_is_there_first_follows_updates_times_time(
     values = values_of(titles(batches(evidence(batch_size=table)))[1])
     # From the smallest to the full batch: updates with their intervals, µs of an update; who is soonest, with its interval.
     assert values[:3] == [4, 64, updates[4] + 3] and values[-7:] == [1, 40, size, seconds, *values[-3:-1], 4]
+
+
+def test_a_size_that_one_seed_missed_is_not_the_soonest() -> None:
+    timed = compared(dict.fromkeys(SIZES, 0.1)).assign(seconds=lambda table: table["updates"] * 1e-6)
+    assert soonest(timed) == 64
+    missed = timed["reached"].mask((timed["batch_size"] == 64) & (timed["seed"] == 0), False)
+    assert soonest(timed.assign(reached=missed)) == 16
 
 
 def test_pairs_are_narrower_than_seeds() -> None:

@@ -148,5 +148,7 @@ def test_barriers_of_exactly_0_are_drawn_and_counted() -> None:
 def test_two_seeds_are_one_pair_without_an_interval() -> None:
     assert set(places(APART, seeds=range(2)).values()) == {"unclear"}
     rows = pair_groups(pairs(APART, HIGH, seeds=range(2)))[TRAINED]
+    matched = pair_groups(pairs(APART, HIGH, seeds=range(2)))[MATCHED]
+    assert (judge_barriers(rows, matched), judge_barriers(matched, rows)) == ("unclear", "unclear")
     alone = pairs_interval(rows, "barrier")
     assert (alone.mean, alone.n) == (0.2, 1) and math.isnan(alone.low)

@@ -149,9 +149,10 @@ def test_choices_that_change_equally_often_are_both_named() -> None:
     rows += choice_rows({"updates": ADAM, "examples": ADAM}, "axis", problem="down")
     changes = counted(rows)
     assert find_most_changing(changes) == [TUNED, EXAMPLES]
-    title = table_named(rank_stability(evidence(rows)), "rank-stability-choices").title
-    assert values_of(title) == [2, 3, 2, 1, 1, 1, 2]
-    assert all(change_words(choice, changes[choice]) in title for choice in (TUNED, EXAMPLES))
+    table = table_named(rank_stability(evidence(rows)), "rank-stability-choices")
+    assert values_of(table.title) == [2, 3, 2, 1, 1, 1, 2]
+    assert all(change_words(choice, changes[choice]) in table.title for choice in (TUNED, EXAMPLES))
+    assert [values_of(row[3]) for row in table.rows] == [[0.333], [0.333, 1]]  # tau, from the least to the greatest
 
 
 def test_only_the_choice_that_changes_the_most_is_named() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from descentlab.report.blocks import Figure
 from descentlab.report.drawing import finish
+from descentlab.report.formatting import interval
 from descentlab.report.sections import Evidence, robustness
-from descentlab.report.sections.robustness import widest_words, width_figure
+from descentlab.report.sections.robustness import width_figure
 from support.report_evidence import evidence_of, values_of
 
 
@@ -32,10 +33,9 @@ def test_the_title_names_the_widest_of_each_problem(evidence: Evidence) -> None:
     figure = width_figure(evidence, table)
     assert figure is not None
     assert values_of(figure.takeaway) == ["adam", "up", 2, 1.5, 2.5, 5, "sgd", "down", 4, 3.5, 4.5, 5]
-    said_otherwise = table.assign(censored=~table["censored"])
-    for problem in ("up", "down"):  # an exact width, and a bound
-        assert widest_words(table, problem) in figure.takeaway
-        assert widest_words(said_otherwise, problem) not in figure.takeaway
+    exact, bound = interval(2.0, 1.5, 2.5, 5), interval(4.0, 3.5, 4.5, 5)
+    assert f"({exact})" in figure.takeaway
+    assert f"({bound})" not in figure.takeaway and f" {bound})" in figure.takeaway  # a word before it says so
     assert width_figure(evidence, swept()) is None
 
 
