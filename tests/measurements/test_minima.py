@@ -136,7 +136,7 @@ def test_all_pairs_are_there(measured: pd.DataFrame) -> None:
     for (problem, matching), group in measured.groupby(["problem", "matching"]):
         assert list(zip(group["first_seed"], group["second_seed"], strict=True)) == pairs, (problem, matching)
     kinds = set(zip(measured["problem"], measured["matching"], strict=True))
-    assert kinds == {("mlp", "as trained"), ("mlp", "matched"), ("logistic_regression", "as trained")}
+    assert kinds == {("mlp", "as_trained"), ("mlp", "matched"), ("logistic_regression", "as_trained")}
 
 
 def test_logistic_regression_has_one_minimum(measured: pd.DataFrame) -> None:
@@ -157,7 +157,7 @@ def test_the_multi_layer_perceptron_has_several(measured: pd.DataFrame) -> None:
     """All fit their examples, yet lie as far apart as unrelated weights; matching lessens distance and barrier only."""
     network = measured[measured["problem"] == "mlp"]
     assert network[["loss_first", "loss_second"]].to_numpy().max() < 1e-3
-    plain, matched = (network[network["matching"] == word].reset_index() for word in ("as trained", "matched"))
+    plain, matched = (network[network["matching"] == word].reset_index() for word in ("as_trained", "matched"))
     assert plain["relative_distance"].min() > 1.2
     assert plain["barrier"].min() > 0.02
     assert matched["relative_distance"].min() > 0.5

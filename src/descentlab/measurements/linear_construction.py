@@ -45,11 +45,14 @@ SHARED, OWN = 3, 5  # features that all examples have; columns reserved for each
 UPDATES, BATCH_SIZE = 2000, 10
 # At these rates every variant fits its training examples: a mean squared error below 1e-5 (tested).
 LEARNING_RATES = {PLAIN: 0.1, MOMENTUM: 0.02, ADAGRAD: 0.1, RMSPROP: 0.01, ADAM: 0.01}
-FULL_BATCH, MINI_BATCHES, KERAS_ACCUMULATOR = VARIANTS = ("full batch", "mini-batches", "Keras' accumulator")
+FULL_BATCH, MINI_BATCHES, KERAS_ACCUMULATOR = VARIANTS = ("full_batch", "mini_batches", "keras_accumulator")
 
 CONSTRUCTION_COLUMNS: dict[str, Column] = {
     "variant": Column(
-        "str", "", "", "full batch: the construction; mini-batches; Keras' accumulator: full batch, started at 0.1"
+        "str",
+        "",
+        "",
+        "full_batch: the construction; mini_batches; keras_accumulator: full batch, the accumulator started at 0.1",
     ),
     "optimizer": Column("str", "", "", "adagrad: its accumulator starts at 0 except in the last variant"),
     "seed": Column("int64", "", "", "draws the labels, and the order of mini-batches"),

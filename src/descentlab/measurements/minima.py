@@ -47,7 +47,7 @@ MINIMA_COLUMNS: dict[str, Column] = {
     "first_seed": Column("int64", "", "", "seed of the first solution's initial weights and batch order"),
     "second_seed": Column("int64", "", "", "likewise for the second"),
     "matching": Column(
-        "str", "", "", "as trained, or matched: the second's hidden units in the order closest to the first's"
+        "str", "", "", "as_trained, or matched: the second's hidden units in the order closest to the first's"
     ),
     "relative_distance": Column("float64", "", "", "L2 distance of all weights over the mean of the two norms"),
     "loss_first": Column("float64", "loss", "lower", "training loss and penalty of the first solution"),
@@ -170,7 +170,7 @@ def measure_minima(seeds: Sequence[int]) -> pd.DataFrame:
         solutions, data = train_solutions(problem, seeds)
         value = objective(problem, data)
         for (first_seed, first), (second_seed, second) in itertools.combinations(zip(seeds, solutions, strict=True), 2):
-            arrangements = {"as trained": second}
+            arrangements = {"as_trained": second}
             if problem is mlp.PROBLEM:
                 arrangements["matched"] = match_hidden_units(first, second)
             for matching, solution in arrangements.items():

@@ -155,9 +155,9 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
     head = counted(
         len(rows),
-        "{arm}: Adam against {second}: {found}.",
-        "{arm}: Adam against {second}: of {n} problems, {found}.",
-        found=verdicts,
+        "{arm}: Adam against {second}: {verdicts}.",
+        "{arm}: Adam against {second}: of {n} problems, {verdicts}.",
+        verdicts=verdicts,
         **named,
     )
     return _statement(identity, "differences", head, details)
@@ -230,7 +230,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
             "{arm}: {n} optimizers share the best mean test metric of {problems}.",
             **of,
         )
-    head = words("{found} The best mean is not always better than the next:", found=leaders)
+    head = words("{leaders} The best mean is not always better than the next:", leaders=leaders)
     return _statement(f"{arm}-best", "test-metric", head, details)
 
 

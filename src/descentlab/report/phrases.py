@@ -98,6 +98,14 @@ WAYS: dict[str, str] = {
     "decayed_rate": message("mini-batches, decayed rate"),
     "full_batch": message("full batch, decayed rate"),
 }
+# Variants of Wilson et al.'s construction.
+VARIANTS: dict[str, str] = {
+    "full_batch": message("full batch"),
+    "mini_batches": message("mini-batches"),
+    "keras_accumulator": message("Keras' accumulator"),
+}
+# Pairs of networks of which the distance is measured.
+MATCHINGS: dict[str, str] = {"as_trained": message("as trained"), "matched": message("matched")}
 
 # Codes that are themselves the English words for what they mean, as the cells of tables have them.
 CELLS = (

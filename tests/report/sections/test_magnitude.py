@@ -22,8 +22,9 @@ from descentlab.measurements.imbalance import IMBALANCE_COLUMNS
 from descentlab.measurements.linear_construction import CONSTRUCTION_COLUMNS
 from descentlab.measurements.loss_scale import LOSS_SCALE_COLUMNS
 from descentlab.report.blocks import Figure
+from descentlab.report.phrases import VARIANTS
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.magnitude import GROUP_TITLES, VARIANTS, magnitude
+from descentlab.report.sections.magnitude import GROUP_TITLES, magnitude
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 from support.report_evidence import found, titles, values_of
@@ -111,7 +112,7 @@ def test_nothing_measured_no_section() -> None:
 
 def test_each_table_has_a_figure_and_only_those_that_are_there() -> None:
     tables = {
-        "construction": error_table({"full batch": {"sgd": 0.0}}),
+        "construction": error_table({"full_batch": {"sgd": 0.0}}),
         "imbalance": loss_table(sgd=(3.0, 1.0)),
         "loss_scale": scale_table(sgd=(0.9, 0.9)),
     }
@@ -193,14 +194,14 @@ def test_the_construction_as_published_and_the_other_way_round() -> None:
     published = figure(
         construction=error_table(
             {
-                "full batch": {"sgd": 0.0, "momentum": 0.0, "adagrad": 0.4, "adam": 0.4},
-                "mini-batches": {"sgd": 0.0, "adam": 0.0},
+                "full_batch": {"sgd": 0.0, "momentum": 0.0, "adagrad": 0.4, "adam": 0.4},
+                "mini_batches": {"sgd": 0.0, "adam": 0.0},
             }
         )
     )
     rarer = [0.4, 0.4, 0.4, 2]
     assert values_of(published.takeaway) == ["adagrad", "adam", *rarer, "sgd", "momentum", "sgd", "adam"]
-    other = figure(construction=error_table({"full batch": {"sgd": 0.4, "adam": 0.0, "rmsprop": 0.1}}))
+    other = figure(construction=error_table({"full_batch": {"sgd": 0.4, "adam": 0.0, "rmsprop": 0.1}}))
     assert values_of(other.takeaway) == ["sgd", *rarer, "adam", "rmsprop", 0.1, 0.1, 0.1, 2]
     assert {7, 20, 2} <= set(values_of(other.caption))
 

@@ -31,7 +31,7 @@ from support.report_evidence import table_named, titles, values_of
 
 SEEDS = range(6)
 Group = tuple[str, str]
-LOGISTIC, TRAINED, MATCHED = ("logistic_regression", "as trained"), ("mlp", "as trained"), ("mlp", "matched")
+LOGISTIC, TRAINED, MATCHED = ("logistic_regression", "as_trained"), ("mlp", "as_trained"), ("mlp", "matched")
 
 
 def pairs(distances: dict[Group, float], barriers: dict[Group, float], seeds: range = SEEDS) -> pd.DataFrame:

@@ -128,9 +128,9 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     ]
     problems = counted(len(verdicts), *PROBLEMS)
     return words(
-        "{arm}: {subject} against {reference} on {problems}: {found}",
+        "{arm}: {subject} against {reference} on {problems}: {tallies}",
         problems=problems,
-        found=joined(tallies),
+        tallies=joined(tallies),
         **compared,
     )
 

@@ -22,6 +22,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
+from descentlab.report.phrases import VARIANTS
 from descentlab.report.plotting import GRAY, label_room, new_figure, new_row_figure, optimizer_color, use_log_scale
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ GROUP_TITLES = {
     "all": message("all classes"),
 }
 DRAWN_GROUPS = ("rare", "frequent", "all")
-VARIANTS = (message("full batch"), message("mini-batches"), message("Keras' accumulator"))
 SAME_PATH = 0.01  # of the displacements: closer paths count as the same
 
 
@@ -215,10 +215,10 @@ def construction_figure(table: pd.DataFrame) -> Figure:
         panel.axvline(share, color=GRAY, linewidth=1.2, linestyle=(0, (4, 2)))
         on_variant = means[means["variant"] == variant]
         draw_rows(panel, on_variant, order, "test_error_mean", "test_error_low", "test_error_high")
-        panel.set_title(words(variant))
+        panel.set_title(words(VARIANTS[variant]))
         panel.set_xlabel(words("test error (lower is better)"))
         panel.set_xlim(-0.03, max(float(table["test_error"].max()), share) + 0.05)
-    parts = [f"{words(variant)}: {error_words(table, variant)}" for variant in variants]
+    parts = [f"{words(VARIANTS[variant])}: {error_words(table, variant)}" for variant in variants]
     takeaway = words("On the construction of Wilson et al., {parts}", parts="; ".join(parts))
     caption = words(
         "Least squares from zero weights on sparse features, one of which is the label itself (Wilson et al. 2017, section 3); "

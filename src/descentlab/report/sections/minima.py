@@ -13,13 +13,14 @@ from descentlab.i18n.wording import message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.blocks import Evidence, Figure, Section, Table, interval_text, number
 from descentlab.report.drawing import finish, label_rows
+from descentlab.report.phrases import MATCHINGS
 from descentlab.report.plotting import COLORS, GRAY, label_room, new_figure, use_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CONVEX = "logistic_regression"
-TRAINED, MATCHED = message("as trained"), message("matched")
+TRAINED, MATCHED = "as_trained", "matched"  # codes of the table
 ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
 COLOR = {TRAINED: COLORS[ADAM], MATCHED: COLORS[MOMENTUM]}
@@ -65,7 +66,7 @@ def pair_groups(table: pd.DataFrame) -> Groups:
 def group_title(group: tuple[str, str]) -> str:
     """``mlp, as trained``; in the convex case, which needs no matching, the problem alone."""
     problem, matching = group
-    return problem if group == (CONVEX, TRAINED) else f"{problem}, {words(matching)}"
+    return problem if group == (CONVEX, TRAINED) else f"{problem}, {words(MATCHINGS[matching])}"
 
 
 def pairs_interval(rows: pd.DataFrame, column: str) -> Interval:

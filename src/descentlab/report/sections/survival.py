@@ -24,8 +24,8 @@ LEAST_PROBLEMS = 2  # below, a share of problems says nothing
 MOST_NAMED = 3  # tied optimizers; more are only counted
 HAIR = 0.006  # share by which each curve is moved up from the one before, so that none hides another
 PROFILE_HEADS = {
-    1.0: message("fastest to the {target} target most often: {names}, on {found} of {problems} problems"),
-    2.0: message("within twice the fastest most often: {names}, on {found} of {problems} problems"),
+    1.0: message("fastest to the {target} target most often: {names}, on {count} of {problems} problems"),
+    2.0: message("within twice the fastest most often: {names}, on {count} of {problems} problems"),
 }
 
 
@@ -116,10 +116,10 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
             )
         )
     return words(
-        "{arm}: the {target} target is reached with every seed {found}",
+        "{arm}: the {target} target is reached with every seed {tallies}",
         arm=words(ARM_WORDS[arm].rates).capitalize(),
         target=words(TARGET),
-        found=joined(parts),
+        tallies=joined(parts),
     )
 
 
@@ -221,5 +221,5 @@ def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
         else:
             names = words("{n} optimizers", n=len(best))
         count = round(float(shares.max()) * n) if len(shares) else 0
-        texts.append(words(head, target=words(TARGET), names=names, found=count, problems=n))
+        texts.append(words(head, target=words(TARGET), names=names, count=count, problems=n))
     return "; ".join(texts)
