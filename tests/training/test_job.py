@@ -81,13 +81,12 @@ def selected(plan: TrainingPlan, results: list[RunResult]) -> dict[str, Any]:
 
 def test_tuning_cannot_read_a_test_target(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
     plain, plain_results = tuned_with_noisy_test_targets(plan, tmp_path / "plain", device, None)
-    for noise_seed in (1, 2):
-        noisy, noisy_results = tuned_with_noisy_test_targets(plan, tmp_path / f"{noise_seed}", device, noise_seed)
-        assert noisy == plain
-        for a, b in zip(plain_results, noisy_results, strict=True):
-            clocks = ["train_seconds"]
-            assert_frame_equal(a.history.drop(columns=clocks), b.history.drop(columns=clocks), check_exact=True)
-        assert selected(plan, noisy_results) == selected(plan, plain_results)
+    noisy, noisy_results = tuned_with_noisy_test_targets(plan, tmp_path / "noisy", device, 1)
+    assert noisy == plain
+    for a, b in zip(plain_results, noisy_results, strict=True):
+        clocks = ["train_seconds"]
+        assert_frame_equal(a.history.drop(columns=clocks), b.history.drop(columns=clocks), check_exact=True)
+    assert selected(plan, noisy_results) == selected(plan, plain_results)
     assert all(result.history[["test_loss", "test_metric"]].isna().all(axis=None) for result in plain_results)
 
 

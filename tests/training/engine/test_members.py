@@ -6,6 +6,7 @@ The width, to which fewer members are filled up, belongs to the mode; between wi
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -101,11 +102,15 @@ def test_a_member_that_diverges_leaves_the_others_alone() -> None:
     assert bits(beside, trainer("adam", 8).variables(1), trainer("adam", 8).state(1)) == alone
 
 
-def test_members_share_the_clock() -> None:
-    """Eight take hardly longer than one, so each takes about an eighth; half of one's time is a wide bound."""
-    alone = min(train("adam", 8, [0])[0][-1].train_seconds for _ in range(5))
-    shared = min(train("adam", 8, list(range(8)))[0][-1].train_seconds for _ in range(5))
-    assert shared < alone / 2
+def test_members_share_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that is a second later whenever it is read, a stretch of updates and an evaluation take one each."""
+    monkeypatch.setattr(
+        "descentlab.training.engine.trainer.time.perf_counter", functools.partial(next, itertools.count())
+    )
+    for members in (1, 8):
+        for evaluation in train("adam", 8, list(range(members)))[0]:
+            assert evaluation.train_seconds == pytest.approx((evaluation.updates // 6 + 1) / members)
+            assert evaluation.evaluation_seconds == evaluation.train_seconds
 
 
 def test_a_model_with_dropout_trains_side_by_side() -> None:
