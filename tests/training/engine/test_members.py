@@ -107,9 +107,9 @@ def test_members_share_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "descentlab.training.engine.trainer.time.perf_counter", functools.partial(next, itertools.count())
     )
-    for members in (1, 8):
-        for evaluation in train("adam", 8, list(range(members)))[0]:
-            assert evaluation.train_seconds == pytest.approx((evaluation.updates // 6 + 1) / members)
+    for beside in (1, 8):
+        for evaluation in train("adam", 8, list(range(beside)))[0]:
+            assert evaluation.train_seconds == pytest.approx((evaluation.updates // 6 + 1) / beside)
             assert evaluation.evaluation_seconds == evaluation.train_seconds
 
 
