@@ -105,7 +105,7 @@ def test_workloads_have_real_gradients(model: str, parameters: int) -> None:
     def loss(step: float) -> float:
         for variable, value, gradient in zip(work.model.trainable_variables, work.initial, work.gradients, strict=True):
             variable.assign(value - step * np.asarray(gradient))
-        return float(work.loss(work.y, work.model(work.x, training=True)))
+        return float(work.model.compute_loss(work.x, work.y, work.model(work.x, training=True)))
 
     squares = sum(float(np.sum(np.asarray(gradient, np.float64) ** 2)) for gradient in work.gradients)
     slope = (loss(-1e-2) - loss(1e-2)) / 2e-2

@@ -33,7 +33,8 @@ from descentlab.problems.random_streams import data_order
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.device import configure_device
-from descentlab.training.engine.trainable import initial_variables, training_loss
+from descentlab.training.engine.example_loss import resolve_loss
+from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 SPLIT_SEED = 0
@@ -88,7 +89,7 @@ def objective(problem: Problem, data: Data) -> Callable[[Weights], float]:
     """Mean loss over ``data`` plus the model's penalty, as a function of its trainable variables' values."""
     import tensorflow as tf
 
-    model, loss = problem.build_model(), training_loss(problem.loss)
+    model, loss = problem.build_model(), resolve_loss(problem.loss)
     untrained = [variable.value for variable in model.non_trainable_variables]
     x, y = tf.constant(data.x), tf.constant(data.y)
 

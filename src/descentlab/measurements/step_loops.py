@@ -15,7 +15,7 @@ from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.modes import choose_mode
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables
-from descentlab.training.engine.trainable import batch_loss, training_loss
+from descentlab.training.engine.trainable import compile_loss
 
 MODELS = ("slides_mlp", "mlp", "slides_cnn")
 LARGE_MODEL = "large"
@@ -37,7 +37,6 @@ class Workload:
 
     name: str
     model: Any
-    loss: Any
     x: Any
     y: Any
     batch_size: int
@@ -90,15 +89,16 @@ def problem_workload(name: str, problem: Problem, data: Data, batch_size: int, s
 
     batch = np.random.default_rng(seed).choice(len(data.y), batch_size, replace=False)
     keras.utils.set_random_seed(seed)
-    model, loss = problem.build_model(), training_loss(problem.loss)
+    model = problem.build_model()
+    compile_loss(problem, model)
     x, y = tf.nest.map_structure(lambda array: tf.constant(array[batch]), data.x), tf.constant(data.y[batch])
     mode = choose_mode(model, device, batch_size)
     called = with_patches(model) if mode == "patches" else model
     with tf.GradientTape() as tape:
-        value = batch_loss(loss, called, x, y)
+        value = model.compute_loss(x, y, called(x, training=True))
     gradients = tape.gradient(value, model.trainable_variables)
     initial = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    return Workload(name, model, loss, x, y, batch_size, gradients, initial, called, mode)
+    return Workload(name, model, x, y, batch_size, gradients, initial, called, mode)
 
 
 class CompiledLoops:
@@ -158,7 +158,7 @@ class CompiledLoops:
             def turn(done: Any) -> None:
                 del done
                 with tf.GradientTape() as tape:
-                    value = batch_loss(work.loss, work.called, x, y)
+                    value = work.model.compute_loss(x, y, work.called(x, training=True))
                 optimizer.apply(tape.gradient(value, weights), weights)
 
             return repeated(turn, turns)

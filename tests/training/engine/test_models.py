@@ -19,7 +19,8 @@ import pytest
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.problems.random_streams import data_order, stream_seed
 from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.trainable import initial_variables, training_loss
+from descentlab.training.engine.example_loss import resolve_loss
+from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 from support.eager_training import train_eagerly
 from support.functional_problem import (
@@ -89,7 +90,7 @@ def train_both(trainer: Trainer, data: Data) -> tuple[list[np.ndarray], list[np.
     values, _ = train(trainer, data, 0)
     initial = initial_variables(trainer.problem, 0)
     order = data_order(trainer.problem.name, 0, TRAIN, BATCH, EPOCHS)
-    loss = training_loss(trainer.problem.loss)
+    loss = resolve_loss(trainer.problem.loss)
     path = train_eagerly(trainer.problem.build_model(), make_adam(), loss, data, initial, order, [0.01] * UPDATES)
     return initial, values, path[-1]
 
@@ -144,19 +145,19 @@ def test_agrees_with_fit(inputs: str) -> None:
 
 @pytest.mark.parametrize(("inputs", "mode"), FUNCTIONAL)
 def test_losses_scores_and_penalty_are_those_of_evaluate(inputs: str, mode: str) -> None:
-    """Without sample weights, and as in inference: no dropout, moving statistics. ``evaluate`` adds the penalty."""
+    """The loss with sample weights, the metric without; as in inference: no dropout, moving statistics."""
     trainer, data = functional_trainer(inputs, mode), functional_data(inputs)
     values, last = train(trainer, data, 0)
     model = trainer.problem.build_model()
     for variable, value in zip(model.variables, values, strict=True):
         variable.assign(value)
     model.compile(loss=log_cosh, metrics=["mae"])
-    loss, error = model.evaluate(data.x, data.y, verbose=0)
+    loss, error = model.evaluate(data.x, data.y, sample_weight=data.sample_weight, verbose=0)
     assert last.penalty == pytest.approx(L2 * float(np.sum(values[0] ** 2)), rel=1e-5)
     assert last.loss.mean() + last.penalty == pytest.approx(loss, abs=1e-6)
     assert last.score.mean() == pytest.approx(error, abs=1e-6)
     predicted = model.predict(data.x, verbose=0)
-    np.testing.assert_allclose(last.loss, np.log(np.cosh(predicted - data.y))[:, 0], atol=1e-6)
+    np.testing.assert_allclose(last.loss, np.log(np.cosh(predicted - data.y))[:, 0] * data.sample_weight, atol=1e-6)
 
 
 @pytest.mark.parametrize(("inputs", "mode"), FUNCTIONAL)
@@ -202,4 +203,4 @@ def test_a_loss_by_name_function_or_object_is_the_same(loss: str) -> None:
     y, predicted = np.array([[1.0], [2.0]], np.float32), np.array([[3.0], [2.5]], np.float32)
     weight = np.array([1.0, 4.0], np.float32)
     # Keras' default reduction: the sum of weighted losses over the number of examples, not over the sum of weights.
-    assert float(training_loss(given)(y, predicted, weight)) == pytest.approx((4 + 4 * 0.25) / 2)
+    assert float(resolve_loss(given)(y, predicted, weight)) == pytest.approx((4 + 4 * 0.25) / 2)

@@ -12,7 +12,7 @@ from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
-from descentlab.training.engine.trainable import check_trainable
+from descentlab.training.engine.trainable import check_trainable, compile_loss
 
 CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
 
@@ -54,6 +54,14 @@ def gather_examples(arrays: Any, index: Any) -> Any:
     return tf.nest.map_structure(lambda array: tf.gather(array, index), arrays)
 
 
+def as_fit_casts(array: np.ndarray) -> Any:
+    """The array on the device; float64 becomes float32, as ``fit`` casts it."""
+    import keras
+    import tensorflow as tf
+
+    return tf.constant(array, keras.config.floatx() if array.dtype.kind == "f" else None)
+
+
 def shapes_of(*structures: Any) -> tuple[Any, ...]:
     """The shapes of all tensors: the key of a compiled function."""
     import tensorflow as tf
@@ -80,6 +88,7 @@ class CompiledModel:
         self.compile_seconds = 0.0
         self.model = problem.build_model()
         check_trainable(problem, self.model)
+        compile_loss(problem, self.model)
         called = with_patches(self.model) if mode == "patches" else None
         self.step = MemberStep(problem, self.model, called or self.model)
         self.packing = Packing(self.model.variables)
@@ -112,7 +121,7 @@ class CompiledModel:
 
         if self._data is None or self._data[0] is not data:
             weights = [] if data.sample_weight is None else [data.sample_weight]
-            self._data = (data, tf.nest.map_structure(tf.constant, (data.x, data.y, *weights)))
+            self._data = (data, tf.nest.map_structure(as_fit_casts, (data.x, data.y, *weights)))
         return self._data[1]
 
     def evaluation(self, arrays: Any, packed: list[Any], index: Any) -> Any:
@@ -140,9 +149,9 @@ class CompiledModel:
                 return tf.reshape(tensor, (shape[0] * shape[1], *tensor.shape[2:]))
 
             def chunk(done: Any, losses: Any, scores: Any) -> Any:
-                x, y = gather_examples(arrays[:2], index[done])
+                x, *targets = gather_examples(arrays, index[done])
                 # Losses and scores are per example, so one call computes those of all members, whatever the metric.
-                assessed = self.step.assess(*(merge_members(tensor) for tensor in (y, predict(values, x))))
+                assessed = self.step.assess(*(merge_members(tensor) for tensor in (predict(values, x), *targets)))
                 return done + 1, *(
                     table.write(done, tf.reshape(part, shape))
                     for table, part in zip((losses, scores), assessed, strict=True)

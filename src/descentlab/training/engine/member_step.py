@@ -10,8 +10,8 @@ from typing import Any
 
 from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Problem
+from descentlab.training.engine.example_loss import example_loss
 from descentlab.training.engine.stateless_optimizer import optimizer_scope, state_variables
-from descentlab.training.engine.trainable import batch_loss, training_loss, unreduced
 
 
 class MemberStep:
@@ -26,8 +26,7 @@ class MemberStep:
     def __init__(self, problem: Problem, model: Any, called: Any) -> None:
         self.model = model
         self._called = called
-        self._loss = training_loss(problem.loss)
-        self._each_loss = unreduced(self._loss)
+        self._example_loss = example_loss(problem.loss)
         self._score = problem.metric.per_example
         self._trainable = [
             place
@@ -54,9 +53,10 @@ class MemberStep:
                 optimizer.learning_rate.assign(rate)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                loss = batch_loss(self._loss, self._called, x, y, sample_weight)
-            gradients = tape.gradient(loss, weights)
-            optimizer.apply(gradients, self.model.trainable_variables)
+                y_pred = self._called(x, training=True)
+                loss = self.model.compute_loss(x, y, y_pred, sample_weight, training=True)
+                loss = optimizer.scale_loss(loss)
+            optimizer.apply(tape.gradient(loss, weights), self.model.trainable_variables)
         return scope.values()
 
     def evaluated(self, optimizer: Any, values: list[Any]) -> list[Any] | None:
@@ -80,11 +80,11 @@ class MemberStep:
         with keras.StatelessScope(list(zip(self.model.variables, values, strict=True))):
             return self._called(x, training=False)
 
-    def assess(self, y: Any, predicted: Any) -> tuple[Any, Any]:
-        """Loss and score of each example, both of shape (n,)."""
+    def assess(self, predicted: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+        """Loss, weighted where there are sample weights, and score of each example, both of shape (n,)."""
         import tensorflow as tf
 
-        raw = self._each_loss(y, predicted), self._score(y, predicted)
+        raw = self._example_loss(y, predicted, sample_weight), self._score(y, predicted)
         loss, score = (tf.reduce_mean(tf.reshape(tf.cast(part, tf.float32), (y.shape[0], -1)), 1) for part in raw)
         return loss, score
 

@@ -24,8 +24,31 @@ BACKEND_INDEPENDENT = (
     "_var_key",
     "_apply_weight_decay",
     "_backend_update_step",
-    "_clip_by_norm",
 )
+
+
+def clip_by_norm(of_backend: Any, of_all: Any) -> Any:
+    """The norm of an Embedding's gradient is over its rows as they come, repeated ones apart, as in ``fit``."""
+    import tensorflow as tf
+
+    def clip(self: Any, values: Any, axes: Any = None) -> Any:
+        sparse = isinstance(values, tf.IndexedSlices)
+        return (of_backend if sparse else of_all)._clip_by_norm(self, values, axes)
+
+    return clip
+
+
+def clip_gradients(of_all: Any) -> Any:
+    """Clipped gradients, each as one tensor: most optimizers can't take the rows of an Embedding's."""
+    import tensorflow as tf
+
+    def clip(self: Any, gradients: Any) -> Any:
+        return [
+            tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+            for gradient in of_all._clip_gradients(self, gradients)
+        ]
+
+    return clip
 
 
 def without_distribution(optimizer: Any) -> Any:
@@ -37,6 +60,7 @@ def without_distribution(optimizer: Any) -> Any:
 
     of_backend, of_all = keras.optimizers.Optimizer.__bases__
     methods = {name: getattr(of_all, name) for name in BACKEND_INDEPENDENT}
+    methods |= {"_clip_by_norm": clip_by_norm(of_backend, of_all), "_clip_gradients": clip_gradients(of_all)}
     stateless = type("StatelessOptimizer", (of_backend,), methods)
     own = type(optimizer)
     optimizer.__class__ = type(own.__name__, (own, stateless), {"__module__": own.__module__})

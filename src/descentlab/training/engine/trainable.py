@@ -53,36 +53,9 @@ def initial_variables(problem: Problem, seed: int) -> list[np.ndarray]:
     return values
 
 
-def training_loss(loss: Any) -> Any:
-    """The problem's loss as the ``keras.losses.Loss`` that ``compile`` would make of it."""
-    import keras
-
-    resolved = keras.losses.get(loss)
-    if isinstance(resolved, keras.losses.Loss):
-        return resolved
-
-    class FunctionLoss(keras.losses.Loss):
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            return resolved(y_true, y_pred)
-
-    return FunctionLoss(name=getattr(resolved, "__name__", "loss"))
-
-
-def unreduced(loss: Any) -> Any:
-    """The same loss with one value per example; ``copy`` would rebuild it from a config, which a reader's loss may lack."""
-    twin = object.__new__(type(loss))
-    twin.__dict__.update(vars(loss))
-    twin.reduction = "none"
-    return twin
-
-
-def batch_loss(loss: Any, called: Any, x: Any, y: Any, sample_weight: Any = None) -> Any:
-    """Loss on a batch with the model's own penalties, as training differentiates it."""
-    import tensorflow as tf
-
-    value = loss(y, called(x, training=True), sample_weight)
-    penalties = called.losses
-    return value + tf.add_n([tf.reduce_sum(penalty) for penalty in penalties]) if penalties else value
+def compile_loss(problem: Problem, model: Any) -> None:
+    """Give a model the problem's loss, so that its ``compute_loss`` is the one that ``fit`` differentiates."""
+    model.compile(optimizer=None, loss=problem.loss, jit_compile=False)
 
 
 def count_parameters(model: Any) -> int:
