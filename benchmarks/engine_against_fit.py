@@ -18,10 +18,11 @@ import numpy as np
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.member import Member
 from descentlab.training.engine.modes import choose_mode
 from descentlab.training.engine.stateless_optimizer import state_variables
 from descentlab.training.engine.trainable import initial_variables
-from descentlab.training.engine.trainer import Member, Trainer
+from descentlab.training.engine.trainer import Trainer
 
 LEARNING_RATE = 1e-3
 SEED = 0
@@ -95,7 +96,7 @@ def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple
         seed, rate = SEED + number // 4, LEARNING_RATE * (1 + number % 4)
         order = data_order(problem.name, seed, split.train, problem.batch_size, case.engine_epochs)
         rates = np.full(len(order), rate, np.float32)
-        members.append(Member(initial_variables(problem, seed), order, rates, split.val))
+        members.append(Member(initial_variables(problem, seed), order, rates, (split.val,)))
 
     def train() -> tuple[float, list[float]]:
         begun = time.perf_counter()

@@ -15,8 +15,9 @@ from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Problem
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.member import Evaluation
 from descentlab.training.engine.trainable import initial_variables
-from descentlab.training.engine.trainer import Evaluation, Trainer
+from descentlab.training.engine.trainer import Trainer
 
 TOLERANCE = 1e-5
 MODES = ("graph", "xla")

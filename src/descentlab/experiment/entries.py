@@ -101,8 +101,10 @@ class ProblemConfig(StrictModel):
         description="examples of each split that evaluations during a run take; the last one takes all; all by default",
     )
     data: Line | None = Field(default=None, description="path of the data file, for problems that read one")
-    mode: Literal["auto", "xla", "graph", "patches"] = Field(
-        default="auto", description="how the epoch is compiled; patches: XLA with convolutions as patches × matrix"
+    mode: Literal["auto", "xla", "graph", "patches", "keras", "eager"] = Field(
+        default="auto",
+        description="how a run is trained; auto: the fastest that does what Keras does. patches: XLA with convolutions as "
+        "patches × matrix. keras: by Keras' own step, as fit; eager: that step in Python",
     )
     gd_equal_updates: bool = Field(
         default=True, description="a second row of gd with as many updates as the others, not only as many examples"

@@ -76,6 +76,8 @@ class PlannedProblem(ComparedProblem):
     Attributes:
         epochs: budget in passes over the training set.
         batch_size: examples per update of the mini-batch optimizers.
+        by_example: whether the compiled loop evaluates too, rather than ``model.evaluate``.
+        mode_reasons: why each faster mode is not taken.
     """
 
     loss_bound: float
@@ -84,6 +86,8 @@ class PlannedProblem(ComparedProblem):
     test_examples: int
     parameters: int
     mode: str
+    by_example: bool
+    mode_reasons: tuple[str, ...]
     device: str
     epochs: int
     batch_size: int

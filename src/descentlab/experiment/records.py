@@ -88,7 +88,9 @@ RUNS: dict[str, Column] = {
     "evaluation_seconds": Column("float64", "seconds", "lower", "wall time of the evaluations, per member"),
     "compile_seconds": Column("float64", "seconds", "lower", "compilation shared by the optimizer's runs of its job"),
     "device": Column("str", "", "", "device that trained the run"),
-    "mode": Column("str", "", "", "xla, graph or patches: how the epoch was compiled"),
+    "mode": Column(
+        "str", "", "", "xla, patches or graph: how the run was compiled; keras or eager: by Keras' own step"
+    ),
     "parameters": Column("int64", "", "", "trainable parameters of the model"),
     "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, per trainable parameter"),
     "metric": Column("str", "", "", "name of the problem's metric"),

@@ -26,7 +26,8 @@ class Metric:
     Attributes:
         name: as shown in the report, e.g. ``accuracy``.
         higher_is_better: the direction of the metric.
-        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,); their mean is the metric.
+        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,); their mean is the metric. Or anything else that
+            ``compile(metrics=…)`` takes.
 
     Example:
         >>> error = Metric("absolute error", higher_is_better=False, per_example=lambda y, y_pred: abs(y - y_pred))
@@ -36,7 +37,11 @@ class Metric:
 
     name: str
     higher_is_better: bool
-    per_example: Callable[[Any, Any], Any]
+    per_example: Any
+
+    def compiled(self) -> list[Any] | dict[str, Any]:
+        """What ``compile(metrics=…)`` takes."""
+        return self.per_example if isinstance(self.per_example, dict | list) else [self.per_example]
 
     @property
     def sign(self) -> int:
@@ -55,9 +60,9 @@ class Data:
 
     Attributes:
         x: input array of shape (n, …), or a tuple or dict of such arrays as the model takes them.
-        y: targets, shape (n, …).
+        y: targets, an array of shape (n, …), or a tuple, list or dict of such arrays for several outputs.
         test: indices of the canonical test split, or None to draw one once.
-        sample_weight: weights in the training loss, shape (n,), or None.
+        sample_weight: weights in the loss, shape (n,) or (n, …) as ``fit`` takes them, or None.
 
     Example:
         >>> data = Data(x=np.zeros((4, 2)), y=np.array([1.0, 2.0, 3.0, 4.0]), test=np.array([3]))
@@ -67,19 +72,29 @@ class Data:
     """
 
     x: Any
-    y: np.ndarray
+    y: Any
     test: np.ndarray | None = None
-    sample_weight: np.ndarray | None = None
+    sample_weight: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "sample_weight"):
+            object.__setattr__(self, name, as_arrays(getattr(self, name)))
+
+    def __len__(self) -> int:
+        return len(flat_arrays(self.y)[0])
 
     def inputs(self) -> list[np.ndarray]:
         """The input arrays in a fixed order."""
-        if isinstance(self.x, dict):
-            return [self.x[name] for name in sorted(self.x)]
-        return list(self.x) if isinstance(self.x, (tuple, list)) else [self.x]
+        return flat_arrays(self.x)
 
     def arrays(self) -> list[np.ndarray]:
         """Every array, inputs first."""
-        return [*self.inputs(), self.y, *([] if self.sample_weight is None else [self.sample_weight])]
+        return [*self.inputs(), *flat_arrays(self.y), *flat_arrays(self.sample_weight)]
+
+    def rows(self, index: np.ndarray) -> Data:
+        """The examples of ``index``, in its order; without a test split."""
+        x, y, weight = (map_arrays(lambda a: a[index], part) for part in (self.x, self.y, self.sample_weight))
+        return Data(x, y, None, weight)
 
     def check(self, where: str) -> None:
         """Raise ProblemError unless the arrays match and are finite, and the test split is a proper part of them."""
@@ -90,13 +105,11 @@ class Data:
         if len(lengths) != 1 or 0 in lengths:
             raise ProblemError(f"{where}: all arrays must have the same, positive length; received {sorted(lengths)}")
         for array in self.arrays():
-            if array.dtype.kind not in "fiub":
-                raise ProblemError(f"{where}: arrays must be numbers; received dtype {array.dtype}")
+            if array.dtype.kind not in "fiubU":
+                raise ProblemError(f"{where}: arrays must be numbers or text; received dtype {array.dtype}")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ProblemError(f"{where}: arrays must be finite; received NaN or infinity")
-        n = len(self.y)
-        if self.sample_weight is not None and self.sample_weight.shape != (n,):
-            raise ProblemError(f"{where}: sample_weight must have shape ({n},); received {self.sample_weight.shape}")
+        n = len(self)
         if self.test is not None:
             valid = np.intersect1d(self.test, np.arange(n))
             if len(valid) != np.size(self.test) or not 0 < len(valid) < n:
@@ -114,10 +127,54 @@ class Data:
         return digest.hexdigest()
 
     def sealed(self, test: np.ndarray) -> Data:
-        """These data with the targets of ``test`` zeroed: tuning runs are given nothing more."""
-        y = self.y.copy()
-        y[test] = 0
-        return replace(self, y=y)
+        """These data with the examples of ``test`` erased, inputs and targets: tuning runs are given no test example.
+
+        Targets alone would not do: a language model's or an autoencoder's are in its inputs.
+        """
+
+        def erase(array: np.ndarray) -> np.ndarray:
+            erased = array.copy()
+            erased[test] = np.zeros((), array.dtype)
+            return erased
+
+        return replace(self, x=map_arrays(erase, self.x), y=map_arrays(erase, self.y))
+
+
+def as_arrays(structure: Any) -> Any:
+    """The same dict, list or tuple with NumPy arrays, whatever tables, tensors or lists of numbers it holds.
+
+    Example:
+        >>> as_arrays([1.0, 2.0])
+        array([1., 2.])
+        >>> as_arrays([np.zeros(2), np.ones(2)])
+        [array([0., 0.]), array([1., 1.])]
+    """
+    if isinstance(structure, dict):
+        return {name: as_arrays(part) for name, part in structure.items()}
+    if isinstance(structure, list | tuple) and any(hasattr(part, "__array__") for part in structure if np.ndim(part)):
+        return type(structure)(as_arrays(part) for part in structure)
+    if structure is None or not (hasattr(structure, "__array__") or isinstance(structure, list | tuple)):
+        return structure  # Data.check says what is wrong with anything else
+    array = np.asarray(structure)
+    return array.astype(str) if array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat) else array
+
+
+def map_arrays(function: Callable[[np.ndarray], np.ndarray], structure: Any) -> Any:
+    """The same dict, list or tuple with the function's result for each array; None stays None."""
+    if isinstance(structure, dict):
+        return {name: map_arrays(function, part) for name, part in structure.items()}
+    if isinstance(structure, list | tuple):
+        return type(structure)(map_arrays(function, part) for part in structure)
+    return None if structure is None else function(structure)
+
+
+def flat_arrays(structure: Any) -> list[Any]:
+    """The arrays of a dict, in the order of its keys, of a list or tuple, or a single one; none of None."""
+    if isinstance(structure, dict):
+        return [array for name in sorted(structure) for array in flat_arrays(structure[name])]
+    if isinstance(structure, list | tuple):
+        return [array for part in structure for array in flat_arrays(part)]
+    return [] if structure is None else [structure]
 
 
 @dataclass(frozen=True)
@@ -156,6 +213,7 @@ class Problem:
         convex: whether the loss is convex in the weights.
         optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
         count: how the number of parameters adds up, for the report.
+        loss_weights: a weight for each output's loss, as ``compile`` takes them; None for equal ones.
 
     Example:
         >>> import keras
@@ -189,13 +247,14 @@ class Problem:
     convex: bool = False
     optimum: Callable[[np.ndarray, np.ndarray], float] | None = None
     count: str = ""
+    loss_weights: Any = None
 
 
 def test_indices(problem: Problem, data: Data) -> np.ndarray:
     """The sealed test split: the canonical one, or one drawn once for all seeds (docs/protocol.md, "Sealed test")."""
     if data.test is not None:
         return np.sort(np.asarray(data.test))
-    indices = np.arange(len(data.y))
+    indices = np.arange(len(data))
     n_test = math.ceil(problem.test_share * len(indices))
     _, test = _cut(problem, data, indices, len(indices) - n_test, n_test, stream_seed(problem.name, 0, "test split"))
     return np.sort(test)
@@ -234,7 +293,7 @@ def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_e
         ProblemError: no batch can be filled, no example is left to validate on, or a class has too few.
     """
     test = test_indices(problem, data)
-    rest = np.setdiff1d(np.arange(len(data.y)), test)
+    rest = np.setdiff1d(np.arange(len(data)), test)
     available = int(len(rest) * (1 - problem.validation_share))
     requested = min(available, train_examples or available)
     n_train = requested // batch_size * batch_size

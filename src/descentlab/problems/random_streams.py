@@ -11,7 +11,7 @@ import hashlib
 
 import numpy as np
 
-STREAMS = ("test split", "split", "weights", "order", "dropout")
+STREAMS = ("test split", "split", "weights", "order", "dropout", "steps", "trial")
 
 
 def stream_seed(problem: str, seed: int, stream: str) -> int:

@@ -9,6 +9,7 @@ from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.import_path import ImportPathError, import_object
 from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.training.engine.keras_trainer import KERAS_MODES
 from descentlab.training.problem_data import ProblemData
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def planned_problem(plan: TrainingPlan, name: str, device: str) -> ProblemData:
         device: result of :func:`~descentlab.training.engine.device.configure_device`.
     """
     config, planned = plan.config.problem(name), plan.problems[name]
+    tried_here = planned.device == device or planned.mode in KERAS_MODES
     return ProblemData(
         name=name,
         problem=find_problem(config),
@@ -64,6 +66,7 @@ def planned_problem(plan: TrainingPlan, name: str, device: str) -> ProblemData:
         batch_size=planned.batch_size,
         train_limit=config.train_examples,
         evaluation_limit=config.evaluation_examples,
-        requested_mode=config.mode,
+        requested_mode=planned.mode if config.mode != "auto" or tried_here else "auto",
+        by_example=planned.by_example,
         device=device,
     )

@@ -34,10 +34,10 @@ class JobTables:
             {
                 **{name: value for name, value in spec.as_dict().items() if name in RUNS},
                 "run_id": spec.run_id,
+                "mode": problem.mode,
                 **result.record,
                 "data_hash": problem.data_hash,
                 "device": problem.device,
-                "mode": problem.mode,
                 "metric": metric.name,
                 "higher_is_better": metric.higher_is_better,
                 "digest": digest,

@@ -13,6 +13,7 @@ import subprocess
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from descentlab.experiment.config import Config
 from descentlab.experiment.entries import ProblemConfig
@@ -23,7 +24,12 @@ from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import arm_hyperparameters, build, default_learning_rate, resolve_factory
 from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import OptimizerEntry
+from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.training.find_problem import find_problem
+
+if TYPE_CHECKING:
+    from descentlab.problems.base import Data, Problem
+    from descentlab.training.engine.mode_trial import ModeTrial
 
 
 def make_plan(config: Config) -> TrainingPlan:
@@ -49,22 +55,22 @@ def make_plan(config: Config) -> TrainingPlan:
 def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
     """Build a problem's model and read its data once, and record what later stages need to know about them."""
     from descentlab.problems.base import ProblemError, split_data
-    from descentlab.training.engine.modes import choose_mode
-    from descentlab.training.engine.trainable import check_trainable, count_parameters
+    from descentlab.training.engine.trainable import count_parameters, with_built_models
 
     problem = find_problem(problem_config)
     where = f"problem '{problem_config.name}'"
     try:
         data = problem.load_data(problem_config.data)
+        data.check(where)
+        problem = with_built_models(problem, data)
         model = problem.build_model()
     except ProblemError:
         raise
     except Exception as error:  # a reader's problem may raise anything
         raise ProblemError(f"{where}: its data or model can't be loaded: {type(error).__name__}: {error}") from error
-    data.check(where)
-    check_trainable(problem, model)
     batch_size = problem_config.batch_size or problem.batch_size
     split = split_data(problem, data, 0, batch_size, problem_config.train_examples)
+    way = _choose_way(problem_config, problem, data, batch_size, device)
     return PlannedProblem(
         problem=problem_config.problem,
         title=problem.title,
@@ -80,14 +86,49 @@ def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
         test_examples=len(split.test),
         parameters=count_parameters(model),
         count=problem.count,
-        layers=tuple(
-            Layer(layer.name, type(layer).__name__, str(tuple(layer.output.shape)), layer.count_params())
-            for layer in model.layers
-        ),
+        layers=tuple(_describe_layer(layer) for layer in model.layers),
         data_hash=data.hash(),
-        mode=choose_mode(model, device, batch_size) if problem_config.mode == "auto" else problem_config.mode,
+        mode=way.mode,
+        by_example=way.by_example,
+        mode_reasons=way.reasons,
         device=device,
     )
+
+
+def _choose_way(config: ProblemConfig, problem: Problem, data: Data, batch_size: int, device: str) -> ModeTrial:
+    """How a problem is trained. Those of the package are known to be trained as Keras does; a reader's is tried.
+
+    Raises:
+        ProblemError: Keras can't train it, or not in the mode that the config asks for.
+    """
+    from descentlab.problems.base import ProblemError
+    from descentlab.training.engine.keras_trainer import KERAS_MODES
+    from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
+    from descentlab.training.engine.modes import choose_mode
+
+    if config.mode in KERAS_MODES:
+        return ModeTrial(config.mode, by_example=False)
+    mode = choose_mode(problem.build_model(), device, batch_size) if config.mode == "auto" else config.mode
+    if config.problem in BUILTIN_PROBLEMS:
+        return ModeTrial(mode, by_example=True)
+    tried = (mode, "graph") if config.mode == "auto" and mode != "graph" else (mode,)
+    way = ModeTrials(problem, data, batch_size).choose(tried)
+    if config.mode not in ("auto", way.mode):
+        raise ProblemError(
+            f"problem '{config.name}': mode: {config.mode} can't train it; write mode: auto. {way.reasons[-1]}"
+        )
+    return way
+
+
+def _describe_layer(layer: Any) -> Layer:
+    """A layer for the report; its shape is empty where it is only known once the layer is called."""
+    import keras
+
+    try:
+        shape = ", ".join(str(tuple(tensor.shape)) for tensor in keras.tree.flatten(layer.output))
+    except (AttributeError, ValueError):  # a layer of a subclassed model
+        shape = ""
+    return Layer(layer.name, type(layer).__name__, shape, layer.count_params() if layer.built else 0)
 
 
 def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:

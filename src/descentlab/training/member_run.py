@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +19,19 @@ from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import evaluation_steps, learning_rates
 from descentlab.problems.base import Split
-from descentlab.problems.random_streams import data_order
-from descentlab.training.engine.trainer import Evaluation, Member, Trainer
+from descentlab.problems.random_streams import data_order, stream_seed
+from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
+from descentlab.training.engine.member import Evaluation, Member
+from descentlab.training.engine.trainer import Trainer
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.training.run_result import RunResult
 
 if TYPE_CHECKING:
     from descentlab.optimizers.table import OptimizerEntry
+
+
+AnyTrainer = Trainer | KerasTrainer
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,9 @@ class MemberRun:
             self.problem.initial(spec.seed),
             data_order(self.problem.problem.name, spec.seed, self.split.train, spec.batch_size, spec.epochs),
             self.rates,
-            np.concatenate(self.examples),
-            None if self.problem.evaluation_limit is None else np.concatenate(self.last_examples),
+            tuple(self.examples),
+            None if self.problem.evaluation_limit is None else tuple(self.last_examples),
+            stream_seed(self.problem.problem.name, spec.seed, "steps"),
         )
 
     def at_end(self, evaluation: Evaluation) -> bool:
@@ -113,14 +119,11 @@ class MemberRun:
     def record(self, evaluation: Evaluation) -> None:
         """Add an evaluation to the history, and check whether the run has diverged."""
         self.last = evaluation
-        parts = self.last_examples if self.at_end(evaluation) else self.examples
-        row = history_row(
-            evaluation, [len(part) for part in parts], self.budget.batch_size, len(self.split.train), self.rates
-        )
+        row = history_row(evaluation, self.budget.batch_size, len(self.split.train), self.rates)
         self.history.append(row)
         self.message = divergence(row, self.problem.problem.loss_bound)
 
-    def result(self, trainer: Trainer, started_at: float, members: int) -> RunResult:
+    def result(self, trainer: AnyTrainer, started_at: float, members: int) -> RunResult:
         """The run's result.
 
         Args:
@@ -139,6 +142,7 @@ class MemberRun:
             "updates_planned": self.budget.updates,
             "started_at": started_at,
             "members": members,
+            "mode": trainer.mode,
             "evaluation_seconds": last.evaluation_seconds,
             "compile_seconds": trainer.compile_seconds,
             "parameters": trainer.parameters,
@@ -151,16 +155,16 @@ class MemberRun:
         return RunResult(record, history, scores, self.weights)
 
 
-def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec) -> Trainer:
+def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec) -> AnyTrainer:
     """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed."""
-    return Trainer(
-        problem.compiled,
-        lambda: build(entry, spec.arm, spec.learning_rate, spec.extended),
-        has_learning_rate=spec.learning_rate is not None,
-    )
+    make_optimizer = partial(build, entry, spec.arm, spec.learning_rate, spec.extended)
+    rated = spec.learning_rate is not None
+    if problem.mode in KERAS_MODES:
+        return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, problem.mode == "eager")
+    return Trainer(problem.compiled, make_optimizer, rated)
 
 
-def train_side_by_side(problem: ProblemData, trainer: Trainer, specs: Sequence[RunSpec]) -> list[RunResult]:
+def train_side_by_side(problem: ProblemData, trainer: AnyTrainer, specs: Sequence[RunSpec]) -> list[RunResult]:
     """Train runs that differ only in seed and learning rate; either all of them are sealed or none."""
     runs = [MemberRun(spec, problem) for spec in specs]
     first = runs[0]

@@ -13,11 +13,10 @@ from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import arm_hyperparameters
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.training.cache import load_result, store_result
-from descentlab.training.engine.trainer import Trainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
 from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
-from descentlab.training.member_run import make_trainer, run_budget, train_side_by_side
+from descentlab.training.member_run import AnyTrainer, make_trainer, run_budget, train_side_by_side
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_digest import run_digest
 from descentlab.training.run_result import RunResult
@@ -53,7 +52,7 @@ class OptimizerJob:
         self._entry = entry
         self._cache = cache
         self._faults = faults
-        self._trainers: dict[str, Trainer] = {}
+        self._trainers: dict[str, AnyTrainer] = {}
         self._failed: dict[str, RunResult] = {}
 
     def run(self, specs: list[RunSpec]) -> Iterator[tuple[str, RunResult, bool]]:
@@ -126,7 +125,7 @@ class OptimizerJob:
         """What a trainer is compiled for: the hyperparameters, without learning rate and schedule."""
         return json.dumps(arm_hyperparameters(self._entry, spec.arm, spec.extended), sort_keys=True)
 
-    def _trainer(self, spec: RunSpec) -> Trainer:
+    def _trainer(self, spec: RunSpec) -> AnyTrainer:
         """One compiled trainer for each set of hyperparameters."""
         key = self._compiled_for(spec)
         if key not in self._trainers:

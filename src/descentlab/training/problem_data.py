@@ -11,8 +11,9 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.modes import choose_mode, choose_width
-from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainable import initial_variables, with_built_models
 
 
 @dataclass(eq=False)
@@ -28,7 +29,8 @@ class ProblemData:
         batch_size: examples per update of the mini-batch optimizers.
         train_limit: maximum number of training examples; None for all.
         evaluation_limit: maximum number of examples per split in an evaluation during a run; None for all.
-        requested_mode: how epochs are to be compiled; ``auto`` chooses by model and device.
+        requested_mode: how runs are to be trained; ``auto`` chooses by model and device.
+        by_example: whether the compiled loop evaluates too, rather than ``model.evaluate``.
         device: what :func:`~descentlab.training.engine.device.configure_device` returned.
     """
 
@@ -41,6 +43,7 @@ class ProblemData:
     train_limit: int | None
     evaluation_limit: int | None
     requested_mode: str
+    by_example: bool
     device: str
     _splits: dict[int, Split] = field(default_factory=dict, repr=False)
     _initial: dict[int, list[np.ndarray]] = field(default_factory=dict, repr=False)
@@ -49,7 +52,12 @@ class ProblemData:
     @cached_property
     def _model(self) -> Any:
         """A model for inspection, never trained."""
-        return self.problem.build_model()
+        return self.trainable.build_model()
+
+    @cached_property
+    def trainable(self) -> Problem:
+        """The problem with models that are built."""
+        return with_built_models(self.problem, self.data)
 
     @cached_property
     def mode(self) -> str:
@@ -61,12 +69,13 @@ class ProblemData:
     @cached_property
     def width(self) -> int:
         """How many members train side by side."""
-        return choose_width(self._model, self.mode)
+        return choose_width(self._model, self.mode) if self.by_example else 1
 
     @cached_property
     def compiled(self) -> CompiledModel:
         """The compiled model, shared by all optimizers; training never changes its variables."""
-        return CompiledModel(self.problem, self.mode, self.width)
+        by_keras = None if self.by_example else KerasModel(self.trainable, None, self.batch_size)
+        return CompiledModel(self.trainable, self.mode, self.width, by_keras)
 
     @cached_property
     def data(self) -> Data:
@@ -85,7 +94,7 @@ class ProblemData:
 
     @cached_property
     def sealed_data(self) -> Data:
-        """All examples with the test targets zeroed, for tuning runs."""
+        """All examples with those of the test split erased, for tuning runs."""
         return self.data.sealed(self.split(0).test)
 
     def split(self, seed: int) -> Split:
@@ -97,7 +106,7 @@ class ProblemData:
     def initial(self, seed: int) -> list[np.ndarray]:
         """The initial variables of a seed."""
         if seed not in self._initial:
-            self._initial[seed] = initial_variables(self.problem, seed)
+            self._initial[seed] = initial_variables(self.trainable, seed)
         return self._initial[seed]
 
     def optimum(self, seed: int) -> float:

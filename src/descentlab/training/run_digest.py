@@ -45,6 +45,7 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
             "sealed": spec.sealed,
             "mode": problem.mode,
             "width": problem.width,
+            "by_example": problem.by_example,
             "device": problem.device,
             "code": source_digest(*DECISIVE_CODE),
             "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.problems.base import SPLITS
-from descentlab.training.engine.trainer import Evaluation
+from descentlab.training.engine.member import Evaluation, Means
 
 
 def spread_evenly(indices: np.ndarray, most: int) -> np.ndarray:
@@ -32,10 +33,8 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def history_row(
-    evaluation: Evaluation, sizes: list[int], batch_size: int, train_examples: int, rates: np.ndarray
-) -> dict[str, Any]:
-    """An evaluation as a row of the history, with means in double precision."""
+def history_row(evaluation: Evaluation, batch_size: int, train_examples: int, rates: np.ndarray) -> dict[str, Any]:
+    """An evaluation as a row of the history; what was not evaluated, such as a sealed test split, is NaN."""
     examples = evaluation.updates * batch_size
     row: dict[str, Any] = {
         "updates": evaluation.updates,
@@ -45,12 +44,8 @@ def history_row(
         "learning_rate": float(rates[min(evaluation.updates, len(rates) - 1)]),
         "penalty": evaluation.penalty,
     }
-    start = 0
-    for split, size in zip(SPLITS, [*sizes, 0][: len(SPLITS)], strict=True):
-        part = slice(start, start + size)
-        row[f"{split}_loss"] = evaluation.loss[part].mean(dtype=np.float64) if size else math.nan
-        row[f"{split}_metric"] = evaluation.score[part].mean(dtype=np.float64) if size else math.nan
-        start += size
+    for split, means in itertools.zip_longest(SPLITS, evaluation.means, fillvalue=Means(math.nan, math.nan)):
+        row |= {f"{split}_loss": means.loss, f"{split}_metric": means.metric}
     return row
 
 

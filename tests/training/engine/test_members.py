@@ -14,8 +14,9 @@ import pytest
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.trainable import initial_variables
-from descentlab.training.engine.trainer import Evaluation, Member, Trainer
+from descentlab.training.engine.trainer import Trainer
 from support.tiny_training import (
     ALL,
     BATCH,
@@ -40,7 +41,7 @@ def member(name: str, number: int) -> Member:
     """Another seed and another learning rate for each number."""
     rates = (decayed_rates(name) * (1 + number / 10)).astype(np.float32)
     order = data_order("tiny", number, TRAIN, BATCH, EPOCHS)
-    return Member(initial_variables(tiny_problem(), number), order, rates, EVERY)
+    return Member(initial_variables(tiny_problem(), number), order, rates, (EVERY,))
 
 
 @functools.cache
@@ -95,7 +96,7 @@ def test_widths_differ_by_rounding_alone(name: str) -> None:
 def test_a_member_that_diverges_leaves_the_others_alone() -> None:
     alone = end_bits("adam", 8, [3], 0)
     lost = member("adam", 1)
-    lost = Member(lost.initial, lost.order, np.full(UPDATES, np.inf, np.float32), EVERY)
+    lost = Member(lost.initial, lost.order, np.full(UPDATES, np.inf, np.float32), (EVERY,))
     found = list(trainer("adam", 8).train_members(tiny_data(), [lost, member("adam", 3)], EVALUATE_AT))
     assert not np.isfinite(found[-1][0].loss).any()
     beside = [evaluations[1] for evaluations in found]
@@ -123,7 +124,9 @@ def test_a_model_with_dropout_trains_side_by_side() -> None:
         found = Trainer(CompiledModel(problem, "xla", width), make_adam)
         rates = np.full(UPDATES, 0.01, np.float32)
         several = [
-            Member(initial_variables(problem, seed), data_order(problem.name, seed, TRAIN, BATCH, EPOCHS), rates, EVERY)
+            Member(
+                initial_variables(problem, seed), data_order(problem.name, seed, TRAIN, BATCH, EPOCHS), rates, (EVERY,)
+            )
             for seed in seeds
         ]
         for _ in found.train_members(data, several, [UPDATES]):

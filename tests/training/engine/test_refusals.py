@@ -1,4 +1,4 @@
-"""Models that the engine would not train as ``fit`` does are refused by name, before anything is compiled."""
+"""Models that the compiled loop would not train as ``fit`` does are refused by name; those that are no models, altogether."""
 
 from __future__ import annotations
 
@@ -7,54 +7,68 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.optimizers.build import build
-from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Metric, Problem, ProblemError
 from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.trainable import check_trainable
-from descentlab.training.engine.trainer import Trainer
+from descentlab.training.engine.trainable import check_compilable, with_built_models
 
 pytestmark = pytest.mark.usefixtures("device")
 
 
-def refusal(model: Any) -> str:
-    """Why a model isn't trained; also by a Trainer, before it compiles anything."""
+def problem_of(model: Any) -> Problem:
     metric = Metric("error", False, lambda y, predicted: y - predicted)
-    problem = Problem("mine", "", lambda: model, lambda path: Data(np.ones(1), np.ones(1)), "mse", metric)
+    return Problem("mine", "", lambda: model, lambda path: Data(np.ones((3, 2)), np.ones(3)), "mse", metric)
+
+
+def refusal(model: Any) -> str:
+    """Why a model isn't compiled; also by a CompiledModel, before it compiles anything."""
+    problem = problem_of(model)
     with pytest.raises(ProblemError) as caught:
-        check_trainable(problem, model)
+        check_compilable(problem, model)
     with pytest.raises(ProblemError) as again:
-        Trainer(CompiledModel(problem, "graph"), lambda: build(OPTIMIZERS["adam"], "default", 0.01))
+        CompiledModel(problem, "graph")
     assert str(again.value) == str(caught.value)
     return str(caught.value)
 
 
-def test_refuses_what_is_no_model() -> None:
-    import keras
+def build_refusal(model: Any) -> str:
+    """Why a model isn't trained at all."""
+    problem = problem_of(model)
+    with pytest.raises(ProblemError) as caught:
+        with_built_models(problem, problem.load_data(None)).build_model()
+    return str(caught.value)
 
-    assert refusal(keras.layers.Dense(1)) == ("problem 'mine': build_model must return a keras.Model; received Dense")
 
-
-def test_refuses_two_outputs() -> None:
+def test_two_outputs_are_not_compiled() -> None:
     import keras
 
     inputs = keras.Input((2,))
     model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)])
-    assert refusal(model) == "problem 'mine': a model must have one output; received 2"
+    assert refusal(model) == "problem 'mine': the compiled loop needs a model of layers with one output"
 
 
 @pytest.mark.parametrize("method", ["train_step", "compute_loss"])
-def test_refuses_a_training_of_the_models_own(method: str) -> None:
+def test_a_training_of_the_models_own_is_not_compiled(method: str) -> None:
     import keras
 
     own = type("Own", (keras.Model,), {method: lambda self, *arguments, **named: None})
     inputs = keras.Input((2,))
     assert refusal(own(inputs, keras.layers.Dense(1)(inputs))) == (
-        f"problem 'mine': a model with its own {method} can't be trained; give its loss to the Problem"
+        f"problem 'mine': the model has its own {method}, which only Keras' own step can follow"
     )
 
 
-def test_refuses_models_without_known_inputs() -> None:
+def test_text_is_not_compiled() -> None:
+    import keras
+
+    text, numbers = keras.Input((), dtype="string", name="text"), keras.Input((2,))
+    model = keras.Model([text, numbers], keras.layers.Dense(1)(numbers))
+    assert refusal(model) == (
+        "problem 'mine': inputs must be dense arrays of numbers; received <KerasTensor shape=(None,), dtype=string, "
+        "sparse=False, ragged=False, name=text>"
+    )
+
+
+def test_a_model_that_doesnt_say_its_inputs_is_built_on_the_data() -> None:
     import keras
 
     class Subclassed(keras.Model):
@@ -65,24 +79,20 @@ def test_refuses_models_without_known_inputs() -> None:
         def call(self, inputs: Any) -> Any:
             return self.dense(inputs)
 
-    subclassed = Subclassed()
-    subclassed(np.zeros((1, 2), np.float32))
-    assert subclassed.built
-    for model in (keras.Sequential([keras.layers.Dense(1)]), Subclassed(), subclassed):
-        assert refusal(model) == (
-            "problem 'mine': the model must be a built Sequential or functional one; begin it with keras.Input"
-        )
+    for model in (keras.Sequential([keras.layers.Dense(1)]), Subclassed()):
+        problem = problem_of(model)
+        built = with_built_models(problem, problem.load_data(None)).build_model()
+        assert [tuple(variable.shape) for variable in built.variables] == [(2, 1), (1,)]
 
 
-def test_refuses_a_model_without_weights_and_one_of_text() -> None:
+def test_refuses_what_is_no_model_has_no_weights_or_does_not_fit_the_data() -> None:
     import keras
 
-    assert refusal(keras.Sequential([keras.Input((2,)), keras.layers.Activation("relu")])) == (
+    assert build_refusal(keras.layers.Dense(1)) == (
+        "problem 'mine': build_model must return a keras.Model; received Dense"
+    )
+    assert build_refusal(keras.Sequential([keras.Input((2,)), keras.layers.Activation("relu")])) == (
         "problem 'mine': the model has no trainable variable"
     )
-    text, numbers = keras.Input((), dtype="string", name="text"), keras.Input((2,))
-    model = keras.Model([text, numbers], keras.layers.Dense(1)(numbers))
-    assert refusal(model) == (
-        "problem 'mine': inputs must be dense arrays of numbers; received <KerasTensor shape=(None,), dtype=string, "
-        "sparse=False, ragged=False, name=text>"
-    )
+    unfit = keras.Sequential([keras.layers.Dense(1), keras.layers.Reshape((7,))])
+    assert build_refusal(unfit).startswith("problem 'mine': the model can't be called on the data: ")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Data, Problem
+from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.convolution import with_patches
+from descentlab.training.engine.keras_model import KerasModel, as_fit_casts
+from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
-from descentlab.training.engine.trainable import check_trainable, compile_loss
+from descentlab.training.engine.trainable import check_compilable, compile_loss
 
+Evaluate = Callable[[int, list[Any], bool], list[Evaluation]]
 CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
 
 
@@ -29,6 +33,34 @@ def chunked(indices: np.ndarray) -> np.ndarray:
     padded = np.full(rows * width, indices[0], dtype=np.int32)
     padded[: len(indices)] = indices
     return padded.reshape(rows, width)
+
+
+def check_accounted(concrete: Any) -> None:
+    """Reject a traced function with a state of its own: it would be carried from one training into the next.
+
+    Raises:
+        ProblemError: the function reads or writes a variable, or draws random numbers that no variable of the model decides.
+    """
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    # Random operations with a state take two seeds as attributes; those without one take them as an input.
+    drawn = sorted({node.op for node in nodes if "seed2" in node.attr})
+    if concrete.variables or drawn:
+        names = sorted({variable.name for variable in concrete.variables})
+        raise ProblemError(
+            f"an update has a state that is not among the model's variables: {', '.join([*names, *drawn])}"
+        )
+
+
+def mean_by_part(
+    updates: int, loss: np.ndarray, score: np.ndarray, penalty: float, parts: tuple[np.ndarray, ...]
+) -> Evaluation:
+    """An evaluation from the loss and score of each example, part after part; what follows them is padding."""
+    ends = np.cumsum([len(part) for part in parts])
+    loss, score = loss[: ends[-1]], score[: ends[-1]]
+    split = zip(np.split(loss, ends[:-1]), np.split(score, ends[:-1]), strict=True)
+    means = [Means(*(float(values.mean(dtype=np.float64)) for values in both)) for both in split]
+    return Evaluation(updates, tuple(means), penalty, loss, score)
 
 
 def vectorized(function: Callable[..., Any], width: int) -> Callable[..., Any]:
@@ -54,14 +86,6 @@ def gather_examples(arrays: Any, index: Any) -> Any:
     return tf.nest.map_structure(lambda array: tf.gather(array, index), arrays)
 
 
-def as_fit_casts(array: np.ndarray) -> Any:
-    """The array on the device; float64 becomes float32, as ``fit`` casts it."""
-    import keras
-    import tensorflow as tf
-
-    return tf.constant(array, keras.config.floatx() if array.dtype.kind == "f" else None)
-
-
 def shapes_of(*structures: Any) -> tuple[Any, ...]:
     """The shapes of all tensors: the key of a compiled function."""
     import tensorflow as tf
@@ -76,18 +100,21 @@ class CompiledModel:
         problem: model, loss and metric.
         mode: ``xla``, ``graph``, or ``patches``: XLA with convolutions as patches × matrix.
         width: members that train side by side.
+        by_keras: evaluates in place of the compiled evaluation, whose loss is the mean of those of the examples; one member
+            then trains at a time.
 
     Raises:
         ProblemError: the model can't be trained as ``fit`` does.
     """
 
-    def __init__(self, problem: Problem, mode: str, width: int = 1) -> None:
+    def __init__(self, problem: Problem, mode: str, width: int = 1, by_keras: KerasModel | None = None) -> None:
         self.problem = problem
         self.mode = mode
         self.width = width
+        self.by_keras = by_keras
         self.compile_seconds = 0.0
         self.model = problem.build_model()
-        check_trainable(problem, self.model)
+        check_compilable(problem, self.model)
         compile_loss(problem, self.model)
         called = with_patches(self.model) if mode == "patches" else None
         self.step = MemberStep(problem, self.model, called or self.model)
@@ -107,6 +134,7 @@ class CompiledModel:
         start = time.perf_counter()
         traced = tf.function(function, jit_compile=self.mode != "graph", autograph=False)
         concrete = traced.get_concrete_function(*arguments)
+        check_accounted(concrete)
 
         def call(*tensors: Any) -> Any:
             return concrete._call_flat(tf.nest.flatten(tensors), concrete.captured_inputs)
@@ -120,23 +148,54 @@ class CompiledModel:
         import tensorflow as tf
 
         if self._data is None or self._data[0] is not data:
-            weights = [] if data.sample_weight is None else [data.sample_weight]
-            self._data = (data, tf.nest.map_structure(as_fit_casts, (data.x, data.y, *weights)))
+            cast = as_fit_casts(data)
+            weights = [] if cast.sample_weight is None else [cast.sample_weight]
+            self._data = (data, tf.nest.map_structure(tf.constant, (cast.x, cast.y, *weights)))
         return self._data[1]
 
-    def evaluation(self, arrays: Any, packed: list[Any], index: Any) -> Any:
-        """``(arrays, packed, index, chunks) -> losses, scores, penalties`` for arguments of these shapes.
+    def evaluation(self, data: Data, members: list[Member], packed: list[Any]) -> Evaluate:
+        """``(updates, packed, last) -> evaluations``, one per member; compiled for values of the shapes of ``packed``."""
+        import tensorflow as tf
+
+        if self.by_keras is not None:
+            return partial(self._evaluate_by_keras, self.by_keras, data, members)
+        arrays, parts = (
+            self.device_arrays(data),
+            {last: [m.evaluated_parts(last) for m in members] for last in (False, True)},
+        )
+        index_of, compiled = {}, {}
+        for last, parts_of_members in parts.items():
+            rows = [chunked(np.concatenate(parts_of_member)) for parts_of_member in parts_of_members]
+            index_of[last] = index = tf.constant(np.stack(rows, axis=1))
+            key = shapes_of(arrays, packed, index)
+            if key not in self._evaluations:
+                self._evaluations[key] = self.compile(self._evaluate(), arrays, packed, index, tf.constant(0))
+            compiled[last] = self._evaluations[key]
+
+        def evaluate(updates: int, packed: list[Any], last: bool) -> list[Evaluation]:
+            index = index_of[last]
+            results = compiled[last](arrays, packed, index, tf.constant(index.shape[0]))
+            loss, score, penalty = (np.asarray(tensor) for tensor in results)
+            return [
+                mean_by_part(updates, loss[:, row].ravel(), score[:, row].ravel(), float(penalty[row]), parts_of_member)
+                for row, parts_of_member in enumerate(parts[last])
+            ]
+
+        return evaluate
+
+    def _evaluate_by_keras(
+        self, model: KerasModel, data: Data, members: list[Member], updates: int, packed: list[Any], last: bool
+    ) -> list[Evaluation]:
+        (member,) = members
+        model.assign(self.packing.row(packed, 0))
+        means = tuple(model.evaluate(data, part) for part in member.evaluated_parts(last))
+        return [Evaluation(updates, means, model.penalty())]
+
+    def _evaluate(self) -> Callable[..., Any]:
+        """``(arrays, packed, index, chunks) -> losses, scores, penalties``, to be compiled.
 
         ``packed`` and the results have one row per member; ``index`` has shape (chunks, members, examples).
         """
-        import tensorflow as tf
-
-        key = shapes_of(arrays, packed, index)
-        if key not in self._evaluations:
-            self._evaluations[key] = self.compile(self._evaluate(), arrays, packed, index, tf.constant(0))
-        return self._evaluations[key]
-
-    def _evaluate(self) -> Callable[..., Any]:
         import tensorflow as tf
 
         predict, penalties = vectorized(self.step.predict, self.width), vectorized(self.step.penalty, self.width)

@@ -23,7 +23,7 @@ def resolve_loss(loss: Any) -> Any:
         def call(self, y_true: Any, y_pred: Any) -> Any:
             return resolved(*match_ranks(y_true, y_pred))
 
-    return FunctionLoss(name=getattr(resolved, "__name__", "loss"))
+    return FunctionLoss(name="loss")  # a lambda's own name would be no valid one
 
 
 def match_ranks(y: Any, y_pred: Any) -> tuple[Any, Any]:

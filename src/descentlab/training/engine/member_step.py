@@ -12,6 +12,7 @@ from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Problem
 from descentlab.training.engine.example_loss import example_loss
 from descentlab.training.engine.stateless_optimizer import optimizer_scope, state_variables
+from descentlab.training.engine.trainable import weight_penalty
 
 
 class MemberStep:
@@ -90,10 +91,4 @@ class MemberStep:
 
     def penalty(self, values: list[Any]) -> Any:
         """The penalty that the weights' regularizers add to the loss."""
-        import tensorflow as tf
-
-        weights = [(place, getattr(self.model.variables[place], "regularizer", None)) for place in self._trainable]
-        penalties = [
-            tf.reduce_sum(regularize(values[place])) for place, regularize in weights if regularize is not None
-        ]
-        return tf.add_n(penalties) if penalties else tf.constant(0.0)
+        return weight_penalty(self.model.trainable_variables, [values[place] for place in self._trainable])

@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Problem, ProblemError
+from descentlab.optimizers.import_path import one_line
+from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.random_streams import stream_seed
 
 
-def check_trainable(problem: Problem, model: Any) -> None:
-    """Reject a model that the compiled loop would not train as ``fit`` does.
+def with_built_models(problem: Problem, data: Data) -> Problem:
+    """The same problem; its models are built, on a few examples where they don't say what their inputs are.
 
     Raises:
-        ProblemError: names what the model does, and what can be trained.
+        ProblemError: from ``build_model``, if what the reader's returns is no Keras model, can't be called on the data, or has
+            nothing to train.
     """
     import keras
 
     where = f"problem '{problem.name}'"
-    if not isinstance(model, keras.Model):
-        raise ProblemError(f"{where}: build_model must return a keras.Model; received {type(model).__name__}")
+
+    @functools.wraps(problem.build_model)  # it stays the reader's code, which a run's digest covers
+    def build_model() -> Any:
+        model = problem.build_model()
+        if not isinstance(model, keras.Model):
+            raise ProblemError(f"{where}: build_model must return a keras.Model; received {type(model).__name__}")
+        if not model.built:
+            try:
+                model(data.rows(np.arange(min(2, len(data)))).x)
+            except Exception as error:  # a reader's model may raise anything
+                raise ProblemError(f"{where}: the model can't be called on the data: {one_line(error)}") from error
+        if not model.trainable_variables:
+            raise ProblemError(f"{where}: the model has no trainable variable")
+        return model
+
+    return replace(problem, build_model=build_model)
+
+
+def overrides(model: Any, method: str) -> bool:
+    """Whether a model has its own version of a method that ``fit`` and ``evaluate`` call, such as ``train_step``."""
+    import keras
+
+    return getattr(type(model), method) is not getattr(keras.Model, method)
+
+
+def check_compilable(problem: Problem, model: Any) -> None:
+    """Reject a model that the compiled loop would not train as ``fit`` does.
+
+    Raises:
+        ProblemError: names what the model does.
+    """
+    where = f"problem '{problem.name}'"
     for method in ("train_step", "compute_loss"):
-        if getattr(type(model), method) is not getattr(keras.Model, method):
-            raise ProblemError(f"{where}: a model with its own {method} can't be trained; give its loss to the Problem")
-    if not model.built or not getattr(model, "outputs", None):
-        raise ProblemError(
-            f"{where}: the model must be a built Sequential or functional one; begin it with keras.Input"
-        )
-    if len(model.outputs) != 1:
-        raise ProblemError(f"{where}: a model must have one output; received {len(model.outputs)}")
-    if not model.trainable_variables:
-        raise ProblemError(f"{where}: the model has no trainable variable")
+        if overrides(model, method):
+            raise ProblemError(f"{where}: the model has its own {method}, which only Keras' own step can follow")
+    if not model.built:
+        raise ProblemError(f"{where}: the model is not built; begin it with keras.Input")
+    outputs = getattr(model, "outputs", None)
+    if not outputs or len(outputs) != 1:
+        raise ProblemError(f"{where}: the compiled loop needs a model of layers with one output")
     for tensor in model.inputs:
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False) or tensor.dtype == "string":
             raise ProblemError(f"{where}: inputs must be dense arrays of numbers; received {tensor}")
@@ -61,3 +93,16 @@ def compile_loss(problem: Problem, model: Any) -> None:
 def count_parameters(model: Any) -> int:
     """Trainable parameters of a model."""
     return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def weight_penalty(variables: Sequence[Any], values: Sequence[Any]) -> Any:
+    """What the regularizers of variables with these values add to the loss."""
+    import tensorflow as tf
+
+    regularized = [
+        (variable.regularizer, value)
+        for variable, value in zip(variables, values, strict=True)
+        if getattr(variable, "regularizer", None) is not None
+    ]
+    penalties = [tf.reduce_sum(regularizer(value)) for regularizer, value in regularized]
+    return tf.add_n(penalties) if penalties else tf.constant(0.0)

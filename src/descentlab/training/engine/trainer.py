@@ -10,51 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from descentlab.problems.base import Data
-from descentlab.training.engine.compiled_model import CompiledModel, chunked, gather_examples, shapes_of, vectorized
+from descentlab.training.engine.compiled_model import CompiledModel, gather_examples, shapes_of, vectorized
+from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.packing import Packing
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables, without_distribution
 from descentlab.training.engine.trainable import count_parameters
-
-
-@dataclass(frozen=True)
-class Member:
-    """One training.
-
-    Attributes:
-        initial: values of ``model.variables``.
-        order: int32 (rows, batch size): row ``update % rows`` holds the examples of an update.
-        rates: float32 (updates,): the learning rate of each update.
-        examples: indices of the examples to evaluate, shape (n,).
-        last_examples: likewise for the last evaluation; None if they are the same.
-    """
-
-    initial: list[np.ndarray]
-    order: np.ndarray
-    rates: np.ndarray
-    examples: np.ndarray
-    last_examples: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss and metric of each evaluated example after some updates, in the order of the member's index.
-
-    ``loss`` and ``score`` have shape (n,); ``penalty`` is what the model's own losses add. Seconds are wall time divided by
-    the number of members that shared it.
-    """
-
-    updates: int
-    train_seconds: float
-    evaluation_seconds: float
-    loss: np.ndarray
-    score: np.ndarray
-    penalty: float
 
 
 class Trainer:
@@ -71,6 +37,7 @@ class Trainer:
     ) -> None:
         self.problem = compiled.problem
         self.width = compiled.width
+        self.mode = compiled.mode
         self.compile_seconds = 0.0
         self._compiled_model = compiled
         self._make_optimizer = make_optimizer
@@ -124,7 +91,7 @@ class Trainer:
         last_examples: np.ndarray | None = None,
     ) -> Iterator[Evaluation]:
         """Train one :class:`Member` made of these arguments, and yield its evaluations like :meth:`train_members`."""
-        member = Member(initial, order, rates, examples, last_examples)
+        member = Member(initial, order, rates, (examples,), None if last_examples is None else (last_examples,))
         for (evaluation,) in self.train_members(data, [member], evaluate_at):
             yield evaluation
 
@@ -148,12 +115,10 @@ class Trainer:
         state = [tf.constant(values) for values in self._packing.from_rows(states)]
         order = tf.constant(np.stack([member.order for member in padded], axis=1))
         rates = tf.constant(np.stack([member.rates for member in padded], axis=1), tf.float32)
-        during = tf.constant(np.stack([chunked(member.examples) for member in padded], axis=1))
-        index_of = {False: during, True: during}
-        if members[0].last_examples is not None:
-            last_examples = [chunked(member.last_examples) for member in padded if member.last_examples is not None]
-            index_of[True] = tf.constant(np.stack(last_examples, axis=1))
-        advance, evaluate, averaged = self._compile_for(arrays, model, state, order, rates, index_of)
+        before = compiled.compile_seconds
+        advance, averaged = self._compile_for(arrays, model, state, order, rates)
+        evaluate = compiled.evaluation(data, padded, averaged(model, state) if averaged else model)
+        self.compile_seconds += compiled.compile_seconds - before
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             start = time.perf_counter()
@@ -163,43 +128,28 @@ class Trainer:
                 int(reached)  # waits for the device
                 done = updates
             trained = time.perf_counter()
-            last = updates == evaluate_at[-1]
-            index = index_of[last]
             self._packed = model, state
             evaluated = averaged(model, state) if averaged else model
-            loss, score, penalty = (
-                np.asarray(tensor) for tensor in evaluate[last](arrays, evaluated, index, tf.constant(index.shape[0]))
-            )
+            evaluations = evaluate(done, evaluated, updates == evaluate_at[-1])[: len(members)]
             train_seconds += (trained - start) / len(members)
             evaluation_seconds += (time.perf_counter() - trained) / len(members)
-            evaluations = []
-            for row, member in enumerate(members):
-                shown = member.last_examples if last and member.last_examples is not None else member.examples
-                losses, scores = (array[:, row].ravel()[: len(shown)] for array in (loss, score))
-                evaluations.append(
-                    Evaluation(done, train_seconds, evaluation_seconds, losses, scores, float(penalty[row]))
-                )
-            yield evaluations
+            yield [
+                replace(evaluation, train_seconds=train_seconds, evaluation_seconds=evaluation_seconds)
+                for evaluation in evaluations
+            ]
 
-    def _compile_for(
-        self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any, index_of: dict[bool, Any]
-    ) -> tuple[Any, dict[bool, Any], Any]:
-        """``advance``, ``evaluate`` and ``averaged`` (None if not needed) for these shapes, compiled before any run is timed."""
+    def _compile_for(self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any) -> tuple[Any, Any]:
+        """``advance`` and ``averaged`` (None if not needed) for these shapes, compiled before any run is timed."""
         import tensorflow as tf
 
         zero, compiled = tf.constant(0), self._compiled_model
-        before = compiled.compile_seconds
         key = shapes_of(arrays, model, state, order, rates)
         if key not in self._advances:
             advance, averaged = compiled.compile(self._advance, arrays, model, state, order, rates, zero, zero), None
             if compiled.step.evaluated(self.optimizer, self._row(model, state, 0)) is not None:
                 averaged = compiled.compile(self._average, model, state)
             self._advances[key] = advance, averaged
-        advance, averaged = self._advances[key]
-        evaluated = averaged(model, state) if averaged else model
-        evaluate = {last: compiled.evaluation(arrays, evaluated, index) for last, index in index_of.items()}
-        self.compile_seconds += compiled.compile_seconds - before
-        return advance, evaluate, averaged
+        return self._advances[key]
 
     def _values(self, model: list[Any], state: list[Any]) -> list[Any]:
         return [*self._compiled_model.packing.unpack(model), *self._packing.unpack(state)]

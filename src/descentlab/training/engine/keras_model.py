@@ -1,0 +1,108 @@
+"""A problem's model as Keras itself trains and evaluates it.
+
+Nothing is compiled here but by Keras: ``train_on_batch`` and ``evaluate`` do what ``fit`` does, for any model that ``fit`` takes,
+with a training step of its own, several outputs, masks, or losses of its layers. It is slower than the compiled loop, which is
+held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from descentlab.problems.base import Data, Problem, ProblemError, map_arrays
+from descentlab.training.engine.member import Means
+from descentlab.training.engine.trainable import overrides, weight_penalty
+
+
+class KerasModel:
+    """A new model, compiled by Keras.
+
+    Args:
+        problem: has the loss and the metric.
+        optimizer: a Keras optimizer; None for a model that is only evaluated.
+        batch_size: examples of a batch in an evaluation; where the loss is no mean over examples, it depends on it.
+        eager: every step runs in Python, for models that can't be traced.
+    """
+
+    def __init__(self, problem: Problem, optimizer: Any, batch_size: int, eager: bool = False) -> None:
+        self.problem = problem
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.model = problem.build_model()
+        self.model.compile(
+            optimizer=optimizer,
+            loss=problem.loss,
+            loss_weights=problem.loss_weights,
+            metrics=new_metrics(problem.metric.compiled()),
+            run_eagerly=eager,
+            jit_compile=False,
+        )
+
+    def assign(self, values: Sequence[np.ndarray]) -> None:
+        """Give the model's variables these values."""
+        for variable, value in zip(self.model.variables, values, strict=True):
+            variable.assign(value)
+
+    def values(self) -> list[np.ndarray]:
+        """The values of the model's variables."""
+        return [np.array(variable) for variable in self.model.variables]
+
+    def penalty(self) -> float:
+        """What the weights' regularizers add to the loss; 0 for a model that evaluates by itself."""
+        if overrides(self.model, "test_step"):
+            return 0.0
+        return float(weight_penalty(self.model.trainable_variables, self.model.trainable_variables))
+
+    def update(self, data: Data, index: np.ndarray) -> None:
+        """One update on the examples of ``index``."""
+        batch = as_fit_casts(data.rows(index))
+        self.model.train_on_batch(batch.x, batch.y, sample_weight=batch.sample_weight)
+
+    def evaluate(self, data: Data, index: np.ndarray) -> Means:
+        """What ``model.evaluate`` gives for the examples of ``index``; it leaves no trace in the model.
+
+        Raises:
+            ProblemError: a model that evaluates by itself reports no loss, or the metric is not among what it reports.
+        """
+        before, part = self.values(), data.rows(index)
+        logs = self.model.evaluate(
+            part.x, part.y, sample_weight=part.sample_weight, batch_size=self.batch_size, verbose=0, return_dict=True
+        )
+        self.assign(before)
+        return Means(self._reported(logs, "loss") - self.penalty(), self._reported(logs, self._metric_name(logs)))
+
+    def _metric_name(self, logs: dict[str, Any]) -> str:
+        own = [name for name in logs if name != "loss" and not name.endswith("_loss")]
+        return own[0] if len(own) == 1 else self.problem.metric.name
+
+    def _reported(self, logs: dict[str, Any], name: str) -> float:
+        if name not in logs:
+            raise ProblemError(
+                f"problem '{self.problem.name}': model.evaluate reports {', '.join(logs) or 'nothing'}, and no '{name}'. "
+                "Give the Problem's metric the name of one of them, and let a test_step of the model's own report its loss as "
+                "'loss'"
+            )
+        return float(np.mean(logs[name]))
+
+
+def new_metrics(structure: Any) -> Any:
+    """What ``compile(metrics=…)`` takes, with new metric objects: two models that share one add to the same sums."""
+    import keras
+
+    def renew(metric: Any) -> Any:
+        return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
+
+    return keras.tree.map_structure(renew, structure)
+
+
+def as_fit_casts(data: Data) -> Data:
+    """The same examples with every float array of Keras' default type, as ``fit`` casts them."""
+    import keras
+
+    def cast(array: np.ndarray) -> np.ndarray:
+        return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
+
+    return Data(*(map_arrays(cast, part) for part in (data.x, data.y)), data.test, map_arrays(cast, data.sample_weight))
