@@ -142,6 +142,7 @@ class PlannedOptimizer(ComparedOptimizer):
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         extended_trials: what the extended arm tries.
         source_lines: lines of code of a reader's own optimizer; None for Keras'.
+        by_keras: why its runs are trained by Keras' own step, whatever the problem's mode; empty if they aren't.
     """
 
     center_learning_rate: float | None
@@ -149,6 +150,7 @@ class PlannedOptimizer(ComparedOptimizer):
     tuned_schedule: str
     extended_trials: tuple[Trial, ...] = ()
     source_lines: int | None = None
+    by_keras: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-# Keras accepts these, but the protocol can't account for them: an update would no longer be one batch, or the evaluated
-# weights would not be the ones that the last update left.
-REFUSED_HYPERPARAMETERS = {
-    "use_ema": "the evaluated weights would be an average, not those of the last update",
-    "ema_momentum": "it belongs to use_ema",
-    "ema_overwrite_frequency": "it belongs to use_ema",
-    "gradient_accumulation_steps": "an update would no longer be one batch",
-    "loss_scale_factor": "it is meant for float16, and everything here is trained in float32",
-    "learning_rate_schedule": "the arm sets the schedule",
-}
+# Keras accepts these, but the protocol can't account for them.
+REFUSED_HYPERPARAMETERS = {"learning_rate_schedule": "the arm sets the schedule"}
 
 
 class OptimizerError(ValueError):
@@ -121,6 +113,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
         hyperparameters["learning_rate"] = float(learning_rate)
     try:
         optimizer = factory(**hyperparameters)
+        shared = factory(**hyperparameters) is optimizer
     except Exception as error:  # a reader's factory may raise anything; show it with the optimizer's name
         raise OptimizerError(
             f"{where}: {entry.factory} could not be built with {hyperparameters}: {one_line(error)}"
@@ -130,6 +123,15 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
             f"{where}: '{entry.factory}' must return a keras.optimizers.Optimizer; it returned "
             f"{type(optimizer).__name__}"
         )
+    if shared or optimizer.built:  # it would carry its state from run to run
+        optimizer = type(optimizer).from_config(optimizer.get_config())
+    if learning_rate is not None:
+        try:
+            optimizer.learning_rate = float(learning_rate)
+        except Exception as error:  # a schedule, or several optimizers in one
+            raise OptimizerError(
+                f"{where}: its learning rate can't be set: {one_line(error)} Write learning_rate: null, and it keeps its own"
+            ) from error
     return optimizer
 
 

@@ -11,6 +11,7 @@ import inspect
 import platform
 import subprocess
 import textwrap
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,16 @@ from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
 from descentlab.optimizers.arms import Arm
-from descentlab.optimizers.build import arm_hyperparameters, build, default_learning_rate, resolve_factory
+from descentlab.optimizers.build import (
+    OptimizerError,
+    arm_hyperparameters,
+    build,
+    default_learning_rate,
+    resolve_factory,
+)
+from descentlab.optimizers.import_path import one_line
 from descentlab.optimizers.search_space import Trial, extended_trials
-from descentlab.optimizers.table import OptimizerEntry
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
 from descentlab.training.find_problem import find_problem
 
@@ -149,8 +157,29 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
         default_learning_rate=rate,
         extended_trials=tuple(_checked_trials(entry, config)) if Arm.EXTENDED in config.arms else (),
         source_lines=source_lines(entry),
+        by_keras=_why_by_keras(entry, config, rate),
         grid=tuple(entry.grid(config.tuning.points)),
     )
+
+
+def _why_by_keras(entry: OptimizerEntry, config: Config, rate: float | None) -> str:
+    """Why the compiled loop can't follow an optimizer; empty if it can. The table's own are known to be followed.
+
+    Raises:
+        OptimizerError: Keras can't train with it either.
+    """
+    from descentlab.training.engine.optimizer_trial import fault_of_compiling
+
+    if OPTIMIZERS.get(entry.name) == entry:
+        return ""
+    for arm in config.arms:
+        try:
+            fault = fault_of_compiling(partial(build, entry, arm, rate), rate)
+        except Exception as error:  # a reader's optimizer may raise anything
+            raise OptimizerError(f"optimizer '{entry.name}': Keras can't train with it: {one_line(error)}") from error
+        if fault:
+            return fault
+    return ""
 
 
 def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:

@@ -155,11 +155,18 @@ class MemberRun:
         return RunResult(record, history, scores, self.weights)
 
 
-def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec) -> AnyTrainer:
-    """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed."""
+def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_keras: bool = False) -> AnyTrainer:
+    """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed.
+
+    Args:
+        problem: the problem.
+        entry: the optimizer.
+        spec: one of the runs.
+        by_keras: train by Keras' own step, whatever the problem's mode.
+    """
     make_optimizer = partial(build, entry, spec.arm, spec.learning_rate, spec.extended)
     rated = spec.learning_rate is not None
-    if problem.mode in KERAS_MODES:
+    if by_keras or problem.mode in KERAS_MODES:
         return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, problem.mode == "eager")
     return Trainer(problem.compiled, make_optimizer, rated)
 

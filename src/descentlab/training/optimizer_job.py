@@ -48,6 +48,7 @@ class OptimizerJob:
     ) -> None:
         self._planned = plan.problems[problem.name]
         self._versions = plan.versions
+        self._by_keras = bool(plan.optimizers[entry.name].by_keras)
         self._problem = problem
         self._entry = entry
         self._cache = cache
@@ -62,7 +63,7 @@ class OptimizerJob:
             TrainingError: training raised, and the job does not keep going.
             WriteError: a result can't be written to the cache.
         """
-        digests = [run_digest(self._problem, self._entry, spec, self._versions) for spec in specs]
+        digests = [run_digest(self._problem, self._entry, spec, self._versions, self._by_keras) for spec in specs]
         results = {digest: load_result(self._cache, digest, say) for digest in dict.fromkeys(digests)}
         overran = given_up()
         for digest, spec in zip(digests, specs, strict=True):
@@ -87,7 +88,7 @@ class OptimizerJob:
             for digest, spec in missing.items()
             if self._compiled_for(spec) == self._compiled_for(first) and spec.sealed == first.sealed
         }
-        return dict(itertools.islice(compatible.items(), self._problem.width))
+        return dict(itertools.islice(compatible.items(), 1 if self._by_keras else self._problem.width))
 
     def _train_group(self, group: dict[str, RunSpec]) -> dict[str, RunResult]:
         """Train runs side by side and store them in the cache; runs and results are keyed by digest."""
@@ -129,5 +130,5 @@ class OptimizerJob:
         """One compiled trainer for each set of hyperparameters."""
         key = self._compiled_for(spec)
         if key not in self._trainers:
-            self._trainers[key] = make_trainer(self._problem, self._entry, spec)
+            self._trainers[key] = make_trainer(self._problem, self._entry, spec, self._by_keras)
         return self._trainers[key]

@@ -22,7 +22,9 @@ DECISIVE_CODE = ("descentlab.training.member_run", "descentlab.training.engine.d
 NAMES_ONLY = {"optimizer", "arm", "phase", "hyperparameters"}
 
 
-def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versions: Mapping[str, str]) -> str:
+def run_digest(
+    problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versions: Mapping[str, str], by_keras: bool = False
+) -> str:
     """sha256 of everything that decides a run.
 
     Args:
@@ -30,6 +32,7 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
         entry: the optimizer.
         spec: the run.
         versions: package versions, from the plan.
+        by_keras: whether Keras' own step trains it, whatever the problem's mode.
     """
     return hash_json(
         {
@@ -46,6 +49,7 @@ def run_digest(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, versi
             "mode": problem.mode,
             "width": problem.width,
             "by_example": problem.by_example,
+            "by_keras": by_keras,
             "device": problem.device,
             "code": source_digest(*DECISIVE_CODE),
             "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},

@@ -105,4 +105,5 @@ def as_fit_casts(data: Data) -> Data:
     def cast(array: np.ndarray) -> np.ndarray:
         return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
 
-    return Data(*(map_arrays(cast, part) for part in (data.x, data.y)), data.test, map_arrays(cast, data.sample_weight))
+    x, y, weight = (map_arrays(cast, part) for part in (data.x, data.y, data.sample_weight))
+    return Data(x, y, data.test, weight)

@@ -25,6 +25,7 @@ from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 UPDATES = 3
+STEPS = [0, 1, UPDATES]
 LEARNING_RATE = 0.01
 # Two ways of computing the same update differ by float32's rounding; a mask, a mean or a random number that is not the same
 # differs by a hundredth or more.
@@ -143,9 +144,9 @@ def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
     )
 
 
-def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> Outcome:
-    """Train the member of a trial."""
-    evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], [0, 1, UPDATES])]
+def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member, evaluate_at: list[int] = STEPS) -> Outcome:
+    """Train the member of a trial, to the last of ``evaluate_at``."""
+    evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], evaluate_at)]
     return Outcome(trainer.variables(), evaluations)
 
 
@@ -166,5 +167,5 @@ def compare(outcome: Outcome, expected: Outcome, initial: list[np.ndarray]) -> s
             allowed = TOLERANCE * np.abs(by_keras - start).max() + ROUNDING * max(1.0, np.abs(start).max())
             gap = np.abs(weight - by_keras).max()
             if not (gap <= allowed or np.array_equal(weight, by_keras, equal_nan=True)):
-                return f"variable {place} differs by {gap:.2g} from Keras' after {UPDATES} updates"
+                return f"variable {place} differs by {gap:.2g} from Keras' after {expected.evaluations[-1].updates} updates"
     return ""

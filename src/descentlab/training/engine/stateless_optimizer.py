@@ -18,37 +18,40 @@ from typing import Any
 import numpy as np
 
 BACKEND_INDEPENDENT = (
-    "assign",
-    "assign_add",
-    "assign_sub",
     "_var_key",
     "_apply_weight_decay",
     "_backend_update_step",
+    "_overwrite_model_variables_with_average_value",
 )
 
 
-def clip_by_norm(of_backend: Any, of_all: Any) -> Any:
-    """The norm of an Embedding's gradient is over its rows as they come, repeated ones apart, as in ``fit``."""
+def sparse_methods(of_backend: Any, of_all: Any) -> dict[str, Any]:
+    """What Keras on TensorFlow does with an Embedding's gradient, rows that may repeat, where other backends know none.
+
+    Everything between, such as the square of such a gradient, row by row, stays as Keras computes it.
+    """
     import tensorflow as tf
+
+    def as_written(variable: Any, value: Any) -> Any:
+        """What an assignment of rows leaves: the others stay, and the last of a repeated row counts."""
+        if not isinstance(value, tf.IndexedSlices):
+            return value
+        return tf.tensor_scatter_nd_update(tf.convert_to_tensor(variable), value.indices[:, None], value.values)
+
+    def as_sum(value: Any) -> Any:
+        """Rows as a tensor in which repeated ones add up."""
+        return tf.convert_to_tensor(value) if isinstance(value, tf.IndexedSlices) else value
 
     def clip(self: Any, values: Any, axes: Any = None) -> Any:
         sparse = isinstance(values, tf.IndexedSlices)
         return (of_backend if sparse else of_all)._clip_by_norm(self, values, axes)
 
-    return clip
-
-
-def clip_gradients(of_all: Any) -> Any:
-    """Clipped gradients, each as one tensor: most optimizers can't take the rows of an Embedding's."""
-    import tensorflow as tf
-
-    def clip(self: Any, gradients: Any) -> Any:
-        return [
-            tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-            for gradient in of_all._clip_gradients(self, gradients)
-        ]
-
-    return clip
+    return {
+        "assign": lambda self, variable, value: of_all.assign(self, variable, as_written(variable, value)),
+        "assign_add": lambda self, variable, value: of_all.assign_add(self, variable, as_sum(value)),
+        "assign_sub": lambda self, variable, value: of_all.assign_sub(self, variable, as_sum(value)),
+        "_clip_by_norm": clip,
+    }
 
 
 def without_distribution(optimizer: Any) -> Any:
@@ -60,7 +63,7 @@ def without_distribution(optimizer: Any) -> Any:
 
     of_backend, of_all = keras.optimizers.Optimizer.__bases__
     methods = {name: getattr(of_all, name) for name in BACKEND_INDEPENDENT}
-    methods |= {"_clip_by_norm": clip_by_norm(of_backend, of_all), "_clip_gradients": clip_gradients(of_all)}
+    methods |= sparse_methods(of_backend, of_all)
     stateless = type("StatelessOptimizer", (of_backend,), methods)
     own = type(optimizer)
     optimizer.__class__ = type(own.__name__, (own, stateless), {"__module__": own.__module__})
