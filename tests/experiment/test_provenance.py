@@ -55,8 +55,8 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "touched"),
     [
-        ("training/engine/trainer.py", {"train", "measure"}),
-        # A plan builds models, and a comparison imports the columns of step cost from what measures it.
+        ("training/engine/trainer.py", {"plan", "train", "measure"}),
+        # A plan tries how to train, and a comparison imports the columns of step cost from what measures it.
         ("training/engine/compiled_model.py", {"plan", "train", "measure", "compare"}),
         ("problems/mlp.py", DECIDED - {"collect"}),
         ("report/sections/outcome.py", {"report"}),

@@ -28,7 +28,10 @@ pytestmark = pytest.mark.usefixtures("device")
 SLIDES_ADAGRAD = OptimizerConfig.model_validate(
     {"optimizer": "descentlab.optimizers.slides_adagrad:SlidesAdaGrad", "learning_rate": None}
 ).entry()
-SGD_VALID = "learning_rate, momentum, nesterov, weight_decay, clipnorm, clipvalue, global_clipnorm, name"
+SGD_VALID = (
+    "learning_rate, momentum, nesterov, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, "
+    "ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name"
+)
 
 
 def entry(factory: str, hyperparameters: dict[str, Any] | None = None, center: float | None = 0.1) -> OptimizerEntry:

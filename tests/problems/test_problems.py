@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
@@ -179,16 +181,18 @@ def test_split_hash_knows_which_part_an_example_is_in() -> None:
     assert len({Split(*parts).hash() for parts in ((a, b, c), *others)}) == 4
 
 
-def test_sealed_data_have_no_test_targets() -> None:
+def test_sealed_data_have_no_test_example() -> None:
     _, data = problem_and_data("mlp")
     test = np.array([1, 2, 5])
     before = data.y.copy()
     sealed = data.sealed(test)
     assert (sealed.y[test] == 0).all()
+    assert (sealed.x[test] == 0).all()
     others = np.setdiff1d(np.arange(len(data.y)), test)
     np.testing.assert_array_equal(sealed.y[others], before[others])
+    np.testing.assert_array_equal(sealed.x[others], data.x[others])
     np.testing.assert_array_equal(data.y, before)
-    assert sealed.x is data.x
+    assert data.x[test].any()
 
 
 def test_data_hash_knows_every_array() -> None:
@@ -220,16 +224,16 @@ def test_inputs_come_in_a_fixed_order() -> None:
     [
         (Data(np.zeros((3, 2)), np.zeros(2)), "all arrays must have the same, positive length; received [2, 3]"),
         (Data(np.zeros((0, 2)), np.zeros(0)), "all arrays must have the same, positive length; received [0]"),
-        (Data([[1.0]], np.zeros(1)), "arrays must be NumPy arrays; received list"),  # type: ignore[arg-type]
-        (Data(np.array(["a"]), np.zeros(1)), "arrays must be numbers; received dtype <U1"),
+        (Data(iter([1.0]), np.zeros(1)), "arrays must be NumPy arrays; received list_iterator"),
+        (Data(np.array([1j]), np.zeros(1)), "arrays must be numbers or text; received dtype complex128"),
         (
             Data({"a": np.ones(1), "b": np.array([np.nan])}, np.zeros(1)),
             "arrays must be finite; received NaN or infinity",
         ),
         (Data(np.ones(1), np.array([np.inf])), "arrays must be finite; received NaN or infinity"),
         (
-            Data(np.ones(2), np.ones(2), None, np.ones((2, 1))),
-            "sample_weight must have shape (2,); received (2, 1)",
+            Data(np.ones(2), np.ones(2), None, np.ones((3, 1))),
+            "all arrays must have the same, positive length; received [2, 3]",
         ),
         (
             Data(np.ones(3), np.ones(3), np.array([1, 3])),
@@ -251,6 +255,29 @@ def test_inputs_come_in_a_fixed_order() -> None:
 )
 def test_data_that_do_not_belong_together(data: Data, expected: str) -> None:
     assert message(lambda: data.check("problem 'mine'")) == f"problem 'mine': {expected}"
+
+
+def test_tables_tensors_and_lists_become_arrays() -> None:
+    """Whatever a reader's numbers come in; a list of arrays stays a list, of several inputs."""
+    tensor = keras.ops.ones((2, 1))
+    data = Data({"a": pd.DataFrame({"b": [1.0, 2.0]}), "c": [[1], [2]]}, pd.Series([3.0, 4.0]), None, tensor)
+    data.check("problem 'mine'")
+    assert {type(array) for array in data.arrays()} == {np.ndarray}
+    assert data.x["a"].tolist() == [[1.0], [2.0]] and data.y.tolist() == [3.0, 4.0]
+    assert [array.shape for array in Data([np.ones(2), tensor], np.ones(2)).x] == [(2,), (2, 1)]
+    assert Data(pd.Series(["one", "other"]), np.ones(2)).x.dtype.kind == "U"
+
+
+def test_rows_of_every_array_and_an_erased_test_split() -> None:
+    data = Data({"a": np.arange(4), "b": np.arange(8).reshape(4, 2)}, (np.arange(4.0), np.arange(4)), None, np.ones(4))
+    rows = data.rows(np.array([3, 1]))
+    assert rows.x["a"].tolist() == [3, 1] and rows.x["b"].tolist() == [[6, 7], [2, 3]]
+    assert [part.tolist() for part in rows.y] == [[3.0, 1.0], [3, 1]]
+    assert len(rows) == 2 and rows.sample_weight.tolist() == [1, 1]
+    sealed = data.sealed(np.array([1]))
+    assert [array.tolist() for array in sealed.arrays()[:2]] == [[0, 0, 2, 3], [[0, 1], [0, 0], [4, 5], [6, 7]]]
+    text = Data(np.array(["one", "two"]), np.ones(2)).sealed(np.array([1]))
+    assert text.x.tolist() == ["one", ""]
 
 
 def test_metrics_by_example() -> None:

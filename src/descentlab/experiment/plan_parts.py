@@ -86,11 +86,11 @@ class PlannedProblem(ComparedProblem):
     test_examples: int
     parameters: int
     mode: str
-    by_example: bool
-    mode_reasons: tuple[str, ...]
     device: str
     epochs: int
     batch_size: int
+    by_example: bool = True
+    mode_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

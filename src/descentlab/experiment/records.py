@@ -103,6 +103,13 @@ RUNS: dict[str, Column] = {
 }
 EXAMPLES: dict[str, Column] = {
     "run_id": Column("str", "", "", "the final run"),
-    "example": Column("int64", "", "", "index of the test example in the problem's data"),
-    "score": Column("float64", "metric", "problem", "the metric of this test example at the end of the run"),
+    "example": Column(
+        "int64", "", "", "index of the test example in the problem's data, or number of a group of test examples"
+    ),
+    "score": Column(
+        "float64",
+        "metric",
+        "problem",
+        "the metric of this test example at the end; of a group, its jackknife value",
+    ),
 }

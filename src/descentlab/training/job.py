@@ -1,6 +1,6 @@
 """One job: the runs of some optimizers on one problem, through the run cache.
 
-Optimizer by optimizer: the tuning runs (test targets zeroed), the selection written to a file, then the final runs.
+Optimizer by optimizer: the tuning runs (test examples erased), the selection written to a file, then the final runs.
 A run in the cache is not trained again, so a killed job continues after its last finished run. A run that raises or exceeds
 its time limit ends the job; if DESCENTLAB_KEEP_GOING is set, it becomes a row of status ``failed`` instead.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
@@ -45,8 +46,9 @@ class JobTables:
         )
         self.histories.append(result.history.assign(run_id=spec.run_id))
         if not spec.sealed and len(result.scores):
-            test = problem.split(spec.seed).test
-            self.examples.append(pd.DataFrame({"run_id": spec.run_id, "example": test, "score": result.scores}))
+            test, scores = problem.split(spec.seed).test, result.scores
+            example = test if len(scores) == len(test) else np.arange(len(scores))
+            self.examples.append(pd.DataFrame({"run_id": spec.run_id, "example": example, "score": scores}))
 
     def of_optimizer(self, optimizer: str) -> pd.DataFrame:
         """The runs of an optimizer so far."""

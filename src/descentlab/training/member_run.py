@@ -110,6 +110,7 @@ class MemberRun:
             tuple(self.examples),
             None if self.problem.evaluation_limit is None else tuple(self.last_examples),
             stream_seed(self.problem.problem.name, spec.seed, "steps"),
+            scored=not spec.sealed,
         )
 
     def at_end(self, evaluation: Evaluation) -> bool:

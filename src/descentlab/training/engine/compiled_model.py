@@ -188,8 +188,7 @@ class CompiledModel:
     ) -> list[Evaluation]:
         (member,) = members
         model.assign(self.packing.row(packed, 0))
-        means = tuple(model.evaluate(data, part) for part in member.evaluated_parts(last))
-        return [Evaluation(updates, means, model.penalty())]
+        return [model.evaluate_member(data, member, updates, last)]
 
     def _evaluate(self) -> Callable[..., Any]:
         """``(arrays, packed, index, chunks) -> losses, scores, penalties``, to be compiled.

@@ -8,13 +8,16 @@ held against it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError, map_arrays
-from descentlab.training.engine.member import Means
+from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.trainable import overrides, weight_penalty
+
+GROUPS = 100  # of test examples
 
 
 class KerasModel:
@@ -48,7 +51,7 @@ class KerasModel:
 
     def values(self) -> list[np.ndarray]:
         """The values of the model's variables."""
-        return [np.array(variable) for variable in self.model.variables]
+        return [np.asarray(variable).copy() for variable in self.model.variables]
 
     def penalty(self) -> float:
         """What the weights' regularizers add to the loss; 0 for a model that evaluates by itself."""
@@ -73,6 +76,52 @@ class KerasModel:
         )
         self.assign(before)
         return Means(self._reported(logs, "loss") - self.penalty(), self._reported(logs, self._metric_name(logs)))
+
+    def evaluate_member(self, data: Data, member: Member, updates: int, last: bool) -> Evaluation:
+        """The evaluation of a member's parts with the values that the model has."""
+        parts = member.evaluated_parts(last)
+        means = tuple(self.evaluate(data, part) for part in parts)
+        evaluation = Evaluation(updates, means, self.penalty())
+        return replace(evaluation, score=self.group_scores(data, parts[-1])) if last and member.scored else evaluation
+
+    def group_scores(self, data: Data, index: np.ndarray) -> np.ndarray:
+        """Jackknife values of the metric by group of examples, shape (groups,); their mean is the metric.
+
+        For a metric that is no mean over examples, they stand for the scores of examples: how far their mean is uncertain by
+        the choice of examples is how far the metric is (Efron and Tibshirani 1993, chapter 11). Group g has the examples
+        ``index[g::groups]`` in a fixed random order, so that the groups of two models are the same.
+
+        Returns:
+            Empty if the metric of some examples doesn't follow from the sums that it keeps of its parts.
+        """
+        groups = min(len(index), GROUPS)
+        if groups < 2:
+            return np.empty(0, np.float32)
+        before, shuffled = self.values(), np.random.default_rng(0).permutation(index)
+        sums = [self._metric_sums(data.rows(shuffled[group::groups])) for group in range(groups)]
+        whole = [np.sum([part[place] for part in sums], axis=0) for place in range(len(sums[0]))]
+        metric = self._metric_of(whole)
+        without = np.array(
+            [self._metric_of([all_ - own for all_, own in zip(whole, part, strict=True)]) for part in sums]
+        )
+        self.assign(before)
+        if not np.isclose(metric, self.evaluate(data, index).metric, rtol=1e-4, atol=1e-6):
+            return np.empty(0, np.float32)
+        values = groups * metric - (groups - 1) * without
+        return np.asarray(values - values.mean() + metric, np.float32)
+
+    def _metric_sums(self, part: Data) -> list[np.ndarray]:
+        """What the metrics keep after these examples alone."""
+        cast = as_fit_casts(part)
+        self.model.reset_metrics()
+        self.model.test_on_batch(cast.x, cast.y, sample_weight=cast.sample_weight)
+        return [np.asarray(variable).copy() for variable in self.model.metrics_variables]
+
+    def _metric_of(self, sums: list[np.ndarray]) -> float:
+        for variable, value in zip(self.model.metrics_variables, sums, strict=True):
+            variable.assign(value)
+        logs = self.model.get_metrics_result()
+        return self._reported(logs, self._metric_name(logs))
 
     def _metric_name(self, logs: dict[str, Any]) -> str:
         own = [name for name in logs if name != "loss" and not name.endswith("_loss")]

@@ -119,8 +119,7 @@ class KerasTrainer:
     def _evaluate(self, data: Data, member: Member, updates: int, last: bool) -> Evaluation:
         trained = self._keras.values()
         self._keras.assign(self.evaluated_variables())
-        means = tuple(self._keras.evaluate(data, part) for part in member.evaluated_parts(last))
-        evaluation = Evaluation(updates, means, self._keras.penalty())
+        evaluation = self._keras.evaluate_member(data, member, updates, last)
         self._keras.assign(trained)
         return evaluation
 

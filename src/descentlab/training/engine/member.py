@@ -26,6 +26,7 @@ class Member:
         parts: indices of the examples to evaluate, each part by itself, shape (n,) each.
         last_parts: likewise for the last evaluation; None if they are the same.
         seed: of random numbers that no variable of the model decides.
+        scored: whether the scores of the last part's examples are wanted in the end, for a metric that is no mean over examples.
     """
 
     initial: list[np.ndarray]
@@ -34,6 +35,7 @@ class Member:
     parts: tuple[np.ndarray, ...]
     last_parts: tuple[np.ndarray, ...] | None = None
     seed: int = 0
+    scored: bool = False
 
     def evaluated_parts(self, last: bool) -> tuple[np.ndarray, ...]:
         """The parts of an evaluation, which may be the last."""
@@ -48,7 +50,9 @@ class Evaluation:
         updates: done so far.
         means: one for each part of the member: what ``model.evaluate`` gives for it, the loss without ``penalty``.
         penalty: what the weights' regularizers add to every loss.
-        loss, score: of each example, shape (n,), part after part; empty where the loss is no mean over examples.
+        loss, score: of each example, shape (n,), part after part. Where the loss or the metric is no mean over examples, no
+            losses, and in the end those of the last part's groups of examples
+            (:meth:`~descentlab.training.engine.keras_model.KerasModel.group_scores`), if the member asks for them.
         train_seconds, evaluation_seconds: wall time so far, divided by the number of members that shared it.
     """
 

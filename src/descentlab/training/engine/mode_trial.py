@@ -21,7 +21,7 @@ from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Evaluation, Member
-from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainable import check_compilable, initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 UPDATES = 3
@@ -85,6 +85,10 @@ class ModeTrials:
     def choose(self, modes: tuple[str, ...]) -> ModeTrial:
         """The first of these compiled modes that trains and evaluates as Keras does, else Keras' own step."""
         reasons = list(self._reasons)
+        try:
+            check_compilable(self._problem, self._problem.build_model())
+        except ProblemError as error:
+            return ModeTrial(self._keras_mode, False, (*reasons, str(error)))
         for mode in modes:
             for by_example in (True, False):
                 difference = self.difference(mode, by_example)

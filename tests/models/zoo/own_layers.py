@@ -1,0 +1,310 @@
+"""Layers that are random, keep state, constrain weights or run Python, and models that are no stack of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from descentlab.problems.base import Data, Metric, Problem
+from models.zoo.common import ABSOLUTE_ERROR, dense_model, load_clusters, load_line, small
+
+
+def on_line(name: str, title: str, build_model: Any) -> Problem:
+    """The line's problem with a model of its own."""
+    return small(name, title, build_model, load_line, "mse", ABSOLUTE_ERROR)
+
+
+def build_spectral() -> keras.Model:
+    return dense_model(layers.SpectralNormalization(layers.Dense(8, activation="relu")))
+
+
+SPECTRAL = on_line("spectral_normalization", "Weights divided by their norm", build_spectral)
+
+
+def build_noise() -> keras.Model:
+    return dense_model(layers.GaussianNoise(0.2), layers.Dense(8, activation="relu"), layers.GaussianDropout(0.1))
+
+
+GAUSSIAN_NOISE = on_line("gaussian_noise", "Layers of Gaussian noise", build_noise)
+
+
+def build_dropout() -> keras.Model:
+    return dense_model(layers.Dropout(0.2, seed=3), layers.Dense(8, activation="selu"), layers.AlphaDropout(0.2))
+
+
+DROPOUT = on_line("dropout", "Two kinds of dropout", build_dropout)
+
+
+class KerasNoise(layers.Layer):
+    """Noise from Keras' global seed."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x * keras.random.uniform(ops.shape(x), 0.8, 1.2) if training else x
+
+
+def build_keras_random() -> keras.Model:
+    return dense_model(KerasNoise(), layers.Dense(8, activation="relu"))
+
+
+KERAS_RANDOM = on_line("keras_random", "keras.random without a seed", build_keras_random)
+
+
+class TensorFlowNoise(layers.Layer):
+    """Noise from TensorFlow's global seed."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x + tf.random.normal(tf.shape(x), stddev=0.3) if training else x
+
+
+def build_tf_random() -> keras.Model:
+    return dense_model(layers.Dense(8, activation="relu"), TensorFlowNoise())
+
+
+TF_RANDOM = on_line("tf_random", "tf.random in a layer", build_tf_random)
+
+
+class TensorFlowCounter(layers.Layer):
+    """Fades in by the number of training steps, in a tf.Variable that Keras doesn't know."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.steps = tf.Variable(0.0, trainable=False)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            self.steps.assign_add(1.0)
+        return x * (1 - tf.exp(-0.5 * (1 + self.steps)))
+
+
+def build_tf_counter() -> keras.Model:
+    return dense_model(TensorFlowCounter(), layers.Dense(8, activation="relu"))
+
+
+TF_COUNTER = on_line("tf_counter", "A counter in a tf.Variable", build_tf_counter)
+
+
+class KerasCounter(layers.Layer):
+    """Fades in by the number of training steps, in a weight of its own."""
+
+    def build(self, shape: Any) -> None:
+        self.steps = self.add_weight(shape=(), initializer="zeros", dtype="int32", trainable=False, name="steps")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            self.steps.assign(self.steps + 1)
+        return x * ops.minimum(ops.cast(1 + self.steps, x.dtype) / 4, 1)
+
+
+def build_keras_counter() -> keras.Model:
+    return dense_model(KerasCounter(), layers.Dense(8, activation="relu"))
+
+
+KERAS_COUNTER = on_line("keras_counter", "A counter in a weight", build_keras_counter)
+
+
+class NumpyFeatures(layers.Layer):
+    """Features that NumPy computes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_jit = False
+
+    def call(self, x: Any) -> Any:
+        features = tf.numpy_function(lambda a: np.sign(a) * np.sqrt(np.abs(a)), [x], tf.float32)
+        return tf.ensure_shape(features, x.shape)
+
+
+def build_numpy_function() -> keras.Model:
+    return dense_model(NumpyFeatures(), layers.Dense(8, activation="relu"))
+
+
+NUMPY_FUNCTION = on_line("numpy_function", "NumPy inside a layer", build_numpy_function)
+
+
+def build_max_norm() -> keras.Model:
+    hidden = layers.Dense(
+        8, activation="relu", kernel_constraint=keras.constraints.MaxNorm(0.7), bias_constraint="non_neg"
+    )
+    return dense_model(hidden)
+
+
+MAX_NORM = on_line("max_norm", "Constrained weights", build_max_norm)
+
+
+def build_activity() -> keras.Model:
+    return dense_model(
+        layers.Dense(8, activation="relu", activity_regularizer=keras.regularizers.L1(0.01)),
+        layers.ActivityRegularization(l2=0.001),
+    )
+
+
+ACTIVITY = on_line("activity_regularizer", "Penalties of activities", build_activity)
+
+
+def build_mixed_precision() -> keras.Model:
+    features = keras.Input((5,))
+    x = layers.Dense(16, activation="relu", dtype="mixed_bfloat16")(features)
+    x = layers.LayerNormalization(dtype="mixed_bfloat16")(x)
+    x = layers.Dense(8, activation="relu", dtype=keras.DTypePolicy("mixed_bfloat16"))(x)
+    return keras.Model(features, layers.Dense(1, dtype="float32")(x))
+
+
+MIXED_BFLOAT16 = on_line("mixed_bfloat16", "Layers in mixed precision", build_mixed_precision)
+
+
+class Residual(layers.Layer):
+    """A layer that makes its layers when it is built, with a gate of its own."""
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, shape: Any) -> None:
+        self.inner = layers.Dense(self.units, activation="relu")
+        self.outer = layers.Dense(shape[-1])
+        self.gate = self.add_weight(shape=(shape[-1],), initializer="ones", name="gate")
+
+    def call(self, x: Any) -> Any:
+        return x + self.gate * self.outer(self.inner(x))
+
+
+class Subclassed(keras.Model):
+    """A model that is written as a class and loops over its blocks."""
+
+    def __init__(self, blocks: int = 2, **options: Any) -> None:
+        super().__init__(**options)
+        self.blocks = [Residual(6, name=f"block_{number}") for number in range(blocks)]
+        self.norm, self.out = layers.BatchNormalization(), layers.Dense(1)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        for block in self.blocks:
+            x = self.norm(block(x), training=training)
+        return self.out(x)
+
+
+def build_subclassed() -> keras.Model:
+    model = Subclassed()
+    model(np.zeros((2, 5), "float32"))
+    return model
+
+
+SUBCLASSED = on_line("subclassed", "A model that is a class", build_subclassed)
+
+
+class Experts(layers.Layer):
+    """A gated mixture of dense layers that adds a loss where the gates are uneven."""
+
+    def __init__(self, units: int, experts: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.experts = [layers.Dense(units, activation="relu") for _ in range(experts)]
+        self.gate = layers.Dense(experts, activation="softmax")
+
+    def call(self, x: Any) -> Any:
+        gates = self.gate(x)
+        self.add_loss(0.01 * ops.sum(ops.square(ops.mean(gates, axis=0))))
+        return ops.sum(ops.stack([e(x) for e in self.experts], axis=1) * ops.expand_dims(gates, 2), axis=1)
+
+
+def build_experts() -> keras.Model:
+    return dense_model(Experts(6, 3))
+
+
+EXPERTS = on_line("experts", "A mixture of experts with a loss of its own", build_experts)
+
+
+class Distiller(keras.Model):
+    """A student whose compute_loss also compares it with a frozen teacher."""
+
+    def __init__(self, student: keras.Model, teacher: keras.Model, temperature: float = 3.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.student, self.teacher, self.temperature = student, teacher, temperature
+        self.teacher.trainable = False
+        self.share = 0.3
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return self.student(x, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        teacher = ops.softmax(self.teacher(x, training=False) / self.temperature)
+        student = ops.softmax(y_pred / self.temperature)
+        distance = self.temperature**2 * ops.mean(keras.losses.kl_divergence(teacher, student))
+        return self.share * loss + (1 - self.share) * distance
+
+
+def build_distiller() -> keras.Model:
+    data = load_clusters(None)
+    centers = np.stack([data.x[data.y == number].mean(axis=0) for number in range(3)], axis=1)
+    teacher = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="teacher")], name="teacher")
+    teacher.set_weights([centers, -0.5 * np.square(centers).sum(axis=0)])
+    model = Distiller(dense_model(layers.Dense(4, activation="relu"), outputs=3), teacher)
+    model(np.zeros((1, 5), "float32"))
+    return model
+
+
+DISTILLATION = small(
+    "distillation",
+    "A student with a frozen teacher",
+    build_distiller,
+    load_clusters,
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    Metric("sparse_categorical_accuracy", True, keras.metrics.sparse_categorical_accuracy),
+    stratified=True,
+)
+
+
+class Adversarial(keras.Model):
+    """A functional model whose train_step moves the inputs against it before the update."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True), sample_weight=weight)
+        harder = x + 0.05 * ops.sign(inner.gradient(loss, x))
+        with tf.GradientTape() as tape:
+            y_pred = self(harder, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=weight)
+        self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, y_pred)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def build_adversarial() -> keras.Model:
+    features = keras.Input((5,))
+    return Adversarial(features, layers.Dense(1)(layers.Dense(8, activation="relu")(features)))
+
+
+ADVERSARIAL = on_line("adversarial_step", "A training step on inputs made harder", build_adversarial)
+
+
+def load_graphs(path: str | None) -> Data:
+    """Graphs of six nodes: their features and normalized adjacency; the target is a mean over neighbors."""
+    random = np.random.default_rng(81)
+    nodes = random.normal(size=(64, 6, 4))
+    edges = np.maximum((random.random((64, 6, 6)) < 0.4), np.eye(6))
+    adjacency = edges / edges.sum(axis=2, keepdims=True)
+    return Data((nodes.astype("float32"), adjacency.astype("float32")), (adjacency @ nodes).max(axis=(1, 2))[:, None])
+
+
+def build_graph() -> keras.Model:
+    nodes, adjacency = keras.Input((6, 4)), keras.Input((6, 6))
+    x = nodes
+    for _ in range(2):
+        x = layers.Dense(8, activation="relu")(ops.matmul(adjacency, x))
+    return keras.Model([nodes, adjacency], layers.Dense(1)(ops.max(x, axis=1)))
+
+
+GRAPH = small(
+    "graph", "Graph convolutions from keras.ops", build_graph, load_graphs, keras.losses.LogCosh(), ABSOLUTE_ERROR
+)
