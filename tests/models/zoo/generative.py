@@ -45,6 +45,7 @@ def build_decoder() -> keras.Model:
 
 
 def build_autoencoder() -> keras.Model:
+    """Convolutional autoencoder."""
     images = keras.Input((8, 8, 1))
     x = layers.Conv2D(6, 3, activation="relu", padding="same")(images)
     x = layers.MaxPooling2D(2, padding="same")(x)
@@ -84,6 +85,7 @@ def divergence(mean: Any, log_variance: Any) -> Any:
 
 
 def build_vae() -> keras.Model:
+    """Variational autoencoder whose sampling layer adds a loss."""
     images = keras.Input((8, 8, 1))
     latent = Sampling(add_divergence=True)(build_encoder()(images))
     return keras.Model(images, build_decoder()(latent))
@@ -142,6 +144,7 @@ class Vae(keras.Model):
 
 
 def build_vae_with_steps() -> keras.Model:
+    """Variational autoencoder with steps of its own."""
     model = Vae()
     model(np.zeros((1, 8, 8, 1), "float32"))
     return model
@@ -212,6 +215,7 @@ def load_ring(path: str | None) -> Data:
 
 
 def build_gan() -> keras.Model:
+    """Generator and discriminator with a step of their own."""
     model = Gan()
     model(np.zeros((1, 2), "float32"))
     return model
@@ -246,6 +250,7 @@ class Denoiser(keras.Model):
 
 
 def build_denoiser() -> keras.Model:
+    """Points without their noise, which a compute_loss of its own adds."""
     model = Denoiser()
     model(np.zeros((1, 2), "float32"))
     return model

@@ -40,6 +40,7 @@ class PatchEncoder(layers.Layer):
 
 
 def build_vit() -> keras.Model:
+    """Vision transformer on 16 patches."""
     images = keras.Input((16, 16, 3))
     x = PatchEncoder(16, 12)(Patches(4)(images))
     normal = layers.LayerNormalization(epsilon=1e-6)(x)
@@ -63,6 +64,7 @@ VIT = small(
 
 
 def build_xception() -> keras.Model:
+    """Separable convolutions with residual connections."""
     images = keras.Input((16, 16, 3))
     x = layers.Conv2D(8, 3, strides=2, padding="same")(images)
     x = layers.Activation("relu")(layers.BatchNormalization()(x))
@@ -99,6 +101,7 @@ def residual(x: Any, filters: int, stride: int) -> Any:
 
 
 def build_resnet() -> keras.Model:
+    """Residual network with batch normalization."""
     images = keras.Input((16, 16, 3))
     x = layers.Conv2D(6, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(images)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
@@ -119,6 +122,7 @@ RESNET = small(
 
 
 def build_mixer() -> keras.Model:
+    """Dense layers across patches and along channels."""
     images = keras.Input((16, 16, 3))
     x = layers.Reshape((16, 12))(layers.Conv2D(12, 4, strides=4)(images))
     across = layers.Permute((2, 1))(layers.LayerNormalization()(x))
@@ -147,6 +151,7 @@ def load_pixels(path: str | None) -> Data:
 
 
 def build_augmented() -> keras.Model:
+    """Random flips and rotations of images in bytes."""
     augment = keras.Sequential([layers.RandomFlip("vertical"), layers.RandomRotation(0.02)], name="augment")
     images = keras.Input((16, 16, 3))
     x = layers.Rescaling(1 / 255)(augment(images))
@@ -176,6 +181,7 @@ def build_base() -> keras.Model:
 
 
 def build_transfer() -> keras.Model:
+    """A new output on a frozen base."""
     base = build_base()
     base.trainable = False
     images = keras.Input((16, 16, 3))
@@ -196,6 +202,7 @@ TRANSFER = small(
 
 
 def build_fine_tuning() -> keras.Model:
+    """A base whose batch normalization alone is frozen."""
     base = build_base()
     for layer in base.layers:
         layer.trainable = not isinstance(layer, layers.BatchNormalization)
@@ -231,6 +238,7 @@ def dice(y: Any, y_pred: Any) -> Any:
 
 
 def build_unet() -> keras.Model:
+    """Small U-Net."""
     images = keras.Input((16, 16, 1))
     fine = layers.Conv2D(6, 3, padding="same", activation="relu")(images)
     coarse = layers.Conv2D(8, 3, padding="same", activation="relu")(layers.MaxPooling2D()(fine))

@@ -42,6 +42,7 @@ def load_speech(path: str | None) -> Data:
 
 
 def build_recognizer() -> keras.Model:
+    """A convolution over the frames and the logits of the labels and the blank."""
     frames = keras.Input((16, LABELS + 1))
     x = layers.Conv1D(8, 3, padding="same", activation="relu")(frames)
     return keras.Model(frames, layers.Dense(LABELS + 1)(x))
@@ -184,6 +185,7 @@ def load_weighted(path: str | None) -> Data:
 
 
 def build_regularized() -> keras.Model:
+    """Weights of examples and penalties."""
     regularizer = keras.regularizers.L1L2(l1=1e-4, l2=1e-2)
     return dense_model(layers.Dense(8, activation="elu", kernel_regularizer=regularizer, bias_regularizer="l2"))
 
@@ -212,6 +214,7 @@ def median_error(y: Any, y_pred: Any) -> Any:
 
 
 def build_quantiles() -> keras.Model:
+    """Three quantiles of one target."""
     return dense_model(layers.Dense(8, activation="relu"), outputs=3)
 
 
@@ -257,6 +260,7 @@ def load_counts(path: str | None) -> Data:
 
 
 def build_rate() -> keras.Model:
+    """One hidden layer and a positive rate."""
     return keras.Sequential([keras.Input((5,)), layers.Dense(8, "softplus"), layers.Dense(1, "exponential")])
 
 

@@ -17,6 +17,7 @@ def load_signs(path: str | None) -> Data:
 
 
 def build_probability() -> keras.Model:
+    """One hidden layer of eight units and a probability."""
     return keras.Sequential([dense_model(layers.Dense(8, activation="relu")), layers.Activation("sigmoid")])
 
 

@@ -19,6 +19,7 @@ def on_line(name: str, title: str, build_model: Any) -> Problem:
 
 
 def build_spectral() -> keras.Model:
+    """Weights divided by their norm."""
     return dense_model(layers.SpectralNormalization(layers.Dense(8, activation="relu")))
 
 
@@ -26,6 +27,7 @@ SPECTRAL = on_line("spectral_normalization", "Weights divided by their norm", bu
 
 
 def build_noise() -> keras.Model:
+    """Layers of Gaussian noise."""
     return dense_model(layers.GaussianNoise(0.2), layers.Dense(8, activation="relu"), layers.GaussianDropout(0.1))
 
 
@@ -33,6 +35,7 @@ GAUSSIAN_NOISE = on_line("gaussian_noise", "Layers of Gaussian noise", build_noi
 
 
 def build_dropout() -> keras.Model:
+    """Two kinds of dropout."""
     return dense_model(layers.Dropout(0.2, seed=3), layers.Dense(8, activation="selu"), layers.AlphaDropout(0.2))
 
 
@@ -47,6 +50,7 @@ class KerasNoise(layers.Layer):
 
 
 def build_keras_random() -> keras.Model:
+    """keras.random without a seed."""
     return dense_model(KerasNoise(), layers.Dense(8, activation="relu"))
 
 
@@ -61,6 +65,7 @@ class TensorFlowNoise(layers.Layer):
 
 
 def build_tf_random() -> keras.Model:
+    """tf.random in a layer."""
     return dense_model(layers.Dense(8, activation="relu"), TensorFlowNoise())
 
 
@@ -81,6 +86,7 @@ class TensorFlowCounter(layers.Layer):
 
 
 def build_tf_counter() -> keras.Model:
+    """A counter in a tf.Variable."""
     return dense_model(TensorFlowCounter(), layers.Dense(8, activation="relu"))
 
 
@@ -100,6 +106,7 @@ class KerasCounter(layers.Layer):
 
 
 def build_keras_counter() -> keras.Model:
+    """A counter in a weight."""
     return dense_model(KerasCounter(), layers.Dense(8, activation="relu"))
 
 
@@ -119,6 +126,7 @@ class NumpyFeatures(layers.Layer):
 
 
 def build_numpy_function() -> keras.Model:
+    """NumPy inside a layer."""
     return dense_model(NumpyFeatures(), layers.Dense(8, activation="relu"))
 
 
@@ -126,6 +134,7 @@ NUMPY_FUNCTION = on_line("numpy_function", "NumPy inside a layer", build_numpy_f
 
 
 def build_max_norm() -> keras.Model:
+    """Constrained weights."""
     hidden = layers.Dense(
         8, activation="relu", kernel_constraint=keras.constraints.MaxNorm(0.7), bias_constraint="non_neg"
     )
@@ -136,6 +145,7 @@ MAX_NORM = on_line("max_norm", "Constrained weights", build_max_norm)
 
 
 def build_activity() -> keras.Model:
+    """Penalties of activities."""
     return dense_model(
         layers.Dense(8, activation="relu", activity_regularizer=keras.regularizers.L1(0.01)),
         layers.ActivityRegularization(l2=0.001),
@@ -146,6 +156,7 @@ ACTIVITY = on_line("activity_regularizer", "Penalties of activities", build_acti
 
 
 def build_mixed_precision() -> keras.Model:
+    """Layers in mixed precision."""
     features = keras.Input((5,))
     x = layers.Dense(16, activation="relu", dtype="mixed_bfloat16")(features)
     x = layers.LayerNormalization(dtype="mixed_bfloat16")(x)
@@ -187,6 +198,7 @@ class Subclassed(keras.Model):
 
 
 def build_subclassed() -> keras.Model:
+    """A model that is a class."""
     model = Subclassed()
     model(np.zeros((2, 5), "float32"))
     return model
@@ -210,6 +222,7 @@ class Experts(layers.Layer):
 
 
 def build_experts() -> keras.Model:
+    """A mixture of experts with a loss of its own."""
     return dense_model(Experts(6, 3))
 
 
@@ -239,6 +252,7 @@ class Distiller(keras.Model):
 
 
 def build_distiller() -> keras.Model:
+    """A student with a frozen teacher."""
     data = load_clusters(None)
     centers = np.stack([data.x[data.y == number].mean(axis=0) for number in range(3)], axis=1)
     teacher = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="teacher")], name="teacher")
@@ -281,6 +295,7 @@ class Adversarial(keras.Model):
 
 
 def build_adversarial() -> keras.Model:
+    """A training step on inputs made harder."""
     features = keras.Input((5,))
     return Adversarial(features, layers.Dense(1)(layers.Dense(8, activation="relu")(features)))
 
@@ -298,6 +313,7 @@ def load_graphs(path: str | None) -> Data:
 
 
 def build_graph() -> keras.Model:
+    """Graph convolutions from keras.ops."""
     nodes, adjacency = keras.Input((6, 4)), keras.Input((6, 6))
     x = nodes
     for _ in range(2):

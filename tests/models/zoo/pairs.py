@@ -41,6 +41,7 @@ def contrastive(margin: float = 1.0) -> Any:
 
 
 def build_siamese() -> keras.Model:
+    """One encoder for both images, with a contrastive loss."""
     image = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, activation="tanh")(layers.BatchNormalization()(image))
     x = layers.Flatten()(layers.AveragePooling2D(2)(x))
@@ -70,6 +71,7 @@ def load_ratings(path: str | None) -> Data:
 
 
 def build_recommender() -> keras.Model:
+    """Dot product of a user's and a film's embedding."""
     user = keras.Input((1,), name="user", dtype="int32")
     film = keras.Input((1,), name="film", dtype="int32")
     regularizer = keras.regularizers.L2(1e-4)
@@ -97,6 +99,7 @@ def load_two_targets(path: str | None) -> Data:
 
 
 def build_two_heads() -> keras.Model:
+    """Two outputs as a list."""
     features = keras.Input((5,))
     x = layers.Dense(8, activation="relu")(features)
     return keras.Model(
@@ -122,6 +125,7 @@ def load_named_targets(path: str | None) -> Data:
 
 
 def build_named_heads() -> keras.Model:
+    """Two outputs as a dict, with weighted losses."""
     features = keras.Input((5,))
     x = layers.Dense(8, activation="relu")(features)
     amount, kind = layers.Dense(1, name="amount")(x), layers.Dense(3, name="kind")(x)
@@ -164,6 +168,7 @@ def load_patients(path: str | None) -> Data:
 
 
 def build_structured() -> keras.Model:
+    """Columns of floats, integers and text."""
     columns = load_patients(None).x
     inputs, encoded = {}, []
     for name, column in columns.items():
@@ -201,6 +206,7 @@ def load_wide_and_deep(path: str | None) -> Data:
 
 
 def build_wide_and_deep() -> keras.Model:
+    """A list of two inputs and one logit."""
     numbers, vessels = keras.Input((2,)), keras.Input((1,), dtype="int64")
     normalize = layers.Normalization(mean=[50.0, 120.0], variance=[300.0, 225.0])
     deep = layers.Dense(8, activation="relu")(normalize(numbers))

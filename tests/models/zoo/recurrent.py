@@ -22,6 +22,7 @@ def load_characters(path: str | None) -> Data:
 
 
 def build_characters() -> keras.Model:
+    """GRU that predicts each next character and skips padding."""
     characters = keras.Input((None,), dtype="int64")
     x = layers.Embedding(CHARACTERS, 6, mask_zero=True)(characters)
     x = layers.GRU(8, return_sequences=True)(x)
@@ -39,6 +40,7 @@ MASKED_GRU = small(
 
 
 def build_gru() -> keras.Model:
+    """GRU on waves."""
     return keras.Sequential([keras.Input((16, 1)), layers.GRU(8), layers.Dense(3, activation="softmax")])
 
 
@@ -61,6 +63,7 @@ def load_forecast(path: str | None) -> Data:
 
 
 def build_lstm() -> keras.Model:
+    """LSTM that forecasts."""
     return keras.Sequential([keras.Input((16, 1)), layers.LSTM(8), layers.Dense(1)])
 
 
@@ -76,6 +79,7 @@ def load_reversed(path: str | None) -> Data:
 
 
 def build_sequence_to_sequence() -> keras.Model:
+    """LSTM encoder whose states begin the decoder."""
     source, target = keras.Input((None,), name="source"), keras.Input((None,), name="target")
     x = layers.Embedding(TOKENS, 8)(source)
     _, hidden, cell = layers.LSTM(8, return_state=True)(x)
@@ -105,6 +109,7 @@ def load_clips(path: str | None) -> Data:
 
 
 def build_conv_lstm() -> keras.Model:
+    """Convolutional LSTM on clips."""
     return keras.Sequential(
         [
             keras.Input((5, 8, 8, 1)),

@@ -13,6 +13,7 @@ from models.zoo.common import SPARSE_ACCURACY, load_waves, small
 
 
 def build_fcn() -> keras.Model:
+    """Convolutions with batch normalization on waves."""
     waves = keras.Input((16, 1))
     x = waves
     for _ in range(2):
@@ -34,6 +35,7 @@ FCN = small(
 
 
 def build_transformer() -> keras.Model:
+    """Attention with dropout on waves."""
     waves = keras.Input((16, 1))
     x = layers.MultiHeadAttention(key_dim=8, num_heads=2, dropout=0.1)(waves, waves)
     x = layers.LayerNormalization(epsilon=1e-6)(layers.Dropout(0.1)(x))
@@ -101,6 +103,7 @@ def load_points(path: str | None) -> Data:
 
 
 def build_pointnet() -> keras.Model:
+    """Point clouds, turned by learned matrices."""
     points = keras.Input((32, 3))
     x = point_convolution(transformed(points, 3), 8)
     x = point_convolution(transformed(x, 8), 16)

@@ -42,6 +42,7 @@ class TransformerBlock(layers.Layer):
 
 
 def build_transformer() -> keras.Model:
+    """Transformer block on token ids."""
     tokens = keras.Input((LENGTH,))
     x = TokenAndPosition(LENGTH, TOKENS, 8)(tokens)
     x = TransformerBlock(8, heads=2, hidden=16)(x)
@@ -61,6 +62,7 @@ TRANSFORMER = small(
 
 
 def build_conv1d() -> keras.Model:
+    """One-dimensional convolution on token ids."""
     return keras.Sequential(
         [
             keras.Input((LENGTH,), dtype="int64"),
@@ -85,6 +87,7 @@ CONV1D = small(
 
 
 def build_bidirectional() -> keras.Model:
+    """Two bidirectional LSTM layers on texts of any length."""
     tokens = keras.Input((None,), dtype="int32")
     x = layers.Embedding(TOKENS, 8)(tokens)
     x = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
@@ -104,6 +107,7 @@ BIDIRECTIONAL = small(
 
 
 def build_masked_lstm() -> keras.Model:
+    """LSTM that skips padding."""
     return keras.Sequential(
         [
             keras.Input((LENGTH,)),
@@ -126,6 +130,7 @@ MASKED_LSTM = small(
 
 
 def build_embedding_bag() -> keras.Model:
+    """Sum of the embeddings of repeated ids."""
     tokens = keras.Input((LENGTH,), dtype="int32")
     x = layers.Embedding(4, 6)(tokens)
     return keras.Model(tokens, layers.Dense(3)(ops.sum(x, axis=1)))
@@ -159,6 +164,7 @@ def load_strings(path: str | None) -> Data:
 
 
 def build_text_vectorization() -> keras.Model:
+    """Strings to ids inside the model."""
     vectorize = layers.TextVectorization(max_tokens=16, output_sequence_length=8)
     vectorize.adapt(load_strings(None).x[:, 0])
     text = keras.Input((1,), dtype="string")
@@ -190,6 +196,7 @@ class TiedLogits(layers.Layer):
 
 
 def build_tied() -> keras.Model:
+    """Language model whose logits come from the embedding's weights."""
     tokens = keras.Input((LENGTH,), dtype="int32")
     embedding = layers.Embedding(TOKENS, 8)
     x = layers.Conv1D(8, 3, padding="causal", activation="tanh")(embedding(tokens))
