@@ -25,7 +25,7 @@ from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
 from descentlab.training.engine.modes import choose_mode
 from descentlab.training.engine.trainable import initial_variables, with_built_models
 from descentlab.training.engine.trainer import Trainer
-from models.zoo import all_problems
+from models import zoo
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -35,7 +35,7 @@ OPTIMIZERS: list[Callable[[], Any]] = [
     lambda: keras.optimizers.RMSprop(RATE),
     lambda: keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True),
 ]
-NAMES = list(all_problems())
+NAMES = list(zoo.places())
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> tuple[
 @functools.cache
 def trained(name: str) -> Trained:
     """One of the optimizers by turns, so that each has models of every kind."""
-    problem = all_problems()[name]
+    problem = zoo.problem(name)
     data = problem.load_data(None)
     problem = with_built_models(problem, data)
     mode = choose_mode(problem.build_model(), "CPU", problem.batch_size)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
-import pkgutil
+from pathlib import Path
 
 from descentlab.problems.base import Problem
 
+MAKERS = ("small", "on_line")  # functions of the zoo that return a Problem; its name is their first argument
 
-def all_problems() -> dict[str, Problem]:
-    """Every Problem that an uppercase name of this folder's modules holds, by its name; modules in alphabetical order.
+
+@functools.cache
+def places() -> dict[str, tuple[str, str]]:
+    """Module and constant of every problem by its name, from the sources: importing them would start TensorFlow.
 
     Raises:
         ValueError: two problems have the same name.
     """
-    problems: dict[str, Problem] = {}
-    for module_name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        module = importlib.import_module(f"{__name__}.{module_name}")
-        for constant, problem in vars(module).items():
-            if not (constant.isupper() and isinstance(problem, Problem)):
-                continue
-            if problem.name in problems:
-                raise ValueError(f"two problems are named '{problem.name}'; one is {module_name}.{constant}")
-            problems[problem.name] = problem
-    return problems
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name(id=constant)],
+                    value=ast.Call(func=ast.Name(id=maker), args=[ast.Constant(value=name), *_]),
+                ) if maker in MAKERS:
+                    if name in found:
+                        raise ValueError(f"two problems are named '{name}'; one is {path.stem}.{constant}")
+                    found[name] = path.stem, constant
+    return found
+
+
+def problem(name: str) -> Problem:
+    """The problem of a name."""
+    module, constant = places()[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), constant)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import small
+from models.zoo.data import small
 
 
 def load_stripes(path: str | None) -> Data:

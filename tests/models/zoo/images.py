@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import SPARSE_ACCURACY, load_images, small
+from models.zoo.data import SPARSE_ACCURACY, load_images, small
 
 LOGITS_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import (
+from models.zoo.data import (
     ABSOLUTE_ERROR,
     SPARSE_ACCURACY,
     build_classifier,

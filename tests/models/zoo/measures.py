@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import build_classifier, build_regressor, dense_model, load_clusters, load_line, small
+from models.zoo.data import build_classifier, build_regressor, dense_model, load_clusters, load_line, small
 from models.zoo.losses import load_one_hot
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric, Problem
-from models.zoo.common import ABSOLUTE_ERROR, dense_model, load_clusters, load_line, small
+from models.zoo.data import ABSOLUTE_ERROR, dense_model, load_clusters, load_line, small
 
 
 def on_line(name: str, title: str, build_model: Any) -> Problem:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import load_clusters, small
+from models.zoo.data import load_clusters, small
 
 
 def load_image_pairs(path: str | None) -> Data:

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import ABSOLUTE_ERROR, SPARSE_ACCURACY, TOKENS, load_waves, padded_tokens, small
+from models.zoo.data import ABSOLUTE_ERROR, SPARSE_ACCURACY, TOKENS, load_waves, padded_tokens, small
 
 CHARACTERS = 8
 

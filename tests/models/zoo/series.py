@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import SPARSE_ACCURACY, load_waves, small
+from models.zoo.data import SPARSE_ACCURACY, load_waves, small
 
 
 def build_fcn() -> keras.Model:

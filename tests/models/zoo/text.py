@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.common import LENGTH, TOKENS, load_padded_texts, load_tags, load_texts, small
+from models.zoo.data import LENGTH, TOKENS, load_padded_texts, load_tags, load_texts, small
 
 BINARY_ACCURACY = Metric("binary_accuracy", True, keras.metrics.binary_accuracy)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError, map_arrays
 from descentlab.training.engine.member import Evaluation, Means, Member
-from descentlab.training.engine.trainable import overrides, weight_penalty
+from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
 
 GROUPS = 100  # of test examples
 
@@ -62,7 +62,7 @@ class KerasModel:
     def update(self, data: Data, index: np.ndarray) -> None:
         """One update on the examples of ``index``."""
         batch = as_fit_casts(data.rows(index))
-        self.model.train_on_batch(batch.x, batch.y, sample_weight=batch.sample_weight)
+        self.model.train_on_batch(for_keras(batch.x), batch.y, sample_weight=batch.sample_weight)
 
     def evaluate(self, data: Data, index: np.ndarray) -> Means:
         """What ``model.evaluate`` gives for the examples of ``index``; it leaves no trace in the model.
@@ -72,7 +72,12 @@ class KerasModel:
         """
         before, part = self.values(), data.rows(index)
         logs = self.model.evaluate(
-            part.x, part.y, sample_weight=part.sample_weight, batch_size=self.batch_size, verbose=0, return_dict=True
+            for_keras(part.x),
+            part.y,
+            sample_weight=part.sample_weight,
+            batch_size=self.batch_size,
+            verbose=0,
+            return_dict=True,
         )
         self.assign(before)
         return Means(self._reported(logs, "loss") - self.penalty(), self._reported(logs, self._metric_name(logs)))
@@ -114,7 +119,7 @@ class KerasModel:
         """What the metrics keep after these examples alone."""
         cast = as_fit_casts(part)
         self.model.reset_metrics()
-        self.model.test_on_batch(cast.x, cast.y, sample_weight=cast.sample_weight)
+        self.model.test_on_batch(for_keras(cast.x), cast.y, sample_weight=cast.sample_weight)
         return [np.asarray(variable).copy() for variable in self.model.metrics_variables]
 
     def _metric_of(self, sums: list[np.ndarray]) -> float:

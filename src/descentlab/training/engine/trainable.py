@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.optimizers.import_path import one_line
-from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.problems.base import Data, Problem, ProblemError, map_arrays
 from descentlab.problems.random_streams import stream_seed
 
 
@@ -33,7 +33,7 @@ def with_built_models(problem: Problem, data: Data) -> Problem:
             raise ProblemError(f"{where}: build_model must return a keras.Model; received {type(model).__name__}")
         if not model.built:
             try:
-                model(data.rows(np.arange(min(2, len(data)))).x)
+                model(for_keras(data.rows(np.arange(min(2, len(data)))).x))
             except Exception as error:  # a reader's model may raise anything
                 raise ProblemError(f"{where}: the model can't be called on the data: {one_line(error)}") from error
         if not model.trainable_variables:
@@ -41,6 +41,13 @@ def with_built_models(problem: Problem, data: Data) -> Problem:
         return model
 
     return replace(problem, build_model=build_model)
+
+
+def for_keras(structure: Any) -> Any:
+    """The same arrays, those of text as tensors: ``evaluate`` rejects them as arrays."""
+    import tensorflow as tf
+
+    return map_arrays(lambda array: tf.constant(array) if array.dtype.kind == "U" else array, structure)
 
 
 def overrides(model: Any, method: str) -> bool:
