@@ -83,6 +83,10 @@ class Data:
     def __len__(self) -> int:
         return len(flat_arrays(self.y)[0])
 
+    def fields(self) -> tuple[Any, ...]:
+        """Inputs, targets and sample weights."""
+        return self.x, self.y, self.sample_weight
+
     def inputs(self) -> list[np.ndarray]:
         """The input arrays in a fixed order."""
         return flat_arrays(self.x)

@@ -43,7 +43,7 @@ def test_two_outputs_are_not_compiled() -> None:
 
     inputs = keras.Input((2,))
     model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)])
-    assert refusal(model) == "problem 'mine': the compiled loop needs a model of layers with one output"
+    assert refusal(model) == "problem 'mine': the compiled loop needs a model with one output"
 
 
 @pytest.mark.parametrize("method", ["train_step", "compute_loss"])

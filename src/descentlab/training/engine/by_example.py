@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.example_loss import example_loss, resolve_loss
-from descentlab.training.engine.keras_model import as_fit_casts
+from descentlab.training.engine.example_metric import example_metric
+from descentlab.training.engine.trainable import for_keras
 
 MEANS = ("sum_over_batch_size", "mean")  # reductions of a loss without a mask
 
@@ -20,11 +20,8 @@ def not_by_example(problem: Problem, model: Any, few: Data) -> str:
         model: a built model of the problem with one output.
         few: some examples.
     """
-    import keras
-    import tensorflow as tf
-
-    metric = problem.metric.per_example
-    if not callable(metric) or inspect.isclass(metric) or isinstance(metric, keras.metrics.Metric):
+    metric = example_metric(problem, model)
+    if metric is None:
         return "the metric is no function of examples"
     loss = resolve_loss(problem.loss) if problem.loss is not None else None
     if loss is None:
@@ -33,13 +30,12 @@ def not_by_example(problem: Problem, model: Any, few: Data) -> str:
         return f"the loss has reduction {loss.reduction}"
     if getattr(loss, "ignore_class", None) is not None:
         return "the loss ignores a class"
-    few = as_fit_casts(few)
-    predicted = model(few.x, training=False)
+    x, y, _ = for_keras(few.fields())
+    predicted = model(x, training=False)
     if getattr(predicted, "_keras_mask", None) is not None:
         return "the model's output has a mask"
     if len(model.losses) > sum(getattr(v, "regularizer", None) is not None for v in model.trainable_variables):
         return "layers add losses of their own"
-    y = tf.convert_to_tensor(few.y)
     for what, function in (("loss", example_loss(problem.loss)), ("metric", metric)):
         shape = tuple(function(y, predicted).shape)
         if shape[:1] != (len(few),):

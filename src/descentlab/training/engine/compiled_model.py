@@ -11,11 +11,11 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.convolution import with_patches
-from descentlab.training.engine.keras_model import KerasModel, as_fit_casts
+from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
-from descentlab.training.engine.trainable import check_compilable, compile_loss
+from descentlab.training.engine.trainable import check_compilable, compile_loss, for_keras
 
 Evaluate = Callable[[int, list[Any], bool], list[Evaluation]]
 CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
@@ -145,12 +145,8 @@ class CompiledModel:
 
     def device_arrays(self, data: Data) -> Any:
         """x, y and any sample weights on the device, cached as long as the data stay the same."""
-        import tensorflow as tf
-
         if self._data is None or self._data[0] is not data:
-            cast = as_fit_casts(data)
-            weights = [] if cast.sample_weight is None else [cast.sample_weight]
-            self._data = (data, tf.nest.map_structure(tf.constant, (cast.x, cast.y, *weights)))
+            self._data = (data, tuple(part for part in for_keras(data.fields()) if part is not None))
         return self._data[1]
 
     def evaluation(self, data: Data, members: list[Member], packed: list[Any]) -> Evaluate:

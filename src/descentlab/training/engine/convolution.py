@@ -50,6 +50,8 @@ def convolution_layers(model: Any) -> list[Any]:
 
 def multiply_adds(model: Any) -> int:
     """Multiply-adds of a model's plain convolutions for one example."""
+    if not getattr(model, "inputs", None):
+        return 0  # a subclassed model's layers know no shapes, and it is not rewritten
     plain = [layer for layer in convolution_layers(model) if hasattr(layer, "kernel")]
     return sum(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape) for layer in plain)
 
@@ -178,7 +180,7 @@ def with_patches(model: Any) -> Any:
     import keras
 
     convolutions = convolution_layers(model)
-    if not convolutions or not all(is_rewritten(layer) for layer in convolutions):
+    if not getattr(model, "inputs", None) or not convolutions or not all(is_rewritten(layer) for layer in convolutions):
         return None
     if any(layer not in model.layers for layer in convolutions):  # in a nested model
         return None

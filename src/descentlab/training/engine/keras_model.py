@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Data, Problem, ProblemError, map_arrays
+from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
 
@@ -61,8 +61,7 @@ class KerasModel:
 
     def update(self, data: Data, index: np.ndarray) -> None:
         """One update on the examples of ``index``."""
-        batch = as_fit_casts(data.rows(index))
-        self.model.train_on_batch(for_keras(batch.x), batch.y, sample_weight=batch.sample_weight)
+        self.model.train_on_batch(*for_keras(data.rows(index).fields()))
 
     def evaluate(self, data: Data, index: np.ndarray) -> Means:
         """What ``model.evaluate`` gives for the examples of ``index``; it leaves no trace in the model.
@@ -117,9 +116,8 @@ class KerasModel:
 
     def _metric_sums(self, part: Data) -> list[np.ndarray]:
         """What the metrics keep after these examples alone."""
-        cast = as_fit_casts(part)
         self.model.reset_metrics()
-        self.model.test_on_batch(for_keras(cast.x), cast.y, sample_weight=cast.sample_weight)
+        self.model.test_on_batch(*for_keras(part.fields()))
         return [np.asarray(variable).copy() for variable in self.model.metrics_variables]
 
     def _metric_of(self, sums: list[np.ndarray]) -> float:
@@ -150,14 +148,3 @@ def new_metrics(structure: Any) -> Any:
         return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
 
     return keras.tree.map_structure(renew, structure)
-
-
-def as_fit_casts(data: Data) -> Data:
-    """The same examples with every float array of Keras' default type, as ``fit`` casts them."""
-    import keras
-
-    def cast(array: np.ndarray) -> np.ndarray:
-        return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
-
-    x, y, weight = (map_arrays(cast, part) for part in (data.x, data.y, data.sample_weight))
-    return Data(x, y, data.test, weight)

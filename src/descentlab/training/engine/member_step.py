@@ -11,6 +11,7 @@ from typing import Any
 from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Problem
 from descentlab.training.engine.example_loss import example_loss
+from descentlab.training.engine.example_metric import example_metric
 from descentlab.training.engine.stateless_optimizer import optimizer_scope, state_variables
 from descentlab.training.engine.trainable import weight_penalty
 
@@ -27,8 +28,8 @@ class MemberStep:
     def __init__(self, problem: Problem, model: Any, called: Any) -> None:
         self.model = model
         self._called = called
-        self._example_loss = example_loss(problem.loss)
-        self._score = problem.metric.per_example
+        self._example_loss = None if problem.loss is None else example_loss(problem.loss)
+        self._score = example_metric(problem, model)
         self._trainable = [
             place
             for place, variable in enumerate(model.variables)
@@ -85,6 +86,7 @@ class MemberStep:
         """Loss, weighted where there are sample weights, and score of each example, both of shape (n,)."""
         import tensorflow as tf
 
+        assert self._example_loss is not None and self._score is not None  # else Keras evaluates
         raw = self._example_loss(y, predicted, sample_weight), self._score(y, predicted)
         loss, score = (tf.reduce_mean(tf.reshape(tf.cast(part, tf.float32), (y.shape[0], -1)), 1) for part in raw)
         return loss, score

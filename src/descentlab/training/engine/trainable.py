@@ -44,10 +44,14 @@ def with_built_models(problem: Problem, data: Data) -> Problem:
 
 
 def for_keras(structure: Any) -> Any:
-    """The same arrays, those of text as tensors: ``evaluate`` rejects them as arrays."""
+    """The same arrays as tensors, as ``fit`` gives them to a step, with every float of Keras' default type."""
+    import keras
     import tensorflow as tf
 
-    return map_arrays(lambda array: tf.constant(array) if array.dtype.kind == "U" else array, structure)
+    def convert(array: np.ndarray) -> Any:
+        return tf.constant(array, keras.config.floatx() if array.dtype.kind == "f" else None)
+
+    return map_arrays(convert, structure)
 
 
 def overrides(model: Any, method: str) -> bool:
@@ -69,10 +73,9 @@ def check_compilable(problem: Problem, model: Any) -> None:
             raise ProblemError(f"{where}: the model has its own {method}, which only Keras' own step can follow")
     if not model.built:
         raise ProblemError(f"{where}: the model is not built; begin it with keras.Input")
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) != 1:
-        raise ProblemError(f"{where}: the compiled loop needs a model of layers with one output")
-    for tensor in model.inputs:
+    if len(getattr(model, "outputs", None) or [None]) != 1:
+        raise ProblemError(f"{where}: the compiled loop needs a model with one output")
+    for tensor in getattr(model, "inputs", None) or []:
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False) or tensor.dtype == "string":
             raise ProblemError(f"{where}: inputs must be dense arrays of numbers; received {tensor}")
 
