@@ -1,0 +1,83 @@
+"""Optimizers as readers write them: with states, averages and wrappers that Keras' own don't have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+SHARED = keras.optimizers.SGD(0.1, momentum=0.9)
+
+
+def shared(learning_rate: float = 0.1) -> Any:
+    """The same object at every call."""
+    SHARED.learning_rate = learning_rate
+    return SHARED
+
+
+def averaged(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=0.8)
+
+
+def accumulated(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.SGD(learning_rate, gradient_accumulation_steps=2)
+
+
+def clipped(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.RMSprop(learning_rate, global_clipnorm=0.05)
+
+
+def clipped_by_variable(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.SGD(learning_rate, clipnorm=0.01)
+
+
+def scheduled() -> Any:
+    return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5))
+
+
+def grouped() -> Any:
+    """A rate for kernels, another for everything else."""
+    rates = keras.optimizers.OptimizerMap(default_optimizer=keras.optimizers.SGD(0.05))
+    rates[".*kernel"] = keras.optimizers.Adam(0.01)
+    return keras.optimizers.MultiOptimizer(rates)
+
+
+class Counted(keras.optimizers.SGD):
+    """Slower with every step, which a variable of TensorFlow counts."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.steps = tf.Variable(0.0)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        self.steps.assign_add(1.0)
+        super().apply([gradient / self.steps for gradient in grads], trainable_variables)
+
+
+class Noisy(keras.optimizers.SGD):
+    """Adds noise from a generator of its own."""
+
+    def __init__(self, learning_rate: float = 0.01, **more: Any) -> None:
+        super().__init__(learning_rate, **more)
+        self.generator = keras.random.SeedGenerator(5)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        noise = keras.random.normal(variable.shape, seed=self.generator)
+        super().update_step(gradient + noise, variable, learning_rate)
+
+
+class Signs(keras.optimizers.Optimizer):
+    """Moves by the sign of an average of gradients, written with TensorFlow's own operations."""
+
+    def __init__(self, learning_rate: float = 0.01, **more: Any) -> None:
+        super().__init__(learning_rate=learning_rate, **more)
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.averages = {"m": [self.add_variable_from_reference(variable, "m") for variable in variables]}
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        average = self.averages["m"][self._get_variable_index(variable)]
+        average.assign(0.9 * average + 0.1 * tf.convert_to_tensor(gradient))
+        variable.assign_sub(tf.cast(learning_rate, variable.dtype) * tf.sign(tf.convert_to_tensor(average)))

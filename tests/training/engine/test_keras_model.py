@@ -1,0 +1,94 @@
+"""Keras' own evaluation, and the jackknife values of a metric by group of examples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from descentlab.problems.base import Data, Metric, Problem, ProblemError
+from descentlab.training.engine.keras_model import GROUPS, KerasModel
+from support.tiny_training import tiny_data, tiny_problem
+
+pytestmark = pytest.mark.usefixtures("device")
+
+EVERY = np.arange(60)
+
+
+def keras_model(metric: Metric, problem: Problem | None = None) -> KerasModel:
+    keras.utils.set_random_seed(3)
+    return KerasModel(replace(problem or tiny_problem(), metric=metric), None, 16)
+
+
+def test_values_of_a_mean_are_the_means_of_the_groups() -> None:
+    """A known answer: with groups of one example each, they are the examples' scores."""
+    model = keras_model(tiny_problem().metric)
+    values = model.group_scores(tiny_data(), EVERY)
+    shuffled = np.random.default_rng(0).permutation(EVERY)
+    predicted = model.model.predict(tiny_data().x, verbose=0).argmax(1)
+    np.testing.assert_allclose(values, (predicted == tiny_data().y)[shuffled], atol=1e-4)
+
+
+def test_values_of_the_area_under_the_curve_are_those_of_its_formula() -> None:
+    """AUC by ranks, with each example left out in turn, in NumPy; Keras sums over thresholds, hence the tolerance."""
+
+    def build_model() -> Any:
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="sigmoid")])
+
+    generator = np.random.default_rng(1)
+    y = generator.integers(0, 2, 60)
+    data = Data((y + generator.normal(size=60))[:, None].astype(np.float32), y)
+    metric = Metric("auc", True, keras.metrics.AUC(num_thresholds=50_000))
+    model = keras_model(metric, Problem("auc", "", build_model, lambda path: data, "binary_crossentropy", metric))
+    scores = model.model.predict(data.x, verbose=0)[:, 0]
+
+    def area(kept: np.ndarray) -> float:
+        positive = int(y[kept].sum())
+        ranks = rankdata(scores[kept])
+        below = ranks[y[kept] == 1].sum() - positive * (positive + 1) / 2
+        return float(below / (positive * (len(kept) - positive)))
+
+    shuffled = np.random.default_rng(0).permutation(EVERY)
+    expected = np.array([60 * area(EVERY) - 59 * area(np.delete(EVERY, left_out)) for left_out in shuffled])
+    values = model.group_scores(data, EVERY)
+    assert values.mean() == pytest.approx(model.evaluate(data, EVERY).metric, abs=1e-5)
+    np.testing.assert_allclose(values - values.mean(), expected - expected.mean(), atol=0.1)
+    assert values.std() == pytest.approx(expected.std(), rel=0.05)
+
+
+def test_groups_are_the_same_for_every_model_and_at_most_a_hundred() -> None:
+    data = tiny_data(350)
+    first, second = (keras_model(tiny_problem().metric).group_scores(data, np.arange(350)) for _ in range(2))
+    assert len(first) == GROUPS
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_metric_that_does_not_follow_from_sums_has_no_values() -> None:
+    """The root of each batch's mean square, averaged over batches, is no function of the examples' sums."""
+
+    def root(y: Any, y_pred: Any) -> Any:
+        return keras.ops.sqrt(keras.ops.mean(keras.ops.square(keras.ops.cast(y, "float32") - y_pred[:, 0])))
+
+    assert len(keras_model(Metric("root", False, root)).group_scores(tiny_data(), EVERY)) == 0
+
+
+def test_an_evaluation_leaves_no_trace() -> None:
+    model = keras_model(Metric("accuracy", True, "accuracy"))
+    before = model.values()
+    first = model.evaluate(tiny_data(), EVERY)
+    model.group_scores(tiny_data(), EVERY)
+    assert model.evaluate(tiny_data(), EVERY) == first
+    assert [value.tobytes() for value in model.values()] == [value.tobytes() for value in before]
+
+
+def test_a_metric_that_is_not_reported_is_named() -> None:
+    metric = Metric("precision", True, ["accuracy", "sparse_top_k_categorical_accuracy"])
+    with pytest.raises(ProblemError) as caught:
+        keras_model(metric).evaluate(tiny_data(), EVERY)
+    assert str(caught.value).startswith(
+        "problem 'tiny': model.evaluate reports accuracy, loss, sparse_top_k_categorical_accuracy, and no 'precision'."
+    )
