@@ -7,7 +7,6 @@ the way (:class:`~descentlab.training.engine.mode_trial.ModeTrials`), which refu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +77,7 @@ class Trained:
     way: ModeTrial
     member: Member
     make_optimizer: Callable[[], Any]
+    trainer: Trainer | KerasTrainer
     weights: list[np.ndarray]
     evaluations: list[Evaluation]
 
@@ -101,7 +101,6 @@ def train(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> tuple[
     return trainer.variables(), evaluations
 
 
-@functools.cache
 def trained(name: str) -> Trained:
     """One of the optimizers by turns, so that each has models of every kind."""
     problem = zoo.problem(name)
@@ -111,9 +110,8 @@ def trained(name: str) -> Trained:
     way = ModeTrials(problem, data, problem.batch_size).choose(tuple(dict.fromkeys((mode, "graph"))))
     make_optimizer = OPTIMIZERS[NAMES.index(name) % len(OPTIMIZERS)]
     member = make_member(problem, data, 0)
-    return Trained(
-        problem, data, way, member, make_optimizer, *train(make_trainer(problem, way, make_optimizer), data, member)
-    )
+    trainer = make_trainer(problem, way, make_optimizer)
+    return Trained(problem, data, way, member, make_optimizer, trainer, *train(trainer, data, member))
 
 
 def draws(problem: Problem) -> bool:
@@ -172,7 +170,7 @@ def check_evaluations(case: Trained) -> None:
 
 
 def check_bits(case: Trained) -> None:
-    trainer = make_trainer(case.problem, case.way, case.make_optimizer)
+    trainer = case.trainer
     other, _ = train(trainer, case.data, make_member(case.problem, case.data, 1))
     again, evaluations = train(trainer, case.data, case.member)
     assert [value.tobytes() for value in again] == [value.tobytes() for value in case.weights]

@@ -123,7 +123,7 @@ def _choose_way(config: ProblemConfig, problem: Problem, data: Data, batch_size:
     way = ModeTrials(problem, data, batch_size).choose(tried)
     if config.mode not in ("auto", way.mode):
         raise ProblemError(
-            f"problem '{config.name}': mode: {config.mode} can't train it; write mode: auto. {way.reasons[-1]}"
+            f"problem '{config.name}': mode: {config.mode} can't train it; write mode: auto. Reason: {way.reasons[-1]}"
         )
     return way
 

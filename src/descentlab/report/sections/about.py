@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -72,6 +73,11 @@ DIFFERENCES = {
 SHAPES = {True: message("symmetric"), False: message("skewed")}
 
 
+def shortened(reason: str) -> str:
+    """The beginning of a reason, which may be an error message of TensorFlow."""
+    return textwrap.shorten(reason, 160, placeholder="…")
+
+
 def models(evidence: Evidence) -> Section:
     """Each problem's layers as Keras prints them, how the parameters add up, and the optimizers."""
     plan = evidence.plan
@@ -84,7 +90,7 @@ def models(evidence: Evidence) -> Section:
         count = f"{words(info.count)}. " if info.count else ""
         caption = words(
             "{title}. {count}{train:,} training, {val:,} validation, {test:,} test examples; batches of {batch}, {epochs} "
-            "epochs; metric {metric}, margin {margin}; compiled as {mode}.",
+            "epochs; metric {metric}, margin {margin}; trained in mode {mode}.",
             title=words(info.title),
             count=count,
             train=info.train_examples,
@@ -96,6 +102,9 @@ def models(evidence: Evidence) -> Section:
             margin=number(info.margin),
             mode=info.mode,
         )
+        if info.mode_reasons:
+            reasons = "; ".join(shortened(reason) for reason in info.mode_reasons)
+            caption += " " + words("Why no faster mode: {reasons}", reasons=reasons)
         title = words("{problem}: {n:,} parameters", problem=name, n=info.parameters)
         headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
         blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))

@@ -88,7 +88,8 @@ class ModeTrials:
         try:
             check_compilable(self._problem, self._problem.build_model())
         except ProblemError as error:
-            return ModeTrial(self._keras_mode, False, (*reasons, str(error)))
+            reason = str(error).removeprefix(f"problem '{self._problem.name}': ")
+            return ModeTrial(self._keras_mode, False, (*reasons, reason))
         for mode in modes:
             for by_example in (True, False):
                 difference = self.difference(mode, by_example)

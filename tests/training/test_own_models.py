@@ -1,0 +1,80 @@
+"""Models of readers through plan, job and comparison: how each is trained is planned, recorded, and what it says is compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descentlab.analysis.pairing import PairedRuns, scores_by_run
+from descentlab.experiment.config import parse_config
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import EXAMPLES, RUNS
+from descentlab.problems.base import ProblemError
+from descentlab.storage.tables import read_table
+from descentlab.training.find_problem import planned_problem
+from descentlab.training.job import train_job
+from descentlab.training.make_plan import make_plan
+
+pytestmark = pytest.mark.usefixtures("device")
+
+PROBLEMS = {"measures:AUC": ("xla", False), "pairs:HEADS_DICT": ("keras", False), "losses:MASKED_LOSS": ("xla", False)}
+
+
+def planned(problem: str, **changes: Any) -> TrainingPlan:
+    config = {
+        "experiment": "own",
+        "problems": [{"problem": problem, "name": "mine", "epochs": 1, **changes}],
+        "optimizers": ["sgd", {"optimizer": "support.own_optimizers:Counted", "name": "counted"}],
+        "seeds": {"final": 2, "tuning": 1},
+        "tuning": {"points": 1},
+        "sweep": {"optimizers": []},
+    }
+    return make_plan(parse_config(config, "test"))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_from_plan_to_comparison(problem: str, tmp_path: Path, device: str) -> None:
+    plan = planned(f"models.zoo.{problem}")
+    assert (plan.problems["mine"].mode, plan.problems["mine"].by_example) == PROBLEMS[problem]
+    assert plan.problems["mine"].mode_reasons
+    assert not plan.optimizers["sgd"].by_keras
+    assert plan.optimizers["counted"].by_keras
+    train_job(plan, "mine", 0, tmp_path / "train", tmp_path / "cache")
+    runs = read_table(tmp_path / "train/0.runs.parquet", RUNS)
+    assert set(runs["status"]) == {"finished"}
+    assert set(runs.loc[runs["optimizer"] == "sgd", "mode"]) == {PROBLEMS[problem][0]}
+    assert set(runs.loc[runs["optimizer"] == "counted", "mode"]) == {"keras"}
+    tuning = runs[runs["phase"] == "tuning"]
+    assert tuning["test_metric"].isna().all() and tuning["val_metric"].notna().all()
+
+    finals = runs[(runs["phase"] == "final") & (runs["arm"] == "tuned")].set_index("seed")
+    scores = scores_by_run(read_table(tmp_path / "train/0.examples.parquet", EXAMPLES))
+    for _, run in finals.iterrows():
+        assert scores[run["run_id"]].mean() == pytest.approx(run["test_metric"], abs=1e-4)
+    first, second = (finals[finals["optimizer"] == name] for name in ("counted", "sgd"))
+    assert (first["init_hash"] == second["init_hash"]).all()
+    pair = PairedRuns(first, second, scores, "mine", 0.01)
+    assert pair.estimate.mean == pytest.approx(pair.differences.mean(), abs=1e-4)
+
+
+def test_a_mode_that_is_asked_for_is_used_or_refused() -> None:
+    assert planned("models.zoo.measures:AUC", mode="keras").problems["mine"].mode == "keras"
+    with pytest.raises(ProblemError) as caught:
+        planned("models.zoo.pairs:HEADS_DICT", mode="xla")
+    assert str(caught.value) == (
+        "problem 'mine': mode: xla can't train it; write mode: auto. Reason: "
+        "the compiled loop needs a model with one output"
+    )
+
+
+def test_a_tuning_run_is_given_no_test_example(device: str) -> None:
+    """An autoencoder's targets are its inputs: neither is left of a test example."""
+    problem = planned_problem(planned("models.zoo.generative:AUTOENCODER"), "mine", device)
+    test = problem.split(0).test
+    assert problem.data.x[test].any() and problem.data.y[test].any()
+    assert not problem.sealed_data.x[test].any() and not problem.sealed_data.y[test].any()
+    others = np.setdiff1d(np.arange(len(problem.data)), test)
+    np.testing.assert_array_equal(problem.sealed_data.x[others], problem.data.x[others])
