@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-SHARED = keras.optimizers.SGD(0.1, momentum=0.9)
+
+@functools.cache
+def only_one() -> Any:
+    return keras.optimizers.SGD(0.1, momentum=0.9)
 
 
 def shared(learning_rate: float = 0.1) -> Any:
     """The same object at every call."""
-    SHARED.learning_rate = learning_rate
-    return SHARED
+    only_one().learning_rate = learning_rate
+    return only_one()
 
 
 def averaged(learning_rate: float = 0.01) -> Any:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.training.best_model import best_final_run
+from descentlab.training.best_model import best_final_run, write_model
+from descentlab.training.run_result import RunResult
+from support.tiny_training import tiny_problem
 
 
 def finals(**columns: list[object]) -> pd.DataFrame:
@@ -38,3 +46,26 @@ def finals(**columns: list[object]) -> pd.DataFrame:
 )
 def test_the_best_run_is_of_the_arm_by_validation(runs: pd.DataFrame, best: str | None) -> None:
     assert best_final_run(runs, "tuned") == best
+
+
+def test_a_model_that_keras_can_not_save_costs_nothing_but_its_file(tmp_path: Path, device: str) -> None:
+    class Unsaved(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+        def get_config(self) -> dict[str, Any]:
+            raise NotImplementedError("no config")
+
+    def build_model() -> Any:
+        return keras.Sequential([keras.Input((4,)), Unsaved(), keras.layers.Dense(3)])
+
+    result = RunResult({}, pd.DataFrame(), np.empty(0), [np.ones((4, 3)), np.zeros(3)])
+    path = tmp_path / "model.keras"
+    assert write_model(tiny_problem(), None, path) == ""
+    assert (
+        write_model(replace(tiny_problem(), build_model=build_model), result, path) == "NotImplementedError: no config"
+    )
+    assert not list(tmp_path.iterdir())
+    plain = replace(tiny_problem(), build_model=lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    assert write_model(plain, result, path) == ""
+    np.testing.assert_array_equal(keras.models.load_model(path).variables[0], 1)

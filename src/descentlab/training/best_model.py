@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from descentlab.optimizers.import_path import one_line
 from descentlab.problems.base import Problem, metric_sign
 from descentlab.storage.atomic import written_aside
 from descentlab.training.run_result import RunResult
@@ -28,17 +29,31 @@ def best_final_run(runs: pd.DataFrame, arm: str) -> str | None:
     return str(max(zip(goodness, -finals["seed"], finals["run_id"], strict=True))[2])
 
 
-def write_model(problem: Problem, best: RunResult | None, path: Path) -> None:
+def write_model(problem: Problem, best: RunResult | None, path: Path) -> str:
     """Write the model of the best final run as ``.keras``; without one, remove what an earlier job left.
+
+    Returns:
+        Why Keras can't save the model, on one line; empty if it can.
 
     Raises:
         WriteError: the file can't be written.
     """
+    path.unlink(missing_ok=True)
     if best is None:
-        path.unlink(missing_ok=True)
-        return
+        return ""
     model = problem.build_model()
     for variable, value in zip(model.variables, best.weights, strict=True):
         variable.assign(value)
     with written_aside(path) as temporary:
-        model.save(temporary)
+        try:
+            model.save(temporary)
+        except OSError:
+            raise
+        except (
+            Exception
+        ) as error:  # a reader's layers may lack what saving needs; the runs are worth keeping all the same
+            fault = one_line(error)
+        else:
+            return ""
+    path.unlink()
+    return fault

@@ -145,6 +145,11 @@ def new_metrics(structure: Any) -> Any:
     import keras
 
     def renew(metric: Any) -> Any:
-        return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
+        if not isinstance(metric, keras.metrics.Metric):
+            return metric
+        try:
+            return type(metric).from_config(metric.get_config())
+        except Exception:  # a reader's metric may lack a config; its sums are then reset before each use
+            return metric
 
     return keras.tree.map_structure(renew, structure)
