@@ -27,13 +27,7 @@ def resolve_loss(loss: Any) -> Any:
 
 
 def match_ranks(y: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Targets and predictions of one rank, as ``compile`` passes them to a function: (n,) beside (n, 1) becomes (n, 1).
-
-    Example:
-        >>> import tensorflow as tf
-        >>> [tuple(part.shape) for part in match_ranks(tf.zeros(3), tf.zeros((3, 1)))]
-        [(3, 1), (3, 1)]
-    """
+    """Targets and predictions of one rank, as ``compile`` passes them to a function: (n,) beside (n, 1) becomes (n, 1)."""
     import keras
 
     def fit_to(shorter: Any, longer: Any) -> tuple[Any, Any]:
