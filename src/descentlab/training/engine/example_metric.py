@@ -29,11 +29,13 @@ def example_metric(problem: Problem, model: Any) -> Callable[[Any, Any], Any] | 
     resolved = keras.metrics.get(metric)
     if not isinstance(resolved, keras.metrics.Metric):
         return resolved
-    own, usual = resolved.get_config(), type(resolved)().get_config()
-    if any(own[name] != usual[name] for name in usual if name not in ("name", "dtype")):
-        return None
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(resolved).__name__).lower()
-    return getattr(keras.metrics, name, None) if type(resolved).__module__.startswith("keras.") else None
+    function = getattr(keras.metrics, name, None)
+    if function is None or not type(resolved).__module__.startswith("keras."):
+        return None
+    own, usual = resolved.get_config(), type(resolved)().get_config()
+    changed = any(own[key] != usual[key] for key in usual if key not in ("name", "dtype"))
+    return None if changed else function
 
 
 def _accuracy(problem: Problem, model: Any) -> Callable[[Any, Any], Any]:

@@ -131,7 +131,7 @@ def _by_keras(problem: Problem, data: Data, batch_size: int, member: Member) -> 
             raise
         except Exception as error:  # as above
             reasons.append(f"{mode}: {one_line(error)}")
-    raise ProblemError(f"problem '{problem.name}': Keras can't train it: {reasons[-1].partition(': ')[2]}")
+    raise ProblemError(f"problem '{problem.name}': Keras can't train and evaluate it: {reasons[-1].partition(': ')[2]}")
 
 
 def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:

@@ -73,7 +73,7 @@ def check_compilable(problem: Problem, model: Any) -> None:
             raise ProblemError(f"{where}: the model has its own {method}, which only Keras' own step can follow")
     if not model.built:
         raise ProblemError(f"{where}: the model is not built; begin it with keras.Input")
-    if len(getattr(model, "outputs", None) or [None]) != 1:
+    if len(getattr(model, "outputs", None) or [None]) != 1 or isinstance(problem.loss, dict | list | tuple):
         raise ProblemError(f"{where}: the compiled loop needs a model with one output")
     for tensor in getattr(model, "inputs", None) or []:
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False) or tensor.dtype == "string":
