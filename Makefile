@@ -1,5 +1,5 @@
 # make: set up and run the experiment.   Others: make test, make ui, make bench, make step-cost, make lint, make lock,
-# make soak, make scale, make test-slurm, make test-kubernetes, make test-postgres
+# make zoo, make soak, make scale, make test-slurm, make test-kubernetes, make test-postgres
 PYTHON ?= python3
 CONFIG ?= workflow/config/default.yaml
 CORES  ?= all
@@ -11,7 +11,7 @@ EXTRAS := slurm kubernetes postgres
 # Apart from .venv: Snakemake imports every plugin that it finds there, and these take seconds.
 WITH = PYTHONPATH=$(CURDIR)/.extras/
 
-.PHONY: run setup test soak ui bench bench-full scale step-cost lint lock $(EXTRAS:%=test-%)
+.PHONY: run setup test zoo soak ui bench bench-full scale step-cost lint lock $(EXTRAS:%=test-%)
 .DELETE_ON_ERROR:
 
 run: .venv/installed $(PROFILE:%=.extras/%)
@@ -26,6 +26,9 @@ test: .venv/installed
 # With services of their own, started and ended by the test: Slurm, PostgreSQL; Kubernetes is a dry run.
 $(EXTRAS:%=test-%): test-%: .venv/installed .extras/%
 	$(WITH)$* $(BIN)/python -m pytest -m cluster tests/workflow/test_$*.py
+
+zoo: .venv/installed
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "zoo or not zoo" tests/models
 
 soak: .venv/installed
 	PYTHONPATH=tests $(BIN)/python -m support.soak

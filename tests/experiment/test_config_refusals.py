@@ -125,7 +125,7 @@ def test_refuses_empty_and_misshapen_values(changes: dict[str, Any], expected: s
         ({"problems": problem(batch_size=-1)}, "problems.0.batch_size: must be greater than 0; received -1"),
         (
             {"problems": problem(mode="fast")},
-            "problems.0.mode: must be 'auto', 'xla', 'graph' or 'patches'; received 'fast'",
+            "problems.0.mode: must be 'auto', 'xla', 'graph', 'patches', 'keras' or 'eager'; received 'fast'",
         ),
         ({"arms": ["best"]}, "arms.0: must be 'default', 'tuned' or 'extended'; received 'best'"),
         ({"seeds": {"final": 0}}, "seeds.final: must be greater than or equal to 1; received 0"),

@@ -64,6 +64,14 @@ EXPECTED = {
 }
 WAYS = {name: way for way, names in EXPECTED.items() for name in names.split()}
 NAMES = list(zoo.places())
+ONE_OF_A_KIND = set(
+    """
+    vae_add_loss vae_own_steps gan denoiser resnet augmented transfer ctc masked_loss ignore_class token_weights sum_reduction
+    scalar_function flat_targets float64_targets weighted_l2 smoothed_labels r2_score auc spectral_normalization dropout
+    keras_random tf_random tf_counter numpy_function activity_regularizer mixed_bfloat16 subclassed distillation recommender
+    heads_list heads_dict structured_data masked_gru_characters plain_gru plain_lstm text_embedding_bag text_vectorization
+    """.split()
+)
 ROUNDING = {"mixed_bfloat16": 0.05}  # of a weight's movement: bfloat16 has 8 bits of it
 STATEFUL = {"tf_counter"}  # assigning its variables does not give a model the state that its layer has
 
@@ -178,7 +186,12 @@ def check_bits(case: Trained) -> None:
     assert any(a.tobytes() != b.tobytes() for a, b in zip(other, again, strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def case_of(name: str) -> Any:
+    """``make test`` runs the half of the zoo that has a kind of its own; ``make zoo`` the whole."""
+    return pytest.param(name, marks=[] if name in ONE_OF_A_KIND else pytest.mark.zoo)
+
+
+@pytest.mark.parametrize("name", map(case_of, NAMES))
 def test_any_keras_model(name: str) -> None:
     case = trained(name)
     assert (case.way.mode, case.way.by_example) == WAYS[name]

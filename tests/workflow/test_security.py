@@ -57,6 +57,8 @@ ELSEWHERE = {
     ("training/execution/gpu_slots.py", "ctypes"): "finds CUDA's libraries, calls nothing in them",
     ("training/engine/compiled_model.py", "compile"): "TensorFlow compiles a function of ours",
     ("training/engine/trainer.py", "compile"): "TensorFlow compiles a function of ours",
+    ("training/engine/keras_model.py", "compile"): "Keras compiles a model",
+    ("training/engine/trainable.py", "compile"): "Keras compiles a model",
 }
 
 

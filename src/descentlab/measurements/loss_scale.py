@@ -113,7 +113,7 @@ def record_path(
     path, loss = [], float("nan")
     for evaluation in trainer.train(scaled, initial, order, rates, records, np.unique(order)):
         path.append(np.concatenate([value.ravel() for value in trainer.variables()]))
-        loss = float(evaluation.loss.astype(np.float64).mean())
+        loss = float(evaluation.loss.astype(np.float64).mean()) / scale
     return np.array(path, np.float64), loss
 
 

@@ -11,6 +11,7 @@ import inspect
 import platform
 import subprocess
 import textwrap
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ from descentlab.optimizers.import_path import one_line
 from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.training.execution.time_limit import time_limit
 from descentlab.training.find_problem import find_problem
 
 if TYPE_CHECKING:
@@ -53,14 +55,14 @@ def make_plan(config: Config) -> TrainingPlan:
     return TrainingPlan(
         config=config,
         optimizers={name: _plan_optimizer(entry, config) for name, entry in entries.items()},
-        problems={problem.name: _plan_problem(problem, device) for problem in config.problems},
+        problems={problem.name: _plan_problem(config, problem, device) for problem in config.problems},
         jobs={problem: tuple(map(tuple, jobs)) for problem, jobs in cut_jobs(config).items()},
         versions=_versions(),
         runs={problem.name: runs_per_optimizer(config) * len(config.entries(problem)) for problem in config.problems},
     )
 
 
-def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
+def _plan_problem(config: Config, problem_config: ProblemConfig, device: str) -> PlannedProblem:
     """Build a problem's model and read its data once, and record what later stages need to know about them."""
     from descentlab.problems.base import ProblemError, split_data
     from descentlab.training.engine.trainable import count_parameters, with_built_models
@@ -78,7 +80,7 @@ def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
         raise ProblemError(f"{where}: its data or model can't be loaded: {type(error).__name__}: {error}") from error
     batch_size = problem_config.batch_size or problem.batch_size
     split = split_data(problem, data, 0, batch_size, problem_config.train_examples)
-    way = _choose_way(problem_config, problem, data, batch_size, device)
+    way = _choose_way(config, problem_config, problem, data, batch_size, device)
     return PlannedProblem(
         problem=problem_config.problem,
         title=problem.title,
@@ -103,7 +105,9 @@ def _plan_problem(problem_config: ProblemConfig, device: str) -> PlannedProblem:
     )
 
 
-def _choose_way(config: ProblemConfig, problem: Problem, data: Data, batch_size: int, device: str) -> ModeTrial:
+def _choose_way(
+    experiment: Config, config: ProblemConfig, problem: Problem, data: Data, batch_size: int, device: str
+) -> ModeTrial:
     """How a problem is trained. Those of the package are known to be trained as Keras does; a reader's is tried.
 
     Raises:
@@ -120,7 +124,8 @@ def _choose_way(config: ProblemConfig, problem: Problem, data: Data, batch_size:
     if config.problem in BUILTIN_PROBLEMS:
         return ModeTrial(mode, by_example=True)
     tried = (mode, "graph") if config.mode == "auto" and mode != "graph" else (mode,)
-    way = ModeTrials(problem, data, batch_size).choose(tried)
+    with _trial_limit(experiment, f"problem '{config.name}'"):
+        way = ModeTrials(problem, data, batch_size).choose(tried)
     if config.mode not in ("auto", way.mode):
         raise ProblemError(
             f"problem '{config.name}': mode: {config.mode} can't train it; write mode: auto. Reason: {way.reasons[-1]}"
@@ -174,12 +179,20 @@ def _why_by_keras(entry: OptimizerEntry, config: Config, rate: float | None) -> 
         return ""
     for arm in config.arms:
         try:
-            fault = fault_of_compiling(partial(build, entry, arm, rate), rate)
+            with _trial_limit(config, f"optimizer '{entry.name}'"):
+                fault = fault_of_compiling(partial(build, entry, arm, rate), rate)
         except Exception as error:  # a reader's optimizer may raise anything
             raise OptimizerError(f"optimizer '{entry.name}': Keras can't train with it: {one_line(error)}") from error
         if fault:
             return fault
     return ""
+
+
+def _trial_limit(config: Config, where: str) -> AbstractContextManager[None]:
+    """Ends the process if a trial of a few updates takes longer than a run may."""
+    minutes = config.execution.run_minutes
+    message = f"descentlab: {where}: a trial of a few updates took longer than execution.run_minutes ({minutes})"
+    return time_limit(None if minutes is None else 60 * minutes, message, None)
 
 
 def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:

@@ -52,7 +52,8 @@ class ProblemData:
     @cached_property
     def _model(self) -> Any:
         """A model for inspection, never trained."""
-        return self.trainable.build_model()
+        model = self.problem.build_model()
+        return model if model.built else self.trainable.build_model()  # only such a one needs the data
 
     @cached_property
     def trainable(self) -> Problem:
