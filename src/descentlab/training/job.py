@@ -106,8 +106,8 @@ class Job:
         results = dict(zip([spec.run_id for spec in finals], self._run(runs, finals), strict=True))
         best = best_final_run(self._tables.of_optimizer(entry.name), plan.main_arm)
         model = self._output.parents[1] / "models" / problem.name / f"{entry.name}.keras"
-        chosen = (problem.problem, None) if best is None else (problem.trainable, results[best])
-        if fault := write_model(*chosen, model):
+        result = None if best is None else results[best]
+        if fault := write_model(problem.problem if result is None else problem.trainable, result, model):
             say(f"{entry.name}: its best model can't be saved as a file: {fault}")
 
     def _run(self, runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
