@@ -25,7 +25,6 @@ from descentlab.training.engine.trainable import check_compilable, initial_varia
 from descentlab.training.engine.trainer import Trainer
 
 UPDATES = 3
-STEPS = [0, 1, UPDATES]
 LEARNING_RATE = 0.01
 # Two ways of computing the same update differ by float32's rounding; a mask, a mean or a random number that is not the same
 # differs by a hundredth or more.
@@ -149,8 +148,9 @@ def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
     )
 
 
-def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member, evaluate_at: list[int] = STEPS) -> Outcome:
-    """Train the member of a trial, to the last of ``evaluate_at``."""
+def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> Outcome:
+    """Train the member of a trial on each of its batches once; evaluated before, after the first and at the end."""
+    evaluate_at = [0, 1, len(member.order)]
     evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], evaluate_at)]
     return Outcome(trainer.variables(), evaluations)
 

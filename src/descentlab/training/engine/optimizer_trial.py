@@ -65,11 +65,10 @@ def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float |
     rates = np.full(UPDATES, np.nan if rate is None else rate, np.float32)
     member = Member(initial_variables(problem, 0), order, rates, (np.arange(EXAMPLES),), seed=1)
     rated = rate is not None
-    steps = [0, 1, UPDATES]
-    expected = run_trial(KerasTrainer(problem, make_optimizer, EXAMPLES, rated), data, member, steps)
+    expected = run_trial(KerasTrainer(problem, make_optimizer, EXAMPLES, rated), data, member)
     for mode in TRIED:
         try:
-            outcome = run_trial(Trainer(CompiledModel(problem, mode), make_optimizer, rated), data, member, steps)
+            outcome = run_trial(Trainer(CompiledModel(problem, mode), make_optimizer, rated), data, member)
         except Exception as error:  # TensorFlow and a reader's optimizer may raise anything
             return f"{mode}: {one_line(error)}"
         if difference := compare(outcome, expected, member.initial):
