@@ -73,10 +73,14 @@ class ProblemData:
         return choose_width(self._model, self.mode) if self.by_example else 1
 
     @cached_property
+    def judge(self) -> KerasModel:
+        """The model as Keras evaluates it."""
+        return KerasModel(self.trainable, None, self.batch_size, eager=self.mode == "eager")
+
+    @cached_property
     def compiled(self) -> CompiledModel:
         """The compiled model, shared by all optimizers; training never changes its variables."""
-        by_keras = None if self.by_example else KerasModel(self.trainable, None, self.batch_size)
-        return CompiledModel(self.trainable, self.mode, self.width, by_keras)
+        return CompiledModel(self.trainable, self.mode, self.width, None if self.by_example else self.judge)
 
     @cached_property
     def data(self) -> Data:

@@ -20,9 +20,12 @@ def not_by_example(problem: Problem, model: Any, few: Data) -> str:
         model: a built model of the problem with one output.
         few: some examples.
     """
-    metric = example_metric(problem, model)
-    if metric is None:
-        return "the metric is no function of examples"
+    metrics = {}
+    for metric in (problem.metric, *problem.metrics):
+        function = example_metric(problem, metric, model)
+        if function is None:
+            return f"the metric {metric.name} is no function of examples"
+        metrics[metric.name] = function
     loss = resolve_loss(problem.loss) if problem.loss is not None else None
     if loss is None:
         return "the loss is the layers' own"
@@ -36,7 +39,7 @@ def not_by_example(problem: Problem, model: Any, few: Data) -> str:
         return "the model's output has a mask"
     if len(model.losses) > sum(getattr(v, "regularizer", None) is not None for v in model.trainable_variables):
         return "layers add losses of their own"
-    for what, function in (("loss", example_loss(problem.loss)), ("metric", metric)):
+    for what, function in {"loss": example_loss(problem.loss), **metrics}.items():
         shape = tuple(function(y, predicted).shape)
         if shape[:1] != (len(few),):
             return f"the {what} has shape {shape} for {len(few)} examples"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.training.engine.batches import gather_examples, shapes_of
+from descentlab.training.engine.class_weight import weights_by_class
 from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Means, Member
@@ -17,7 +19,7 @@ from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
 from descentlab.training.engine.trainable import check_compilable, compile_loss, for_keras
 
-Evaluate = Callable[[int, list[Any], bool], list[Evaluation]]
+Evaluate = Callable[..., list[Evaluation]]
 CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
 
 
@@ -41,26 +43,45 @@ def check_accounted(concrete: Any) -> None:
     Raises:
         ProblemError: the function reads or writes a variable, or draws random numbers that no variable of the model decides.
     """
+    if names := unaccounted_state(concrete):
+        raise ProblemError(f"an update has a state that is not among the model's variables: {', '.join(names)}")
+
+
+def unaccounted_state(concrete: Any, known: Iterable[Any] = ()) -> list[str]:
+    """What a traced function keeps from one call to the next, by name, except these variables of Keras."""
+    ours = {id(variable.value) for variable in known}
+    variables = sorted({variable.name for variable in concrete.variables if id(variable) not in ours})
     graph = concrete.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     # Random operations with a state take two seeds as attributes; those without one take them as an input.
-    drawn = sorted({node.op for node in nodes if "seed2" in node.attr})
-    if concrete.variables or drawn:
-        names = sorted({variable.name for variable in concrete.variables})
-        raise ProblemError(
-            f"an update has a state that is not among the model's variables: {', '.join([*names, *drawn])}"
-        )
+    return [*variables, *sorted({node.op for node in nodes if "seed2" in node.attr})]
 
 
 def mean_by_part(
-    updates: int, loss: np.ndarray, score: np.ndarray, penalty: float, parts: tuple[np.ndarray, ...]
+    updates: int,
+    assessed: list[np.ndarray],
+    penalty: float,
+    parts: tuple[np.ndarray, ...],
+    class_weights: np.ndarray | None = None,
 ) -> Evaluation:
-    """An evaluation from the loss and score of each example, part after part; what follows them is padding."""
+    """An evaluation from the values of each example.
+
+    Args:
+        updates: done so far.
+        assessed: loss, score, and the other metrics of each example, part after part; what follows them is padding.
+        penalty: what the weights' regularizers add to the loss.
+        parts: indices of the examples.
+        class_weights: of all examples of the data, where the loss weighted with them is wanted too.
+    """
     ends = np.cumsum([len(part) for part in parts])
-    loss, score = loss[: ends[-1]], score[: ends[-1]]
-    split = zip(np.split(loss, ends[:-1]), np.split(score, ends[:-1]), strict=True)
-    means = [Means(*(float(values.mean(dtype=np.float64)) for values in both)) for both in split]
-    return Evaluation(updates, tuple(means), penalty, loss, score)
+    columns = [values[: ends[-1]] for values in assessed]
+    if class_weights is not None:
+        columns.append(columns[0] * class_weights[np.concatenate(parts)])
+    means = []
+    for values in zip(*(np.split(column, ends[:-1]) for column in columns), strict=True):
+        loss, metric, *beside = (float(value.mean(dtype=np.float64)) for value in values)
+        means.append(Means(loss, metric, tuple(beside)))
+    return Evaluation(updates, tuple(means), penalty, columns[0], columns[1])
 
 
 def vectorized(function: Callable[..., Any], width: int) -> Callable[..., Any]:
@@ -77,20 +98,6 @@ def vectorized(function: Callable[..., Any], width: int) -> Callable[..., Any]:
         return tf.nest.map_structure(lambda tensor: tf.expand_dims(tensor, 0), result)
 
     return single
-
-
-def gather_examples(arrays: Any, index: Any) -> Any:
-    """The examples at ``index``, which may have any shape."""
-    import tensorflow as tf
-
-    return tf.nest.map_structure(lambda array: tf.gather(array, index), arrays)
-
-
-def shapes_of(*structures: Any) -> tuple[Any, ...]:
-    """The shapes of all tensors: the key of a compiled function."""
-    import tensorflow as tf
-
-    return tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(structures))
 
 
 class CompiledModel:
@@ -149,8 +156,14 @@ class CompiledModel:
             self._data = (data, tuple(part for part in for_keras(data.fields()) if part is not None))
         return self._data[1]
 
+    def training_arrays(self, data: Data) -> Any:
+        """Likewise, with the weights by class that the problem trains with."""
+        if self.problem.class_weight is None:
+            return self.device_arrays(data)
+        return (*self.device_arrays(data), for_keras(weights_by_class(self.problem, data)))
+
     def evaluation(self, data: Data, members: list[Member], packed: list[Any]) -> Evaluate:
-        """``(updates, packed, last) -> evaluations``, one per member; compiled for values of the shapes of ``packed``."""
+        """``evaluate(updates, packed=…, last=…) -> evaluations``, one per member; compiled for the shapes of ``packed``."""
         import tensorflow as tf
 
         if self.by_keras is not None:
@@ -159,6 +172,7 @@ class CompiledModel:
             self.device_arrays(data),
             {last: [m.evaluated_parts(last) for m in members] for last in (False, True)},
         )
+        class_weights = None if self.problem.class_weight is None else weights_by_class(self.problem, data)
         index_of, compiled = {}, {}
         for last, parts_of_members in parts.items():
             rows = [chunked(np.concatenate(parts_of_member)) for parts_of_member in parts_of_members]
@@ -171,9 +185,15 @@ class CompiledModel:
         def evaluate(updates: int, packed: list[Any], last: bool) -> list[Evaluation]:
             index = index_of[last]
             results = compiled[last](arrays, packed, index, tf.constant(index.shape[0]))
-            loss, score, penalty = (np.asarray(tensor) for tensor in results)
+            *assessed, penalty = (np.asarray(tensor) for tensor in results)
             return [
-                mean_by_part(updates, loss[:, row].ravel(), score[:, row].ravel(), float(penalty[row]), parts_of_member)
+                mean_by_part(
+                    updates,
+                    [values[:, row].ravel() for values in assessed],
+                    float(penalty[row]),
+                    parts_of_member,
+                    class_weights,
+                )
                 for row, parts_of_member in enumerate(parts[last])
             ]
 
@@ -183,8 +203,7 @@ class CompiledModel:
         self, model: KerasModel, data: Data, members: list[Member], updates: int, packed: list[Any], last: bool
     ) -> list[Evaluation]:
         (member,) = members
-        model.assign(self.packing.row(packed, 0))
-        return [model.evaluate_member(data, member, updates, last)]
+        return [model.evaluate_member(data, member, updates, last, self.packing.row(packed, 0))]
 
     def _evaluate(self) -> Callable[..., Any]:
         """``(arrays, packed, index, chunks) -> losses, scores, penalties``, to be compiled.
@@ -202,17 +221,17 @@ class CompiledModel:
             def merge_members(tensor: Any) -> Any:
                 return tf.reshape(tensor, (shape[0] * shape[1], *tensor.shape[2:]))
 
-            def chunk(done: Any, losses: Any, scores: Any) -> Any:
+            def chunk(done: Any, *tables: Any) -> Any:
                 x, *targets = gather_examples(arrays, index[done])
-                # Losses and scores are per example, so one call computes those of all members, whatever the metric.
+                # Losses and scores are per example, so one call computes those of all members, whatever the metrics.
                 assessed = self.step.assess(*(merge_members(tensor) for tensor in (predict(values, x), *targets)))
                 return done + 1, *(
-                    table.write(done, tf.reshape(part, shape))
-                    for table, part in zip((losses, scores), assessed, strict=True)
+                    table.write(done, tf.reshape(part, shape)) for table, part in zip(tables, assessed, strict=True)
                 )
 
-            empty = [tf.TensorArray(tf.float32, index.shape[0], element_shape=shape) for _ in range(2)]
-            _, losses, scores = tf.while_loop(lambda done, *_: done < chunks, chunk, (tf.constant(0), *empty))
-            return losses.stack(), scores.stack(), penalties(values)
+            columns = 2 + len(self.problem.metrics)
+            empty = [tf.TensorArray(tf.float32, index.shape[0], element_shape=shape) for _ in range(columns)]
+            _, *tables = tf.while_loop(lambda done, *_: done < chunks, chunk, (tf.constant(0), *empty))
+            return *(table.stack() for table in tables), penalties(values)
 
         return evaluate

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from descentlab.problems.base import Problem
+from descentlab.problems.base import Metric, Problem
 from descentlab.training.engine.example_loss import resolve_loss
 
 
-def example_metric(problem: Problem, model: Any) -> Callable[[Any, Any], Any] | None:
+def example_metric(problem: Problem, measured: Metric, model: Any) -> Callable[[Any, Any], Any] | None:
     """``(y, y_pred) -> scores`` whose mean is the metric; None for a metric that is no mean over examples.
 
     A name, class or object of Keras has the function that Keras has under the name of its class, such as
@@ -19,7 +19,7 @@ def example_metric(problem: Problem, model: Any) -> Callable[[Any, Any], Any] | 
     """
     import keras
 
-    metric = problem.metric.per_example
+    metric = measured.per_example
     if isinstance(metric, dict | list | tuple):
         return None
     if metric in ("accuracy", "acc"):

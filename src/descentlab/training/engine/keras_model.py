@@ -7,13 +7,15 @@ held against it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.training.engine.batches import gather_examples, shapes_of
+from descentlab.training.engine.class_weight import for_training
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
 
@@ -33,16 +35,19 @@ class KerasModel:
     def __init__(self, problem: Problem, optimizer: Any, batch_size: int, eager: bool = False) -> None:
         self.problem = problem
         self.optimizer = optimizer
+        self.eager = eager
         self.batch_size = batch_size
         self.model = problem.build_model()
         self.model.compile(
             optimizer=optimizer,
             loss=problem.loss,
             loss_weights=problem.loss_weights,
-            metrics=new_metrics(problem.metric.compiled()),
+            metrics=new_metrics(problem.compiled_metrics()),
             run_eagerly=eager,
             jit_compile=False,
         )
+        self._arrays: tuple[Data | None, dict[bool, Any]] = None, {}
+        self._loops: dict[Any, Callable[[Any, Any], Any]] = {}
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
         """Give the model's variables these values."""
@@ -59,41 +64,98 @@ class KerasModel:
             return 0.0
         return float(weight_penalty(self.model.trainable_variables, self.model.trainable_variables))
 
-    def update(self, data: Data, index: np.ndarray) -> None:
-        """One update on the examples of ``index``."""
-        self.model.train_on_batch(*for_keras(data.rows(index).fields()))
-
-    def evaluate(self, data: Data, index: np.ndarray) -> Means:
-        """What ``model.evaluate`` gives for the examples of ``index``; it leaves no trace in the model.
+    def evaluate(self, data: Data, index: np.ndarray, values: Sequence[np.ndarray]) -> Means:
+        """What ``model.evaluate`` gives for the examples of ``index`` with these values of the model's variables.
 
         Raises:
             ProblemError: a model that evaluates by itself reports no loss, or the metric is not among what it reports.
         """
-        before, part = self.values(), data.rows(index)
-        logs = self.model.evaluate(
-            for_keras(part.x),
-            part.y,
-            sample_weight=part.sample_weight,
-            batch_size=self.batch_size,
-            verbose=0,
-            return_dict=True,
+        self.assign(values)
+        evaluate = self._evaluate if self.eager or overrides(self.model, "test_step") else self._evaluate_traced
+        loss, metric, *beside = self._reported(evaluate(data, index, False), ["loss", *self._metric_names()])
+        if self.problem.class_weight is not None:
+            beside += self._reported(evaluate(data, index, True), ["loss"])
+            beside[-1] -= self.penalty()
+        return Means(loss - self.penalty(), metric, tuple(beside))
+
+    def _evaluate(self, data: Data, index: np.ndarray, weighted: bool) -> dict[str, Any]:
+        """What ``model.evaluate`` reports, with class weights where wanted."""
+        part = for_training(self.problem, data.rows(index)) if weighted else data.rows(index)
+        return dict(
+            self.model.evaluate(
+                for_keras(part.x),
+                part.y,
+                sample_weight=part.sample_weight,
+                batch_size=self.batch_size,
+                verbose=0,
+                return_dict=True,
+            )
         )
-        self.assign(before)
-        return Means(self._reported(logs, "loss") - self.penalty(), self._reported(logs, self._metric_name(logs)))
 
-    def evaluate_member(self, data: Data, member: Member, updates: int, last: bool) -> Evaluation:
-        """The evaluation of a member's parts with the values that the model has."""
+    def _evaluate_traced(self, data: Data, index: np.ndarray, weighted: bool) -> dict[str, Any]:
+        """The same by the model's own ``test_step`` on the same batches, in a traced loop."""
+        import tensorflow as tf
+
+        arrays = self._on_device(data, weighted)
+        whole = len(index) // self.batch_size * self.batch_size
+        batches = [index[:whole].reshape(-1, self.batch_size), index[whole:].reshape(1, -1)]
+        shapes = shapes_of(arrays)
+        if shapes not in self._loops:
+            values = self.values()
+            few = tf.constant(index[: self.batch_size], tf.int32)
+            self.model.test_on_batch(*gather_examples(arrays, few))  # creates the metrics' variables
+            self.assign(values)
+            any_shape = tf.TensorSpec((None, None), tf.int32)
+            self._loops[shapes] = tf.function(self._test, autograph=False).get_concrete_function(arrays, any_shape)
+        self.model.reset_metrics()
+        for rows in batches:
+            if rows.size:
+                self._loops[shapes](arrays, tf.constant(rows, tf.int32))
+        return dict(self.model.get_metrics_result())
+
+    def _test(self, arrays: Any, rows: Any) -> Any:
+        """A test step on the examples of each row; to be traced."""
+        import tensorflow as tf
+
+        def step(done: Any) -> Any:
+            self.model.test_step(gather_examples(arrays, rows[done]))
+            return (done + 1,)
+
+        return tf.while_loop(lambda done: done < tf.shape(rows)[0], step, (tf.constant(0),))
+
+    def _on_device(self, data: Data, weighted: bool) -> Any:
+        """The arrays on the device, kept as long as the data stay the same."""
+        if self._arrays[0] is not data:
+            self._arrays = data, {}
+        kept = self._arrays[1]
+        if weighted not in kept:
+            fields = (for_training(self.problem, data) if weighted else data).fields()
+            kept[weighted] = tuple(part for part in for_keras(fields) if part is not None)
+        return kept[weighted]
+
+    def evaluate_member(
+        self, data: Data, member: Member, updates: int, last: bool, values: list[np.ndarray]
+    ) -> Evaluation:
+        """The evaluation of a member's parts with these values of the model's variables."""
         parts = member.evaluated_parts(last)
-        means = tuple(self.evaluate(data, part) for part in parts)
+        means = tuple(self.evaluate(data, part, values) for part in parts)
         evaluation = Evaluation(updates, means, self.penalty())
-        return replace(evaluation, score=self.group_scores(data, parts[-1])) if last and member.scored else evaluation
+        if not (last and member.scored):
+            return evaluation
+        return replace(evaluation, score=self.group_scores(data, parts[-1], values, means[-1].metric))
 
-    def group_scores(self, data: Data, index: np.ndarray) -> np.ndarray:
+    def group_scores(self, data: Data, index: np.ndarray, values: Sequence[np.ndarray], of_all: float) -> np.ndarray:
         """Jackknife values of the metric by group of examples, shape (groups,); their mean is the metric.
 
         For a metric that is no mean over examples, they stand for the scores of examples: how far their mean is uncertain by
         the choice of examples is how far the metric is (Efron and Tibshirani 1993, chapter 11). Group g has the examples
         ``index[g::groups]`` in a fixed random order, so that the groups of two models are the same.
+
+        Args:
+            data: all examples.
+            index: the examples to group.
+            values: of the model's variables.
+            of_all: the metric of them all.
 
         Returns:
             Empty if the metric of some examples doesn't follow from the sums that it keeps of its parts.
@@ -101,18 +163,18 @@ class KerasModel:
         groups = min(len(index), GROUPS)
         if groups < 2:
             return np.empty(0, np.float32)
-        before, shuffled = self.values(), np.random.default_rng(0).permutation(index)
+        self.assign(values)
+        shuffled = np.random.default_rng(0).permutation(index)
         sums = [self._metric_sums(data.rows(shuffled[group::groups])) for group in range(groups)]
         whole = [np.sum([part[place] for part in sums], axis=0) for place in range(len(sums[0]))]
         metric = self._metric_of(whole)
         without = np.array(
             [self._metric_of([all_ - own for all_, own in zip(whole, part, strict=True)]) for part in sums]
         )
-        self.assign(before)
-        if not np.isclose(metric, self.evaluate(data, index).metric, rtol=1e-4, atol=1e-6):
+        if not np.isclose(metric, of_all, rtol=1e-4, atol=1e-6):
             return np.empty(0, np.float32)
-        values = groups * metric - (groups - 1) * without
-        return np.asarray(values - values.mean() + metric, np.float32)
+        scores = groups * metric - (groups - 1) * without
+        return np.asarray(scores - scores.mean() + metric, np.float32)
 
     def _metric_sums(self, part: Data) -> list[np.ndarray]:
         """What the metrics keep after these examples alone."""
@@ -123,21 +185,28 @@ class KerasModel:
     def _metric_of(self, sums: list[np.ndarray]) -> float:
         for variable, value in zip(self.model.metrics_variables, sums, strict=True):
             variable.assign(value)
-        logs = self.model.get_metrics_result()
-        return self._reported(logs, self._metric_name(logs))
+        return self._reported(self.model.get_metrics_result(), self._metric_names()[:1])[0]
 
-    def _metric_name(self, logs: dict[str, Any]) -> str:
-        own = [name for name in logs if name != "loss" and not name.endswith("_loss")]
-        return own[0] if len(own) == 1 else self.problem.metric.name
+    def _metric_names(self) -> list[str]:
+        """What Keras calls the problem's metrics; known after an evaluation.
 
-    def _reported(self, logs: dict[str, Any], name: str) -> float:
-        if name not in logs:
-            raise ProblemError(
-                f"problem '{self.problem.name}': model.evaluate reports {', '.join(logs) or 'nothing'}, and no '{name}'. "
-                "Give the Problem's metric the name of one of them, and let a test_step of the model's own report its loss as "
-                "'loss'"
-            )
-        return float(np.mean(logs[name]))
+        It names them in their order. With several outputs, or a step of the model's own, there are others among them, and the
+        problem's names count.
+        """
+        reported = [name for name in self.model.get_metrics_result() if name != "loss" and not name.endswith("_loss")]
+        wanted = [metric.name for metric in (self.problem.metric, *self.problem.metrics)]
+        return reported if len(reported) == len(wanted) else wanted
+
+    def _reported(self, logs: dict[str, Any], names: list[str]) -> list[float]:
+        known = ", ".join(sorted(logs)) or "nothing"
+        for name in names:
+            if name not in logs:
+                raise ProblemError(
+                    f"problem '{self.problem.name}': model.evaluate reports {known}, and no '{name}'. "
+                    "Give the Problem's metrics the names of some of them, and let a test_step of the model's own report its "
+                    "loss as 'loss'"
+                )
+        return [float(np.mean(logs[name])) for name in names]
 
 
 def new_metrics(structure: Any) -> Any:

@@ -1,24 +1,29 @@
 """Training by Keras' own step, with the interface of the compiled :class:`~descentlab.training.engine.trainer.Trainer`.
 
-Every training has a new model, a new optimizer and the random state of its seed, so that nothing of it, not even a variable that
-only a layer knows, is carried into the next.
+The model's ``train_step`` is called in a traced loop, as ``fit(steps_per_execution=…)`` does. The loop serves all members if it
+keeps nothing but variables that are assigned anew for each. Otherwise every training has a new model, a new optimizer, a new
+trace and the random state of its seed, so that nothing of it, not even a variable that only a layer knows, is carried into the
+next.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Data, Problem
+from descentlab.training.engine.batches import gather_examples, shapes_of
+from descentlab.training.engine.class_weight import for_training
+from descentlab.training.engine.compiled_model import unaccounted_state
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables
-from descentlab.training.engine.trainable import count_parameters
+from descentlab.training.engine.trainable import count_parameters, for_keras
 
 KERAS_MODES = ("keras", "eager")  # a model's own step, traced or in Python
 
@@ -50,13 +55,10 @@ class KerasTrainer:
         self._make_optimizer = make_optimizer
         self._batch_size = batch_size
         self._has_learning_rate = has_learning_rate
-        self._keras = self._new_model()
-
-    def _new_model(self) -> KerasModel:
-        optimizer = self._make_optimizer()
-        made = KerasModel(self.problem, optimizer, self._batch_size, eager=self.mode == "eager")
-        optimizer.build(made.model.trainable_variables)
-        return made
+        self._keras: KerasModel
+        self._advance: Callable[..., Any] | None = None
+        self._advances_on: Any = None  # what the traced loop was traced for; None if it serves one member only
+        self._last: tuple[Callable[[int], Evaluation], tuple[float, float]]
 
     @property
     def model(self) -> Any:
@@ -86,40 +88,92 @@ class KerasTrainer:
             members: what to train, a list of one.
             evaluate_at: ascending numbers of updates; the last is the budget.
         """
+        (member,) = members
+        arrays = tuple(part for part in for_keras(for_training(self.problem, data).fields()) if part is not None)
+        self._begin(arrays, member)
+        done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
+        for updates in evaluate_at:
+            started = time.perf_counter()
+            if updates > done:
+                self._update(arrays, member, done, updates)
+                done = updates
+            trained = time.perf_counter()
+            evaluation = self._evaluate(data, member, updates, updates == evaluate_at[-1])
+            train_seconds += trained - started
+            evaluation_seconds += time.perf_counter() - trained
+            seconds = train_seconds, evaluation_seconds
+            self._last = partial(self._evaluate, data, member, last=True), seconds
+            yield [evaluation.timed(*seconds)]
+
+    def evaluate_last(self, updates: int) -> list[Evaluation]:
+        """What would be found now, after these updates, if they were the last: for a member that ends before its budget."""
+        evaluate, seconds = self._last
+        return [evaluate(updates).timed(*seconds)]
+
+    def _begin(self, arrays: Any, member: Member) -> None:
+        """A model and an optimizer with a member's initial values, and the loop that trains them."""
         import keras
 
-        (member,) = members
         keras.utils.set_random_seed(member.seed)
-        self._keras = self._new_model()
+        shapes = shapes_of(arrays), member.order.shape, member.rates.shape
+        if self._advances_on == shapes:
+            self._keras.assign(member.initial)
+            fresh = self._make_optimizer()
+            fresh.build(self.model.trainable_variables)
+            for variable, value in zip(self.optimizer.variables, fresh.variables, strict=True):
+                variable.assign(value)
+            return
+        self._keras = KerasModel(self.problem, self._make_optimizer(), self._batch_size, eager=self.mode == "eager")
         self._keras.assign(member.initial)
-        done, later_seconds, evaluation_seconds = 0, 0.0, 0.0
-        for updates in evaluate_at:
-            for update in range(done, updates):
-                seconds = self._update(data, member, update)
-                if update == 0:
-                    self.compile_seconds += seconds
-                else:
-                    later_seconds += seconds
-            done = updates
-            # The first update traces the model. Its own share is taken to be that of the others.
-            train_seconds = later_seconds * done / max(done - 1, 1)
-            started = time.perf_counter()
-            evaluation = self._evaluate(data, member, updates, updates == evaluate_at[-1])
-            evaluation_seconds += time.perf_counter() - started
-            yield [replace(evaluation, train_seconds=train_seconds, evaluation_seconds=evaluation_seconds)]
+        self.optimizer.build(self.model.trainable_variables)  # some keep a copy of the weights
+        if self.mode == "keras":
+            self._trace(arrays, member)
+            self._advances_on = shapes if self._serves_all() else None
 
-    def _update(self, data: Data, member: Member, update: int) -> float:
-        """Do one update; return its seconds."""
+    def _trace(self, arrays: Any, member: Member) -> None:
+        import tensorflow as tf
+
         started = time.perf_counter()
-        if self._has_learning_rate:
-            self.optimizer.learning_rate = member.rates[update]
-        self._keras.update(data, member.order[update % len(member.order)])
-        return time.perf_counter() - started
+        order, rates, zero = tf.constant(member.order), tf.constant(member.rates, tf.float32), tf.constant(0)
+        self.model.test_on_batch(*gather_examples(arrays, order[0]))  # creates the metrics' variables
+        self._keras.assign(member.initial)
+        self._advance = tf.function(self._loop, autograph=False).get_concrete_function(arrays, order, rates, zero, zero)
+        int(self._advance(arrays, order, rates, zero, zero))  # prepares the graph
+        self.compile_seconds += time.perf_counter() - started
+
+    def _loop(self, arrays: Any, order: Any, rates: Any, start: Any, stop: Any) -> Any:
+        """The updates from ``start`` to ``stop``; to be traced."""
+        import tensorflow as tf
+
+        def step(done: Any) -> Any:
+            if self._has_learning_rate:
+                self.optimizer.learning_rate = rates[done]
+            self.model.train_step(gather_examples(arrays, order[done % tf.shape(order)[0]]))
+            return (done + 1,)
+
+        return tf.while_loop(lambda done: done < stop, step, (start,))[0]
+
+    def _serves_all(self) -> bool:
+        """Whether the traced loop keeps only what is assigned anew for each member."""
+        known = [*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables]
+        return not unaccounted_state(self._advance, known)
+
+    def _update(self, arrays: Any, member: Member, start: int, stop: int) -> None:
+        """Do the updates from ``start`` to ``stop``."""
+        import tensorflow as tf
+
+        if self._advance is not None:
+            order, rates = tf.constant(member.order), tf.constant(member.rates, tf.float32)
+            int(self._advance(arrays, order, rates, tf.constant(start), tf.constant(stop)))  # waits for the device
+            return
+        for update in range(start, stop):
+            if self._has_learning_rate:
+                self.optimizer.learning_rate = member.rates[update]
+            self.model.train_on_batch(*gather_examples(arrays, member.order[update % len(member.order)]))
 
     def _evaluate(self, data: Data, member: Member, updates: int, last: bool) -> Evaluation:
         trained = self._keras.values()
-        self._keras.assign(self.evaluated_variables())
-        evaluation = self._keras.evaluate_member(data, member, updates, last)
+        evaluation = self._keras.evaluate_member(data, member, updates, last, self.evaluated_variables())
         self._keras.assign(trained)
         return evaluation
 

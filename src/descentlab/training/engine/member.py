@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Means(NamedTuple):
-    """Mean loss, without the penalty on the weights, and metric over some examples."""
+    """Mean loss, without the penalty on the weights, metric, and what the problem records beside them, over some examples."""
 
     loss: float
     metric: float
+    beside: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Member:
     Attributes:
         initial: values of ``model.variables``.
         order: int32 (rows, batch size): row ``update % rows`` holds the examples of an update.
-        rates: float32 (updates,): the learning rate of each update.
+        rates: float32 (updates,): the learning rate of each update; those to come may change at an evaluation.
         parts: indices of the examples to evaluate, each part by itself, shape (n,) each.
         last_parts: likewise for the last evaluation; None if they are the same.
         seed: of random numbers that no variable of the model decides.
@@ -63,3 +64,7 @@ class Evaluation:
     score: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+
+    def timed(self, train_seconds: float, evaluation_seconds: float) -> Evaluation:
+        """The same with these clocks."""
+        return replace(self, train_seconds=train_seconds, evaluation_seconds=evaluation_seconds)

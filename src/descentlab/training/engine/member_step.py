@@ -29,7 +29,8 @@ class MemberStep:
         self.model = model
         self._called = called
         self._example_loss = None if problem.loss is None else example_loss(problem.loss)
-        self._score = example_metric(problem, model)
+        scores = [example_metric(problem, metric, model) for metric in (problem.metric, *problem.metrics)]
+        self._scores = [score for score in scores if score is not None]  # without one, Keras evaluates
         self._trainable = [
             place
             for place, variable in enumerate(model.variables)
@@ -82,14 +83,13 @@ class MemberStep:
         with keras.StatelessScope(list(zip(self.model.variables, values, strict=True))):
             return self._called(x, training=False)
 
-    def assess(self, predicted: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
-        """Loss, weighted where there are sample weights, and score of each example, both of shape (n,)."""
+    def assess(self, predicted: Any, y: Any, sample_weight: Any = None) -> list[Any]:
+        """Loss, weighted where there are sample weights, and every metric of each example, all of shape (n,)."""
         import tensorflow as tf
 
-        assert self._example_loss is not None and self._score is not None  # else Keras evaluates
-        raw = self._example_loss(y, predicted, sample_weight), self._score(y, predicted)
-        loss, score = (tf.reduce_mean(tf.reshape(tf.cast(part, tf.float32), (y.shape[0], -1)), 1) for part in raw)
-        return loss, score
+        assert self._example_loss is not None  # else Keras evaluates
+        raw = [self._example_loss(y, predicted, sample_weight), *(score(y, predicted) for score in self._scores)]
+        return [tf.reduce_mean(tf.reshape(tf.cast(part, tf.float32), (y.shape[0], -1)), 1) for part in raw]
 
     def penalty(self, values: list[Any]) -> Any:
         """The penalty that the weights' regularizers add to the loss."""

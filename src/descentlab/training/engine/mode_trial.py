@@ -1,4 +1,4 @@
-"""Which way a problem's model is trained: the fastest that does what Keras does, tried on a few updates.
+"""Which way a problem's model is trained: the fastest on this machine that does what Keras does, tried on a few updates.
 
 A way is taken only if its weights after some updates, and its evaluation, are those of Keras' own step
 (:class:`~descentlab.training.engine.keras_trainer.KerasTrainer`) from the same start on the same batches. What the compiled loop
@@ -8,6 +8,7 @@ can't follow goes to Keras' own step; what Keras can't train either is refused.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from descentlab.training.engine.trainable import check_compilable, initial_varia
 from descentlab.training.engine.trainer import Trainer
 
 UPDATES = 3
+TIMED = 40  # at most, after those
+TIMED_SECONDS = 0.4
+FASTER = 0.85  # of an earlier way's time, so that a clock's noise doesn't choose
 LEARNING_RATE = 0.01
 # Two ways of computing the same update differ by float32's rounding; a mask, a mean or a random number that is not the same
 # differs by a hundredth or more.
@@ -79,23 +83,43 @@ class ModeTrials:
         self._data = data
         self._batch_size = batch_size
         self._member = trial_member(problem, data, batch_size)
-        self._keras_mode, self._expected, self._reasons = _by_keras(problem, data, batch_size, self._member)
+        self._updates_per_epoch = max(1, (len(data) - len(test_indices(problem, data))) // batch_size)
+        self._seconds: dict[tuple[str, bool], float] = {}
+        self._reasons: list[str] = []
+        self._keras_mode, self._expected = self._try_keras()
 
-    def choose(self, modes: tuple[str, ...]) -> ModeTrial:
-        """The first of these compiled modes that trains and evaluates as Keras does, else Keras' own step."""
+    def choose(self, modes: tuple[str, ...], fastest: bool = True) -> ModeTrial:
+        """The fastest of these compiled modes and Keras' own step, among those that train and evaluate as Keras does.
+
+        Args:
+            modes: to try.
+            fastest: otherwise the first that is right.
+        """
         reasons = list(self._reasons)
         try:
             check_compilable(self._problem, self._problem.build_model())
         except ProblemError as error:
             reason = str(error).removeprefix(f"problem '{self._problem.name}': ")
             return ModeTrial(self._keras_mode, False, (*reasons, reason))
+        right = []
         for mode in modes:
             for by_example in (True, False):
                 difference = self.difference(mode, by_example)
                 if not difference:
-                    return ModeTrial(mode, by_example, tuple(reasons))
+                    right.append((mode, by_example))
+                    break
                 reasons.append(f"{mode}{'' if by_example else ', evaluated by Keras'}: {difference}")
-        return ModeTrial(self._keras_mode, False, tuple(reasons))
+        ways = [*right, (self._keras_mode, False)][: None if fastest else 1]
+        seconds = {way: self._seconds[way] for way in ways}
+        chosen = ways[0]
+        for way in ways[1:]:
+            if seconds[way] < FASTER * seconds[chosen]:
+                chosen = way
+        for way in right[: ways.index(chosen)]:
+            reasons.append(
+                f"{way[0]}: {1e3 * seconds[way]:.3g} ms an update on this machine, {1e3 * seconds[chosen]:.3g} by {chosen[0]}"
+            )
+        return ModeTrial(*chosen, tuple(reasons))
 
     @functools.cache  # noqa: B019  (a trial lives as long as the plan is made)
     def difference(self, mode: str, by_example: bool) -> str:
@@ -108,29 +132,36 @@ class ModeTrials:
                 fault := not_by_example(problem, compiled.model, data.rows(np.arange(min(3, len(data)))))
             ):
                 return fault
-            outcome = run_trial(Trainer(compiled, make_sgd), data, self._member)
+            outcome = self._run(Trainer(compiled, make_sgd), (mode, by_example))
         except Exception as error:  # TensorFlow and the reader's code may raise anything
             return one_line(error)
         draws = any(variable.name == "seed_generator_state" for variable in compiled.model.variables)
         if draws and mode != "graph":
             # XLA draws other random numbers from the same state: it is held against Keras at the start, and in graph mode.
             start = Outcome([], outcome.evaluations[:1]), Outcome([], self._expected.evaluations[:1])
-            return compare(*start, []) or self.difference("graph", by_example)
-        return compare(outcome, self._expected, self._member.initial)
+            return compare(*start, [], problem.beside) or self.difference("graph", by_example)
+        return compare(outcome, self._expected, self._member.initial, problem.beside)
 
+    def _try_keras(self) -> tuple[str, Outcome]:
+        """The way of Keras' own that works, and what it gives; it notes why its faster one doesn't."""
+        problem = self._problem
+        for mode in KERAS_MODES:
+            try:
+                trainer = KerasTrainer(problem, make_sgd, self._batch_size, eager=mode == "eager")
+                return mode, self._run(trainer, (mode, False))
+            except ProblemError:
+                raise
+            except Exception as error:  # as above
+                self._reasons.append(f"{mode}: {one_line(error)}")
+        reason = self._reasons[-1].partition(": ")[2]
+        raise ProblemError(f"problem '{problem.name}': Keras can't train and evaluate it: {reason}")
 
-def _by_keras(problem: Problem, data: Data, batch_size: int, member: Member) -> tuple[str, Outcome, list[str]]:
-    """The way of Keras' own that works, what it gives, and why its faster one doesn't."""
-    reasons: list[str] = []
-    for mode in KERAS_MODES:
-        try:
-            trainer = KerasTrainer(problem, make_sgd, batch_size, eager=mode == "eager")
-            return mode, run_trial(trainer, data, member), reasons
-        except ProblemError:
-            raise
-        except Exception as error:  # as above
-            reasons.append(f"{mode}: {one_line(error)}")
-    raise ProblemError(f"problem '{problem.name}': Keras can't train and evaluate it: {reasons[-1].partition(': ')[2]}")
+    def _run(self, trainer: Trainer | KerasTrainer, way: tuple[str, bool]) -> Outcome:
+        """What a way gives; it notes its seconds an update, with its share of the evaluation after an epoch."""
+        outcome = run_trial(trainer, self._data, self._member)
+        update, evaluation = measure_seconds(trainer, self._data, self._member, outcome)
+        self._seconds[way] = update + evaluation / self._updates_per_epoch
+        return outcome
 
 
 def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
@@ -142,7 +173,7 @@ def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
     return Member(
         initial_variables(problem, 0),
         order,
-        np.full(UPDATES, LEARNING_RATE, np.float32),
+        np.full(UPDATES + TIMED, LEARNING_RATE, np.float32),
         (examples[:most], examples[-(most // 2 + 1) :]),
         seed=1,
     )
@@ -155,16 +186,38 @@ def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> Ou
     return Outcome(trainer.variables(), evaluations)
 
 
-def compare(outcome: Outcome, expected: Outcome, initial: list[np.ndarray]) -> str:
+def measure_seconds(
+    trainer: Trainer | KerasTrainer, data: Data, member: Member, outcome: Outcome
+) -> tuple[float, float]:
+    """The time of an update and of an evaluation by a trainer that has been compiled, on the batches of a trial by turns.
+
+    Args:
+        trainer: has run the trial.
+        data, member: of the trial.
+        outcome: of the trial; the time that its updates took says how many more can be timed.
+    """
+    _, first, last = outcome.evaluations
+    each = (last.train_seconds - first.train_seconds) / (last.updates - first.updates)
+    count = int(np.clip(TIMED_SECONDS / max(each, 1e-9), 2, TIMED))
+    before, after = trainer.train_members(data, [member], [UPDATES, UPDATES + count])
+    return (after[0].train_seconds - before[0].train_seconds) / count, after[0].evaluation_seconds / 2
+
+
+def compare(outcome: Outcome, expected: Outcome, initial: list[np.ndarray], beside: Sequence[str] = ()) -> str:
     """How an outcome differs from Keras' by more than rounding; empty if it doesn't.
 
     Args:
+        outcome, expected: ours and Keras'.
+        beside: names of what is recorded beside the loss and the metric.
         initial: the weights before the updates, by whose movement a difference is measured.
     """
     for ours, theirs in zip(outcome.evaluations, expected.evaluations, strict=True):
         for mine, other in zip(ours.means, theirs.means, strict=True):
-            both = (mine.loss + ours.penalty, mine.metric), (other.loss + theirs.penalty, other.metric)
-            for what, first, second in zip(("loss", "metric"), *both, strict=True):
+            both = (
+                (mine.loss + ours.penalty, mine.metric, *mine.beside),
+                (other.loss + theirs.penalty, other.metric, *other.beside),
+            )
+            for what, first, second in zip(("loss", "metric", *beside), *both, strict=True):
                 if not np.isclose(first, second, TOLERANCE, ROUNDING, equal_nan=True):
                     return f"{what} {first:.6g} after {ours.updates} updates, {second:.6g} by Keras"
     for place, (weight, by_keras, start) in enumerate(zip(outcome.weights, expected.weights, initial, strict=True)):

@@ -18,13 +18,22 @@ def choose_mode(model: Any, device: str, batch_size: int) -> str:
     """``xla``, ``graph``, or ``patches``: XLA with convolutions as patches × matrix.
 
     On a CPU, XLA's own convolutions are slow. As patches × matrix, small ones are faster than in a TensorFlow graph, where
-    every operation costs some microseconds; large ones are slower (``PATCHES_BELOW``).
+    every operation costs some microseconds; large ones are slower (``PATCHES_BELOW``). Which is faster where depends on the
+    machine, so a plan measures both.
     """
     convolutions = convolution_layers(model)
     if device != "CPU" or not convolutions:
         return "xla"
     small = multiply_adds(model) * batch_size < PATCHES_BELOW
     return "patches" if small and with_patches(model) is not None else "graph"
+
+
+def modes_to_try(model: Any, device: str, batch_size: int) -> tuple[str, ...]:
+    """The compiled modes that may be the fastest, the likeliest first."""
+    first = choose_mode(model, device, batch_size)
+    if first == "xla" or with_patches(model) is None:
+        return tuple(dict.fromkeys((first, "graph")))
+    return ("patches", "graph") if first == "patches" else ("graph", "patches")
 
 
 def choose_width(model: Any, mode: str) -> int:

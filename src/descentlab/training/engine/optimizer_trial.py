@@ -52,11 +52,10 @@ def fault_of_compiling(make_optimizer: Callable[[], Any], rate: float | None) ->
     Raises:
         Exception: whatever Keras raises when it trains with the optimizer.
     """
-    fault = _fault_on(trial_problem(sparse=False), make_optimizer, rate)
     try:
-        return fault or _fault_on(trial_problem(sparse=True), make_optimizer, rate)
+        return _fault_on(trial_problem(sparse=True), make_optimizer, rate)
     except Exception:  # Keras itself can't train an embedding with it; a problem that has one will say so
-        return ""
+        return _fault_on(trial_problem(sparse=False), make_optimizer, rate)
 
 
 def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float | None) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from descentlab.problems.base import Data
-from descentlab.training.engine.compiled_model import CompiledModel, gather_examples, shapes_of, vectorized
+from descentlab.training.engine.batches import gather_examples, shapes_of
+from descentlab.training.engine.compiled_model import CompiledModel, vectorized
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.packing import Packing
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables, without_distribution
@@ -48,6 +49,8 @@ class Trainer:
         self._advances: dict[Any, Any] = {}
         self._packing = Packing(state_variables(self.optimizer))
         self._packed: tuple[list[Any], list[Any]] = ([], [])
+        self._evaluate: Callable[..., list[Evaluation]] = lambda *_: []
+        self._seconds = 0.0, 0.0
 
     def _new_optimizer(self) -> Any:
         optimizer = without_distribution(self._make_optimizer())
@@ -109,14 +112,17 @@ class Trainer:
 
         compiled = self._compiled_model
         padded = [*members, *[members[0]] * (self.width - len(members))]
-        arrays = compiled.device_arrays(data)
+        arrays = compiled.training_arrays(data)
         states = [self._fresh_state(member.initial) for member in padded]
         model = [tf.constant(values) for values in compiled.packing.from_rows([member.initial for member in padded])]
         state = [tf.constant(values) for values in self._packing.from_rows(states)]
         order = tf.constant(np.stack([member.order for member in padded], axis=1))
-        rates = tf.constant(np.stack([member.rates for member in padded], axis=1), tf.float32)
+
+        def rates_now() -> Any:
+            return tf.constant(np.stack([member.rates for member in padded], axis=1), tf.float32)
+
         before = compiled.compile_seconds
-        advance, averaged = self._compile_for(arrays, model, state, order, rates)
+        advance, averaged = self._compile_for(arrays, model, state, order, rates_now())
         evaluate = compiled.evaluation(data, padded, averaged(model, state) if averaged else model)
         self.compile_seconds += compiled.compile_seconds - before
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
@@ -124,19 +130,21 @@ class Trainer:
             start = time.perf_counter()
             if updates > done:
                 stretch = tf.constant(done), tf.constant(updates)
-                reached, model, state = advance(arrays, model, state, order, rates, *stretch)
+                reached, model, state = advance(arrays, model, state, order, rates_now(), *stretch)
                 int(reached)  # waits for the device
                 done = updates
             trained = time.perf_counter()
             self._packed = model, state
-            evaluated = averaged(model, state) if averaged else model
-            evaluations = evaluate(done, evaluated, updates == evaluate_at[-1])[: len(members)]
             train_seconds += (trained - start) / len(members)
+            self._evaluate = partial(evaluate, packed=averaged(model, state) if averaged else model)
+            evaluations = self._evaluate(done, last=updates == evaluate_at[-1])[: len(members)]
             evaluation_seconds += (time.perf_counter() - trained) / len(members)
-            yield [
-                replace(evaluation, train_seconds=train_seconds, evaluation_seconds=evaluation_seconds)
-                for evaluation in evaluations
-            ]
+            self._seconds = train_seconds, evaluation_seconds
+            yield [evaluation.timed(*self._seconds) for evaluation in evaluations]
+
+    def evaluate_last(self, updates: int) -> list[Evaluation]:
+        """What would be found now, after these updates, if they were the last: for members that end before their budget."""
+        return [evaluation.timed(*self._seconds) for evaluation in self._evaluate(updates, last=True)]
 
     def _compile_for(self, arrays: Any, model: list[Any], state: list[Any], order: Any, rates: Any) -> tuple[Any, Any]:
         """``advance`` and ``averaged`` (None if not needed) for these shapes, compiled before any run is timed."""
