@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.analysis.power import power_lines
+    from descentlab.experiment.split_lines import split_lines
     from descentlab.training.make_plan import make_plan
 
     if options.config_json:
@@ -105,13 +106,14 @@ def _plan(options: argparse.Namespace) -> None:
     else:
         config = load_config(options.config or Path("workflow/config/default.yaml"))
     check_folders(config.experiment)
-    plan = make_plan(config)
-    plan.write(options.output or Path("results", config.experiment, PLAN_FILE))
+    output = options.output or Path("results", config.experiment, PLAN_FILE)
+    plan = make_plan(config, output.absolute().parents[1] / "cache")
+    plan.write(output)
     for problem, runs in plan.runs.items():
         jobs = plan.jobs[problem]
         print(f"{problem}: {runs} runs of {sum(map(len, jobs))} optimizers in {len(jobs)} jobs", file=sys.stderr)
     print(f"{sum(plan.runs.values())} runs in all", file=sys.stderr)
-    for line in power_lines(plan):
+    for line in [*split_lines(plan), *power_lines(plan)]:
         print(line, file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ rule collect:
                 "history.parquet",
                 "runs.parquet",
                 "examples.parquet",
+                "beside.parquet",
                 "selections.json",
             )
         ],
@@ -19,6 +20,7 @@ rule collect:
         runs=f"{RESULTS}/runs.parquet",
         history=f"{RESULTS}/history.parquet",
         examples=f"{RESULTS}/examples.parquet",
+        beside=f"{RESULTS}/beside.parquet",
         selections=f"{RESULTS}/selections.json",
     log:
         f"{RESULTS}/logs/collect.log",
@@ -38,6 +40,7 @@ rule compare:
         runs=rules.collect.output.runs,
         history=rules.collect.output.history,
         examples=rules.collect.output.examples,
+        beside=rules.collect.output.beside,
         selections=rules.collect.output.selections,
         measured=expand(
             f"{RESULTS}/measured/{{table}}.parquet", table=sum(MEASURED.values(), [])

@@ -45,6 +45,7 @@ rule train:
         history=f"{RESULTS}/train/{{problem}}/{{job}}.history.parquet",
         runs=f"{RESULTS}/train/{{problem}}/{{job}}.runs.parquet",
         examples=f"{RESULTS}/train/{{problem}}/{{job}}.examples.parquet",
+        beside=f"{RESULTS}/train/{{problem}}/{{job}}.beside.parquet",
         selections=f"{RESULTS}/train/{{problem}}/{{job}}.selections.json",
     log:
         f"{RESULTS}/logs/train/{{problem}}.{{job}}.log",

@@ -18,10 +18,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from descentlab.experiment.entries import (
     NAME_RULE,
     OptimizerConfig,
+    PositiveInt,
     ProblemConfig,
+    Schedule,
     StrictModel,
     check_name,
     equal_updates_row,
+    schedule_rows,
 )
 from descentlab.experiment.measurements import MEASUREMENTS
 from descentlab.experiment.settings import (
@@ -52,8 +55,18 @@ class Config(StrictModel):
     optimizers: Annotated[tuple[OptimizerConfig, ...], Field(min_length=1)] = Field(
         description="'all', or a list of names, Keras classes, import paths or mappings; 'all' may be one of them"
     )
+    schedules: tuple[Schedule, ...] = Field(
+        default=(),
+        description="learning-rate schedules of the tuned arm, for every optimizer that names none; each further one adds a "
+        "row for every optimizer, tuned by itself",
+    )
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = Field(
         default=(Arm.DEFAULT, Arm.TUNED), description="what is tuned, arm by arm; reported separately"
+    )
+    patience: PositiveInt | None = Field(
+        default=None,
+        description="a run ends after this many epochs without a fall of the validation loss, as EarlyStopping does; never by "
+        "default",
     )
     seeds: SeedsConfig = SeedsConfig()
     tuning: TuningConfig = TuningConfig()
@@ -99,6 +112,7 @@ class Config(StrictModel):
             ("problems", [p.name for p in self.problems]),
             ("optimizers", [o.name for o in self.optimizers]),
             ("arms", [str(arm) for arm in self.arms]),
+            ("schedules", list(self.schedules)),
             ("measurements", list(self.measurements)),
         ):
             repeated = sorted({name for name in names if names.count(name) > 1})
@@ -106,11 +120,10 @@ class Config(StrictModel):
                 raise ValueError(f"{key}: names must be unique; repeated: {', '.join(repeated)}")
         if Arm.EXTENDED in self.arms and Arm.TUNED not in self.arms:
             raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
-        reserved = {f"{o.name}_equal_updates" for o in self.optimizers if o.entry().full_batch}
-        clash = reserved & {o.name for o in self.optimizers}
-        if clash:
-            raise ValueError(f"optimizers: the name is taken by a full-batch optimizer's second row: {clash.pop()}")
-        reference, rows = self.report.reference, [*(o.name for o in self.optimizers), *sorted(reserved)]
+        if self.schedules and Arm.TUNED not in self.arms:
+            raise ValueError("schedules: they are the tuned arm's, so arms needs 'tuned'")
+        rows = list(dict.fromkeys(entry.name for problem in self.problems for entry in self._rows(problem)))
+        reference = self.report.reference
         if reference != ReportConfig().reference and reference not in rows:
             valid = ", ".join(rows)
             raise ValueError(f"report.reference: must be one of the optimizers ({valid}); received '{reference}'")
@@ -125,10 +138,21 @@ class Config(StrictModel):
         """The optimizers of a problem; full-batch ones also have their second row."""
         entries: list[OptimizerEntry] = []
         for optimizer in self.optimizers:
-            entry = optimizer.entry()
-            entries.append(entry)
-            if entry.full_batch and problem.gd_equal_updates:
-                entries.append(equal_updates_row(entry))
+            for entry in schedule_rows(optimizer.entry(), () if optimizer.schedule else self.schedules):
+                entries.append(entry)
+                if entry.full_batch and problem.gd_equal_updates:
+                    entries.append(equal_updates_row(entry))
+        return entries
+
+    def _rows(self, problem: ProblemConfig) -> list[OptimizerEntry]:
+        entries = self.entries(problem)
+        names = [entry.name for entry in entries]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(
+                f"optimizers: the name is taken by another row of a full-batch optimizer or of schedules: {repeated}"
+            )
+        for name in names:
+            check_name(name)
         return entries
 
     def problem(self, name: str) -> ProblemConfig:

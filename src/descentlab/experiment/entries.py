@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -21,10 +22,12 @@ from pydantic import (
 )
 
 from descentlab.optimizers.import_path import suggestion
+from descentlab.optimizers.schedules import check_schedule
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+KERAS_PATH = re.compile(r"(tensorflow\.|tf\.)?keras\.optimizers[.:]")
 IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NAME_RULE = "letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters"
 
@@ -57,6 +60,7 @@ def check_line(text: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(check_line)]
+Schedule = Annotated[str, AfterValidator(check_schedule)]
 
 
 class StrictModel(BaseModel):
@@ -144,6 +148,9 @@ class OptimizerConfig(StrictModel):
     center_learning_rate: Rate | None = Field(default=None, description="middle of its tuning grid")
     full_batch: bool | None = Field(default=None, description="one update uses the whole training set")
     tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
+    schedule: Schedule | None = Field(
+        default=None, description="learning-rate schedule in the tuned arm; default: linear, and constant for ftrl"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -202,6 +209,7 @@ class OptimizerConfig(StrictModel):
                 bool(self.full_batch),
                 False,
                 self.learning_rate,
+                self.schedule or "linear",
             )
         return replace(
             known,
@@ -213,6 +221,7 @@ class OptimizerConfig(StrictModel):
             ),
             full_batch=known.full_batch if self.full_batch is None else self.full_batch,
             default_learning_rate=self.learning_rate,
+            tuned_schedule=self.schedule or known.tuned_schedule,
         )
 
 
@@ -221,16 +230,39 @@ def equal_updates_row(entry: OptimizerEntry) -> OptimizerEntry:
     return replace(entry, name=f"{entry.name}_equal_updates", equal_updates=True)
 
 
+def schedule_rows(entry: OptimizerEntry, schedules: Sequence[str]) -> list[OptimizerEntry]:
+    """An optimizer with each of the schedules in turn: the first under its own name, and each other in a row of its own.
+
+    The default arm has no schedule and the extended arm chooses one, so the other rows have no runs there; nor has an optimizer
+    without a learning rate any.
+    """
+    if not schedules or entry.center_learning_rate is None:
+        return [entry]
+    first, *others = schedules
+    return [
+        replace(entry, tuned_schedule=first),
+        *(
+            replace(entry, name=f"{entry.name}_{name.rpartition(':')[2]}", tuned_schedule=name, tuned_only=True)
+            for name in others
+        ),
+    ]
+
+
 def snake_case(name: str) -> str:
     """``SlidesAdaGrad`` → ``slides_ada_grad``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def table_entry(name: str) -> OptimizerEntry | None:
-    """The table's entry by its own name or by the name of its Keras class, ignoring case; None if there is none."""
+    """The table's entry by its own name or by that of its Keras class, ignoring case; None if there is none.
+
+    Example:
+        >>> [table_entry(word).name for word in ("adamw", "AdamW", "keras.optimizers.AdamW")]
+        ['adamw', 'adamw', 'adamw']
+    """
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
-    lowercase = name.lower()
+    lowercase = KERAS_PATH.sub("", name).lower()
     # A class's first entry without hyperparameters is the class with Keras' defaults.
     for entry in OPTIMIZERS.values():
         if entry.factory.lower() == lowercase and not entry.hyperparameters and not entry.full_batch:

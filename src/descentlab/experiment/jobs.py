@@ -14,8 +14,12 @@ UNKNOWN_EPOCH_SECONDS = 1.0
 SWEPT_RATES = 10  # learning rates of a typical sweep beyond those that tuning tried
 
 
-def runs_per_optimizer(config: Config) -> int:
+def runs_per_optimizer(config: Config, tuned_only: bool = False) -> int:
     """Runs of one optimizer on one problem, including both neighbors of the chosen rate.
+
+    Args:
+        config: the experiment.
+        tuned_only: without those of the other arms.
 
     Example:
         >>> from descentlab.experiment.config import parse_config
@@ -27,7 +31,7 @@ def runs_per_optimizer(config: Config) -> int:
     neighbors = 2 * config.seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0
     extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
     by_arm = {Arm.DEFAULT: config.seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
-    return sum(by_arm[arm] for arm in config.arms)
+    return sum(by_arm[arm] for arm in config.arms if arm == Arm.TUNED or not tuned_only)
 
 
 def is_swept(config: Config, optimizer: str) -> bool:

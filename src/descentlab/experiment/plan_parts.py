@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any
 
 from pydantic import ConfigDict
@@ -10,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from descentlab.experiment.settings import ReportConfig
 from descentlab.optimizers.search_space import Trial
+from descentlab.problems.absent_classes import AbsentClass
 from descentlab.problems.base import metric_sign
 
 STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # a hyperparameter may be NaN
@@ -76,6 +78,9 @@ class PlannedProblem(ComparedProblem):
     Attributes:
         epochs: budget in passes over the training set.
         batch_size: examples per update of the mini-batch optimizers.
+        requested_examples: training examples before rounding down to whole batches.
+        absent_classes: classes that a split of some seed has no example of.
+        class_weight: weights of classes in the loss of training; empty for none.
         by_example: whether the compiled loop evaluates too, rather than ``model.evaluate``.
         mode_reasons: why each faster mode is not taken.
     """
@@ -89,6 +94,9 @@ class PlannedProblem(ComparedProblem):
     device: str
     epochs: int
     batch_size: int
+    requested_examples: int
+    absent_classes: tuple[AbsentClass, ...] = ()
+    class_weight: Mapping[str, float] = field(default_factory=dict)
     by_example: bool = True
     mode_reasons: tuple[str, ...] = ()
 
@@ -140,6 +148,7 @@ class PlannedOptimizer(ComparedOptimizer):
         center_learning_rate: center of its grid; None without a learning rate.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
+        tuned_only: it has no runs in the other arms, as they would repeat those of a row with another schedule.
         extended_trials: what the extended arm tries.
         source_lines: lines of code of a reader's own optimizer; None for Keras'.
         by_keras: why its runs are trained by Keras' own step, whatever the problem's mode; empty if they aren't.
@@ -148,6 +157,7 @@ class PlannedOptimizer(ComparedOptimizer):
     center_learning_rate: float | None
     tuned_weight_decay: float | None
     tuned_schedule: str
+    tuned_only: bool = False
     extended_trials: tuple[Trial, ...] = ()
     source_lines: int | None = None
     by_keras: str = ""

@@ -69,7 +69,7 @@ RUNS: dict[str, Column] = {
     "arm": Column("str", "", "", "one of default, tuned, extended"),
     "phase": Column("str", "", "", "one of tuning, sweep, final, neighbor"),
     "learning_rate": Column("float64", "", "", "initial learning rate; NaN if the optimizer has none"),
-    "schedule": Column("str", "", "", "constant, or linear or cosine decay to zero"),
+    "schedule": Column("str", "", "", "schedule of the learning rate: a name, or an import path"),
     "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),
     "batch_size": Column("int64", "examples", "", "examples per update"),
     "seed": Column("int64", "", "", "seed: same seed, same initial weights, split and data order"),
@@ -100,6 +100,14 @@ RUNS: dict[str, Column] = {
     "penalty": Column("float64", "loss", "lower", "regularization in the loss at the end"),
     **_measures("", "at the end"),
     **_measures("best_", "at the best validation epoch"),
+    **_measures("renormalized_", "at the end of a final run, with averages of BatchNormalization measured anew"),
+}
+BESIDE: dict[str, Column] = {
+    "run_id": Column("str", "", "", "the run, as RunSpec.run_id"),
+    "updates": Column("int64", "updates", "", "updates done before this evaluation"),
+    "split": Column("str", "", "", "train, val or test"),
+    "name": Column("str", "", "", "one of the problem's metrics beside its own, or weighted_loss"),
+    "value": Column("float64", "", "", "mean over the split"),
 }
 EXAMPLES: dict[str, Column] = {
     "run_id": Column("str", "", "", "the final run"),

@@ -24,7 +24,7 @@ class RunSpec:
             test split), ``final`` (the runs that count) or ``neighbor`` (final seeds at the grid points next to the chosen
             one).
         learning_rate: initial learning rate; None if the optimizer has none.
-        schedule: one of schedules.SCHEDULES.
+        schedule: one of schedules.SCHEDULES, or an import path.
         batch_size: examples per update, 0 for the full training set.
         epochs: budget, in passes over the training set (counted with ``reference_batch_size``).
         reference_batch_size: batch size of the problem's mini-batch optimizers.
@@ -32,6 +32,7 @@ class RunSpec:
             examples.
         seed: chooses initial weights, split, data order and dropout, each from its own stream.
         hyperparameters: what the extended arm sets, as JSON with sorted keys; empty elsewhere.
+        patience: epochs without a fall of the validation loss after which the run ends; 0 if it never does.
     """
 
     problem: str
@@ -46,6 +47,7 @@ class RunSpec:
     equal_updates: bool
     seed: int
     hyperparameters: str = ""
+    patience: int = 0
 
     @property
     def sealed(self) -> bool:

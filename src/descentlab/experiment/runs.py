@@ -41,6 +41,7 @@ def _spec(
         reference_batch_size=planned_problem.batch_size,
         equal_updates=planned_optimizer.equal_updates,
         seed=seed,
+        patience=plan.config.patience or 0,
     )
 
 
@@ -65,9 +66,9 @@ def extended_runs(
     plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any]
 ) -> list[tuple[Trial, list[RunSpec]]]:
     """The extended arm's trials, each with its tuning runs, given the tuned arm's choice; empty without that arm."""
-    if Arm.EXTENDED not in plan.config.arms:
-        return []
     planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
+    if Arm.EXTENDED not in plan.config.arms or planned.tuned_only:
+        return []
     trials = all_trials(selection["learning_rate"], planned.tuned_schedule, planned.extended_trials)
     return [(trial, [_extended(plan, problem, optimizer, "tuning", trial, seed) for seed in seeds]) for trial in trials]
 
@@ -80,7 +81,7 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     """
     config, seeds = plan.config, plan.config.seeds.final_seeds
     runs = []
-    if Arm.DEFAULT in config.arms:
+    if Arm.DEFAULT in config.arms and not plan.optimizers[optimizer].tuned_only:
         rate = plan.optimizers[optimizer].default_learning_rate
         runs += [_spec(plan, problem, optimizer, Arm.DEFAULT, "final", rate, seed) for seed in seeds]
     if Arm.TUNED in config.arms and selection is not None:

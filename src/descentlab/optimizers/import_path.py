@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
 
 
@@ -12,7 +12,7 @@ class ImportPathError(ValueError):
     """The config names an object that can't be imported, or one that is not of the kind it must be."""
 
 
-def suggestion(received: str, valid: list[str] | Mapping[str, Any]) -> str:
+def suggestion(received: str, valid: Collection[str]) -> str:
     """The end of a sentence about an unknown word: ``, did you mean 'x'?`` with the nearest valid word, or a period.
 
     Example:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from descentlab.optimizers.build import accepted_hyperparameters, resolve_factory
-from descentlab.optimizers.schedules import SCHEDULES
+from descentlab.optimizers.schedules import TUNED_SCHEDULES
 from descentlab.optimizers.table import OptimizerEntry
 
 EPSILONS = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
@@ -52,8 +52,8 @@ def momentum_name(entry: OptimizerEntry) -> str | None:
 def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Trial]:
     """What the extended arm tries: the same quasi-random points for every optimizer, each in its own space.
 
-    A point chooses one learning rate of the half-decade grid and one each of MOMENTA, EPSILONS and SCHEDULES, as far as the
-    optimizer has them; points that coincide in a small space are one trial. Epsilon is added to the root of the mean
+    A point chooses one learning rate of the half-decade grid and one each of MOMENTA, EPSILONS and TUNED_SCHEDULES, as far as
+    the optimizer has them; points that coincide in a small space are one trial. Epsilon is added to the root of the mean
     squared gradient and shrinks updates where it is the larger of the two, so the grid moves up with the root of epsilon.
 
     Args:
@@ -81,7 +81,7 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Tri
             trial = Trial(None, "constant", hyperparameters)
         else:
             growth = max(1.0, hyperparameters.get("epsilon", 0.0) / RATE_GROWS_FROM) ** 0.5
-            trial = Trial(float(f"{rate * growth:.3g}"), pick(SCHEDULES, 3), hyperparameters)
+            trial = Trial(float(f"{rate * growth:.3g}"), pick(TUNED_SCHEDULES, 3), hyperparameters)
         distinct[trial.as_json()] = trial
     return list(distinct.values())
 

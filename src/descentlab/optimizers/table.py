@@ -26,6 +26,7 @@ class OptimizerEntry:
         equal_updates: full batch with as many updates as the mini-batch optimizers, rather than as many examples.
         default_learning_rate: rate of the ``default`` arm; None for the factory's own default.
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
+        tuned_only: it has no runs in the other arms, as they would repeat those of a row with another schedule.
     """
 
     name: str
@@ -39,6 +40,7 @@ class OptimizerEntry:
     equal_updates: bool = False
     default_learning_rate: float | None = None
     tuned_schedule: str = "linear"
+    tuned_only: bool = False
 
     def grid(self, points: int) -> list[float] | list[None]:
         """The learning rates to tune over, ascending, half a decade apart; ``[None]`` without a learning rate.

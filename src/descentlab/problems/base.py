@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from descentlab.problems.arrays import as_arrays, flat_arrays, map_arrays
 from descentlab.problems.random_streams import stream_seed
 
 SPLITS = ("train", "val", "test")  # the fields of a Split, in its order
+WEIGHTED_LOSS = "weighted_loss"
 
 
 class ProblemError(ValueError):
@@ -182,6 +183,9 @@ class Problem:
         optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
         count: how the number of parameters adds up, for the report.
         loss_weights: a weight for each output's loss, as ``compile`` takes them; None for equal ones.
+        metrics: others that are recorded beside ``metric``; nothing is chosen or judged by them.
+        class_weight: weights of classes in the loss of training, as ``fit`` takes them; a class that it lacks has 1. Every
+            evaluation is unweighted, with the weighted loss beside it (``weighted_loss``).
 
     Example:
         >>> import keras
@@ -216,6 +220,32 @@ class Problem:
     optimum: Callable[[np.ndarray, np.ndarray], float] | None = None
     count: str = ""
     loss_weights: Any = None
+    metrics: tuple[Metric, ...] = ()
+    class_weight: Mapping[int, float] | None = None
+
+    @property
+    def beside(self) -> list[str]:
+        """Names of what is recorded beside the loss and the metric."""
+        return [*(metric.name for metric in self.metrics), *([] if self.class_weight is None else [WEIGHTED_LOSS])]
+
+    def compiled_metrics(self) -> list[Any] | dict[str, Any]:
+        """What ``compile(metrics=…)`` takes for all metrics.
+
+        Raises:
+            ProblemError: they can't be merged: with several outputs, each metric must be a dict by output.
+        """
+        if not self.metrics:
+            return self.metric.compiled()
+        structures = [metric.per_example for metric in (self.metric, *self.metrics)]
+        if not any(isinstance(structure, dict | list | tuple) for structure in structures):
+            return structures
+        if not all(isinstance(structure, dict) for structure in structures):
+            raise ProblemError(f"problem '{self.name}': metrics: with several outputs, each must be a dict by output")
+        merged: dict[str, list[Any]] = {}
+        for structure in structures:
+            for output, metric in structure.items():
+                merged.setdefault(output, []).extend(metric if isinstance(metric, list | tuple) else [metric])
+        return merged
 
 
 def test_indices(problem: Problem, data: Data) -> np.ndarray:
@@ -250,6 +280,12 @@ def _cut(
     return np.asarray(first_part), np.asarray(second_part)
 
 
+def requested_examples(problem: Problem, outside_test: int, train_examples: int | None = None) -> int:
+    """The training examples that a split asks for, before it rounds down to whole batches."""
+    available = int(outside_test * (1 - problem.validation_share))
+    return min(available, train_examples or available)
+
+
 def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_examples: int | None = None) -> Split:
     """Draw a seed's training and validation split from the examples outside the test split.
 
@@ -263,7 +299,7 @@ def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_e
     test = test_indices(problem, data)
     rest = np.setdiff1d(np.arange(len(data)), test)
     available = int(len(rest) * (1 - problem.validation_share))
-    requested = min(available, train_examples or available)
+    requested = requested_examples(problem, len(rest), train_examples)
     n_train = requested // batch_size * batch_size
     n_val = len(rest) - n_train
     if requested < available:

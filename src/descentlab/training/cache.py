@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.records import HISTORY
+from descentlab.experiment.records import BESIDE, HISTORY
 from descentlab.storage.atomic import written_aside
 from descentlab.training.run_result import RunResult
 
@@ -36,6 +36,8 @@ def store_result(cache: Path, digest: str, result: RunResult) -> None:
         WriteError: the file can't be written.
     """
     arrays: dict[str, Any] = {f"history.{name}": result.history[name].to_numpy() for name in result.history}
+    beside = result.beside.reindex(columns=[name for name in BESIDE if name != "run_id"])
+    arrays |= {f"beside.{name}": beside[name].to_numpy(BESIDE[name].dtype) for name in beside}
     arrays |= {f"{WEIGHTS}.{i:04d}": value for i, value in enumerate(result.weights)}
     arrays |= {RECORD: np.array(json.dumps(result.record)), SCORES: result.scores}
     buffer = io.BytesIO()
@@ -57,10 +59,12 @@ def load_result(cache: Path, digest: str, say: Any) -> RunResult | None:
             raise ValueError("its content does not match its sha256")
         with np.load(io.BytesIO(archive), allow_pickle=False) as stored:
             record = json.loads(str(stored[RECORD]))
-            columns = [name for name in HISTORY if name != "run_id"]
-            history = pd.DataFrame({name: stored[f"history.{name}"] for name in columns})
+            history, beside = (
+                pd.DataFrame({name: stored[f"{table}.{name}"] for name in columns if name != "run_id"})
+                for table, columns in (("history", HISTORY), ("beside", BESIDE))
+            )
             weights = [stored[name] for name in sorted(stored) if name.startswith(f"{WEIGHTS}.")]
-            return RunResult(record, history, stored[SCORES], weights)
+            return RunResult(record, history, stored[SCORES], weights, beside)
     except (OSError, KeyError, ValueError) as error:
         say(f"cache: {path} is damaged; the run will be trained again ({type(error).__name__}: {error})")
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.runs import planned_runs
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, check_table, empty_table, read_table, write_table
@@ -46,6 +46,7 @@ def collect_runs(plan: TrainingPlan, results: Path) -> None:
     say_unfinished(runs)
     write_text(results / "selections.json", json.dumps(selections, indent=1))
     write_table(read_all(jobs, "examples", EXAMPLES), EXAMPLES, results / "examples.parquet")
+    write_table(read_all(jobs, "beside", BESIDE), BESIDE, results / "beside.parquet")
     write_table(read_all(jobs, "history", HISTORY), HISTORY, results / "history.parquet")
     write_table(runs, RUNS, results / "runs.parquet")
 

@@ -15,7 +15,11 @@ from descentlab.storage.tables import empty_table
 from descentlab.training.run_result import RunResult
 
 MEASURES = [f"{split}_{what}" for split in SPLITS for what in ("loss", "metric")]
-UNKNOWN = ("state_bytes_per_parameter", "optimum", "penalty", "best_epoch", *MEASURES, *(f"best_{m}" for m in MEASURES))
+MOMENTS = ("", "best_", "renormalized_")
+UNKNOWN = (
+    *("state_bytes_per_parameter", "optimum", "penalty", "best_epoch"),
+    *(f"{moment}{measure}" for moment in MOMENTS for measure in MEASURES),
+)
 MOST_LETTERS = 200  # limit of an error's text in a row
 SECONDS = ("train_seconds", "evaluation_seconds", "compile_seconds")
 

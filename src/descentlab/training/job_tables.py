@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.storage.tables import Column, empty_table, write_table
 from descentlab.training.execution.progress import say
@@ -25,6 +25,7 @@ class JobTables:
     problem: ProblemData
     runs: list[dict[str, Any]] = field(default_factory=list)
     histories: list[pd.DataFrame] = field(default_factory=list)
+    beside: list[pd.DataFrame] = field(default_factory=list)
     examples: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, spec: RunSpec, digest: str, result: RunResult) -> None:
@@ -45,6 +46,7 @@ class JobTables:
             }
         )
         self.histories.append(result.history.assign(run_id=spec.run_id))
+        self.beside.append(result.beside.assign(run_id=spec.run_id))
         if not spec.sealed and len(result.scores):
             test, scores = problem.split(spec.seed).test, result.scores
             example = test if len(scores) == len(test) else np.arange(len(scores))
@@ -61,6 +63,7 @@ class JobTables:
             WriteError: a file can't be written.
         """
         write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
+        write_table(_concatenate(self.beside, BESIDE), BESIDE, output / f"{job}.beside.parquet")
         write_table(pd.DataFrame(self.runs), RUNS, output / f"{job}.runs.parquet")
         write_table(_concatenate(self.histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
 

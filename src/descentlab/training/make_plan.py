@@ -11,11 +11,11 @@ import inspect
 import platform
 import subprocess
 import textwrap
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from descentlab.experiment.config import Config
 from descentlab.experiment.entries import ProblemConfig
@@ -31,19 +31,18 @@ from descentlab.optimizers.build import (
     resolve_factory,
 )
 from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
-from descentlab.training.execution.time_limit import time_limit
 from descentlab.training.find_problem import find_problem
 
-if TYPE_CHECKING:
-    from descentlab.problems.base import Data, Problem
-    from descentlab.training.engine.mode_trial import ModeTrial
 
-
-def make_plan(config: Config) -> TrainingPlan:
+def make_plan(config: Config, cache: Path | None = None) -> TrainingPlan:
     """Check everything that training will need, and describe it.
+
+    Args:
+        config: the experiment.
+        cache: the run cache, where measured choices are remembered; None to measure anew.
 
     Raises:
         ConfigError, ImportPathError, OptimizerError, ProblemError: something can't be run; the message says what, in one line.
@@ -52,20 +51,30 @@ def make_plan(config: Config) -> TrainingPlan:
 
     device = configure_device()
     entries = {entry.name: entry for problem in config.problems for entry in config.entries(problem)}
+    # A fault of a problem's is found in a second; an optimizer of the reader's own is tried for some.
+    versions = _versions()
+    problems = {problem.name: _plan_problem(config, problem, device, versions, cache) for problem in config.problems}
     return TrainingPlan(
         config=config,
         optimizers={name: _plan_optimizer(entry, config) for name, entry in entries.items()},
-        problems={problem.name: _plan_problem(config, problem, device) for problem in config.problems},
+        problems=problems,
         jobs={problem: tuple(map(tuple, jobs)) for problem, jobs in cut_jobs(config).items()},
-        versions=_versions(),
-        runs={problem.name: runs_per_optimizer(config) * len(config.entries(problem)) for problem in config.problems},
+        versions=versions,
+        runs={
+            problem.name: sum(runs_per_optimizer(config, entry.tuned_only) for entry in config.entries(problem))
+            for problem in config.problems
+        },
     )
 
 
-def _plan_problem(config: Config, problem_config: ProblemConfig, device: str) -> PlannedProblem:
+def _plan_problem(
+    config: Config, problem_config: ProblemConfig, device: str, versions: Mapping[str, str], cache: Path | None
+) -> PlannedProblem:
     """Build a problem's model and read its data once, and record what later stages need to know about them."""
-    from descentlab.problems.base import ProblemError, split_data
+    from descentlab.problems.absent_classes import absent_classes
+    from descentlab.problems.base import ProblemError, requested_examples, split_data
     from descentlab.training.engine.trainable import count_parameters, with_built_models
+    from descentlab.training.plan_mode import plan_mode
 
     problem = find_problem(problem_config)
     where = f"problem '{problem_config.name}'"
@@ -79,8 +88,11 @@ def _plan_problem(config: Config, problem_config: ProblemConfig, device: str) ->
     except Exception as error:  # a reader's problem may raise anything
         raise ProblemError(f"{where}: its data or model can't be loaded: {type(error).__name__}: {error}") from error
     batch_size = problem_config.batch_size or problem.batch_size
-    split = split_data(problem, data, 0, batch_size, problem_config.train_examples)
-    way = _choose_way(config, problem_config, problem, data, batch_size, device)
+    limit = problem_config.train_examples
+    split = split_data(problem, data, 0, batch_size, limit)
+    seeds = [*config.seeds.final_seeds, *config.seeds.tuning_seeds]
+    absent = absent_classes(data.y, ((seed, split_data(problem, data, seed, batch_size, limit)) for seed in seeds))
+    way = plan_mode(problem_config, problem, data, batch_size, device, config.execution, versions, cache)
     return PlannedProblem(
         problem=problem_config.problem,
         title=problem.title,
@@ -91,6 +103,9 @@ def _plan_problem(config: Config, problem_config: ProblemConfig, device: str) ->
         loss_bound=problem.loss_bound,
         epochs=problem_config.epochs or problem.epochs,
         batch_size=batch_size,
+        requested_examples=requested_examples(problem, len(data) - len(split.test), limit),
+        absent_classes=absent,
+        class_weight={str(label): float(weight) for label, weight in (problem.class_weight or {}).items()},
         train_examples=len(split.train),
         val_examples=len(split.val),
         test_examples=len(split.test),
@@ -103,34 +118,6 @@ def _plan_problem(config: Config, problem_config: ProblemConfig, device: str) ->
         mode_reasons=way.reasons,
         device=device,
     )
-
-
-def _choose_way(
-    experiment: Config, config: ProblemConfig, problem: Problem, data: Data, batch_size: int, device: str
-) -> ModeTrial:
-    """How a problem is trained. Those of the package are known to be trained as Keras does; a reader's is tried.
-
-    Raises:
-        ProblemError: Keras can't train it, or not in the mode that the config asks for.
-    """
-    from descentlab.problems.base import ProblemError
-    from descentlab.training.engine.keras_trainer import KERAS_MODES
-    from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
-    from descentlab.training.engine.modes import choose_mode
-
-    if config.mode in KERAS_MODES:
-        return ModeTrial(config.mode, by_example=False)
-    mode = choose_mode(problem.build_model(), device, batch_size) if config.mode == "auto" else config.mode
-    if config.problem in BUILTIN_PROBLEMS:
-        return ModeTrial(mode, by_example=True)
-    tried = (mode, "graph") if config.mode == "auto" and mode != "graph" else (mode,)
-    with _trial_limit(experiment, f"problem '{config.name}'"):
-        way = ModeTrials(problem, data, batch_size).choose(tried)
-    if config.mode not in ("auto", way.mode):
-        raise ProblemError(
-            f"problem '{config.name}': mode: {config.mode} can't train it; write mode: auto. Reason: {way.reasons[-1]}"
-        )
-    return way
 
 
 def _describe_layer(layer: Any) -> Layer:
@@ -147,7 +134,8 @@ def _describe_layer(layer: Any) -> Layer:
 def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
     """Build an optimizer once for each arm, and record what later stages need to know about it."""
     rate = default_learning_rate(entry)
-    for arm in config.arms:
+    arms = [arm for arm in config.arms if arm == Arm.TUNED or not entry.tuned_only]
+    for arm in arms:
         build(entry, arm, rate)
     return PlannedOptimizer(
         factory=entry.factory,
@@ -157,42 +145,52 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
         tuned_weight_decay=entry.tuned_weight_decay,
         full_batch=entry.full_batch,
         equal_updates=entry.equal_updates,
-        tuned_schedule=entry.tuned_schedule,
-        hyperparameters={arm: arm_hyperparameters(entry, arm) for arm in config.arms},
+        tuned_schedule=_checked_schedule(entry),
+        tuned_only=entry.tuned_only,
+        hyperparameters={arm: arm_hyperparameters(entry, arm) for arm in arms},
         default_learning_rate=rate,
-        extended_trials=tuple(_checked_trials(entry, config)) if Arm.EXTENDED in config.arms else (),
+        extended_trials=tuple(_checked_trials(entry, config)) if Arm.EXTENDED in arms else (),
         source_lines=source_lines(entry),
-        by_keras=_why_by_keras(entry, config, rate),
+        by_keras=_why_by_keras(entry, config, arms, rate),
         grid=tuple(entry.grid(config.tuning.points)),
     )
 
 
-def _why_by_keras(entry: OptimizerEntry, config: Config, rate: float | None) -> str:
+def _checked_schedule(entry: OptimizerEntry) -> str:
+    """The optimizer's schedule in the tuned arm; a reader's own is called once.
+
+    Raises:
+        ImportPathError: it can't be imported or called.
+    """
+    learning_rates(entry.center_learning_rate, entry.tuned_schedule, 2)
+    return entry.tuned_schedule
+
+
+def _why_by_keras(entry: OptimizerEntry, config: Config, arms: Sequence[Arm], rate: float | None) -> str:
     """Why the compiled loop can't follow an optimizer; empty if it can. The table's own are known to be followed.
 
     Raises:
         OptimizerError: Keras can't train with it either.
     """
     from descentlab.training.engine.optimizer_trial import fault_of_compiling
+    from descentlab.training.plan_mode import trial_limit
 
     if OPTIMIZERS.get(entry.name) == entry:
         return ""
-    for arm in config.arms:
+    tried = []
+    for arm in arms:
+        hyperparameters = arm_hyperparameters(entry, arm)
+        if hyperparameters in tried:
+            continue
+        tried.append(hyperparameters)
         try:
-            with _trial_limit(config, f"optimizer '{entry.name}'"):
+            with trial_limit(config.execution, f"optimizer '{entry.name}'"):
                 fault = fault_of_compiling(partial(build, entry, arm, rate), rate)
         except Exception as error:  # a reader's optimizer may raise anything
             raise OptimizerError(f"optimizer '{entry.name}': Keras can't train with it: {one_line(error)}") from error
         if fault:
             return fault
     return ""
-
-
-def _trial_limit(config: Config, where: str) -> AbstractContextManager[None]:
-    """Ends the process if a trial of a few updates takes longer than a run may."""
-    minutes = config.execution.run_minutes
-    message = f"descentlab: {where}: a trial of a few updates took longer than execution.run_minutes ({minutes})"
-    return time_limit(None if minutes is None else 60 * minutes, message, None)
 
 
 def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:

@@ -6,6 +6,7 @@ This module decides a run's numbers: a run's digest covers its code and everythi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,14 +18,22 @@ import pandas as pd
 
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import build
-from descentlab.optimizers.schedules import evaluation_steps, learning_rates
-from descentlab.problems.base import Split
+from descentlab.optimizers.schedules import (
+    PLATEAU,
+    PLATEAU_FACTOR,
+    StalledLoss,
+    evaluation_steps,
+    learning_rates,
+    plateau_of,
+)
+from descentlab.problems.base import SPLITS, Split
 from descentlab.problems.random_streams import data_order, stream_seed
+from descentlab.training.engine.batch_statistics import normalization_layers, renormalized
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
-from descentlab.training.engine.member import Evaluation, Member
+from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.trainer import Trainer
 from descentlab.training.problem_data import ProblemData
-from descentlab.training.run_record import divergence, hash_arrays, history_row, moments, spread_evenly
+from descentlab.training.run_record import beside_rows, divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.training.run_result import RunResult
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
 
 AnyTrainer = Trainer | KerasTrainer
+VAL = SPLITS.index("val")
 
 
 @dataclass(frozen=True)
@@ -59,17 +69,25 @@ class MemberRun:
         spec: everything that decides the run.
         problem: the problem that it trains on.
         history: rows of its evaluations so far.
+        beside: rows of what is recorded beside loss and metric.
         last: its last evaluation; None before the first.
         message: why it counts as diverged; empty if it doesn't.
+        stopped: whether its patience is over.
         weights: the weights evaluated at the end; empty for tuning runs.
     """
 
     spec: RunSpec
     problem: ProblemData
     history: list[dict[str, Any]] = field(default_factory=list)
+    beside: list[dict[str, Any]] = field(default_factory=list)
     last: Evaluation | None = None
     message: str = ""
+    stopped: bool = False
     weights: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._plateau = plateau_of(self.spec.epochs) if self.spec.schedule == PLATEAU else None
+        self._patience = StalledLoss(self.spec.patience) if self.spec.patience else None
 
     @cached_property
     def split(self) -> Split:
@@ -83,7 +101,7 @@ class MemberRun:
 
     @cached_property
     def rates(self) -> np.ndarray:
-        """Learning rate of each update, shape (updates,)."""
+        """Learning rate of each update, shape (updates,); a plateau changes those to come."""
         return learning_rates(self.spec.learning_rate, self.spec.schedule, self.budget.updates)
 
     @property
@@ -117,12 +135,28 @@ class MemberRun:
         """Whether this is the evaluation after the last update."""
         return evaluation.updates == self.budget.updates
 
+    def follow(self, evaluation: Evaluation) -> None:
+        """What the validation loss changes: the rates to come, and whether the run ends here.
+
+        As Keras' callbacks, which see the end of every epoch, it doesn't look at what was before the first.
+        """
+        epoch, loss = evaluation.updates / self.budget.updates_per_epoch, evaluation.means[VAL].loss
+        if epoch < 1:
+            return
+        if self._plateau is not None and self._plateau.stalled(epoch, loss):
+            self.rates[evaluation.updates :] *= PLATEAU_FACTOR
+        if self._patience is not None and self._patience.stalled(epoch, loss):
+            self.stopped = True
+
     def record(self, evaluation: Evaluation) -> None:
         """Add an evaluation to the history, and check whether the run has diverged."""
         self.last = evaluation
         row = history_row(evaluation, self.budget.batch_size, len(self.split.train), self.rates)
         self.history.append(row)
-        self.message = divergence(row, self.problem.problem.loss_bound)
+        self.beside += beside_rows(evaluation, self.problem.problem.beside)
+        judged = ("val_metric",) if self.spec.sealed else ("val_metric", "test_metric")
+        ends = self.stopped or self.at_end(evaluation)
+        self.message = divergence(row, self.problem.problem.loss_bound, judged if ends else ())
 
     def result(self, trainer: AnyTrainer, started_at: float, members: int) -> RunResult:
         """The run's result.
@@ -150,10 +184,24 @@ class MemberRun:
             "state_bytes_per_parameter": trainer.state_bytes_per_parameter,
             "optimum": self.problem.optimum(self.spec.seed),
             **moments(history, self.problem.problem.metric.sign),
+            **self._renormalized(),
         }
         unscored = self.spec.sealed or self.message
         scores = np.empty(0, np.float32) if unscored else last.score[-len(self.split.test) :]
-        return RunResult(record, history, scores, self.weights)
+        return RunResult(record, history, scores, self.weights, pd.DataFrame(self.beside))
+
+    def _renormalized(self) -> dict[str, float]:
+        """Values with the averages of BatchNormalization measured anew; NaN for tuning runs and other models."""
+        judge, means = self.problem.judge, [Means(math.nan, math.nan)] * len(SPLITS)
+        if self.weights and not self.message and normalization_layers(judge.model):
+            data, batch_size = self.problem.data, self.budget.batch_size
+            values = renormalized(judge.model, self.weights, data, self.split.train, batch_size)
+            means = [judge.evaluate(data, part, values) for part in self.last_examples]
+        return {
+            f"renormalized_{split}_{what}": value
+            for split, (loss, metric, *_) in zip(SPLITS, means, strict=True)
+            for what, value in (("loss", loss), ("metric", metric))
+        }
 
 
 def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_keras: bool = False) -> AnyTrainer:
@@ -184,11 +232,14 @@ def train_side_by_side(problem: ProblemData, trainer: AnyTrainer, specs: Sequenc
         evaluation_steps(first.budget.updates_per_epoch, first.spec.epochs),
     ):
         for row, (run, evaluation) in enumerate(zip(runs, evaluations, strict=True)):
-            if run.message:
+            if run.message or run.stopped:
                 continue
+            run.follow(evaluation)
+            if run.stopped and not run.at_end(evaluation):
+                evaluation = trainer.evaluate_last(evaluation.updates)[row]
             run.record(evaluation)
-            if not run.spec.sealed and (run.message or run.at_end(evaluation)):
+            if not run.spec.sealed and (run.message or run.stopped or run.at_end(evaluation)):
                 run.weights = trainer.evaluated_variables(row)
-        if all(run.message for run in runs):
+        if all(run.message or run.stopped for run in runs):
             break
     return [run.result(trainer, started_at, len(runs)) for run in runs]

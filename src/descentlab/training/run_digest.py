@@ -10,7 +10,8 @@ from typing import Any
 
 from descentlab.experiment.provenance import modules_digest, source_digest
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.optimizers.build import arm_hyperparameters, resolve_factory
+from descentlab.optimizers.build import arm_hyperparameters
+from descentlab.optimizers.import_path import import_object
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.problems.base import Problem
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
@@ -44,7 +45,8 @@ def run_digest(
                 problem.evaluation_limit,
             ],
             "data": problem.data_hash,
-            "optimizer": [entry.factory, arm_hyperparameters(entry, spec.arm, spec.extended), own_code(entry)],
+            "optimizer": [entry.factory, arm_hyperparameters(entry, spec.arm, spec.extended), own_code(entry.factory)],
+            "schedule_code": own_code(spec.schedule),
             "sealed": spec.sealed,
             "mode": problem.mode,
             "width": problem.width,
@@ -76,7 +78,7 @@ def problem_code(problem: Problem, source: str) -> str:
     return modules_digest(names)
 
 
-def own_code(entry: OptimizerEntry) -> str:
-    """Digest of the module of an optimizer given by import path, and of what it imports; empty for Keras' own."""
-    module = inspect.getmodule(resolve_factory(entry)) if ":" in entry.factory else None
+def own_code(path: str) -> str:
+    """Digest of the module of an optimizer or a schedule given by import path, and of what it imports; empty for a name."""
+    module = inspect.getmodule(import_object(path, path)) if ":" in path else None
     return modules_digest([module.__name__]) if module else ""

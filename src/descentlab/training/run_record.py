@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,30 @@ def history_row(evaluation: Evaluation, batch_size: int, train_examples: int, ra
     return row
 
 
-def divergence(row: dict[str, Any], bound: float) -> str:
-    """Why a run counts as diverged after this evaluation; empty if it doesn't."""
+def beside_rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What an evaluation found beside loss and metric, as rows of the table ``beside`` without ``run_id``."""
+    return [
+        {"updates": evaluation.updates, "split": split, "name": name, "value": value}
+        for split, means in zip(SPLITS, evaluation.means, strict=False)
+        for name, value in zip(names, means.beside, strict=True)
+    ]
+
+
+def divergence(row: dict[str, Any], bound: float, judged: Sequence[str] = ()) -> str:
+    """Why a run counts as diverged after this evaluation; empty if it doesn't.
+
+    Args:
+        row: the evaluation, as a row of the history.
+        bound: of the training loss.
+        judged: columns that the run is judged by, if this is its last evaluation: a metric that is no number is no result.
+    """
     if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
         return f"loss not finite after {row['updates']} updates"
     if row["train_loss"] > bound:
         return f"training loss {row['train_loss']:.3g} above {bound:g} after {row['updates']} updates"
+    for name in judged:
+        if not math.isfinite(row[name]):
+            return f"{name} not finite after {row['updates']} updates"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ class RunResult:
         history: rows of the table of histories, without ``run_id``.
         scores: the metric of each test example at the end, shape (test examples,); empty for tuning runs.
         weights: values of the model's variables at the end; empty for tuning runs.
+        beside: rows of the table of what is recorded beside loss and metric, without ``run_id``.
     """
 
     record: dict[str, Any]
     history: pd.DataFrame
     scores: np.ndarray
     weights: list[np.ndarray]
+    beside: pd.DataFrame = field(default_factory=pd.DataFrame)
