@@ -13,6 +13,7 @@ import pandas as pd
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW
 from descentlab.experiment.plan import ImportedPlan, Plan
+from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.optimizers.arms import Arm
 
 LEAST_SEEDS = 5
@@ -33,6 +34,11 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
             grid = [rate for rate in selection["grid"] if rate is not None]
             ends = {"low": min(grid), "high": max(grid)}
             rows.append(_alarm("edge", f"edge {selection['edge']}", 1, *place, rate=selection["learning_rate"], **ends))
+    rows += _lagging_averages(plan, finals)
+    for problem, planned in plan.problems.items():
+        for absent in planned.absent_classes if isinstance(planned, PlannedProblem) else ():
+            of_class = {"label": absent.label, "split": absent.split}
+            rows.append(_alarm("absent class", "absent class", len(absent.seeds), problem, **of_class))
     seeds = plan.config.seeds.final
     if seeds < LEAST_SEEDS:
         rows.append(_alarm("few seeds", "few seeds", seeds, least=LEAST_SEEDS))
@@ -40,6 +46,19 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
         place = entry["problem"], "", entry["optimizer"]
         rows.append(_alarm(entry["kind"], entry["code"], entry["count"], *place, **entry["values"]))
     return fill_table(pd.DataFrame(rows), "alarms")
+
+
+def _lagging_averages(plan: Plan, finals: pd.DataFrame) -> list[dict[str, Any]]:
+    """Optimizers judged by averages of BatchNormalization that cost them more than the margin on the validation split."""
+    rows = []
+    finished = finals[finals["status"] == "finished"].dropna(subset=["renormalized_val_metric"])
+    for (problem, arm, optimizer), group in finished.groupby(ROW, sort=False):
+        planned = plan.problems[problem]
+        kept, anew = group["val_metric"].mean(), group["renormalized_val_metric"].mean()
+        if planned.sign * (anew - kept) > planned.margin:
+            place = str(problem), str(arm), str(optimizer)
+            rows.append(_alarm("lagging averages", "lagging averages", len(group), *place, kept=kept, anew=anew))
+    return rows
 
 
 def _alarm(

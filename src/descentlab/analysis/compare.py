@@ -24,11 +24,11 @@ from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
 from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
-from descentlab.analysis.summary import average_curves, measure_gaps, summarize
+from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
 from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table, read_table
@@ -43,9 +43,8 @@ def compare_results(plan: Plan, results: Path) -> None:
     history = read_table(results / "history.parquet", HISTORY)
     measured = read_measured(results / "measured", plan.config.measurements)
     # The table of examples, the largest, is passed on without a name here, so that compare_runs can free it.
-    comparison = compare_runs(
-        plan, runs, history, selections, read_table(results / "examples.parquet", EXAMPLES), measured
-    )
+    examples, beside = results / "examples.parquet", read_table(results / "beside.parquet", BESIDE)
+    comparison = compare_runs(plan, runs, history, selections, read_table(examples, EXAMPLES), measured, beside)
     write_comparison(comparison, results / "comparison")
 
 
@@ -56,6 +55,7 @@ def compare_runs(
     selections: list[dict[str, Any]],
     examples: pd.DataFrame,
     measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    beside: pd.DataFrame | None = None,
 ) -> Comparison:
     """All tables of the comparison, and the ledger of claims.
 
@@ -66,6 +66,7 @@ def compare_runs(
         selections: the chosen learning rate and the grid of each problem and optimizer.
         examples: each final run's metric on every test example; may be empty.
         measured: tables of step cost and mechanisms by name, as far as they were measured.
+        beside: what was recorded beside loss and metric; may be absent.
 
     Raises:
         PairingError: runs that should be pairs differ in initial weights or split.
@@ -107,6 +108,7 @@ def compare_runs(
         "summary": summary,
         "scores": finals[list(TABLES["scores"])],
         "contrasts": contrasts,
+        "beside": average_beside(finished, empty_table(BESIDE) if beside is None else beside),
         "curves": average_curves(finals, final_history, costs),
         "sensitivity": sensitivity,
         "widths": widths,

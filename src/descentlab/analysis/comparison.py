@@ -62,6 +62,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("metric", "problem", val_metric_mean="mean validation metric at the end"),
         **_numbers("loss", "lower", train_loss_mean="mean training loss", test_loss_mean="mean test loss"),
         **_numbers("updates", "", updates="budget"),
+        **_numbers("examples", "lower", examples_mean="mean training examples processed, finished seeds"),
         **_numbers("seconds", "lower", train_seconds_mean="mean wall time of the updates"),
         **_numbers("microseconds", "lower", microseconds_per_update="median over seeds, of the run itself"),
         **_numbers("bytes", "lower", state_bytes_per_parameter="optimizer state per parameter"),
@@ -70,6 +71,12 @@ TABLES: dict[str, dict[str, Column]] = {
             "lower",
             rank="1 = best mean test metric of problem and arm; those with unfinished runs behind, without a finished one last",
         ),
+    },
+    "beside": {
+        **_ROW,
+        **_text("name", "split"),
+        **_counts(n="finished seeds"),
+        **_numbers("", "", value_mean="at the end", value_low="95 % t interval over seeds", value_high="likewise"),
     },
     "scores": {
         **_ROW,
@@ -238,6 +245,7 @@ class Comparison:
     """Everything the report draws; each table has the columns of TABLES."""
 
     summary: pd.DataFrame
+    beside: pd.DataFrame
     scores: pd.DataFrame
     contrasts: pd.DataFrame
     curves: pd.DataFrame

@@ -50,7 +50,8 @@ class PairedRuns:
     """The final runs of two optimizers on one problem, paired by seed.
 
     A diverged run has the worst possible result: it loses to any finished run, and a pair of two diverged runs is no
-    evidence. Pairs with a failed or missing run are dropped.
+    evidence. Pairs with a failed or missing run are dropped. Where all pairs differ by the same amount beyond the margin, as
+    rounded metrics of few seeds can, there is no spread to judge a mean by: the pairs that are won are counted.
 
     Args:
         first, second: final runs indexed by seed.
@@ -115,14 +116,24 @@ class PairedRuns:
         )
 
     @property
+    def without_spread(self) -> bool:
+        """Whether all pairs differ by the same amount, beyond the margin: that is no proof of a direction."""
+        return self.estimate.variance == 0 and abs(self.estimate.mean) > self.margin
+
+    @property
+    def by_wins(self) -> bool:
+        """Whether the sign test judges: where a divergence is one-sided, which a mean would ignore, or without a spread."""
+        return self.one_sided or self.without_spread
+
+    @property
     def p(self) -> float:
-        """The p value of the paired t test, or of the sign test where a divergence is one-sided, as a mean would ignore it."""
-        return sign_test_p(self.wins) if self.one_sided else self.estimate.p
+        """The p value of the paired t test, or of the sign test."""
+        return sign_test_p(self.wins) if self.by_wins else self.estimate.p
 
     @property
     def remarks(self) -> list[Remark]:
-        """What a reader must know if a divergence is one-sided; otherwise empty."""
-        if not self.one_sided:
+        """What a reader must know where the sign test judges; otherwise empty."""
+        if not self.by_wins:
             return []
         divergences = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
         return [*divergences, wins_remark(self.wins, self.level_pairs)]
@@ -131,11 +142,13 @@ class PairedRuns:
         """A row of the table of contrasts, judged at Holm's ``level``."""
         estimate, d = self.estimate, self.differences
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
-        low, high = estimate.interval(level)
-        uncorrected, bootstrap = estimate.interval(), bootstrap_interval(d, 0)
+        no_interval = np.nan, np.nan
+        low, high = no_interval if self.without_spread else estimate.interval(level)
+        uncorrected = no_interval if self.without_spread else estimate.interval()
+        bootstrap = bootstrap_interval(d, 0)
         judged = verdict(low, high, estimate.mean, estimate.n, self.margin)
         needed = seeds_to_settle(estimate, self.margin, level) if judged is Verdict.INCONCLUSIVE else np.nan
-        if self.one_sided:
+        if self.by_wins:
             judged, needed = judge_wins(self.wins, level), np.nan
         return {
             "n": len(d),

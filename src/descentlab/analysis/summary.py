@@ -45,7 +45,8 @@ def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
         if len(run_ids) > 1 and all(run in scores for run in run_ids):
             low, high = estimate_crossed(np.stack([scores[run] for run in run_ids])).interval()
             measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
-    means = finished.groupby(ROW, sort=False)[["val_metric", "train_loss", "test_loss", "train_seconds"]].mean()
+    measures = ["val_metric", "train_loss", "test_loss", "train_seconds", "examples"]
+    means = finished.groupby(ROW, sort=False)[measures].mean()
     clock = (finished["train_seconds"] / finished["updates"].where(finished["updates"] > 0) * 1e6).groupby(
         [finished[name] for name in ROW], sort=False
     )
@@ -60,6 +61,21 @@ def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
     return fill_table(table, "summary")
 
 
+def average_beside(finished: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    """What was recorded beside loss and metric, at the end: mean and interval over seeds by row, name and split.
+
+    Args:
+        finished: final runs that finished.
+        beside: rows of the table ``beside``.
+    """
+    last = beside.merge(finished[["run_id", *ROW, "updates"]], on=["run_id", "updates"])
+    if last.empty:
+        return empty_table(TABLES["beside"])
+    order = finished.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
+    table = average_by(last, [*ROW, "name", "split"], ["value"]).merge(order, on=ROW)
+    return fill_table(table.sort_values("rank", kind="stable", ignore_index=True), "beside")
+
+
 def average_curves(
     finals: pd.DataFrame, history: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]
 ) -> pd.DataFrame:
@@ -72,6 +88,7 @@ def average_curves(
     """
     if history.empty:
         return empty_table(TABLES["curves"])
+    history = carry_forward(finals, history)
     finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in CURVE_MEASURES})
     by = [*ROW, "updates"]
     averaged = average_by(finite, by, list(CURVE_MEASURES)).set_index(by)
@@ -82,6 +99,24 @@ def average_curves(
     rank = finals.drop_duplicates(ROW)[ROW].reset_index(drop=True).reset_index(names="rank")
     table = table.merge(rank, on=ROW).sort_values(["rank", "updates"], kind="stable")
     return fill_table(table.reset_index(drop=True), "curves")
+
+
+def carry_forward(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The history with the last evaluation of each run that its patience ended, repeated at the others' later evaluations.
+
+    A mean over seeds would otherwise go on with those that were still falling. What was processed stays what it was.
+
+    Args:
+        finals, history: as in :func:`average_curves`.
+    """
+    ended = finals[(finals["status"] == "finished") & (finals["updates"] < finals["updates_planned"])]
+    repeated = []
+    for run in ended[["run_id", *ROW, "updates"]].to_dict("records"):
+        row = history[(history[ROW] == [run[name] for name in ROW]).all(axis=1)]
+        last = row[row["run_id"] == run["run_id"]].iloc[[-1]]
+        later = sorted(set(row.loc[row["updates"] > run["updates"], "updates"]))
+        repeated.append(last.loc[last.index.repeat(len(later))].assign(updates=later))
+    return pd.concat([history, *repeated], ignore_index=True) if repeated else history
 
 
 def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.i18n.wording import counted, message, words
-from descentlab.report.phrases import ARM_WORDS
+from descentlab.report.phrases import ARM_WORDS, SPLIT_WORDS
 
 # In the order in which a reader should know them; of two forms the first is for one run.
 PHRASES: dict[str, str | tuple[str, str]] = {
@@ -20,6 +20,14 @@ PHRASES: dict[str, str | tuple[str, str]] = {
     ),
     "edge high": message(
         "{optimizer} on {problem}: the chosen learning rate {rate:g} is the highest of its grid ({low:g} to {high:g})"
+    ),
+    "lagging averages": message(
+        "{optimizer} on {problem}, {arm}: the averages that BatchNormalization keeps lag behind its few updates; measured anew, "
+        "they give a validation metric of {anew:.4g} in place of {kept:.4g} (means over {n} seeds)"
+    ),
+    "absent class": (
+        message("{problem}: class {label} has no example in the {split} split of {n} seed"),
+        message("{problem}: class {label} has no example in the {split} split of {n} seeds"),
     ),
     "few seeds": (
         message("{n} final seed is too few to trust intervals; at least {least} are needed"),
@@ -119,6 +127,8 @@ def order_alarms(alarms: pd.DataFrame) -> pd.DataFrame:
 def alarm_sentence(row: dict[str, Any]) -> str:
     """What a row of the table of alarms says."""
     values = {"problem": row["problem"], "optimizer": row["optimizer"], **json.loads(row["values"])}
+    if "split" in values:
+        values["split"] = words(SPLIT_WORDS[values["split"]])
     if row["arm"]:
         values["arm"] = words(ARM_WORDS[row["arm"]].name)
     forms = PHRASES[row["code"]]

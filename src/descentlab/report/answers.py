@@ -92,6 +92,14 @@ ALARMS = {
         message("{n} rate chosen on the edge of its grid"),
         message("{n} rates chosen on the edge of their grids"),
     ),
+    "absent class": (
+        message("{n} class absent from a split of some seed"),
+        message("{n} classes absent from splits of some seeds"),
+    ),
+    "lagging averages": (
+        message("{n} optimizer whose averages of BatchNormalization lag"),
+        message("{n} optimizers whose averages of BatchNormalization lag"),
+    ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
     "unknown": (
         message("{n} unknown about the logged runs"),

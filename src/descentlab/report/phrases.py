@@ -107,6 +107,8 @@ VARIANTS: dict[str, str] = {
 # Pairs of networks of which the distance is measured.
 MATCHINGS: dict[str, str] = {"as_trained": message("as trained"), "matched": message("matched")}
 
+SPLIT_WORDS: dict[str, str] = {"train": message("training"), "val": message("validation"), "test": message("test")}
+
 # Codes that are themselves the English words for what they mean, as the cells of tables have them.
 CELLS = (
     message("easy"),
@@ -121,6 +123,8 @@ CELLS = (
     message("failed"),
     message("missing"),
     message("edge"),
+    message("absent class"),
+    message("lagging averages"),
     message("few seeds"),
     message("unknown"),
     message("same seeds"),

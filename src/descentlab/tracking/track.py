@@ -21,7 +21,7 @@ import pandas as pd
 from descentlab.analysis.statistics.intervals import reached_after
 from descentlab.analysis.time_to_target import find_targets
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import HISTORY, RUNS, optimum_gap, rate_from_table
+from descentlab.experiment.records import BESIDE, HISTORY, RUNS, optimum_gap, rate_from_table
 from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.problems.base import SPLITS
 from descentlab.storage.tables import read_table
@@ -95,7 +95,9 @@ def track_problem(
     jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
     runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
     history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
-    curves = curves_by_run(history, runs["run_id"])
+    besides = [path.with_name(path.name.replace(".history.", ".beside.")) for path in histories]
+    beside = pd.concat([read_table(path, BESIDE) for path in besides], ignore_index=True)
+    curves = curves_by_run(with_beside(history, beside), runs["run_id"])
     # Of some jobs alone the targets could still change.
     targets = find_targets(plan, runs[runs["phase"] == "final"], history) if whole else {}
     done: Counter[str] = Counter()
@@ -142,6 +144,15 @@ def refresh_experiment(client: MlflowClient, experiment: str, plan: TrainingPlan
     set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
 
 
+def with_beside(history: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    """The history with a column ``<split>_<name>`` for each value that was recorded beside loss and metric."""
+    if beside.empty:
+        return history
+    named = beside.assign(column=beside["split"] + "_" + beside["name"].map(metric_name))
+    wide = named.pivot(index=["run_id", "updates"], columns="column", values="value")
+    return history.merge(wide.reset_index(), on=["run_id", "updates"], how="left")
+
+
 def curves_by_run(history: pd.DataFrame, runs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
     """The columns of each run's evaluations, shape (evaluations,) each; one table per run would cost more than its rows.
 
@@ -170,7 +181,7 @@ def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: 
     """What the list of runs shows: the end, the best validation epoch, the time to each target."""
     metric = metric_name(row["metric"])
     values: dict[str, float] = {}
-    for prefix in ("", "best_"):
+    for prefix in ("", "best_", "renormalized_"):
         for split in SPLITS:
             values[f"{prefix}{split}_loss"] = row[f"{prefix}{split}_loss"]
             values[f"{prefix}{split}_{metric}"] = row[f"{prefix}{split}_metric"]
@@ -178,6 +189,7 @@ def summary_metrics(row: dict[str, Any], curve: dict[str, np.ndarray], targets: 
     values["optimum_gap"] = optimum_gap(row)
     for name in ("best_epoch", "updates", "examples", "train_seconds", "evaluation_seconds", "compile_seconds"):
         values[name] = row[name]
+    values |= {name: column[-1] for name, column in curve.items() if name not in HISTORY and len(column)}
     if row["status"] == "finished":
         for name, target in targets.items():
             values[f"updates_to_target_{name}"] = reached_after(curve["updates"], curve["val_loss"], target)

@@ -66,7 +66,7 @@ def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str], eq
         place,
         pair.estimate,
         pair.margin,
-        wins=pair.wins if pair.one_sided else None,
+        wins=pair.wins if pair.by_wins else None,
         equivalence=equivalence,
         unit=unit,
         remarks=pair.remarks,

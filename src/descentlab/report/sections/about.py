@@ -14,11 +14,13 @@ from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
 
+PATIENCE = message("Patience")
 RULES = {
     message("Arms"): message(
-        "Default (Keras' own learning rate, constant) and tuned (best of a grid, decayed linearly to zero; Ftrl's stays "
-        "constant, because it scales the weights themselves) answer different questions; they are never mixed in one ranking."
+        "Default (Keras' own learning rate, constant) and tuned (best of a grid, with a schedule) answer different questions; "
+        "they are never mixed in one ranking."
     ),
+    message("Schedules"): message("Of the learning rate, in the tuned arm: {schedules}."),
     message("Grid"): message(
         "{points} learning rates, half a decade apart, and {tuning} tuning seeds: the same number of tuning runs for every "
         "optimizer. The center is the optimizer's usual rate."
@@ -49,6 +51,10 @@ RULES = {
     message("Seconds"): message(
         "Updates times the cost of a step, measured serially with nothing else running. Where it wasn't measured, wall time of "
         "the updates with other jobs running, which allows only a rough comparison."
+    ),
+    PATIENCE: message(
+        "A run ends after {patience} epochs without a fall of the validation loss, whatever its optimizer: its last weights "
+        "count, and the examples that it processed. Its curve stays where it ended."
     ),
     message("Limits"): message(
         "The findings hold on these problems, at these sizes and budgets. Seeds redraw training and validation from one pool "
@@ -102,6 +108,19 @@ def models(evidence: Evidence) -> Section:
             margin=number(info.margin),
             mode=info.mode,
         )
+        if info.train_examples < info.requested_examples:
+            caption += " " + words(
+                "Of {requested:,} training examples {train:,} make whole batches; the others are validated on.",
+                requested=info.requested_examples,
+                train=info.train_examples,
+            )
+        if info.class_weight:
+            weights = ", ".join(f"{label}: {number(weight)}" for label, weight in info.class_weight.items())
+            caption += " " + words(
+                "Trained with class weights ({weights}); every evaluation is without them, with the loss that has them beside "
+                "it.",
+                weights=weights,
+            )
         if info.mode_reasons:
             reasons = "; ".join(shortened(reason) for reason in info.mode_reasons)
             caption += " " + words("Why no faster mode: {reasons}", reasons=reasons)
@@ -137,8 +156,21 @@ def protocol(evidence: Evidence) -> Section:
         return imported_protocol(evidence)
     config = evidence.plan.config
     seeds = config.seeds
-    fields = {"points": config.tuning.points, "tuning": seeds.tuning, "final": seeds.final}
-    rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items()]
+    optimizers_of: dict[str, list[str]] = {}
+    for name, info in evidence.plan.optimizers.items():
+        optimizers_of.setdefault(info.tuned_schedule, []).append(name)
+    fields = {
+        "points": config.tuning.points,
+        "tuning": seeds.tuning,
+        "final": seeds.final,
+        "patience": config.patience,
+        "schedules": "; ".join(f"{schedule} ({', '.join(names)})" for schedule, names in optimizers_of.items()),
+    }
+    rules = [
+        [words(rule), words(meaning, **fields)]
+        for rule, meaning in RULES.items()
+        if rule != PATIENCE or config.patience is not None
+    ]
     headers = [words("rule"), words("what it means")]
     blocks: list[Table] = [Table("rules", words("The rules of the comparison"), headers, rules)]
     coverage = evidence.comparison.coverage

@@ -9,7 +9,7 @@ from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.problems.base import metric_sign
+from descentlab.problems.base import WEIGHTED_LOSS, metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
     Evidence,
@@ -21,9 +21,10 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
-from descentlab.report.phrases import arm_cell, remark_words, verdict_words
+from descentlab.report.phrases import SPLIT_WORDS, arm_cell, remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
 
+WEIGHTED = message("loss with class weights")
 # What stands in place of a difference.
 NO_PAIR, NOT_RUN = message("no pair finished"), message("not run")
 
@@ -136,7 +137,8 @@ def final_metric(evidence: Evidence) -> Section | None:
         return None
     problems = evidence.problems_in(evidence.comparison.scores)
     figures = [metric_figure(evidence, problem) for problem in problems]
-    return Section("test-metric", words("Final test metric"), [*figures, summary_table(evidence)])
+    beside = [] if evidence.comparison.beside.empty else [beside_table(evidence)]
+    return Section("test-metric", words("Final test metric"), [*figures, summary_table(evidence), *beside])
 
 
 def metric_figure(evidence: Evidence, problem: str) -> Figure:
@@ -238,6 +240,35 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
     return words("{best} ({next} is next, tied with it)", best=text, next=following)
 
 
+def beside_table(evidence: Evidence) -> Table:
+    """What was recorded beside loss and metric; nothing is judged by it."""
+    beside = evidence.comparison.beside
+    rows = [
+        [
+            row["problem"],
+            arm_cell(row["arm"]),
+            row["optimizer"],
+            words(WEIGHTED) if row["name"] == WEIGHTED_LOSS else row["name"],
+            words(SPLIT_WORDS[row["split"]]),
+            interval(row["value_mean"], row["value_low"], row["value_high"], row["n"]),
+        ]
+        for row in beside.to_dict("records")
+    ]
+    headers = [
+        words("problem"),
+        words("arm"),
+        words("optimizer"),
+        words("metric"),
+        words("split"),
+        words("mean [95 % interval]"),
+    ]
+    caption = words(
+        "At the end of the final runs, with 95 % t intervals over seeds alone. Rates are chosen and optimizers judged by the "
+        "problem's own metric, whatever stands here."
+    )
+    return Table("beside", words("Other metrics"), headers, rows, caption, beside, folded=True)
+
+
 def summary_table(evidence: Evidence) -> Table:
     """The numbers of every mean."""
     summary = evidence.comparison.summary
@@ -252,6 +283,7 @@ def summary_table(evidence: Evidence) -> Table:
             words("{n} of {total}", n=row["n_diverged"], total=row["n_planned"]),
             number(row["train_loss_mean"]),
             number(row["test_loss_mean"]),
+            number(row["examples_mean"]),
             number(row["microseconds_per_update"]),
             number(row["state_bytes_per_parameter"]),
         ]
@@ -267,6 +299,7 @@ def summary_table(evidence: Evidence) -> Table:
         words("diverged"),
         words("train loss"),
         words("test loss"),
+        words("training examples"),
         words("µs / update"),
         words("state bytes / parameter"),
     ]
@@ -275,4 +308,4 @@ def summary_table(evidence: Evidence) -> Table:
         "only a rough comparison."
     )
     title = words("All means as numbers")
-    return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10}), folded=True)
+    return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10, 11}), folded=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from descentlab.experiment.config import ConfigError, check_folders
 from descentlab.experiment.entries import table_entry
 from descentlab.experiment.plan import PLAN_FILE, ImportedPlan, Plan, PlanError
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.optimizers.arms import LOGGED_ARM
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import SPLITS, metric_sign
@@ -62,6 +62,7 @@ def import_experiment(name: str, mapping: RunMapping, uri: str | None) -> tuple[
     plan.write(results / PLAN_FILE)
     write_text(results / "selections.json", "[]")
     write_table(empty_table(EXAMPLES), EXAMPLES, results / "examples.parquet")
+    write_table(empty_table(BESIDE), BESIDE, results / "beside.parquet")
     write_table(history[history["run_id"].isin(runs["run_id"])], HISTORY, results / "history.parquet")
     write_table(runs[list(RUNS)], RUNS, results / "runs.parquet")
     return plan, results
