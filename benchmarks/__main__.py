@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.engine import compare_dense, compare_two_jobs
+from benchmarks.models import compare_models
 from benchmarks.naive_pipeline import compare_with_naive
 from benchmarks.report_at_scale import measure_report_at_scale
 from benchmarks.rows import Row, as_table
@@ -40,6 +41,7 @@ def quick_lines() -> list[Callable[[], list[Row]]]:
     return [
         lambda: compare_dense(REPEATS),
         lambda: compare_two_jobs(REPEATS),
+        lambda: compare_models(REPEATS),
         lambda: [compare_start()],
         lambda: [measure_tracking()],
         measure_report_at_scale,

@@ -18,8 +18,11 @@ import numpy as np
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.keras_model import KerasModel
+from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Member
-from descentlab.training.engine.modes import choose_mode
+from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
+from descentlab.training.engine.modes import modes_to_try
 from descentlab.training.engine.stateless_optimizer import state_variables
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
@@ -70,6 +73,7 @@ class Timing:
     engine_seconds: np.ndarray
     fit_warm_up_seconds: float
     engine_warm_up_seconds: float
+    engine_compile_seconds: float
     loss_difference: float
     mode: str
 
@@ -79,16 +83,38 @@ class Timing:
         return self.fit_seconds / self.engine_seconds
 
 
-def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple[float, list[float]]], float]:
-    """A function that trains ``engine_epochs`` of every member once, and its warm-up seconds.
+def choose_way(case: Case) -> ModeTrial:
+    """The way that a plan chooses on this machine."""
+    problem = case.problem
+    modes = modes_to_try(problem.build_model(), "CPU", problem.batch_size)
+    return ModeTrials(problem, case.data, problem.batch_size).choose(modes)
+
+
+def make_trainer(case: Case, way: ModeTrial) -> Trainer | KerasTrainer:
+    """A trainer of that way, with Adam."""
+    import keras
+
+    problem = case.problem
+
+    def make_adam() -> Any:
+        return keras.optimizers.Adam(LEARNING_RATE)
+
+    if way.mode in KERAS_MODES:
+        return KerasTrainer(problem, make_adam, problem.batch_size, eager=way.mode == "eager")
+    by_keras = None if way.by_example else KerasModel(problem, None, problem.batch_size)
+    return Trainer(CompiledModel(problem, way.mode, case.width, by_keras), make_adam)
+
+
+def time_engine(
+    case: Case, split: Split, way: ModeTrial
+) -> tuple[Callable[[], tuple[float, list[float]]], float, float]:
+    """A function that trains ``engine_epochs`` of every member once, its warm-up seconds, and those of compiling in them.
 
     It returns seconds by epoch and member, and the first member's validation losses.
     """
-    import keras
-
     begun = time.perf_counter()
     problem = case.problem
-    trainer = Trainer(CompiledModel(problem, mode, case.width), lambda: keras.optimizers.Adam(LEARNING_RATE))
+    trainer = make_trainer(case, way)
     per_epoch = len(split.train) // problem.batch_size
     evaluate_at = [per_epoch * epoch for epoch in range(1, case.engine_epochs + 1)]
     members = []
@@ -104,11 +130,11 @@ def time_engine(case: Case, split: Split, mode: str) -> tuple[Callable[[], tuple
         for first in range(0, case.members, case.width):
             together = members[first : first + case.width]
             found = [row[0] for row in trainer.train_members(case.data, together, evaluate_at)]
-            losses = losses or [float(e.loss.mean(dtype=np.float64)) + e.penalty for e in found]
+            losses = losses or [e.means[0].loss + e.penalty for e in found]
         return (time.perf_counter() - begun) / case.engine_epochs / case.members, losses
 
     train()
-    return train, time.perf_counter() - begun
+    return train, time.perf_counter() - begun, trainer.compile_seconds
 
 
 def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[float]]], float]:
@@ -128,9 +154,7 @@ def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[f
     initial = initial_variables(problem, SEED)
     fresh = [np.asarray(variable) for variable in state_variables(optimizer)]
     order = data_order(problem.name, SEED, split.train, problem.batch_size, case.fit_epochs)
-    in_order = order.ravel()
-    x, y = data.x[in_order], data.y[in_order]
-    validation = data.x[split.val], data.y[split.val]
+    trained, validated = data.rows(order.ravel()), data.rows(split.val)
 
     def train() -> tuple[float, list[float]]:
         for variable, value in zip(model.variables, initial, strict=True):
@@ -140,14 +164,14 @@ def time_fit(case: Case, split: Split) -> tuple[Callable[[], tuple[float, list[f
         begun = time.perf_counter()
         # steps_per_epoch: the arrays hold all epochs, and each epoch goes on where the last one ended.
         history = model.fit(
-            x,
-            y,
+            trained.x,
+            trained.y,
             batch_size=problem.batch_size,
             epochs=case.fit_epochs,
             shuffle=False,
             verbose=0,
             steps_per_epoch=len(split.train) // problem.batch_size,
-            validation_data=validation,
+            validation_data=(validated.x, validated.y),
             validation_batch_size=min(FIT_CHUNK, len(split.val)),
         )
         return (time.perf_counter() - begun) / case.fit_epochs, history.history["val_loss"]
@@ -164,8 +188,8 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
     """
     problem = case.problem
     split = split_data(problem, case.data, SEED, problem.batch_size, case.train_examples)
-    mode = choose_mode(problem.build_model(), "CPU", problem.batch_size)
-    engine, engine_warm_up = time_engine(case, split, mode)
+    way = choose_way(case)
+    engine, engine_warm_up, compile_seconds = time_engine(case, split, way)
     fit, fit_warm_up = time_fit(case, split)
     engine_seconds, fit_seconds, difference = [], [], 0.0
     for repeat in range(repeats):
@@ -187,6 +211,7 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
         engine_seconds=np.array(engine_seconds),
         fit_warm_up_seconds=fit_warm_up,
         engine_warm_up_seconds=engine_warm_up,
+        engine_compile_seconds=compile_seconds,
         loss_difference=difference,
-        mode=mode,
+        mode=way.mode,
     )

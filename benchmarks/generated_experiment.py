@@ -61,6 +61,7 @@ def make_plan(config: Config) -> TrainingPlan:
         loss_bound=1e4,
         epochs=EPOCHS,
         batch_size=BATCH,
+        requested_examples=TRAIN_EXAMPLES,
         train_examples=TRAIN_EXAMPLES,
         val_examples=317,
         test_examples=TEST_EXAMPLES,
