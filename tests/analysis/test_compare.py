@@ -11,9 +11,9 @@ from pandas.testing import assert_frame_equal
 from descentlab.analysis.compare import compare_results
 from descentlab.analysis.comparison import TABLES, read_comparison, write_comparison
 from descentlab.analysis.pairing import PairingError
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.report.answers import write_answers
-from descentlab.storage.tables import write_table
+from descentlab.storage.tables import empty_table, write_table
 from support.comparison_fixture import (
     NO_EXAMPLES,
     generated_history,
@@ -92,6 +92,7 @@ def test_a_comparison_comes_back_from_its_files(tmp_path: Path) -> None:
 def test_results_hold_the_same_codes_whatever_the_language_of_the_report(tmp_path: Path) -> None:
     runs = generated_runs(0)
     tables = {"runs": (runs, RUNS), "history": (generated_history(runs), HISTORY), "examples": (NO_EXAMPLES, EXAMPLES)}
+    tables["beside"] = empty_table(BESIDE), BESIDE
     written = {}
     for language in ("en", "es"):
         folder = tmp_path / language

@@ -257,3 +257,27 @@ def test_identical_runs_are_identical() -> None:
     runs.loc[of["sgd"], "test_metric"] = runs.loc[of["momentum"], "test_metric"].to_numpy()
     found = generated_contrast(runs, "sgd", problem="down", arm="default")
     assert (found["verdict"], found["difference_mean"], found["p"]) == ("identical", 0.0, 1.0)
+
+
+def test_equal_rounded_differences_are_no_certainty() -> None:
+    """Two-decimal accuracies of two seeds that differ alike: their spread is 0, and two wins of two prove little."""
+    pair = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.005)
+    judged = pair.judge(pair.p, 0.05)
+    assert (pair.wins, pair.p, judged["verdict"]) == ((2, 2), 0.5, "inconclusive")
+    assert np.isnan([judged["low"], judged["high"], judged["low_holm"], judged["high_holm"]]).all()
+    assert pair.remarks
+    within = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.02)
+    assert within.judge(within.p, 0.05)["verdict"] == "negligible"
+    eight = pair_of([0.95] * 8, [0.94] * 8, margin=0.005)
+    assert (eight.p, eight.judge(eight.p, 0.05)["verdict"]) == (2 / 2**8, "better")
+    same = pair_of([0.95] * 3, [0.95] * 3)
+    assert (same.p, same.judge(same.p, 0.05)["verdict"]) == (1.0, "identical")
+
+
+def test_an_optimizer_against_itself_is_rarely_told_apart_by_rounded_metrics() -> None:
+    """Two seeds, accuracies of two decimals: the t test alone would tell 12.7 % apart."""
+    generator = np.random.default_rng(0)
+    draws = np.round(0.95 + 0.01 * generator.normal(size=(400, 2, 2)), 2)
+    pairs = [pair_of(first.tolist(), second.tolist(), margin=0.005) for first, second in draws]
+    directional = [pair.judge(pair.p, 0.05)["verdict"] in ("better", "worse") for pair in pairs]
+    assert np.mean(directional) < 0.05

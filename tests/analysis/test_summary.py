@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from descentlab.analysis.rank_stability import measure_rank_stability
-from descentlab.analysis.summary import summarize
+from descentlab.analysis.summary import carry_forward, summarize
 from support.comparison_fixture import (
     OPTIMIZERS,
     PROBLEMS,
@@ -63,3 +64,24 @@ def test_an_optimizer_whose_every_run_diverged_ranks_last() -> None:
         mine = stability[(stability["problem"] == problem) & (stability["optimizer"] == "adam")]
         ranks = mine.loc[mine["question"] == "selection", "rank"]
         assert len(ranks) and (ranks == len(OPTIMIZERS)).all()
+
+
+def test_the_curve_of_a_run_that_its_patience_ended_stays_where_it_ended() -> None:
+    row = {"problem": "p", "arm": "tuned", "optimizer": "adam"}
+    runs = {"run_id": ["a", "b", "c"], "status": ["finished", "finished", "diverged"], "updates": [4, 8, 4]}
+    finals = pd.DataFrame({**runs, "updates_planned": 8, **row})
+    history = pd.DataFrame(
+        {
+            "run_id": [*"aabbbcc"],
+            "updates": [0, 4, 0, 4, 8, 0, 4],
+            "examples": [0, 40, 0, 40, 80, 0, 40],
+            "val_loss": [1.0, 0.5, 1.0, 0.7, 0.1, 1.0, 9.0],
+            **row,
+        }
+    )
+    whole = carry_forward(finals, history)
+    assert whole.loc[whole["updates"] == 8, "val_loss"].tolist() == [0.1, 0.5]
+    added = whole[(whole["run_id"] == "a") & (whole["updates"] == 8)]
+    assert added["examples"].tolist() == [40]
+    assert len(whole) == len(history) + 1
+    assert carry_forward(finals[finals["run_id"] != "a"], history) is history

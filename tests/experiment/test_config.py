@@ -126,6 +126,25 @@ def test_full_batch_has_a_second_row_with_as_many_updates() -> None:
     assert config.problem("slides_mlp") is one
 
 
+def test_every_schedule_has_a_row_of_every_optimizer() -> None:
+    raw = {"experiment": "e", "problems": ["mlp"], "schedules": ["wsd", "cosine", "mine.rates:falling"]}
+    rateless = {"optimizer": SLIDES_ADAGRAD, "learning_rate": None}
+    optimizers = ["gd", {"optimizer": "sgd", "schedule": "step"}, rateless]
+    config = parse_config({**raw, "optimizers": optimizers}, "here")
+    rows = {entry.name: entry for entry in config.entries(config.problems[0])}
+    assert {name: (entry.tuned_schedule, entry.tuned_only) for name, entry in rows.items()} == {
+        "gd": ("wsd", False),
+        "gd_equal_updates": ("wsd", False),
+        "gd_cosine": ("cosine", True),
+        "gd_cosine_equal_updates": ("cosine", True),
+        "gd_falling": ("mine.rates:falling", True),
+        "gd_falling_equal_updates": ("mine.rates:falling", True),
+        "sgd": ("step", False),
+        "slides_ada_grad": ("linear", False),
+    }
+    assert rows["gd_cosine"].grid(7) == rows["gd"].grid(7)
+
+
 def test_a_problem_by_import_path_is_called_as_its_object() -> None:
     assert parsed(problems=["my.module:SPIRALS"]).problems[0].name == "spirals"
 

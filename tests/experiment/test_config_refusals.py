@@ -38,7 +38,7 @@ def test_refuses_what_is_no_config(raw: Any, expected: str) -> None:
 def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(experimnt="x") == (
         "here: experimnt: unknown key 'experimnt', did you mean 'experiment'? Valid: experiment, problems, optimizers, "
-        "arms, seeds, tuning, sweep, measurements, execution, tracking, report"
+        "schedules, arms, patience, seeds, tuning, sweep, measurements, execution, tracking, report"
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"
@@ -198,7 +198,7 @@ def test_refuses_duplicate_names() -> None:
     )
     assert refusal_of(arms=["tuned", "tuned"]) == "here: arms: names must be unique; repeated: tuned"
     assert refusal_of(optimizers=["gd", *optimizer(name="gd_equal_updates")]) == (
-        "here: optimizers: the name is taken by a full-batch optimizer's second row: gd_equal_updates"
+        "here: optimizers: the name is taken by another row of a full-batch optimizer or of schedules: gd_equal_updates"
     )
     twice = parsed(problems=["mlp", *problem(name="mlp_short", epochs=2)])
     assert [p.name for p in twice.problems] == ["mlp", "mlp_short"]
@@ -235,3 +235,26 @@ def test_refuses_a_count_that_no_table_can_hold(key: str) -> None:
         f"here: problems.0.{key}: must be less than or equal to 1000000000; received 1000000"
     )
     assert parsed(problems=problem(**{key: 10**9})).problems[0].model_dump()[key] == 10**9
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"schedules": ["cosin"]},
+            "here: schedules.0: unknown schedule 'cosin', did you mean 'cosine'? Valid: constant, ",
+        ),
+        ({"schedules": ["wsd", "wsd"]}, "here: schedules: names must be unique; repeated: wsd"),
+        (
+            {"schedules": ["wsd"], "arms": ["default"]},
+            "here: schedules: they are the tuned arm's, so arms needs 'tuned'",
+        ),
+        ({"patience": 0}, "here: patience: must be greater than 0; received 0"),
+        (
+            {"schedules": ["linear", "wsd"], "optimizers": ["sgd", {"optimizer": "adam", "name": "sgd_wsd"}]},
+            "here: optimizers: the name is taken by another row of a full-batch optimizer or of schedules: sgd_wsd",
+        ),
+    ],
+)
+def test_refuses_schedules_and_patience_that_mean_nothing(changes: dict[str, Any], said: str) -> None:
+    assert refusal_of(**changes).startswith(said)

@@ -40,12 +40,12 @@ EXPECTED = {
         vision_transformer token_weights flat_targets weighted_l2 quantiles smoothed_labels focal poisson
         metric_string gaussian_noise dropout keras_counter max_norm subclassed graph plain_gru plain_lstm
         sequence_to_sequence conv_lstm text_transformer text_bidirectional_lstm text_masked_lstm
-        text_embedding_bag
+        text_embedding_bag class_weights
     """,
     ("xla", False): """
         masked_loss ignore_class sum_reduction scalar_function float64_targets r2_score auc
         recall_at_precision f1_score top_two activity_regularizer experts recommender wide_and_deep
-        masked_gru_characters
+        masked_gru_characters class_weights_auc
     """,
     ("patches", True): """
         resnet mlp_mixer
@@ -66,12 +66,16 @@ WAYS = {name: way for way, names in EXPECTED.items() for name in names.split()}
 NAMES = list(zoo.places())
 ONE_OF_A_KIND = set(
     """
-    vae_add_loss vae_own_steps gan denoiser resnet augmented transfer ctc masked_loss ignore_class token_weights sum_reduction
-    scalar_function flat_targets float64_targets weighted_l2 smoothed_labels r2_score auc spectral_normalization dropout
-    keras_random tf_random tf_counter numpy_function activity_regularizer mixed_bfloat16 subclassed distillation recommender
-    heads_list heads_dict structured_data masked_gru_characters plain_gru plain_lstm text_embedding_bag text_vectorization
+    vae_own_steps resnet augmented ctc masked_loss ignore_class flat_targets float64_targets auc dropout keras_random tf_random
+    numpy_function activity_regularizer mixed_bfloat16 subclassed recommender heads_dict structured_data masked_gru_characters
+    plain_lstm text_embedding_bag class_weights class_weights_auc
     """.split()
 )
+# What Keras calls the metric and those beside it, where there are several.
+BESIDE = {
+    "class_weights": ["sparse_categorical_accuracy", "sparse_categorical_crossentropy"],
+    "class_weights_auc": ["auc", "accuracy"],
+}
 ROUNDING = {"mixed_bfloat16": 0.05}  # of a weight's movement: bfloat16 has 8 bits of it
 STATEFUL = {"tf_counter"}  # assigning its variables does not give a model the state that its layer has
 
@@ -109,14 +113,14 @@ def train(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> tuple[
     return trainer.variables(), evaluations
 
 
-def trained(name: str) -> Trained:
-    """One of the optimizers by turns, so that each has models of every kind."""
+def trained(name: str, turn: int = 0) -> Trained:
+    """One of the optimizers by turns, so that each has models of every kind; ``turn`` 1 and 2 are the others."""
     problem = zoo.problem(name)
     data = problem.load_data(None)
     problem = with_built_models(problem, data)
     mode = choose_mode(problem.build_model(), "CPU", problem.batch_size)
-    way = ModeTrials(problem, data, problem.batch_size).choose(tuple(dict.fromkeys((mode, "graph"))))
-    make_optimizer = OPTIMIZERS[NAMES.index(name) % len(OPTIMIZERS)]
+    way = ModeTrials(problem, data, problem.batch_size).choose(tuple(dict.fromkeys((mode, "graph"))), fastest=False)
+    make_optimizer = OPTIMIZERS[(NAMES.index(name) + turn) % len(OPTIMIZERS)]
     member = make_member(problem, data, 0)
     trainer = make_trainer(problem, way, make_optimizer)
     return Trained(problem, data, way, member, make_optimizer, trainer, *train(trainer, data, member))
@@ -137,7 +141,8 @@ def train_eagerly(case: Trained, optimizer: Any, updates: int) -> list[np.ndarra
         variable.assign(value)
     model.compile(optimizer, case.problem.loss, case.problem.loss_weights, run_eagerly=True)
     for index in case.member.order[:updates]:
-        model.train_on_batch(*for_keras(case.data.rows(index).fields()))
+        rows = for_keras(case.data.rows(index).fields())
+        model.train_on_batch(*rows, class_weight=case.problem.class_weight)
     return [np.asarray(variable).copy() for variable in model.variables]
 
 
@@ -160,11 +165,12 @@ def check_updates(case: Trained) -> None:
 def check_evaluations(case: Trained) -> None:
     problem, metric = case.problem, case.problem.metric
     reached = [] if problem.name in STATEFUL else [case.weights]
+    keras.utils.set_random_seed(case.member.seed)
+    model = problem.build_model()
+    metrics = new_metrics(problem.compiled_metrics())
+    model.compile(loss=problem.loss, loss_weights=problem.loss_weights, metrics=metrics)
     for values, evaluation in zip([case.member.initial, *reached], case.evaluations, strict=False):
         for part, means in zip(case.member.parts, evaluation.means, strict=True):
-            keras.utils.set_random_seed(case.member.seed)
-            model = problem.build_model()
-            model.compile(loss=problem.loss, loss_weights=problem.loss_weights, metrics=new_metrics(metric.compiled()))
             for variable, value in zip(model.variables, values, strict=True):
                 variable.assign(value)
             x, y, weight = for_keras(case.data.rows(part).fields())
@@ -174,7 +180,13 @@ def check_evaluations(case: Trained) -> None:
             others = [key for key in logs if key != "loss" and not key.endswith("_loss")]
             key = others[0] if len(others) == 1 else metric.name
             assert means.loss + evaluation.penalty == pytest.approx(logs["loss"], rel=2e-5, abs=1e-6)
+            key, *beside = BESIDE.get(problem.name, [key])
             assert means.metric == pytest.approx(float(np.mean(logs[key])), rel=2e-5, abs=1e-6)
+            assert means.beside[: len(beside)] == pytest.approx([logs[name] for name in beside], rel=2e-5, abs=1e-6)
+            if problem.class_weight is not None:
+                weighted = np.array([problem.class_weight.get(int(label), 1.0) for label in case.data.y[part]])
+                loss = model.evaluate(x, y, sample_weight=weighted, batch_size=problem.batch_size, verbose=0)[0]
+                assert means.beside[-1] + evaluation.penalty == pytest.approx(loss, rel=2e-5, abs=1e-6)
 
 
 def check_bits(case: Trained) -> None:
@@ -187,15 +199,24 @@ def check_bits(case: Trained) -> None:
 
 
 def case_of(name: str) -> Any:
-    """``make test`` runs the half of the zoo that has a kind of its own; ``make zoo`` the whole."""
+    """``make test`` runs the third of the zoo that has a kind of its own; ``make zoo`` the whole."""
     return pytest.param(name, marks=[] if name in ONE_OF_A_KIND else pytest.mark.zoo)
 
 
-@pytest.mark.parametrize("name", map(case_of, NAMES))
+@pytest.mark.parametrize("name", [case_of(name) for name in NAMES])
 def test_any_keras_model(name: str) -> None:
     case = trained(name)
     assert (case.way.mode, case.way.by_example) == WAYS[name]
     check_evaluations(case)
     check_bits(case)
     if not draws(case.problem):  # else its random numbers are others where it is compiled
+        check_updates(case)
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("turn", range(1, len(OPTIMIZERS)))
+@pytest.mark.parametrize("name", NAMES)
+def test_any_keras_model_with_the_other_optimizers(name: str, turn: int) -> None:
+    case = trained(name, turn)
+    if not draws(case.problem):
         check_updates(case)

@@ -16,7 +16,7 @@ from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.experiment.runs import planned_runs
 from descentlab.optimizers.build import build
-from descentlab.optimizers.schedules import SCHEDULES
+from descentlab.optimizers.schedules import TUNED_SCHEDULES
 from descentlab.optimizers.search_space import EPSILONS, MOMENTA, Trial, all_trials, extended_trials, momentum_name
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
@@ -44,7 +44,7 @@ def test_what_is_tuned_is_what_the_optimizer_has(optimizer: str, momentum: str |
     assert names == {name for name in (momentum, "epsilon" if entry.factory != "SGD" else None) if name}
     if momentum:
         assert hyperparameters(trials, momentum) == set(MOMENTA)
-    assert {trial.schedule for trial in trials} == set(SCHEDULES)
+    assert {trial.schedule for trial in trials} == set(TUNED_SCHEDULES)
 
 
 def test_the_learning_rate_moves_up_with_the_root_of_epsilon() -> None:
@@ -64,7 +64,7 @@ def test_every_optimizer_gets_the_same_points_and_none_twice() -> None:
     assert schedules["adam"] == schedules["nadam"]
     assert len(extended_trials(OPTIMIZERS["adam"], 7, 20)) == 20
     of_sgd = extended_trials(OPTIMIZERS["sgd"], 3, 200)
-    assert len({trial.as_json() for trial in of_sgd}) == len(of_sgd) <= 3 * len(SCHEDULES)
+    assert len({trial.as_json() for trial in of_sgd}) == len(of_sgd) <= 3 * len(TUNED_SCHEDULES)
 
 
 def test_an_optimizer_without_a_rate_has_no_schedule() -> None:

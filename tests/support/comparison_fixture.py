@@ -36,6 +36,7 @@ def generated_plan(**config: Any) -> TrainingPlan:
         "loss_bound": 1e4,
         "epochs": 4,
         "batch_size": 8,
+        "requested_examples": 32,
         "train_examples": 32,
         "val_examples": 8,
         "test_examples": 8,

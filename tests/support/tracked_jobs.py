@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import HISTORY, RUNS
-from descentlab.storage.tables import write_table
+from descentlab.experiment.records import BESIDE, HISTORY, RUNS
+from descentlab.storage.tables import empty_table, write_table
 from descentlab.tracking.store import create_store
 from descentlab.tracking.track import TrackSummary, track_problem
 from support.comparison_fixture import generated_history, generated_plan, generated_runs
@@ -62,6 +62,7 @@ def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
         mine = runs[runs["optimizer"].isin(optimizers)]
         write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
         write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")
+        write_table(empty_table(BESIDE), BESIDE, RESULTS / "train" / PROBLEM / f"{job}.beside.parquet")
 
 
 @functools.cache

@@ -23,7 +23,8 @@ def parents(runs: pd.DataFrame, whole: bool = True) -> dict[str, Entry]:
 
 
 def test_curves_are_means_over_seeds_with_their_intervals() -> None:
-    finals = pd.DataFrame({"run_id": ["a", "b"], "problem": "up", "arm": "tuned", "optimizer": "adam"})
+    whole = {"status": "finished", "updates": 4, "updates_planned": 4}
+    finals = pd.DataFrame({"run_id": ["a", "b"], "problem": "up", "arm": "tuned", "optimizer": "adam", **whole})
     history = pd.DataFrame(
         {
             "run_id": [*"aabbc"],

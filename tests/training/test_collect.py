@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.testing import assert_frame_equal
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.storage.tables import empty_table, read_table, write_table
 from descentlab.training.collect import collect_runs
 from support.comparison_fixture import generated_history, generated_plan, generated_runs, generated_selections
@@ -27,6 +27,7 @@ def written_jobs(results: Path, problems: tuple[str, ...]) -> pd.DataFrame:
         write_table(mine, RUNS, job / "0.runs.parquet")
         write_table(generated_history(mine), HISTORY, job / "0.history.parquet")
         write_table(empty_table(EXAMPLES), EXAMPLES, job / "0.examples.parquet")
+        write_table(empty_table(BESIDE), BESIDE, job / "0.beside.parquet")
         selections = [s for s in generated_selections() if s["problem"] == problem]
         (job / "0.selections.json").write_text(json.dumps(selections))
     return runs[runs["problem"].isin(problems)].reset_index(drop=True)

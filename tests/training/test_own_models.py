@@ -28,6 +28,7 @@ def planned(problem: str, **changes: Any) -> TrainingPlan:
         "experiment": "own",
         "problems": [{"problem": problem, "name": "mine", "epochs": 1, **changes}],
         "optimizers": ["sgd", {"optimizer": "support.own_optimizers:Counted", "name": "counted"}],
+        "arms": ["tuned"],
         "seeds": {"final": 2, "tuning": 1},
         "tuning": {"points": 1},
         "sweep": {"optimizers": []},

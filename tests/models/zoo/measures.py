@@ -6,7 +6,15 @@ import keras
 from keras import layers
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.data import build_classifier, build_regressor, dense_model, load_clusters, load_line, small
+from models.zoo.data import (
+    SPARSE_ACCURACY,
+    build_classifier,
+    build_regressor,
+    dense_model,
+    load_clusters,
+    load_line,
+    small,
+)
 from models.zoo.losses import load_one_hot
 
 
@@ -60,3 +68,25 @@ TOP_TWO = small(
     stratified=True,
 )
 STRING = small("metric_string", "A metric by its name", build_regressor, load_line, "mse", Metric("mae", False, "mae"))
+CLASS_WEIGHTS = small(
+    "class_weights",
+    "Weights of classes, and a metric beside the accuracy",
+    build_classifier,
+    load_clusters,
+    "sparse_categorical_crossentropy",
+    SPARSE_ACCURACY,
+    class_weight={0: 4.0, 2: 0.25},
+    metrics=(Metric("cross entropy", False, keras.metrics.sparse_categorical_crossentropy),),
+    stratified=True,
+)
+CLASS_WEIGHTS_AUC = small(
+    "class_weights_auc",
+    "Weights of classes, and the accuracy beside the area under the curve",
+    build_probability,
+    load_signs,
+    "binary_crossentropy",
+    Metric("auc", True, keras.metrics.AUC(name="auc")),
+    class_weight={1: 3.0},
+    metrics=(Metric("right", True, "accuracy"),),
+    stratified=True,
+)

@@ -24,10 +24,15 @@ def keras_model(metric: Metric, problem: Problem | None = None) -> KerasModel:
     return KerasModel(replace(problem or tiny_problem(), metric=metric), None, 16)
 
 
+def scores_of(model: KerasModel, data: Data, index: np.ndarray) -> np.ndarray:
+    values = model.values()
+    return model.group_scores(data, index, values, model.evaluate(data, index, values).metric)
+
+
 def test_values_of_a_mean_are_the_means_of_the_groups() -> None:
     """A known answer: with groups of one example each, they are the examples' scores."""
     model = keras_model(tiny_problem().metric)
-    values = model.group_scores(tiny_data(), EVERY)
+    values = scores_of(model, tiny_data(), EVERY)
     shuffled = np.random.default_rng(0).permutation(EVERY)
     predicted = model.model.predict(tiny_data().x, verbose=0).argmax(1)
     np.testing.assert_allclose(values, (predicted == tiny_data().y)[shuffled], atol=1e-4)
@@ -54,15 +59,15 @@ def test_values_of_the_area_under_the_curve_are_those_of_its_formula() -> None:
 
     shuffled = np.random.default_rng(0).permutation(EVERY)
     expected = np.array([60 * area(EVERY) - 59 * area(np.delete(EVERY, left_out)) for left_out in shuffled])
-    values = model.group_scores(data, EVERY)
-    assert values.mean() == pytest.approx(model.evaluate(data, EVERY).metric, abs=1e-5)
+    values = scores_of(model, data, EVERY)
+    assert values.mean() == pytest.approx(model.evaluate(data, EVERY, model.values()).metric, abs=1e-5)
     np.testing.assert_allclose(values - values.mean(), expected - expected.mean(), atol=0.1)
     assert values.std() == pytest.approx(expected.std(), rel=0.05)
 
 
 def test_groups_are_the_same_for_every_model_and_at_most_a_hundred() -> None:
     data = tiny_data(350)
-    first, second = (keras_model(tiny_problem().metric).group_scores(data, np.arange(350)) for _ in range(2))
+    first, second = (scores_of(keras_model(tiny_problem().metric), data, np.arange(350)) for _ in range(2))
     assert len(first) == GROUPS
     np.testing.assert_array_equal(first, second)
 
@@ -73,22 +78,23 @@ def test_a_metric_that_does_not_follow_from_sums_has_no_values() -> None:
     def root(y: Any, y_pred: Any) -> Any:
         return keras.ops.sqrt(keras.ops.mean(keras.ops.square(keras.ops.cast(y, "float32") - y_pred[:, 0])))
 
-    assert len(keras_model(Metric("root", False, root)).group_scores(tiny_data(), EVERY)) == 0
+    assert len(scores_of(keras_model(Metric("root", False, root)), tiny_data(), EVERY)) == 0
 
 
-def test_an_evaluation_leaves_no_trace() -> None:
+def test_an_evaluation_is_of_the_values_that_it_is_given() -> None:
     model = keras_model(Metric("accuracy", True, "accuracy"))
-    before = model.values()
-    first = model.evaluate(tiny_data(), EVERY)
-    model.group_scores(tiny_data(), EVERY)
-    assert model.evaluate(tiny_data(), EVERY) == first
-    assert [value.tobytes() for value in model.values()] == [value.tobytes() for value in before]
+    values = model.values()
+    first = model.evaluate(tiny_data(), EVERY, values)
+    assert model.evaluate(tiny_data(), EVERY, [value + 1 for value in values]) != first
+    scores_of(model, tiny_data(), EVERY)
+    assert model.evaluate(tiny_data(), EVERY, values) == first
 
 
 def test_a_metric_that_is_not_reported_is_named() -> None:
     metric = Metric("precision", True, ["accuracy", "sparse_top_k_categorical_accuracy"])
+    model = keras_model(metric)
     with pytest.raises(ProblemError) as caught:
-        keras_model(metric).evaluate(tiny_data(), EVERY)
+        model.evaluate(tiny_data(), EVERY, model.values())
     assert str(caught.value).startswith(
         "problem 'tiny': model.evaluate reports accuracy, loss, sparse_top_k_categorical_accuracy, and no 'precision'."
     )

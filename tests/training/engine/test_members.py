@@ -44,6 +44,10 @@ def member(name: str, number: int) -> Member:
     return Member(initial_variables(tiny_problem(), number), order, rates, (EVERY,))
 
 
+# One of each rule: those that differ in a setting alone are computed by the same code.
+RULES = [name for name in ALL if name not in ("gd", "momentum", "nesterov", "amsgrad", "adamw")]
+
+
 @functools.cache
 def trainer(name: str, width: int) -> Trainer:
     if width == 1:  # test_trainer.py's: to compile one more takes seconds
@@ -68,7 +72,7 @@ def end_bits(name: str, width: int, numbers: list[int], row: int) -> bytes:
     return bits(evaluations, trainer(name, width).variables(row), trainer(name, width).state(row))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", RULES)
 def test_a_member_is_the_same_bits_alone_and_beside_others(name: str) -> None:
     alone = end_bits(name, 8, [3], 0)
     assert end_bits(name, 8, [3, 1, 2], 0) == alone
@@ -76,7 +80,7 @@ def test_a_member_is_the_same_bits_alone_and_beside_others(name: str) -> None:
     assert end_bits(name, 8, [4], 0) != alone
 
 
-@pytest.mark.parametrize("name", ["adam", "muon", "lamb"])
+@pytest.mark.parametrize("name", ["adam", "lamb"])
 def test_a_member_is_the_same_bits_beside_31_others(name: str) -> None:
     alone = end_bits(name, 32, [3], 0)
     others = [number for number in range(32) if number != 3]
@@ -84,7 +88,7 @@ def test_a_member_is_the_same_bits_beside_31_others(name: str) -> None:
         assert end_bits(name, 32, [*others[:place], 3, *others[place:]], place) == alone
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", RULES)
 def test_widths_differ_by_rounding_alone(name: str) -> None:
     """So also the rules that look at a whole tensor: none sees another member's."""
     (one,), (*_, eighth) = train(name, 1, [5]), train(name, 8, [0, 1, 5])
