@@ -110,7 +110,7 @@ def models(evidence: Evidence) -> Section:
         )
         if info.train_examples < info.requested_examples:
             caption += " " + words(
-                "Of {requested:,} training examples {train:,} make whole batches; the others are validated on.",
+                "Of {requested:,} training examples {train:,} make whole batches and are trained on.",
                 requested=info.requested_examples,
                 train=info.train_examples,
             )
