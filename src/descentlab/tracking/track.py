@@ -92,11 +92,13 @@ def track_problem(
     if not histories:
         return TrackSummary(problem, 0, 0, 0)
     whole = len(histories) == len(plan.jobs[problem])
-    jobs = [path.with_name(path.name.replace(".history.", ".runs.")) for path in histories]
-    runs = pd.concat([read_table(path, RUNS) for path in jobs], ignore_index=True)
-    history = pd.concat([read_table(path, HISTORY) for path in histories], ignore_index=True)
-    besides = [path.with_name(path.name.replace(".history.", ".beside.")) for path in histories]
-    beside = pd.concat([read_table(path, BESIDE) for path in besides], ignore_index=True)
+    runs, history, beside = (
+        pd.concat(
+            [read_table(path.with_name(path.name.replace(".history.", f".{name}.")), columns) for path in histories],
+            ignore_index=True,
+        )
+        for name, columns in (("runs", RUNS), ("history", HISTORY), ("beside", BESIDE))
+    )
     curves = curves_by_run(with_beside(history, beside), runs["run_id"])
     # Of some jobs alone the targets could still change.
     targets = find_targets(plan, runs[runs["phase"] == "final"], history) if whole else {}

@@ -28,7 +28,7 @@ from descentlab.optimizers.schedules import (
 )
 from descentlab.problems.base import SPLITS, Split
 from descentlab.problems.random_streams import data_order, stream_seed
-from descentlab.training.engine.batch_statistics import normalization_layers, renormalized
+from descentlab.training.engine.batch_statistics import renormalized
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.trainer import Trainer
@@ -192,9 +192,9 @@ class MemberRun:
 
     def _renormalized(self) -> dict[str, float]:
         """Values with the averages of BatchNormalization measured anew; NaN for tuning runs and other models."""
-        judge, means = self.problem.judge, [Means(math.nan, math.nan)] * len(SPLITS)
-        if self.weights and not self.message and normalization_layers(judge.model):
-            data, batch_size = self.problem.data, self.budget.batch_size
+        means = [Means(math.nan, math.nan)] * len(SPLITS)
+        if self.weights and not self.message and self.problem.normalizes:
+            judge, data, batch_size = self.problem.judge, self.problem.data, self.budget.batch_size
             values = renormalized(judge.model, self.weights, data, self.split.train, batch_size)
             means = [judge.evaluate(data, part, values) for part in self.last_examples]
         return {

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
+from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.modes import choose_mode, choose_width
@@ -71,6 +72,11 @@ class ProblemData:
     def width(self) -> int:
         """How many members train side by side."""
         return choose_width(self._model, self.mode) if self.by_example else 1
+
+    @cached_property
+    def normalizes(self) -> bool:
+        """Whether the model keeps averages of BatchNormalization."""
+        return bool(normalization_layers(self._model))
 
     @cached_property
     def judge(self) -> KerasModel:
