@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.engine_against_fit import Case, Timing, choose_way, compare_with_fit, time_engine, time_fit
+from benchmarks.engine_against_fit import SEED, Case, Timing, choose_way, compare_with_fit, time_engine, time_fit
 from benchmarks.rows import Row
 from descentlab.problems.base import Data, split_data
 from descentlab.problems.builtin import builtin_problem
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import WIDTH
+from descentlab.training.engine.trainable import initial_variables
 
 SLIDES_CNN_GOAL, PEAK_GOAL = 1.8, 0.3
 SGEMM_SIZE = 1024
@@ -109,8 +110,9 @@ def _one_job(repeats: int, barrier: Any, answers: Any) -> None:
     problem = case.problem
     split = split_data(problem, case.data, 0, problem.batch_size, case.train_examples)
     way = choose_way(case)
-    (engine, *_), (fit, _) = time_engine(case, split, way), time_fit(case, split)
-    unvalidated, *_ = time_engine(case, replace(split, val=split.val[:1]), way)
+    initial = {SEED: initial_variables(problem, SEED)}
+    (engine, *_), (fit, _) = time_engine(case, split, way, initial), time_fit(case, split, initial[SEED])
+    unvalidated, *_ = time_engine(case, replace(split, val=split.val[:1]), way, initial)
     rows = []
     for repeat in range(repeats):
         ways = [("engine", engine), ("fit", fit)]

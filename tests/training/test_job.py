@@ -6,7 +6,7 @@ import importlib
 import json
 import linecache
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from descentlab.experiment.runs import entries_of, final_runs, tuning_runs
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import ProblemError
 from descentlab.storage.tables import read_table
-from descentlab.training import member_run
+from descentlab.training import member_run, optimizer_job, problem_data
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import train_job
 from descentlab.training.make_plan import make_plan
@@ -178,6 +178,30 @@ def test_a_run_that_raises_is_named(
         "run logistic_regression.adam.default.final.lr=0.001.seed=0 raised MemoryError: too much ({"
     )
     assert '"seed": 0' in message
+
+
+def test_models_are_seeded_before_any_is_trained(
+    plan: TrainingPlan, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras' seeding makes TensorFlow forget its prepared functions: between two runs, their seconds would count as training."""
+    happened: list[str] = []
+
+    def note(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **named: Any) -> Any:
+            happened.append(what)
+            return function(*arguments, **named)
+
+        return noted
+
+    monkeypatch.setattr(problem_data, "initial_variables", note("seeded", problem_data.initial_variables))
+    monkeypatch.setattr(optimizer_job, "train_side_by_side", note("trained", optimizer_job.train_side_by_side))
+    problem = planned_problem(plan, "logistic_regression", device)
+    monkeypatch.setattr(problem, "width", 1)
+    specs = tuning_runs(plan, "logistic_regression", "sgd")
+    runs = OptimizerJob(plan, problem, entries_of(plan, "logistic_regression")["sgd"], tmp_path)
+    assert len([*runs.run(specs)]) == len(specs)
+    seeds = len({spec.seed for spec in specs})
+    assert happened == ["seeded"] * seeds + ["trained"] * len(specs)
 
 
 def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ class OptimizerJob:
         for digest, spec in zip(digests, specs, strict=True):
             if digest in missing:
                 group = self._group_with(spec, missing)
-                results |= self._train_group(group)
+                results |= self._train_group(group, [other.seed for other in missing.values()])
                 missing = {key: value for key, value in missing.items() if key not in group}
             result = results[digest]
             assert result is not None
@@ -90,13 +90,20 @@ class OptimizerJob:
         }
         return dict(itertools.islice(compatible.items(), 1 if self._by_keras else self._problem.width))
 
-    def _train_group(self, group: dict[str, RunSpec]) -> dict[str, RunResult]:
-        """Train runs side by side and store them in the cache; runs and results are keyed by digest."""
+    def _train_group(self, group: dict[str, RunSpec], seeds: list[int]) -> dict[str, RunResult]:
+        """Train runs side by side and store them in the cache; runs and results are keyed by digest.
+
+        Args:
+            group: the runs.
+            seeds: theirs and those of the runs to come.
+        """
         faults = self._faults
         overrun = f"descentlab: run {_join_ids(group)} {faults.overrun} {_describe(group)}"
         try:
             with time_limit(faults.run_seconds, overrun, group if faults.keep_going else None):
                 specs = list(group.values())
+                for seed in seeds:  # first: Keras' seeding makes TensorFlow forget the functions that it has prepared
+                    self._problem.initial(seed)
                 results = train_side_by_side(self._problem, self._trainer(specs[0]), specs)
         except Exception as error:  # the reader must learn which run it was, whatever it raised
             raised = error
@@ -106,7 +113,7 @@ class OptimizerJob:
                 store_result(self._cache, digest, result)
             return trained
         if len(group) > 1:  # training each alone shows which of them raised
-            singles = [self._train_group({digest: spec}) for digest, spec in group.items()]
+            singles = [self._train_group({digest: spec}, [spec.seed]) for digest, spec in group.items()]
             return {digest: result for single in singles for digest, result in single.items()}
         ((digest, spec),) = group.items()
         if not self._failed:  # later ones are mostly the same

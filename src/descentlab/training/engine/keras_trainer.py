@@ -1,9 +1,9 @@
 """Training by Keras' own step, with the interface of the compiled :class:`~descentlab.training.engine.trainer.Trainer`.
 
 The model's ``train_step`` is called in a traced loop, as ``fit(steps_per_execution=…)`` does. The loop serves all members if it
-keeps nothing but variables that are assigned anew for each. Otherwise every training has a new model, a new optimizer, a new
-trace and the random state of its seed, so that nothing of it, not even a variable that only a layer knows, is carried into the
-next.
+keeps nothing but variables that are assigned anew for each, and a new optimizer's state is the same for every seed. Otherwise
+every training has a new model, a new optimizer, a new trace and the random state of its seed, so that nothing of it, not even a
+variable that only a layer knows, is carried into the next.
 """
 
 from __future__ import annotations
@@ -114,21 +114,36 @@ class KerasTrainer:
         """A model and an optimizer with a member's initial values, and the loop that trains them."""
         import keras
 
-        keras.utils.set_random_seed(member.seed)
         shapes = shapes_of(arrays), member.order.shape, member.rates.shape
-        if self._advances_on == shapes:
+        if self._advances_on == shapes:  # not seeded: that makes TensorFlow forget the functions that it has prepared
             self._keras.assign(member.initial)
-            fresh = self._make_optimizer()
-            fresh.build(self.model.trainable_variables)
-            for variable, value in zip(self.optimizer.variables, fresh.variables, strict=True):
+            for variable, value in zip(self.optimizer.variables, self._fresh_state(), strict=True):
                 variable.assign(value)
             return
+        keras.utils.set_random_seed(member.seed)
         self._keras = KerasModel(self.problem, self._make_optimizer(), self._batch_size, eager=self.mode == "eager")
         self._keras.assign(member.initial)
         self.optimizer.build(self.model.trainable_variables)  # some keep a copy of the weights
         if self.mode == "keras":
+            seeded = self._state_is_seeded(member.seed)
             self._trace(arrays, member)
-            self._advances_on = shapes if self._serves_all() else None
+            self._advances_on = shapes if not seeded and self._keeps_nothing() else None
+
+    def _fresh_state(self) -> list[np.ndarray]:
+        """The values of a new optimizer's variables at the model's current weights."""
+        fresh = self._make_optimizer()
+        fresh.build(self.model.trainable_variables)
+        return [np.array(variable) for variable in fresh.variables]
+
+    def _state_is_seeded(self, seed: int) -> bool:
+        """Whether a new optimizer's state depends on the seed; leaves the random state of this one."""
+        import keras
+
+        states = []
+        for other in (seed + 1, seed):
+            keras.utils.set_random_seed(other)
+            states.append(self._fresh_state())
+        return not all(map(np.array_equal, *states))
 
     def _trace(self, arrays: Any, member: Member) -> None:
         import tensorflow as tf
@@ -153,7 +168,7 @@ class KerasTrainer:
 
         return tf.while_loop(lambda done: done < stop, step, (start,))[0]
 
-    def _serves_all(self) -> bool:
+    def _keeps_nothing(self) -> bool:
         """Whether the traced loop keeps only what is assigned anew for each member."""
         known = [*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables]
         return not unaccounted_state(self._advance, known)

@@ -1,0 +1,59 @@
+"""Keras' own step: what one trace serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.keras_trainer import KerasTrainer
+from descentlab.training.engine.member import Member
+from descentlab.training.engine.trainable import initial_variables
+from support.tiny_training import BATCH, EVERY, TRAIN, tiny_data, tiny_problem
+
+pytestmark = pytest.mark.usefixtures("device")
+
+
+class StartsAnywhere(keras.optimizers.SGD):
+    """Its velocities begin at random numbers of Keras' global seed."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        for velocity in self.momentums:
+            velocity.assign(keras.random.normal(velocity.shape))
+
+
+def members_of_seeds(seeds: list[int]) -> list[Member]:
+    """Members that differ in nothing but the seed of what is random in a step."""
+    initial, order = initial_variables(tiny_problem(), 0), data_order("tiny", 0, TRAIN, BATCH, 1)
+    rates = np.full(len(order), 0.1, np.float32)
+    return [Member(initial, order, rates, (EVERY,), seed=seed) for seed in seeds]
+
+
+def train(trainer: KerasTrainer, member: Member) -> list[bytes]:
+    list(trainer.train_members(tiny_data(), [member], [0, len(member.order)]))
+    return [value.tobytes() for value in trainer.variables()]
+
+
+def test_tensorflow_forgets_its_prepared_functions_once_and_not_for_every_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seeding makes it forget them, and to prepare them again took longer than an epoch."""
+    trainer = KerasTrainer(tiny_problem(), lambda: keras.optimizers.SGD(0.1, 0.9), BATCH)
+    first, second, third = members_of_seeds([0, 1, 2])
+    expected = train(trainer, first)
+    seeded: list[int] = []
+    monkeypatch.setattr(keras.utils, "set_random_seed", seeded.append)
+    compiled = trainer.compile_seconds
+    assert train(trainer, second) == train(trainer, third) == expected  # nothing here is random
+    assert not seeded
+    assert trainer.compile_seconds == compiled
+
+
+def test_an_optimizer_that_begins_at_random_begins_at_its_seed() -> None:
+    trainer = KerasTrainer(tiny_problem(), lambda: StartsAnywhere(0.1, 0.9), BATCH)
+    first, second, again = (train(trainer, member) for member in members_of_seeds([0, 1, 0]))
+    assert first == again != second
