@@ -139,7 +139,9 @@ def time_engine(
     return train, time.perf_counter() - begun, trainer.compile_seconds
 
 
-def time_fit(case: Case, split: Split, initial: list[np.ndarray]) -> tuple[Callable[[], tuple[float, list[float]]], float]:
+def time_fit(
+    case: Case, split: Split, initial: list[np.ndarray]
+) -> tuple[Callable[[], tuple[float, list[float]]], float]:
     """The same for ``model.fit`` over ``fit_epochs``."""
     import keras
 
