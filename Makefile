@@ -39,7 +39,7 @@ ui: .venv/installed
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 bench bench-full: .venv/installed
-	$(BIN)/python -m benchmarks $(if $(findstring full,$@),--full)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(if $(findstring full,$@),--full)
 
 scale: .venv/installed
 	$(BIN)/python -m benchmarks.scale

@@ -20,6 +20,7 @@ from benchmarks.rows import Row, as_table
 from benchmarks.tracking import measure_tracking
 from benchmarks.whole_experiment import measure_experiment, run_experiment
 from benchmarks.workflow_start import compare_start
+from benchmarks.zoo import compare_zoo
 from descentlab.training.engine.device import configure_device
 
 REPEATS = 5
@@ -49,14 +50,14 @@ def quick_lines() -> list[Callable[[], list[Row]]]:
 
 
 def full_lines(folder: Path) -> list[Callable[[], list[Row]]]:
-    """What ``make bench-full`` measures besides: the whole experiment, thousands of tracked runs, the naive pipeline."""
+    """What ``make bench-full`` measures besides: the zoo, the whole experiment, thousands of tracked runs, the naive pipeline."""
 
     def whole() -> list[Row]:
         experiment = run_experiment(folder)
         naive = compare_with_naive(experiment.results / "runs.parquet", experiment.wall_seconds)
         return [*measure_experiment(experiment), naive]
 
-    return [whole, lambda: [measure_tracking(runs=3_000)]]
+    return [lambda: compare_zoo(REPEATS), whole, lambda: [measure_tracking(runs=3_000)]]
 
 
 def main() -> None:

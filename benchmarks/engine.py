@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -77,16 +78,15 @@ def compare_dense(repeats: int) -> list[Row]:
     return [as_row(compare_with_fit(case, repeats)) for case in dense_cases()]
 
 
-def step_operations(model: Any) -> int:
-    """Floating-point operations of an update for one example: products of matrices and convolutions alone.
+def layer_operations(model: Any) -> list[int]:
+    """Floating-point operations of each layer for one example, forward: products of matrices and convolutions alone."""
+    layers = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
+    return [2 * math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape) for layer in layers]
 
-    Forward, the gradient in the weights, and, but for the first layer, the gradient in the input: each as many.
-    """
-    counts = []
-    for layer in model.layers:
-        if getattr(layer, "kernel", None) is not None:
-            places = int(np.prod(layer.output.shape[1:-1]))
-            counts.append(2 * places * int(np.prod(layer.kernel.shape)))
+
+def step_operations(model: Any) -> int:
+    """The same for an update: the gradient in the weights and, but for the first layer, that in the input take as many."""
+    counts = layer_operations(model)
     return 3 * sum(counts) - counts[0]
 
 

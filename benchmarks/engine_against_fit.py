@@ -17,15 +17,13 @@ import numpy as np
 
 from descentlab.problems.base import Data, Problem, Split, split_data
 from descentlab.problems.random_streams import data_order
-from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.keras_model import KerasModel
-from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
+from descentlab.training.engine.any_trainer import make_trainer
+from descentlab.training.engine.keras_model import new_metrics
 from descentlab.training.engine.member import Member
 from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
 from descentlab.training.engine.modes import modes_to_try
 from descentlab.training.engine.stateless_optimizer import state_variables
-from descentlab.training.engine.trainable import initial_variables
-from descentlab.training.engine.trainer import Trainer
+from descentlab.training.engine.trainable import for_keras, initial_variables
 
 LEARNING_RATE = 1e-3
 SEED = 0
@@ -74,6 +72,7 @@ class Timing:
     fit_warm_up_seconds: float
     engine_warm_up_seconds: float
     engine_compile_seconds: float
+    evaluated_examples: int
     loss_difference: float
     mode: str
 
@@ -90,19 +89,11 @@ def choose_way(case: Case) -> ModeTrial:
     return ModeTrials(problem, case.data, problem.batch_size).choose(modes)
 
 
-def make_trainer(case: Case, way: ModeTrial) -> Trainer | KerasTrainer:
-    """A trainer of that way, with Adam."""
+def make_adam() -> Any:
+    """The optimizer of both."""
     import keras
 
-    problem = case.problem
-
-    def make_adam() -> Any:
-        return keras.optimizers.Adam(LEARNING_RATE)
-
-    if way.mode in KERAS_MODES:
-        return KerasTrainer(problem, make_adam, problem.batch_size, eager=way.mode == "eager")
-    by_keras = None if way.by_example else KerasModel(problem, None, problem.batch_size)
-    return Trainer(CompiledModel(problem, way.mode, case.width, by_keras), make_adam)
+    return keras.optimizers.Adam(LEARNING_RATE)
 
 
 def time_engine(
@@ -116,7 +107,7 @@ def time_engine(
     """
     begun = time.perf_counter()
     problem = case.problem
-    trainer = make_trainer(case, way)
+    trainer = make_trainer(problem, make_adam, way.mode, way.by_example, case.width)
     per_epoch = len(split.train) // problem.batch_size
     evaluate_at = [per_epoch * epoch for epoch in range(1, case.engine_epochs + 1)]
     members = []
@@ -127,13 +118,16 @@ def time_engine(
         members.append(Member(initial[seed], order, rates, (split.val,)))
 
     def train() -> tuple[float, list[float]]:
-        begun = time.perf_counter()
+        begun, compiled = time.perf_counter(), trainer.compile_seconds
         losses: list[float] = []
         for first in range(0, case.members, case.width):
             together = members[first : first + case.width]
             found = [row[0] for row in trainer.train_members(case.data, together, evaluate_at)]
             losses = losses or [e.means[0].loss + e.penalty for e in found]
-        return (time.perf_counter() - begun) / case.engine_epochs / case.members, losses
+        seconds = (
+            time.perf_counter() - begun - (trainer.compile_seconds - compiled)
+        )  # some are traced anew for every run
+        return seconds / case.engine_epochs / case.members, losses
 
     train()
     return train, time.perf_counter() - begun, trainer.compile_seconds
@@ -143,21 +137,17 @@ def time_fit(
     case: Case, split: Split, initial: list[np.ndarray]
 ) -> tuple[Callable[[], tuple[float, list[float]]], float]:
     """The same for ``model.fit`` over ``fit_epochs``."""
-    import keras
-
     begun = time.perf_counter()
     problem, data = case.problem, case.data
     model = problem.build_model()
-    model.compile(
-        optimizer=keras.optimizers.Adam(LEARNING_RATE),
-        loss=problem.loss,
-        metrics=[keras.metrics.MeanMetricWrapper(problem.metric.per_example, name="metric")],
-    )
+    metrics = new_metrics(problem.compiled_metrics())
+    model.compile(make_adam(), problem.loss, problem.loss_weights, metrics)
     optimizer: Any = model.optimizer
     optimizer.build(model.trainable_variables)
     fresh = [np.asarray(variable) for variable in state_variables(optimizer)]
     order = data_order(problem.name, SEED, split.train, problem.batch_size, case.fit_epochs)
-    trained, validated = data.rows(order.ravel()), data.rows(split.val)
+    x, y, sample_weight = for_keras(data.rows(order.ravel()).fields())
+    validated = tuple(part for part in for_keras(data.rows(split.val).fields()) if part is not None)
 
     def train() -> tuple[float, list[float]]:
         for variable, value in zip(model.variables, initial, strict=True):
@@ -167,14 +157,16 @@ def time_fit(
         begun = time.perf_counter()
         # steps_per_epoch: the arrays hold all epochs, and each epoch goes on where the last one ended.
         history = model.fit(
-            trained.x,
-            trained.y,
+            x,
+            y,
+            sample_weight=sample_weight,
+            class_weight=problem.class_weight,
             batch_size=problem.batch_size,
             epochs=case.fit_epochs,
             shuffle=False,
             verbose=0,
             steps_per_epoch=len(split.train) // problem.batch_size,
-            validation_data=(validated.x, validated.y),
+            validation_data=validated,
             validation_batch_size=min(FIT_CHUNK, len(split.val)),
         )
         return (time.perf_counter() - begun) / case.fit_epochs, history.history["val_loss"]
@@ -217,6 +209,7 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
         fit_warm_up_seconds=fit_warm_up,
         engine_warm_up_seconds=engine_warm_up,
         engine_compile_seconds=compile_seconds,
+        evaluated_examples=len(split.val),
         loss_difference=difference,
         mode=way.mode,
     )

@@ -9,14 +9,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from benchmarks.engine import as_row
-from benchmarks.engine_against_fit import Case, compare_with_fit
+from benchmarks.engine import as_row, layer_operations, sgemm_rate
+from benchmarks.engine_against_fit import Case, Timing, compare_with_fit
 from benchmarks.rows import Row
 from descentlab.problems.base import Data, Metric, Problem
 
 BATCH, EXAMPLES = 32, 640
 WORDS, TOKENS, CLASSES, WIDTH = 200, 64, 10, 64
 COMPILE_GOAL = 8.0  # seconds
+PEAK_GOAL = 0.45  # of sgemm's rate
 SPARSE_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -141,8 +142,39 @@ def model_cases() -> list[Case]:
     ]
 
 
+def language_model_operations() -> int:
+    """Floating-point operations of the language model for one example, forward: products of matrices alone."""
+    weights = (
+        2 * 12 * WIDTH**2 + WIDTH * WORDS
+    )  # of two layers: four matrices of attention, eight as large of the dense part
+    return 2 * TOKENS * weights + 2 * 4 * TOKENS**2 * WIDTH  # and the products of queries, keys and values
+
+
+OPERATIONS: dict[str, Callable[[], int]] = {
+    "transformer_lm": language_model_operations,
+    "resnet_8": lambda: sum(layer_operations(build_resnet())),
+}
+
+
+def share_of_peak(timing: Timing) -> Row:
+    """Operations of training and validation a second, as a share of those of sgemm, timed after them."""
+    name = timing.case.problem.name
+    forward, peak = OPERATIONS[name](), sgemm_rate()
+    trained = timing.updates_per_epoch * timing.case.problem.batch_size
+    operations = forward * (3 * trained + timing.evaluated_examples)
+    shares, by_fit = operations / timing.engine_seconds / peak, operations / np.median(timing.fit_seconds) / peak
+    details = {"sgemm_gflops": peak / 1e9, "fit_share": float(by_fit)}
+    return Row(
+        f"{name}, operations a second, as a share of sgemm's",
+        shares.tolist(),
+        PEAK_GOAL,
+        unit="of the peak",
+        details=details,
+    )
+
+
 def compare_models(repeats: int) -> list[Row]:
-    """Each model against ``model.fit``, and its compilation against the most that it may take."""
+    """Each model against ``model.fit``, its compilation against the most that it may take, and its share of the peak."""
     rows = []
     for case in model_cases():
         timing = compare_with_fit(case, repeats)
@@ -151,4 +183,6 @@ def compare_models(repeats: int) -> list[Row]:
             as_row(timing),
             Row(name, [timing.engine_compile_seconds], COMPILE_GOAL, at_least=False, unit="s"),
         ]
+        if case.problem.name in OPERATIONS:
+            rows.append(share_of_peak(timing))
     return rows

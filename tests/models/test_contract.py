@@ -16,14 +16,12 @@ import numpy as np
 import pytest
 
 from descentlab.problems.base import Data, Problem
-from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.keras_model import KerasModel, new_metrics
-from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
+from descentlab.training.engine.any_trainer import AnyTrainer, make_trainer
+from descentlab.training.engine.keras_model import new_metrics
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
 from descentlab.training.engine.modes import choose_mode
 from descentlab.training.engine.trainable import for_keras, initial_variables, with_built_models
-from descentlab.training.engine.trainer import Trainer
 from models import zoo
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -89,16 +87,9 @@ class Trained:
     way: ModeTrial
     member: Member
     make_optimizer: Callable[[], Any]
-    trainer: Trainer | KerasTrainer
+    trainer: AnyTrainer
     weights: list[np.ndarray]
     evaluations: list[Evaluation]
-
-
-def make_trainer(problem: Problem, way: ModeTrial, make_optimizer: Callable[[], Any]) -> Trainer | KerasTrainer:
-    if way.mode in KERAS_MODES:
-        return KerasTrainer(problem, make_optimizer, problem.batch_size, eager=way.mode == "eager")
-    by_keras = None if way.by_example else KerasModel(problem, None, problem.batch_size)
-    return Trainer(CompiledModel(problem, way.mode, by_keras=by_keras), make_optimizer)
 
 
 def make_member(problem: Problem, data: Data, seed: int) -> Member:
@@ -108,7 +99,7 @@ def make_member(problem: Problem, data: Data, seed: int) -> Member:
     return Member(initial_variables(problem, seed), order, np.full(UPDATES, RATE, np.float32), parts, seed=seed)
 
 
-def train(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> tuple[list[np.ndarray], list[Evaluation]]:
+def train(trainer: AnyTrainer, data: Data, member: Member) -> tuple[list[np.ndarray], list[Evaluation]]:
     evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], [0, UPDATES])]
     return trainer.variables(), evaluations
 
@@ -122,7 +113,7 @@ def trained(name: str, turn: int = 0) -> Trained:
     way = ModeTrials(problem, data, problem.batch_size).choose(tuple(dict.fromkeys((mode, "graph"))), fastest=False)
     make_optimizer = OPTIMIZERS[(NAMES.index(name) + turn) % len(OPTIMIZERS)]
     member = make_member(problem, data, 0)
-    trainer = make_trainer(problem, way, make_optimizer)
+    trainer = make_trainer(problem, make_optimizer, way.mode, way.by_example)
     return Trained(problem, data, way, member, make_optimizer, trainer, *train(trainer, data, member))
 
 

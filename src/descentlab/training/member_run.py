@@ -28,6 +28,7 @@ from descentlab.optimizers.schedules import (
 )
 from descentlab.problems.base import SPLITS, Split
 from descentlab.problems.random_streams import data_order, stream_seed
+from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.batch_statistics import renormalized
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Evaluation, Means, Member
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from descentlab.optimizers.table import OptimizerEntry
 
 
-AnyTrainer = Trainer | KerasTrainer
 VAL = SPLITS.index("val")
 
 

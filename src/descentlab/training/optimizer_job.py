@@ -13,10 +13,11 @@ from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import arm_hyperparameters
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.training.cache import load_result, store_result
+from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
 from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
-from descentlab.training.member_run import AnyTrainer, make_trainer, run_budget, train_side_by_side
+from descentlab.training.member_run import make_trainer, run_budget, train_side_by_side
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_digest import run_digest
 from descentlab.training.run_result import RunResult

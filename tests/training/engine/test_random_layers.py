@@ -17,11 +17,9 @@ from keras import layers
 from scipy import stats
 
 from descentlab.problems.base import Data, Metric, Problem
-from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.keras_trainer import KerasTrainer
+from descentlab.training.engine.any_trainer import make_trainer
 from descentlab.training.engine.member import Member
 from descentlab.training.engine.trainable import initial_variables
-from descentlab.training.engine.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -59,10 +57,7 @@ def draws(layer: str, mode: str, seed: int = 0, momentum: float = 0.0) -> np.nda
     def make_optimizer() -> Any:
         return keras.optimizers.SGD(1.0, momentum=momentum)
 
-    if mode == "keras":
-        trainer: Any = KerasTrainer(problem, make_optimizer, 1)
-    else:
-        trainer = Trainer(CompiledModel(problem, mode), make_optimizer)
+    trainer = make_trainer(problem, make_optimizer, mode, batch_size=1)
     order, rates = np.zeros((1, 1), np.int32), np.ones(UPDATES, np.float32)
     member = Member(initial_variables(problem, seed), order, rates, (np.arange(1),), seed=seed)
     every = 1 if mode != "keras" else UPDATES  # an evaluation by Keras takes long

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import weights_by_class
 from descentlab.training.engine.convolution import with_patches
@@ -17,6 +17,7 @@ from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.member_step import MemberStep
 from descentlab.training.engine.packing import Packing
+from descentlab.training.engine.traced_state import check_accounted
 from descentlab.training.engine.trainable import check_compilable, compile_loss, for_keras
 
 Evaluate = Callable[..., list[Evaluation]]
@@ -35,26 +36,6 @@ def chunked(indices: np.ndarray) -> np.ndarray:
     padded = np.full(rows * width, indices[0], dtype=np.int32)
     padded[: len(indices)] = indices
     return padded.reshape(rows, width)
-
-
-def check_accounted(concrete: Any) -> None:
-    """Reject a traced function with a state of its own: it would be carried from one training into the next.
-
-    Raises:
-        ProblemError: the function reads or writes a variable, or draws random numbers that no variable of the model decides.
-    """
-    if names := unaccounted_state(concrete):
-        raise ProblemError(f"an update has a state that is not among the model's variables: {', '.join(names)}")
-
-
-def unaccounted_state(concrete: Any, known: Iterable[Any] = ()) -> list[str]:
-    """What a traced function keeps from one call to the next, by name, except these variables of Keras."""
-    ours = {id(variable.value) for variable in known}
-    variables = sorted({variable.name for variable in concrete.variables if id(variable) not in ours})
-    graph = concrete.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    # Random operations with a state take two seeds as attributes; those without one take them as an input.
-    return [*variables, *sorted({node.op for node in nodes if "seed2" in node.attr})]
 
 
 def mean_by_part(
@@ -167,6 +148,9 @@ class CompiledModel:
         import tensorflow as tf
 
         if self.by_keras is not None:
+            before = self.by_keras.compile_seconds
+            self.by_keras.prepare(data, members[0].parts[0])
+            self.compile_seconds += self.by_keras.compile_seconds - before
             return partial(self._evaluate_by_keras, self.by_keras, data, members)
         arrays, parts = (
             self.device_arrays(data),

@@ -7,7 +7,8 @@ held against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training
 from descentlab.training.engine.member import Evaluation, Means, Member
+from descentlab.training.engine.traced_state import unaccounted_state
 from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
 
 GROUPS = 100  # of test examples
@@ -46,8 +48,9 @@ class KerasModel:
             run_eagerly=eager,
             jit_compile=False,
         )
+        self.compile_seconds = 0.0
         self._arrays: tuple[Data | None, dict[bool, Any]] = None, {}
-        self._loops: dict[Any, Callable[[Any, Any], Any]] = {}
+        self._loops: dict[Any, Any] = {}
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
         """Give the model's variables these values."""
@@ -71,9 +74,9 @@ class KerasModel:
             ProblemError: a model that evaluates by itself reports no loss, or the metric is not among what it reports.
         """
         self.assign(values)
-        evaluate = self._evaluate if self.eager or overrides(self.model, "test_step") else self._evaluate_traced
+        evaluate = self._evaluate if self.eager else self._evaluate_traced
         loss, metric, *beside = self._reported(evaluate(data, index, False), ["loss", *self._metric_names()])
-        if self.problem.class_weight is not None:
+        if True in self._weightings():
             beside += self._reported(evaluate(data, index, True), ["loss"])
             beside[-1] -= self.penalty()
         return Means(loss - self.penalty(), metric, tuple(beside))
@@ -93,35 +96,72 @@ class KerasModel:
         )
 
     def _evaluate_traced(self, data: Data, index: np.ndarray, weighted: bool) -> dict[str, Any]:
-        """The same by the model's own ``test_step`` on the same batches, in a traced loop."""
+        """The same by the model's ``test_step`` on the same batches, in a traced loop."""
         import tensorflow as tf
 
         arrays = self._on_device(data, weighted)
         whole = len(index) // self.batch_size * self.batch_size
         batches = [index[:whole].reshape(-1, self.batch_size), index[whole:].reshape(1, -1)]
-        shapes = shapes_of(arrays)
-        if shapes not in self._loops:
-            values = self.values()
-            few = tf.constant(index[: self.batch_size], tf.int32)
-            self.model.test_on_batch(*gather_examples(arrays, few))  # creates the metrics' variables
-            self.assign(values)
-            any_shape = tf.TensorSpec((None, None), tf.int32)
-            self._loops[shapes] = tf.function(self._test, autograph=False).get_concrete_function(arrays, any_shape)
+        test = self._traced(arrays, index)
         self.model.reset_metrics()
         for rows in batches:
             if rows.size:
-                self._loops[shapes](arrays, tf.constant(rows, tf.int32))
-        return dict(self.model.get_metrics_result())
+                logs = test(arrays, tf.constant(rows, tf.int32))
+        metrics = self.model.get_metrics_result()
+        return dict(
+            metrics if set(logs) == set(metrics) else logs
+        )  # as evaluate does for a test_step of the model's own
 
-    def _test(self, arrays: Any, rows: Any) -> Any:
-        """A test step on the examples of each row; to be traced."""
+    def prepare(self, data: Data, index: np.ndarray) -> list[str]:
+        """Trace the evaluation of examples of these data before a clock runs.
+
+        Args:
+            data: the examples.
+            index: some that are evaluated.
+
+        Returns:
+            Names of what an evaluation keeps for the next, apart from the variables of the model and its metrics.
+        """
+        if self.eager:
+            return []
+        traced = [self._traced(self._on_device(data, weighted), index) for weighted in self._weightings()]
+        known = [*self.model.variables, *self.model.metrics_variables]
+        return [name for test in traced for name in unaccounted_state(test, known)]
+
+    def _weightings(self) -> tuple[bool, ...]:
+        return (False,) if self.problem.class_weight is None else (False, True)
+
+    def _traced(self, arrays: Any, index: np.ndarray) -> Any:
+        """The traced loop for data of these shapes."""
         import tensorflow as tf
 
-        def step(done: Any) -> Any:
-            self.model.test_step(gather_examples(arrays, rows[done]))
+        shapes = shapes_of(arrays)
+        if shapes not in self._loops:
+            started = time.perf_counter()
+            values = self.values()
+            few = tf.constant(index[: self.batch_size], tf.int32)
+            self.model.test_on_batch(*gather_examples(arrays, few))  # creates the metrics' variables
+            any_shape = tf.TensorSpec((None, None), tf.int32)
+            test = tf.function(self._test, autograph=False).get_concrete_function(arrays, any_shape)
+            test(arrays, few[None])  # prepares the graph
+            self.assign(values)
+            self._loops[shapes] = test
+            self.compile_seconds += time.perf_counter() - started
+        return self._loops[shapes]
+
+    def _test(self, arrays: Any, rows: Any) -> Any:
+        """A test step on the examples of each row, and what the last of them says; to be traced."""
+        import tensorflow as tf
+
+        step = tf.function(lambda index: self.model.test_step(gather_examples(arrays, index)), autograph=False)
+        last = tf.shape(rows)[0] - 1
+
+        def turn(done: Any) -> Any:
+            step(rows[done])
             return (done + 1,)
 
-        return tf.while_loop(lambda done: done < tf.shape(rows)[0], step, (tf.constant(0),))
+        tf.while_loop(lambda done: done < last, turn, (tf.constant(0),))
+        return step(rows[last])
 
     def _on_device(self, data: Data, weighted: bool) -> Any:
         """The arrays on the device, kept as long as the data stay the same."""

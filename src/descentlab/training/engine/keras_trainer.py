@@ -19,10 +19,10 @@ from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training
-from descentlab.training.engine.compiled_model import unaccounted_state
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables
+from descentlab.training.engine.traced_state import unaccounted_state
 from descentlab.training.engine.trainable import count_parameters, for_keras
 
 KERAS_MODES = ("keras", "eager")  # a model's own step, traced or in Python
@@ -90,7 +90,7 @@ class KerasTrainer:
         """
         (member,) = members
         arrays = tuple(part for part in for_keras(for_training(self.problem, data).fields()) if part is not None)
-        self._begin(arrays, member)
+        self._begin(data, arrays, member)
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             started = time.perf_counter()
@@ -110,7 +110,7 @@ class KerasTrainer:
         evaluate, seconds = self._last
         return [evaluate(updates).timed(*seconds)]
 
-    def _begin(self, arrays: Any, member: Member) -> None:
+    def _begin(self, data: Data, arrays: Any, member: Member) -> None:
         """A model and an optimizer with a member's initial values, and the loop that trains them."""
         import keras
 
@@ -126,8 +126,8 @@ class KerasTrainer:
         self.optimizer.build(self.model.trainable_variables)  # some keep a copy of the weights
         if self.mode == "keras":
             seeded = self._state_is_seeded(member.seed)
-            self._trace(arrays, member)
-            self._advances_on = shapes if not seeded and self._keeps_nothing() else None
+            kept = self._trace(data, arrays, member)
+            self._advances_on = None if seeded or kept else shapes
 
     def _fresh_state(self) -> list[np.ndarray]:
         """The values of a new optimizer's variables at the model's current weights."""
@@ -145,7 +145,8 @@ class KerasTrainer:
             states.append(self._fresh_state())
         return not all(map(np.array_equal, *states))
 
-    def _trace(self, arrays: Any, member: Member) -> None:
+    def _trace(self, data: Data, arrays: Any, member: Member) -> list[str]:
+        """Trace training and evaluation; names of what they keep that isn't assigned anew for each member."""
         import tensorflow as tf
 
         started = time.perf_counter()
@@ -154,7 +155,10 @@ class KerasTrainer:
         self._keras.assign(member.initial)
         self._advance = tf.function(self._loop, autograph=False).get_concrete_function(arrays, order, rates, zero, zero)
         int(self._advance(arrays, order, rates, zero, zero))  # prepares the graph
+        known = [*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables]
+        kept = unaccounted_state(self._advance, known) + self._keras.prepare(data, member.parts[0])
         self.compile_seconds += time.perf_counter() - started
+        return kept
 
     def _loop(self, arrays: Any, order: Any, rates: Any, start: Any, stop: Any) -> Any:
         """The updates from ``start`` to ``stop``; to be traced."""
@@ -167,11 +171,6 @@ class KerasTrainer:
             return (done + 1,)
 
         return tf.while_loop(lambda done: done < stop, step, (start,))[0]
-
-    def _keeps_nothing(self) -> bool:
-        """Whether the traced loop keeps only what is assigned anew for each member."""
-        known = [*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables]
-        return not unaccounted_state(self._advance, known)
 
     def _update(self, arrays: Any, member: Member, start: int, stop: int) -> None:
         """Do the updates from ``start`` to ``stop``."""

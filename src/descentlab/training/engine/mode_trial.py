@@ -17,6 +17,7 @@ import numpy as np
 from descentlab.optimizers.import_path import one_line
 from descentlab.problems.base import Data, Problem, ProblemError, test_indices
 from descentlab.problems.random_streams import stream_generator
+from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.by_example import not_by_example
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel
@@ -156,7 +157,7 @@ class ModeTrials:
         reason = self._reasons[-1].partition(": ")[2]
         raise ProblemError(f"problem '{problem.name}': Keras can't train and evaluate it: {reason}")
 
-    def _run(self, trainer: Trainer | KerasTrainer, way: tuple[str, bool]) -> Outcome:
+    def _run(self, trainer: AnyTrainer, way: tuple[str, bool]) -> Outcome:
         """What a way gives; it notes its seconds an update, with its share of the evaluation after an epoch."""
         outcome = run_trial(trainer, self._data, self._member)
         update, evaluation = measure_seconds(trainer, self._data, self._member, outcome)
@@ -179,16 +180,14 @@ def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
     )
 
 
-def run_trial(trainer: Trainer | KerasTrainer, data: Data, member: Member) -> Outcome:
+def run_trial(trainer: AnyTrainer, data: Data, member: Member) -> Outcome:
     """Train the member of a trial on each of its batches once; evaluated before, after the first and at the end."""
     evaluate_at = [0, 1, len(member.order)]
     evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], evaluate_at)]
     return Outcome(trainer.variables(), evaluations)
 
 
-def measure_seconds(
-    trainer: Trainer | KerasTrainer, data: Data, member: Member, outcome: Outcome
-) -> tuple[float, float]:
+def measure_seconds(trainer: AnyTrainer, data: Data, member: Member, outcome: Outcome) -> tuple[float, float]:
     """The time of an update and of an evaluation by a trainer that has been compiled, on the batches of a trial by turns.
 
     Args:
