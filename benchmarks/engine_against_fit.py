@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Data, Problem, Split, split_data
+from descentlab.problems.base import Data, Problem
 from descentlab.problems.random_streams import data_order
+from descentlab.problems.splits import Split, split_data
 from descentlab.training.engine.any_trainer import make_trainer
 from descentlab.training.engine.keras_model import new_metrics
 from descentlab.training.engine.member import Member

@@ -17,7 +17,7 @@ from descentlab.experiment.run_spec import SEALED_PHASES, RunSpec
 from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import write_table
 

@@ -67,7 +67,7 @@ def train(settings: argparse.Namespace) -> dict[str, float]:
     import tensorflow as tf
 
     from descentlab.experiment.config import load_config
-    from descentlab.problems.base import split_data
+    from descentlab.problems.splits import split_data
     from descentlab.training.find_problem import find_problem
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

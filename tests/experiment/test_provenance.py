@@ -59,7 +59,7 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
         # A plan tries how to train, and a comparison imports the columns of step cost from what measures it.
         ("training/engine/compiled_model.py", {"plan", "train", "measure", "compare"}),
         ("problems/mlp.py", DECIDED - {"collect"}),
-        ("report/sections/outcome.py", {"report"}),
+        ("report/sections/differences.py", {"report"}),
         ("analysis/ranks.py", {"compare", "report"}),
         ("__main__.py", set()),
         ("tracking/imported/logged.py", set()),

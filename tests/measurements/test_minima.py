@@ -142,7 +142,7 @@ def test_all_pairs_are_there(measured: pd.DataFrame) -> None:
 def test_logistic_regression_has_one_minimum(measured: pd.DataFrame) -> None:
     """Solutions lie within 0.2 % of each other (0.07 % measured), on the known least objective, with no barrier."""
     from descentlab.problems import logistic_regression
-    from descentlab.problems.base import split_data
+    from descentlab.problems.splits import split_data
 
     convex = measured[measured["problem"] == "logistic_regression"]
     assert convex["relative_distance"].max() < 2e-3

@@ -8,8 +8,9 @@ import pytest
 from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import Data, Problem, split_data
+from descentlab.problems.base import Data, Problem
 from descentlab.problems.builtin import builtin_problem
+from descentlab.problems.splits import split_data
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from descentlab.problems.absent_classes import AbsentClass, absent_classes, class_labels
-from descentlab.problems.base import Split
+from descentlab.problems.splits import Split
 
 Y = np.array([0, 0, 0, 1, 1, 1, 2, 2])
 SPLITS = [

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
+from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.problems.splits import Split, split_data
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from descentlab.experiment.records import HISTORY, RUNS
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.tables import read_table
 from descentlab.tracking.entry import PARENT, RUN_ID, TRAINING
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.tables import Column
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import Data, split_data
+from descentlab.problems.base import Data
 from descentlab.problems.random_streams import data_order
+from descentlab.problems.splits import split_data
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.device import configure_device

@@ -24,8 +24,9 @@ from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
-from descentlab.problems.base import Data, split_data
+from descentlab.problems.base import Data
 from descentlab.problems.random_streams import data_order
+from descentlab.problems.splits import split_data
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.device import configure_device

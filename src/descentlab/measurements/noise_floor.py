@@ -18,8 +18,8 @@ from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import MINI_BATCH
 from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import split_data
 from descentlab.problems.random_streams import data_order
+from descentlab.problems.splits import split_data
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.device import configure_device

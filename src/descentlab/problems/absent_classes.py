@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import SPLITS, Split
+from descentlab.problems.splits import SPLITS, Split
 
 MOST_CLASSES = 1000
 

@@ -16,7 +16,7 @@ from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.analysis.summary import average_curves
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.report.plotting import optimizer_color
 from descentlab.tracking.curve_picture import write_curve_picture
 from descentlab.tracking.entry import TRAINING, DataSet, Entry

@@ -23,7 +23,7 @@ from descentlab.analysis.time_to_target import find_targets
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import BESIDE, HISTORY, RUNS, optimum_gap, rate_from_table
 from descentlab.experiment.run_spec import SEALED_PHASES
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.tables import read_table
 from descentlab.tracking.entry import NOTE, RUN_ID, TRAINING, Entry
 from descentlab.tracking.experiment_page import experiment_tags

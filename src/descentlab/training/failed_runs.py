@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.experiment.records import HISTORY
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.tables import empty_table
 from descentlab.training.run_result import RunResult
 

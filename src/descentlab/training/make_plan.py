@@ -72,7 +72,8 @@ def _plan_problem(
 ) -> PlannedProblem:
     """Build a problem's model and read its data once, and record what later stages need to know about them."""
     from descentlab.problems.absent_classes import absent_classes
-    from descentlab.problems.base import ProblemError, requested_examples, split_data
+    from descentlab.problems.base import ProblemError
+    from descentlab.problems.splits import requested_examples, split_data
     from descentlab.training.engine.trainable import count_parameters, with_built_models
     from descentlab.training.plan_mode import plan_mode
 

@@ -26,8 +26,8 @@ from descentlab.optimizers.schedules import (
     learning_rates,
     plateau_of,
 )
-from descentlab.problems.base import SPLITS, Split
 from descentlab.problems.random_streams import data_order, stream_seed
+from descentlab.problems.splits import SPLITS, Split
 from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.batch_statistics import renormalized
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer

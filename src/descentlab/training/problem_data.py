@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.problems.base import Data, Problem, ProblemError, Split, split_data
+from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.problems.splits import Split, split_data
 from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel

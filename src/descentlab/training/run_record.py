@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.problems.base import SPLITS
+from descentlab.problems.splits import SPLITS
 from descentlab.training.engine.member import Evaluation, Means
 
 

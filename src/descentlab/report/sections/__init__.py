@@ -12,14 +12,15 @@ from descentlab.report.sections.about import models, protocol, provenance
 from descentlab.report.sections.batches import batches
 from descentlab.report.sections.convergence import convergence, optimum_gap, time_to_target
 from descentlab.report.sections.cost import cost
+from descentlab.report.sections.differences import paired_differences
 from descentlab.report.sections.explorer import explorer
+from descentlab.report.sections.final_metric import final_metric
 from descentlab.report.sections.first_screen import answer
 from descentlab.report.sections.glossary import glossary
 from descentlab.report.sections.landscapes import landscapes
 from descentlab.report.sections.ledger import claims
 from descentlab.report.sections.magnitude import magnitude
 from descentlab.report.sections.minima import minima
-from descentlab.report.sections.outcome import final_metric, paired_differences
 from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.report.sections.ranks import ranks
 from descentlab.report.sections.tuning import alarms, sensitivity

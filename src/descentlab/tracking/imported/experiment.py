@@ -15,7 +15,8 @@ from descentlab.experiment.plan import PLAN_FILE, ImportedPlan, Plan, PlanError
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.optimizers.arms import LOGGED_ARM
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import SPLITS, metric_sign
+from descentlab.problems.base import metric_sign
+from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import empty_table, write_table
 from descentlab.tracking.imported.comparable import UNKNOWN_SETTING, choose_comparable

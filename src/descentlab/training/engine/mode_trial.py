@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from descentlab.optimizers.import_path import one_line
-from descentlab.problems.base import Data, Problem, ProblemError, test_indices
+from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.random_streams import stream_generator
+from descentlab.problems.splits import test_indices
 from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.by_example import not_by_example
 from descentlab.training.engine.compiled_model import CompiledModel

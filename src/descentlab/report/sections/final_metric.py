@@ -1,12 +1,10 @@
-"""How it ended: paired differences to the reference, and every final test metric."""
+"""How it ended: every final test metric, and what was recorded beside it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.remarks import unpack_remarks
-from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.problems.base import WEIGHTED_LOSS, metric_sign
@@ -20,115 +18,11 @@ from descentlab.report.blocks import (
     number,
     optimizer_title,
 )
-from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_points, draw_rows, finish
-from descentlab.report.phrases import SPLIT_WORDS, arm_cell, remark_words, verdict_words
+from descentlab.report.drawing import draw_points, draw_rows, finish
+from descentlab.report.phrases import SPLIT_WORDS, arm_cell
 from descentlab.report.plotting import new_row_figure
 
 WEIGHTED = message("loss with class weights")
-# What stands in place of a difference.
-NO_PAIR, NOT_RUN = message("no pair finished"), message("not run")
-
-
-def paired_differences(evidence: Evidence) -> Section | None:
-    """Every optimizer against the reference, seed by seed."""
-    contrasts = evidence.comparison.contrasts
-    to_reference = contrasts[contrasts["second"] == evidence.reference]
-    if to_reference.empty:
-        return None
-    figures = [figure for arm in evidence.arms if (figure := difference_figure(evidence, to_reference, arm))]
-    table = contrast_table(evidence)
-    title = words("Every optimizer against {reference}", reference=optimizer_title(evidence.reference))
-    return Section("differences", title, [*figures, table])
-
-
-def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> Figure | None:
-    """Differences in units of each problem's margin, one panel per problem; None without rows of the arm."""
-    rows = contrasts[contrasts["arm"] == arm].rename(columns={"first": "optimizer"})
-    if rows.empty:
-        return None
-    order = evidence.optimizers_in(rows)
-    problems = evidence.problems_in(rows)
-    scaled = rows.copy()
-    for column in ("difference_mean", "low_holm", "high_holm"):
-        scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
-    figure, axes = new_row_figure(len(problems), 1.95, order, gap=0.15)
-    for panel, problem in zip(axes, problems, strict=True):
-        draw_margin_axis(panel)
-        drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
-        draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
-        planned = set(rows.loc[rows["problem"] == problem, "optimizer"])
-        for name in [name for name in order if name not in set(drawn["optimizer"])]:
-            reason = words(NO_PAIR if name in planned else NOT_RUN)
-            panel.text(0, order.index(name), reason, ha="center", va="center", fontsize=7.5)
-        panel.tick_params(axis="x", labelsize=7)
-        panel.set_title(problem)
-        panel.set_xlabel(words("difference / margin"))
-    reference = optimizer_title(evidence.reference)
-    counts = rows["verdict"].value_counts()
-    takeaway = words(
-        "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
-        "{inconclusive} inconclusive",
-        arm=words(ARM_WORDS[arm].rates).capitalize(),
-        n=len(rows),
-        reference=reference,
-        better=counts.get(Verdict.BETTER, 0),
-        worse=counts.get(Verdict.WORSE, 0),
-        negligible=counts.get(Verdict.NEGLIGIBLE, 0),
-        inconclusive=counts.get(Verdict.INCONCLUSIVE, 0),
-    )
-    margins = []
-    for problem in problems:
-        problem_info = evidence.plan.problems[problem]
-        margin, metric = number(problem_info.margin), words(problem_info.metric)
-        margins.append(words("{margin} {metric} on {problem}", margin=margin, metric=metric, problem=problem))
-    caption = words(
-        "Paired difference between the final test metric and that of {reference}, divided by the problem's margin ({margins}); "
-        "right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of"
-        " seeds, each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside"
-        " the gray band), hollow circle inconclusive, diamond identical. Where a run of only one side diverged, the verdict is "
-        "the sign test's, in which that side lost. Anything beyond {most:g} margins is drawn at {most:g}.",
-        reference=reference,
-        margins=joined(margins),
-        seeds=int(rows["n"].max()),
-        most=MARGINS_SHOWN,
-    )
-    return finish(figure, f"differences-{arm}", takeaway=takeaway, caption=caption, data=rows)
-
-
-def contrast_table(evidence: Evidence) -> Table:
-    """The numbers of every contrast."""
-    contrasts = evidence.comparison.contrasts
-    rows = [
-        [
-            row["problem"],
-            arm_cell(row["arm"]),
-            f"{row['first']} − {row['second']}",
-            words(row["declared"]),
-            verdict_words(row),
-            interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
-            number(row["p_holm"]),
-            number(row["effect_size"], signed=True),
-            remark_words(unpack_remarks(row["remarks"])),
-        ]
-        for row in contrasts.to_dict("records")
-    ]
-    headers = [
-        words("problem"),
-        words("arm"),
-        words("contrast"),
-        words("declared"),
-        words("verdict"),
-        words("difference [interval]"),
-        words("p (Holm)"),
-        words("d / sd"),
-        words("note"),
-    ]
-    title = words("All contrasts as numbers")
-    caption = words(
-        "Test metric; positive means the first is better. Intervals and p are corrected over the problems of one contrast and "
-        "arm. Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
-    )
-    return Table("contrasts", title, headers, rows, caption, contrasts, frozenset({6, 7}), folded=True)
 
 
 def final_metric(evidence: Evidence) -> Section | None:
