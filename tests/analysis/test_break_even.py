@@ -130,8 +130,11 @@ def test_a_machine_that_is_slower_by_a_factor_changes_no_ratio(factor: float) ->
 
 def test_equal_optimizers_win_and_lose_nothing() -> None:
     row = only_row(reached_rows({"sgd": [100, 200], "adam": [100, 200]}), cost_rows({"sgd": [3, 5], "adam": [3, 5]}))
-    np.testing.assert_array_equal(row[RATIOS].astype(float), np.ones(len(RATIOS)))
-    assert row[["seconds_saved", "saved_low", "saved_high"]].tolist() == [0, 0, 0]
+    ends = [name for name in RATIOS if name.endswith(("_low", "_high")) and not name.startswith("step")]
+    assert (row[[name for name in RATIOS if name not in ends]] == 1).all()
+    assert row["seconds_saved"] == 0
+    # Equal times are due to few evaluations: they have no interval.
+    assert row[[*ends, "saved_low", "saved_high"]].isna().all()
     assert judge(row) == "undecided"
 
 

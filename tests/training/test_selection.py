@@ -9,7 +9,7 @@ import pytest
 
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.training.tuning import select_learning_rate
+from descentlab.training.tuning import select_learning_rate, select_trial
 
 
 def specs_and_records(
@@ -54,6 +54,19 @@ def test_a_rate_that_diverged_once_is_out() -> None:
 def test_ties_go_to_the_lower_loss() -> None:
     metrics = {0.1: [0.5, 0.5], 0.3: [0.5, 0.5], 1.0: [0.5, 0.5]}
     assert choose(metrics, losses={0.1: [3, 3], 0.3: [2, 2], 1.0: [1, 1]})["learning_rate"] == 1.0
+
+
+def test_means_that_differ_by_the_order_of_their_seeds_are_tied() -> None:
+    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 to the last bit: whichever is greater, the lower loss decides."""
+    one, other = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+    assert sum(one) != sum(other)
+    for first, second in ((one, other), (other, one)):
+        metrics = {0.1: first, 0.3: second, 1.0: [0.0] * 3}
+        assert choose(metrics, losses={0.1: [2] * 3, 0.3: [1] * 3, 1.0: [3] * 3})["learning_rate"] == 0.3
+        assert choose(metrics, losses={0.1: [1] * 3, 0.3: [2] * 3, 1.0: [3] * 3})["learning_rate"] == 0.1
+        trials = [specs_and_records({0.1: values}, {0.1: [loss] * 3})[1] for values, loss in ((first, 2), (second, 1))]
+        assert select_trial(trials, 1) == 1
+        assert select_trial(trials[::-1], 1) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ The cost of a step is timed with the tuned arm's hyperparameters and holds for e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,8 @@ def _row(own: pd.DataFrame, sgd: pd.DataFrame, microseconds: pd.DataFrame) -> di
     step = ratio_interval(*timed)
     seconds = product_of_ratios(updates.ratio, step)
     saved = saved_seconds(sgd["updates"].to_numpy(), own["updates"].to_numpy(), timed[1] * 1e-6, timed[0] * 1e-6)
+    if np.isnan(updates.ratio.low):  # so few evaluations, or none that reached, give seconds no interval either
+        saved = replace(saved, mean=saved.mean if updates.ratio.mean > 0 else np.nan, low=np.nan, high=np.nan)
     means = [
         float(side["updates"].mean() * cost.mean() * 1e-6) if step.n else np.nan
         for side, cost in zip((sgd, own), timed[::-1], strict=True)

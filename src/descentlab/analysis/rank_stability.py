@@ -18,7 +18,7 @@ from scipy.stats import kendalltau
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.records import rate_from_table
+from descentlab.experiment.records import DECIMALS, rate_from_table
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.problems.base import metric_sign
@@ -179,7 +179,7 @@ def select_runs(
     selected = []
     for optimizer, group in candidates.groupby("optimizer", sort=False):
         by_rate = group.groupby("learning_rate", dropna=False)[["badness", "loss"]].agg(lambda v: v.mean(skipna=False))
-        complete = by_rate[by_rate["badness"].notna()].round(12).sort_values(["badness", "loss"], kind="stable")
+        complete = by_rate[by_rate["badness"].notna()].round(DECIMALS).sort_values(["badness", "loss"], kind="stable")
         if len(complete):
             rate = rate_from_table(complete.index[0])
         else:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from descentlab.analysis.statistics.intervals import LEVEL
+from descentlab.experiment.records import DECIMALS
 from descentlab.problems.base import metric_sign
 from descentlab.storage.tables import Column, check_table, empty_table
 
@@ -51,7 +52,7 @@ def rank_means(means: pd.Series, higher_is_better: bool, complete: pd.Series, di
         [2.0, 1.0, 3.0]
     """
     # Means that differ only by rounding are equal.
-    goodness = (metric_sign(higher_is_better) * means).round(12)
+    goodness = (metric_sign(higher_is_better) * means).round(DECIMALS)
     complete = complete & goodness.notna()
     ahead = goodness.where(complete).rank(ascending=False, method="min")
     behind = goodness.mask(goodness.isna() & diverged, -np.inf).where(~complete).rank(ascending=False, method="min")

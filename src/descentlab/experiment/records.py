@@ -50,6 +50,7 @@ def _measures(moment: str, where: str) -> dict[str, Column]:
     return columns
 
 
+DECIMALS = 12  # of a mean that is compared with another: the last bits depend on the order of its seeds
 HISTORY: dict[str, Column] = {
     "run_id": Column("str", "", "", "the run, as RunSpec.run_id"),
     "updates": Column("int64", "updates", "", "updates done before this evaluation"),

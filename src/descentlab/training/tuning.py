@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment.records import DECIMALS
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.table import OptimizerEntry
 
@@ -16,14 +17,26 @@ from descentlab.optimizers.table import OptimizerEntry
 def select_trial(records: list[list[dict[str, Any]]], sign: int) -> int:
     """Index of the trial with the best mean validation metric over its seeds, the lower loss breaking ties.
 
-    A trial with a diverged seed is excluded; if all are, the first is chosen.
+    A trial with a diverged seed is excluded; if all are, the first is chosen. Means that differ only by rounding are tied.
 
     Args:
         records: for each trial, its seeds' records.
         sign: sign of the metric, 1 if higher is better and -1 otherwise.
+
+    Example:
+        The same three accuracies in another order add up to another last bit; the second has the lower loss:
+
+        >>> seeds = [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]
+        >>> records = [[{"status": "finished", "val_metric": m, "val_loss": 1.0 - i} for m in s] for i, s in enumerate(seeds)]
+        >>> select_trial(records, 1)
+        1
     """
+
+    def mean(trial: list[dict[str, Any]], column: str) -> float:
+        return round(sum(r[column] for r in trial) / len(trial), DECIMALS)
+
     ranking = [
-        (-sign * sum(r["val_metric"] for r in trial) / len(trial), sum(r["val_loss"] for r in trial) / len(trial), i)
+        (-sign * mean(trial, "val_metric"), mean(trial, "val_loss"), i)
         for i, trial in enumerate(records)
         if all(r["status"] == "finished" for r in trial)
     ]
@@ -35,8 +48,8 @@ def select_learning_rate(
 ) -> dict[str, Any]:
     """Choose the rate with the best mean validation metric over the tuning seeds (docs/protocol.md, "Selection").
 
-    A rate with a diverged seed is excluded; the mean validation loss breaks ties. If every rate diverged, the center of the
-    grid is chosen, and its final runs show what it does.
+    A rate with a diverged seed is excluded; the mean validation loss breaks ties, also of means that differ only by rounding.
+    If every rate diverged, the center of the grid is chosen, and its final runs show what it does.
 
     Args:
         entry: the optimizer.
@@ -60,7 +73,8 @@ def select_learning_rate(
     seeds = len(runs) // len(grid)
     by_rate = runs.groupby("point", sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
     goodness = sign * by_rate["metric"].to_numpy()
-    order = np.lexsort((by_rate["loss"].to_numpy(), -goodness))  # NaN sorts last
+    ranked = by_rate.round(DECIMALS)
+    order = np.lexsort((ranked["loss"], -sign * ranked["metric"]))  # NaN sorts last
     chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
     edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
     plain = by_rate.astype(object).where(by_rate.notna(), None)

@@ -34,7 +34,8 @@ def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
     runs.loc[gone, "status"] = "diverged"
     runs.loc[gone, "updates"] = 4  # of 16: after the tenth, before the whole
     found = pieces_of("default_anytime", claim_evidence(runs))
-    early, late = found["share: problem=up, share=0.1"], found["share: problem=up, share=0.3"]
+    # Of 16 updates, 1 and 4 are the last evaluations within 10 and 30 %.
+    early, late = found["share: problem=up, share=0.0625"], found["share: problem=up, share=0.25"]
     assert early.wins is None and early.estimate.n == SEEDS
     assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
     assert late.remarks == [

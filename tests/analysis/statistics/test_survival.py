@@ -81,9 +81,25 @@ def test_shares_have_exact_intervals() -> None:
     [((1, 1), (1, 1), ""), ((1, 1), (1, 0), "at most"), ((0, 1), (1, 1), "at least"), ((0, 1), (0, 1), "unknown")],
 )
 def test_a_censored_ratio_is_a_bound(first: tuple[int, ...], second: tuple[int, ...], bound: str) -> None:
-    found = restricted_ratio(np.array([2.0, 2.0]), np.array(first, bool), np.array([4.0, 4.0]), np.array(second, bool))
+    found = restricted_ratio(np.array([1.0, 2.0]), np.array(first, bool), np.array([4.0, 2.0]), np.array(second, bool))
     assert found.bound == bound
     assert found.ratio.mean == pytest.approx(0.5)
+    assert found.ratio.low < 0.5 < found.ratio.high
+
+
+def test_equal_ratios_have_no_interval() -> None:
+    """Runs are evaluated at few points; a standard deviation of 0 would promise certainty."""
+    both = np.ones(10, bool)
+    found = restricted_ratio(np.full(10, 20.0), both, np.full(10, 40.0), both)
+    assert (found.ratio.mean, found.ratio.n, found.bound) == (pytest.approx(0.5), 10, "")
+    assert np.isnan([found.ratio.low, found.ratio.high]).all()
+
+
+def test_budgets_that_both_miss_are_no_ratio() -> None:
+    neither = np.zeros(10, bool)
+    found = restricted_ratio(np.full(10, 100.0), neither, np.full(10, 100.0), neither)
+    assert (found.ratio.n, found.bound) == (10, "unknown")
+    assert np.isnan([found.ratio.mean, found.ratio.low, found.ratio.high]).all()
 
 
 def test_profiles_by_hand() -> None:

@@ -80,12 +80,14 @@ def updates_to_target(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     table = table[(table["target"] == "medium") & (table["arm"] == evidence.arm)]
     pieces = []
     for problem, group in table.groupby("problem", sort=False):
-        adam, sgd = (group[group["optimizer"] == name].set_index("seed") for name in (ADAM, PLAIN))
+        # The runs of a pair share their initial weights: both may be at the target before any update, and have no ratio.
+        timed = group[group["updates"] > 0]
+        adam, sgd = (timed[timed["optimizer"] == name].set_index("seed") for name in (ADAM, PLAIN))
         seeds = adam.index.intersection(sgd.index)
         if len(seeds) == 0:
             continue
         a, b = adam.loc[seeds], sgd.loc[seeds]
-        logs = np.log(b["updates"].clip(lower=1).to_numpy() / a["updates"].clip(lower=1).to_numpy())
+        logs = np.log(b["updates"].to_numpy() / a["updates"].to_numpy())
         reached = remark("reached", adam=int(a["reached"].sum()), sgd=int(b["reached"].sum()))
         sgd_missed, adam_missed = (~side["reached"].to_numpy(dtype=bool) for side in (b, a))
         margin, runs = evidence.margin(claim, str(problem)), [*a["run_id"], *b["run_id"]]
@@ -181,8 +183,7 @@ def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.
         history: their evaluations.
         share: of the budget.
     """
-    # The factor is for a product that is rounded down, which would miss its own evaluation.
-    limit = share * finals["updates_planned"].max() * (1 + 1e-12)
+    limit = updates_by(finals, share)
     until = history[history["updates"] <= limit].sort_values("updates", kind="stable")
     value = until.drop_duplicates("seed", keep="last").set_index("seed")["val_metric"].reindex(finals.index)
     ran = finals["status"].isin(("finished", "diverged"))
@@ -192,8 +193,25 @@ def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.
     return finals.assign(test_metric=value, status=status)
 
 
+def updates_by(finals: pd.DataFrame, share: float) -> float:
+    """The updates of a share of the budget; the factor is for a product rounded down, which would miss its own evaluation."""
+    return float(share * finals["updates_planned"].max() * (1 + 1e-12))
+
+
+def share_read(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> float:
+    """The share of the budget of the last evaluation within ``share``, which a reader is told: runs are evaluated at few points.
+
+    Example:
+        >>> finals, history = pd.DataFrame({"updates_planned": [120]}), pd.DataFrame({"updates": [0, 8, 10, 20, 120]})
+        >>> share_read(finals, history, 0.1)
+        0.0833
+    """
+    read = history.loc[history["updates"] <= updates_by(finals, share), "updates"].max()
+    return float(read / finals["updates_planned"].max())
+
+
 def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Validation metric at shares of the budget in the default arm, Adam minus plain SGD."""
+    """Validation metric after about the shares of the budget in the default arm, Adam minus plain SGD."""
     pieces = []
     history = evidence.history[evidence.history["arm"] == Arm.DEFAULT]
     for problem, planned in evidence.plan.problems.items():
@@ -201,7 +219,8 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         if any(table.empty for table in finals.values()):
             continue
         problem_history = history[history["problem"] == problem]
-        for share in SHARES:
+        reads = (share_read(finals[ADAM], problem_history, share) for share in SHARES)
+        for share in dict.fromkeys(reads):  # a short run's first shares may end at the same evaluation
             sides = [
                 runs_after(table, problem_history[problem_history["optimizer"] == name], share)
                 for name, table in finals.items()

@@ -7,7 +7,7 @@ run never reaches the target and is censored at the budget as well.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -97,6 +97,10 @@ def restricted_ratio(
 ) -> Ratio:
     """Geometric mean of the paired ratios of times, misses set to the budget, and what it bounds.
 
+    Times are those of evaluations, of which there are few. So ratios that are all equal are due to rounding, and their standard
+    deviation of 0 would promise certainty: they have no interval. If every run missed, the ratio of the budgets says nothing,
+    and there is none.
+
     Args:
         first, second: times of pairs of runs, misses at the budget, shape (n,).
         first_reached, second_reached: whether each run reached the target, shape (n,).
@@ -108,8 +112,11 @@ def restricted_ratio(
         >>> result.ratio.mean, result.bound  # √(2 · 4)
         (2.828, 'at least')
     """
-    cut = (not np.all(first_reached), not np.all(second_reached))
-    return Ratio(ratio_interval(first, second), BOUNDS[cut])
+    bound = BOUNDS[not np.all(first_reached), not np.all(second_reached)]
+    if len(first) and not (np.any(first_reached) or np.any(second_reached)):
+        return Ratio(Interval(np.nan, np.nan, np.nan, len(first)), bound)
+    ratio = ratio_interval(first, second)
+    return Ratio(ratio if ratio.high > ratio.low else replace(ratio, low=np.nan, high=np.nan), bound)
 
 
 def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
