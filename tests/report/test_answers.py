@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -101,7 +102,9 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "high_holm": 0.012,
         "n": 6,
     }
-    said = answer_contrast(generated_plan(), pd.DataFrame([row]), "tuned", "sgd")
+    plan = generated_plan()
+    alone = replace(plan, problems={"up": plan.problems["up"]})
+    said = answer_contrast(alone, pd.DataFrame([row]), "tuned", "sgd")
     assert said["head"].startswith(ARM_WORDS["tuned"].title)
     assert values_of(said["head"]) == ["adam", "sgd"] and PHRASES[Verdict.NEGLIGIBLE] in said["head"]
     row = {
@@ -120,6 +123,16 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         assert said["head"].startswith(ARM_WORDS["tuned"].title) and values_of(said["head"]) == counted
         (best,) = said["details"]
         assert values_of(best["text"]) == [*names, 0.9, 0.8, 1, 6]
+
+
+def test_a_problem_without_the_contrast_is_not_tested_and_counted() -> None:
+    """Adam ends better "on 1 of 1" would hide that the other problem said nothing."""
+    found = generated_comparison()
+    rows = found.contrasts[found.contrasts["problem"] == "up"]
+    said = answer_contrast(generated_plan(), rows, "tuned", "momentum")
+    assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 1, 1]
+    assert PHRASES[Verdict.NOT_TESTED] in said["head"]
+    assert [detail["verdict"] for detail in said["details"]] == ["better", "not tested"]
 
 
 def test_the_first_page_says_what_the_contrasts_found() -> None:

@@ -20,6 +20,7 @@ from descentlab.report.formatting import BOUND_SIGNS, interval, optimizer_title
 from descentlab.report.phrases import ARM_WORDS, place_words, reason_words, remark_words
 
 MOST_ALARMS = 8
+NOT_RUN = message("not run")
 
 
 class ClaimWords(NamedTuple):
@@ -147,9 +148,11 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
     if rows.empty:
         missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
         return _statement(identity, "differences", missing)
+    absent = [problem for problem in plan.problems if problem not in set(rows["problem"])]
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in Verdict}
+    counts[Verdict.NOT_TESTED] += len(absent)
     phrases = {judged: words(PHRASES[judged]) for judged, count in counts.items() if count}
-    if len(rows) > 1:
+    if sum(counts.values()) > 1:
         phrases = {
             judged: words("{phrase} on {n}", phrase=phrase, n=counts[judged]) for judged, phrase in phrases.items()
         }
@@ -161,8 +164,9 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
         note = f"; {remark_words(unpack_remarks(row['remarks']))}" if row["remarks"] else ""
         details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
+    details += [{"problem": name, "verdict": Verdict.NOT_TESTED, "text": words(NOT_RUN)} for name in absent]
     head = counted(
-        len(rows),
+        sum(counts.values()),
         "{arm}: Adam against {second}: {verdicts}.",
         "{arm}: Adam against {second}: of {n} problems, {verdicts}.",
         verdicts=verdicts,
