@@ -26,6 +26,8 @@ def configure_device() -> str:
     # It orders sums by the names of operations, which count the models that the process has built before: the last bits of a
     # result would depend on them. It saves no time (2026-11: within 3 %, either way, for four models in graph mode).
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    # It warns of functions that are traced often, which is how models are tried; nothing that a reader could do follows from it.
+    tf.get_logger().setLevel("ERROR")
     gc.freeze()  # the imports make a million objects, which the collector would scan at every compilation
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
