@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.rank_stability import measure_rank_stability
-from descentlab.analysis.summary import carry_forward, summarize
+from descentlab.analysis.summary import carry_forward, end_at_divergence, summarize
 from support.comparison_fixture import (
     OPTIMIZERS,
     PROBLEMS,
@@ -85,3 +85,29 @@ def test_the_curve_of_a_run_that_its_patience_ended_stays_where_it_ended() -> No
     assert added["examples"].tolist() == [40]
     assert len(whole) == len(history) + 1
     assert carry_forward(finals[finals["run_id"] != "a"], history) is history
+
+
+def test_a_mean_curve_ends_where_a_diverged_run_leaves_it() -> None:
+    """Else it would fall there: what is left are the runs that went well."""
+    rows = [{"problem": "p", "arm": "tuned", "optimizer": name} for name in ("adam", "sgd")]
+    finals = pd.DataFrame(
+        [
+            {"run_id": "a", "status": "finished", **rows[0]},
+            {"run_id": "b", "status": "diverged", **rows[0]},
+            {"run_id": "c", "status": "finished", **rows[1]},
+        ]
+    )
+    losses = {"a": [1.0, 0.5, 0.2], "b": [1.0, 9.0, np.inf], "c": [1.0, 0.6, 0.3]}
+    history = pd.DataFrame(
+        [
+            {"run_id": run, "updates": 4 * place, "train_loss": loss, "val_loss": loss, **rows[run == "c"]}
+            for run, values in losses.items()
+            for place, loss in enumerate(values)
+        ]
+    )
+    kept = end_at_divergence(finals, history)
+    assert kept.groupby("run_id")["updates"].max().to_dict() == {"a": 4, "b": 4, "c": 8}
+    assert end_at_divergence(finals[finals["status"] == "finished"], history) is history
+    # One that was never finite leaves no curve.
+    history.loc[history["run_id"] == "b", "train_loss"] = np.nan
+    assert set(end_at_divergence(finals, history)["run_id"]) == {"c"}

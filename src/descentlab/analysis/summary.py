@@ -88,7 +88,7 @@ def average_curves(
     """
     if history.empty:
         return empty_table(TABLES["curves"])
-    history = carry_forward(finals, history)
+    history = end_at_divergence(finals, carry_forward(finals, history))
     finite = history.assign(**{name: history[name].where(np.isfinite(history[name])) for name in CURVE_MEASURES})
     by = [*ROW, "updates"]
     averaged = average_by(finite, by, list(CURVE_MEASURES)).set_index(by)
@@ -117,6 +117,24 @@ def carry_forward(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         later = sorted(set(row.loc[row["updates"] > run["updates"], "updates"]))
         repeated.append(last.loc[last.index.repeat(len(later))].assign(updates=later))
     return pd.concat([history, *repeated], ignore_index=True) if repeated else history
+
+
+def end_at_divergence(finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The history of each row up to the last evaluation at which its every diverged run still had a finite loss.
+
+    A mean over seeds would otherwise fall where one that diverges leaves it.
+
+    Args:
+        finals, history: as in :func:`average_curves`.
+    """
+    diverged = finals.loc[finals["status"] == "diverged", ["run_id", *ROW]]
+    if diverged.empty:
+        return history
+    finite = history[np.isfinite(history[["train_loss", "val_loss"]]).all(axis=1)]
+    last = finite.groupby("run_id")["updates"].max().reindex(diverged["run_id"], fill_value=-1)
+    ends = diverged.assign(end=last.to_numpy()).groupby(ROW, sort=False)["end"].min().reset_index()
+    end = history[ROW].merge(ends, on=ROW, how="left")["end"].fillna(np.inf).to_numpy()
+    return history[history["updates"].to_numpy() <= end]
 
 
 def measure_gaps(finished: pd.DataFrame) -> pd.DataFrame:
