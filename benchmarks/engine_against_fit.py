@@ -125,9 +125,8 @@ def time_engine(
             together = members[first : first + case.width]
             found = [row[0] for row in trainer.train_members(case.data, together, evaluate_at)]
             losses = losses or [e.means[0].loss + e.penalty for e in found]
-        seconds = (
-            time.perf_counter() - begun - (trainer.compile_seconds - compiled)
-        )  # some are traced anew for every run
+        # Some are traced anew for every run.
+        seconds = time.perf_counter() - begun - (trainer.compile_seconds - compiled)
         return seconds / case.engine_epochs / case.members, losses
 
     train()

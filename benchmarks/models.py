@@ -144,9 +144,8 @@ def model_cases() -> list[Case]:
 
 def language_model_operations() -> int:
     """Floating-point operations of the language model for one example, forward: products of matrices alone."""
-    weights = (
-        2 * 12 * WIDTH**2 + WIDTH * WORDS
-    )  # of two layers: four matrices of attention, eight as large of the dense part
+    # Of two layers: four matrices of attention, eight as large of the dense part.
+    weights = 2 * 12 * WIDTH**2 + WIDTH * WORDS
     return 2 * TOKENS * weights + 2 * 4 * TOKENS**2 * WIDTH  # and the products of queries, keys and values
 
 

@@ -17,10 +17,9 @@ from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.formatting import BOUND_SIGNS, interval, optimizer_title
-from descentlab.report.phrases import ARM_WORDS, place_words, reason_words, remark_words
+from descentlab.report.phrases import ARM_WORDS, NOT_RUN, place_words, reason_words, remark_words
 
 MOST_ALARMS = 8
-NOT_RUN = message("not run")
 
 
 class ClaimWords(NamedTuple):

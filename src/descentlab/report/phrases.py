@@ -107,6 +107,7 @@ VARIANTS: dict[str, str] = {
 # Pairs of networks of which the distance is measured.
 MATCHINGS: dict[str, str] = {"as_trained": message("as trained"), "matched": message("matched")}
 
+NOT_RUN = message("not run")  # in place of a contrast whose optimizers a problem has not
 SPLIT_WORDS: dict[str, str] = {"train": message("training"), "val": message("validation"), "test": message("test")}
 
 # Codes that are themselves the English words for what they mean, as the cells of tables have them.

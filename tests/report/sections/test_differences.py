@@ -9,9 +9,9 @@ import pytest
 
 from descentlab.analysis.remarks import remark
 from descentlab.report.blocks import Figure
-from descentlab.report.phrases import ARM_WORDS, CELLS, VERDICTS, remark_words
+from descentlab.report.phrases import ARM_WORDS, CELLS, NOT_RUN, VERDICTS, remark_words
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.differences import NO_PAIR, NOT_RUN, paired_differences
+from descentlab.report.sections.differences import NO_PAIR, paired_differences
 from support.comparison_fixture import ADVANTAGE, SEEDS, generated_runs
 from support.report_evidence import evidence_of, found, table_named, titles, values_of
 

@@ -18,11 +18,10 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_rows, finish
-from descentlab.report.phrases import arm_cell, remark_words, verdict_words
+from descentlab.report.phrases import NOT_RUN, arm_cell, remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
 
-# What stands in place of a difference.
-NO_PAIR, NOT_RUN = message("no pair finished"), message("not run")
+NO_PAIR = message("no pair finished")  # stands in place of a difference, as NOT_RUN does
 
 
 def paired_differences(evidence: Evidence) -> Section | None:
