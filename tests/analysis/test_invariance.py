@@ -248,7 +248,6 @@ def test_the_unit_of_the_loss_changes_no_verdict(
 ) -> None:
     larger = dataclasses.replace(
         experiment,
-        plan=with_scaled_problems(experiment.plan, loss_bound=factor),
         runs=scaled(experiment.runs, "_loss", factor, ("penalty", "optimum")),
         history=scaled(experiment.history, "_loss", factor, ("penalty",)),
     )

@@ -189,11 +189,11 @@ def test_who_keeps_the_path_on_digits(measured: pd.DataFrame) -> None:
 def test_a_run_above_the_bound_is_marked_and_counts_as_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     from descentlab.problems import mlp
 
-    monkeypatch.setattr(mlp, "PROBLEM", replace(mlp.PROBLEM, loss_bound=5.0))
+    monkeypatch.setattr(mlp, "PROBLEM", replace(mlp.PROBLEM, divergence_factor=2.0))
     monkeypatch.setattr(module, "OPTIMIZER_NAMES", ("sgd",))
     table = measure_loss_scale([0]).set_index("scale")
     assert table["diverged"].tolist() == [False, True]
-    assert table.loc[1e3, "train_loss"] == 5.0
+    assert table.loc[1e3, "train_loss"] == pytest.approx(2 * np.log(10), rel=0.1)  # twice the initial loss
     assert table.loc[1e-3, "train_loss"] == pytest.approx(np.log(10), abs=0.2)  # it hardly moved
 
 

@@ -85,13 +85,20 @@ def test_bundled_data_are_sound(name: str) -> None:
     assert len(data.y) == examples.get(name, 1797)
 
 
-def test_digits_lie_between_zero_and_one_and_diabetes_is_standardized() -> None:
-    digits, diabetes = problem_and_data("mlp")[1], problem_and_data("linear_regression")[1]
+def test_digits_lie_between_zero_and_one() -> None:
+    digits = problem_and_data("mlp")[1]
     assert (digits.x.min(), digits.x.max()) == (0, 1)
     np.testing.assert_array_equal(np.unique(digits.y), np.arange(10))
-    for values in (diabetes.x, diabetes.y):
-        np.testing.assert_allclose(values.mean(0), 0, atol=1e-6)
-        np.testing.assert_allclose(values.std(0), 1, atol=1e-5)
+
+
+def test_diabetes_is_standardized_without_its_test_examples() -> None:
+    problem, data = problem_and_data("linear_regression")
+    split = split_data(problem, data, 0, problem.batch_size)
+    for values in (data.x, data.y):
+        outside = np.delete(values, split.test, axis=0)
+        np.testing.assert_allclose(outside.mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(outside.std(0), 1, atol=1e-5)
+        assert np.abs(values.mean(0)).max() > 1e-3  # with them it isn't
 
 
 def test_slides_mlp_has_two_classes_of_equal_size_inside_and_outside_a_sphere() -> None:
@@ -125,11 +132,18 @@ def test_the_test_split_is_sealed_and_the_others_are_drawn_by_seed(name: str) ->
     np.testing.assert_array_equal(split_data(problem, data, 9, 10, 100).test, first.test)
 
 
-def test_the_test_split_belongs_to_the_problem() -> None:
-    """Logistic regression and the MLP share their data, not their draw."""
+def test_problems_on_one_data_set_share_its_sealed_test_split() -> None:
+    """What one problem tunes on is never what another is tested on; their training splits are drawn apart."""
     problem, data = problem_and_data("mlp")
-    other = builtin_problem("logistic_regression")
-    assert not np.array_equal(split_data(problem, data, 0, 32).test, split_data(other, data, 0, 32).test)
+    ours = split_data(problem, data, 0, 32)
+    for name in ("logistic_regression", "digits_cnn"):
+        theirs = split_data(builtin_problem(name), data, 0, 32)
+        np.testing.assert_array_equal(ours.test, theirs.test)
+        assert not np.array_equal(ours.train, theirs.train)
+    other = replace(problem, dataset="other digits")
+    assert not np.array_equal(ours.test, split_data(other, data, 0, 32).test)
+    alone, named = (replace(problem, dataset=dataset) for dataset in (None, "mlp"))
+    np.testing.assert_array_equal(split_data(alone, data, 0, 32).test, split_data(named, data, 0, 32).test)
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "slides_mlp", "mlp", "digits_cnn"])

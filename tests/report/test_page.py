@@ -153,7 +153,7 @@ def test_divergences_and_edges_are_alarms(tmp_path: Path) -> None:
     alarms = unpacked(page[page.index('id="alarm-table"') :]).fillna("")
     lost = alarms.query("code == 'diverged' and optimizer == 'sgd' and problem == 'up' and arm == 'tuned'")
     assert [json.loads(values)["of"] for values in lost["values"]] == [SEEDS] and lost["count"].tolist() == [SEEDS]
-    edge = alarms.query("code == 'edge high' and optimizer == 'rmsprop' and problem == 'down'")
+    edge = alarms.query("code == 'edge' and optimizer == 'rmsprop' and problem == 'down'")
     assert [json.loads(values)["rate"] for values in edge["values"]] == [0.1]
     for row in [*lost.to_dict("records"), *edge.to_dict("records")]:
         assert page.count(alarm_sentence(row)) == 2  # on the first screen and in the table

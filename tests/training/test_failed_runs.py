@@ -162,7 +162,7 @@ def test_a_rate_with_a_failed_seed_is_not_chosen() -> None:
     ]
     ends = [("finished", 0.8), ("finished", 0.8), ("finished", 0.9), ("failed", float("nan"))]
     records = [{"status": status, "val_metric": value, "val_loss": value} for status, value in ends]
-    assert select_learning_rate(entry, "mlp", specs, records, 1)["learning_rate"] == 0.1
+    assert select_learning_rate(entry, "mlp", specs, records, 1, 0.01)["learning_rate"] == 0.1
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def tuned_with_noisy_test_targets(
 def selected(plan: TrainingPlan, results: list[RunResult]) -> dict[str, Any]:
     specs = tuning_runs(plan, "logistic_regression", "adam")
     records = [result.record for result in results]
-    return select_learning_rate(OPTIMIZERS["adam"], "logistic_regression", specs, records, 1)
+    return select_learning_rate(OPTIMIZERS["adam"], "logistic_regression", specs, records, 1, 0.01)
 
 
 def test_tuning_cannot_read_a_test_target(plan: TrainingPlan, tmp_path: Path, device: str) -> None:
@@ -204,11 +204,11 @@ def test_models_are_seeded_before_any_is_trained(
     assert happened == ["seeded"] * seeds + ["trained"] * len(specs)
 
 
-def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_far_above_the_initial_one_is_a_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "exploding_problem.py").write_text(
         "from dataclasses import replace\n"
         "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
-        "PROBLEM = replace(LINEAR, name='exploding', loss_bound=0.5, optimum=None)\n"
+        "PROBLEM = replace(LINEAR, name='exploding', divergence_factor=0.5, optimum=None)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     made = planned(problems=[{"problem": "exploding_problem:PROBLEM", "name": "exploding", "epochs": 2}])
@@ -216,7 +216,11 @@ def test_a_loss_above_its_bound_is_a_divergence(tmp_path: Path, monkeypatch: pyt
     train_job(made, "exploding", 0, output, tmp_path / "cache")
     runs = read_table(output / "0.runs.parquet", RUNS)
     assert set(runs["status"]) == {"diverged"}
-    assert runs["message"].str.fullmatch(r"training loss [\d.]+ above 0.5 after 0 updates").all()
+    assert (
+        runs["message"]
+        .str.fullmatch(r"train_loss [\d.]+, more than 0.5 times the initial [\d.]+, after 0 updates")
+        .all()
+    )
     assert (runs["updates"] == 0).all()
     assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.3
     assert not (tmp_path / "e/models/exploding/sgd.keras").exists()
@@ -232,7 +236,7 @@ def test_an_edit_of_the_readers_problem_makes_other_runs(
         module.write_text(
             "from dataclasses import replace\n"
             "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
-            f"PROBLEM = replace(LINEAR, name='edited', loss_bound={bound})\n"
+            f"PROBLEM = replace(LINEAR, name='edited', divergence_factor={bound})\n"
         )
         monkeypatch.delitem(sys.modules, "edited_problem", raising=False)
         importlib.invalidate_caches()

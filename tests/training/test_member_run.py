@@ -38,7 +38,7 @@ def make_problem(**changes: Any) -> Problem:
 
     accuracy = Metric("accuracy", True, keras.metrics.sparse_categorical_accuracy)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    settings = {"batch_size": 16, "metric": accuracy, "loss_bound": 1e9, **changes}
+    settings = {"batch_size": 16, "metric": accuracy, "divergence_factor": 1e9, **changes}
     return Problem("noise", "Noise", build_model, load_data, loss, **settings)
 
 
@@ -158,5 +158,22 @@ def test_what_is_recorded_beside_loss_and_metric(tmp_path: Path) -> None:
 
 def test_a_metric_that_is_no_number_is_the_worst_result() -> None:
     row = {"updates": 7, "train_loss": 0.1, "val_loss": 0.1, "val_metric": 0.9, "test_metric": float("nan")}
-    assert divergence(row, 1e4) == divergence(row, 1e4, ["val_metric"]) == ""
-    assert divergence(row, 1e4, ["val_metric", "test_metric"]) == "test_metric not finite after 7 updates"
+    assert divergence(row, row, 10) == divergence(row, row, 10, ["val_metric"]) == ""
+    assert divergence(row, row, 10, ["val_metric", "test_metric"]) == "test_metric not finite after 7 updates"
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
+@pytest.mark.parametrize(("name", "other"), [("train_loss", "val_loss"), ("val_loss", "train_loss")])
+def test_a_loss_of_ten_times_the_initial_one_is_a_divergence(name: str, other: str, unit: float) -> None:
+    """In training and in validation, whatever the unit of the loss."""
+    first = {"updates": 0, name: 2.0 * unit, other: 3.0 * unit}
+    below, above = ({"updates": 4, name: times * unit, other: 29.0 * unit} for times in (19.9, 20.1))
+    assert divergence(first, first, 10) == divergence(first, below, 10) == ""
+    assert divergence(first, above, 10).startswith(name)
+    assert divergence(first, above, 11) == ""
+
+
+def test_a_negative_loss_has_a_bound_too() -> None:
+    """A log density of the reader's: from -2 it may rise by nine times 2."""
+    first, below, above = ({"updates": 1, "train_loss": loss, "val_loss": 0.0} for loss in (-2.0, 15.9, 16.1))
+    assert (divergence(first, below, 10), bool(divergence(first, above, 10))) == ("", True)

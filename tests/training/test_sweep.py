@@ -23,7 +23,7 @@ from descentlab.storage.tables import read_table
 from descentlab.training.collect import collect_runs
 from descentlab.training.job import train_job
 from descentlab.training.make_plan import make_plan
-from descentlab.training.tuning import MOST_STEPS, next_step
+from descentlab.training.sweep import MOST_STEPS, next_step
 from support.comparison_fixture import generated_plan
 
 NAN = math.nan

@@ -29,11 +29,12 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
             reason = str(group["message"].iloc[0]) if status == "failed" else ""
             rows.append(_alarm(status, status, len(group), *key, of=planned_runs, reason=reason))
     for selection in selections:
+        place = selection["problem"], str(Arm.TUNED), selection["optimizer"]
+        rate = selection["learning_rate"]
         if selection["edge"]:
-            place = selection["problem"], str(Arm.TUNED), selection["optimizer"]
-            grid = [rate for rate in selection["grid"] if rate is not None]
-            ends = {"low": min(grid), "high": max(grid)}
-            rows.append(_alarm("edge", f"edge {selection['edge']}", 1, *place, rate=selection["learning_rate"], **ends))
+            grid = selection["grid"]
+            rows.append(_alarm("edge", "edge", 1, *place, rate=rate, low=grid[0], high=grid[-1]))
+        rows += [_alarm("cliff", "cliff", 1, *place, rate=rate, cliff=cliff) for cliff in selection["cliff"]]
     rows += _lagging_averages(plan, finals)
     for problem, planned in plan.problems.items():
         for absent in planned.absent_classes if isinstance(planned, PlannedProblem) else ():

@@ -15,7 +15,7 @@ SWEPT_RATES = 10  # learning rates of a typical sweep beyond those that tuning t
 
 
 def runs_per_optimizer(config: Config, tuned_only: bool = False) -> int:
-    """Runs of one optimizer on one problem, including both neighbors of the chosen rate.
+    """Runs of one optimizer on one problem, including both neighbors of the chosen rate, if its grid doesn't grow.
 
     Args:
         config: the experiment.
@@ -24,8 +24,8 @@ def runs_per_optimizer(config: Config, tuned_only: bool = False) -> int:
     Example:
         >>> from descentlab.experiment.config import parse_config
         >>> config = parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd", "adam"]}, "here")
-        >>> runs_per_optimizer(config)  # 10 default; 7 rates on 3 seeds, then 10; 10 on each side of the chosen rate
-        61
+        >>> runs_per_optimizer(config)  # 10 default; 7 rates on 5 seeds, then 10; 10 on each side of the chosen rate
+        75
     """
     tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
     neighbors = 2 * config.seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0

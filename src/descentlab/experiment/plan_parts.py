@@ -38,7 +38,7 @@ class ComparedProblem:
         higher_is_better: direction of its metric.
         margin: smaller differences of the metric are negligible.
         convex: whether the loss is convex in the weights.
-        loss_bound: a training loss above it counts as diverged.
+        divergence_factor: how many times its initial loss is a divergence.
         train_examples, val_examples, test_examples: in each split.
         parameters: trainable parameters of the model.
         count: how the parameters add up.
@@ -54,7 +54,7 @@ class ComparedProblem:
     higher_is_better: bool
     margin: float
     convex: bool | None
-    loss_bound: float | None
+    divergence_factor: float | None
     train_examples: int | None
     val_examples: int | None
     test_examples: int | None
@@ -85,7 +85,7 @@ class PlannedProblem(ComparedProblem):
         mode_reasons: why each faster mode is not taken.
     """
 
-    loss_bound: float
+    divergence_factor: float
     train_examples: int
     val_examples: int
     test_examples: int

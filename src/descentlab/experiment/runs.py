@@ -45,13 +45,19 @@ def _spec(
     )
 
 
-def tuning_runs(plan: TrainingPlan, problem: str, optimizer: str) -> list[RunSpec]:
-    """The runs that choose an optimizer's learning rate; none without a tuned arm."""
+def tuning_runs(
+    plan: TrainingPlan, problem: str, optimizer: str, rates: Sequence[float | None] | None = None
+) -> list[RunSpec]:
+    """The runs that choose an optimizer's learning rate; none without a tuned arm.
+
+    Args:
+        rates: those to try; by default the planned grid, which may grow.
+    """
     if Arm.TUNED not in plan.config.arms:
         return []
     return [
         _spec(plan, problem, optimizer, Arm.TUNED, "tuning", rate, seed)
-        for rate in plan.optimizers[optimizer].grid
+        for rate in rates or plan.optimizers[optimizer].grid
         for seed in plan.config.seeds.tuning_seeds
     ]
 
@@ -103,8 +109,8 @@ def planned_runs(plan: TrainingPlan, selections: Sequence[Mapping[str, Any]]) ->
     runs: list[RunSpec] = []
     for problem, jobs in plan.jobs.items():
         for optimizer in (name for job in jobs for name in job):
-            runs += tuning_runs(plan, problem, optimizer)
             selection = selection_of.get((problem, optimizer))
+            runs += tuning_runs(plan, problem, optimizer, None if selection is None else selection["grid"])
             if selection is not None:
                 runs += sweep_runs(plan, problem, optimizer, selection.get("sweep", []))
                 runs += [spec for _, specs in extended_runs(plan, problem, optimizer, selection) for spec in specs]

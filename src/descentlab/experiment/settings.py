@@ -18,7 +18,7 @@ class SeedsConfig(StrictModel):
     """How many seeds; final seeds count from 0, tuning seeds from 1000, so that they never meet."""
 
     final: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=10, description="final runs' seeds")
-    tuning: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=3, description="tuning runs' seeds")
+    tuning: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=5, description="tuning runs' seeds")
 
     @property
     def final_seeds(self) -> list[int]:
@@ -32,10 +32,14 @@ class SeedsConfig(StrictModel):
 
 
 class TuningConfig(StrictModel):
-    """The learning-rate grid, the same number of points for every optimizer."""
+    """The learning-rate grid, the same rule for every optimizer."""
 
     points: Annotated[int, Field(ge=1, le=31, strict=True)] = Field(
         default=7, description="points of the half-decade grid; odd, so that the usual rate is one of them"
+    )
+    growth: Annotated[int, Field(ge=0, le=31, strict=True)] = Field(
+        default=8,
+        description="points by which a grid of several may grow, while the good rates reach its end",
     )
     neighbors: bool = Field(
         default=True, description="also train the final seeds at the two neighbors of the chosen rate"
@@ -44,6 +48,11 @@ class TuningConfig(StrictModel):
         default=30,
         description="combinations of learning rate, momentum, epsilon and schedule that the extended arm tries",
     )
+
+    @property
+    def most_points(self) -> int:
+        """Points of a grid that has grown as far as it may."""
+        return self.points + self.growth if self.points > 1 else 1
 
     @field_validator("points")
     @classmethod

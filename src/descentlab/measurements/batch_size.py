@@ -25,6 +25,7 @@ from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data
+from descentlab.problems.divergence import loss_bound
 from descentlab.problems.random_streams import data_order
 from descentlab.problems.splits import split_data
 from descentlab.storage.tables import Column, check_table
@@ -148,7 +149,7 @@ def train_to_target(
     ):
         losses = evaluation.loss.astype(np.float64)
         rows.append((evaluation.updates, float(losses[: len(train)].mean()), float(losses[len(train) :].mean())))
-        if rows[-1][1] <= target or not rows[-1][1] <= problem.loss_bound:
+        if rows[-1][1] <= target or not rows[-1][1] <= loss_bound(rows[0][1], problem.divergence_factor):
             break
     updates, train_loss, held_out_loss = zip(*rows, strict=True)
     return LossCurve(np.array(updates), np.array(train_loss), np.array(held_out_loss))

@@ -29,6 +29,7 @@ from descentlab.optimizers.roles import ADAGRAD, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, Problem
+from descentlab.problems.divergence import loss_bound
 from descentlab.problems.random_streams import data_order, stream_generator
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
@@ -124,13 +125,13 @@ def centered_entry(name: str) -> OptimizerEntry:
 def example_losses(trainer: Trainer, data: Data, seed: int, rate: float, evaluate_at: list[int]) -> np.ndarray:
     """Loss of every example at each evaluation of one run, float64 of shape (evaluations, n).
 
-    A loss that is NaN or above the divergence bound counts as the bound: the worst result, but a finite one.
+    A loss that is NaN or above the bound of a guess among the classes counts as the bound: the worst result, but a finite one.
     """
     indices = np.arange(len(data.y))
     order, rates = data_order(NAME, seed, indices, 0, 1), learning_rates(rate, "constant", UPDATES)
     initial = initial_variables(trainer.problem, seed)
     losses = [evaluation.loss for evaluation in trainer.train(data, initial, order, rates, evaluate_at, indices)]
-    bound = trainer.problem.loss_bound
+    bound = loss_bound(math.log(CLASSES), trainer.problem.divergence_factor)
     return np.nan_to_num(np.array(losses, np.float64), nan=bound).clip(max=bound)
 
 

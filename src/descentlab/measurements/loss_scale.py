@@ -25,6 +25,7 @@ from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENT
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data
+from descentlab.problems.divergence import loss_bound
 from descentlab.problems.random_streams import data_order
 from descentlab.problems.splits import split_data
 from descentlab.storage.tables import Column, check_table
@@ -52,7 +53,9 @@ LOSS_SCALE_COLUMNS: dict[str, Column] = {
         "distance from the unscaled path at the same update, over the sum of both displacements from the initial weights; "
         "mean over the epochs' ends. 0 the same path, 1 as far apart as can be",
     ),
-    "train_loss": Column("float64", "loss", "lower", "unscaled training loss at the end; at most the bound, 1e4"),
+    "train_loss": Column(
+        "float64", "loss", "lower", "unscaled training loss at the end; at most the bound of divergence"
+    ),
     "diverged": Column("bool", "", "", "a weight is not finite, or the training loss is above the bound"),
 }
 
@@ -96,7 +99,7 @@ def record_path(
     rates: np.ndarray,
     records: list[int],
     scale: float,
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Train one member on the loss times ``scale``.
 
     The factor enters as every example's weight in the loss, so one compiled trainer serves all factors.
@@ -108,14 +111,14 @@ def record_path(
 
     Returns:
         The trainable weights at each record, float64 of shape (records, weights), and the unscaled mean loss of the
-        examples in ``order`` at the end.
+        examples in ``order`` there, float64 of shape (records,).
     """
     scaled = replace(data, sample_weight=np.full(len(data.y), scale, np.float32))
-    path, loss = [], float("nan")
+    path, losses = [], []
     for evaluation in trainer.train(scaled, initial, order, rates, records, np.unique(order)):
         path.append(np.concatenate([value.ravel() for value in trainer.variables()]))
-        loss = float(evaluation.loss.astype(np.float64).mean()) / scale
-    return np.array(path, np.float64), loss
+        losses.append(evaluation.loss.astype(np.float64).mean() / scale)
+    return np.array(path, np.float64), np.array(losses)
 
 
 def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
@@ -144,8 +147,9 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
             start = initial_variables(PROBLEM, seed)
             unscaled, _ = record_path(trainer, data, start, order, rates, records, 1.0)
             for scale in SCALES:
-                path, loss = record_path(trainer, data, start, order, rates, records, scale)
-                diverged = not (np.isfinite(path).all() and loss <= PROBLEM.loss_bound)
+                path, losses = record_path(trainer, data, start, order, rates, records, scale)
+                bound = loss_bound(losses[0], PROBLEM.divergence_factor)
+                diverged = not (np.isfinite(path).all() and losses[-1] <= bound)
                 rows.append(
                     {
                         "scale": scale,
@@ -154,7 +158,7 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
                         "learning_rate": rate,
                         "updates": len(order),
                         "relative_distance": relative_distance(unscaled, path),
-                        "train_loss": PROBLEM.loss_bound if diverged else loss,
+                        "train_loss": bound if diverged else losses[-1],
                         "diverged": diverged,
                     }
                 )

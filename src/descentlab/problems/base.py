@@ -157,7 +157,10 @@ class Problem:
         metric: the metric that generalization is measured in.
         epochs, batch_size: budget and batch size unless the config says otherwise.
         margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Verdicts").
-        loss_bound: a training loss above it counts as diverged.
+        divergence_factor: a run diverges when its training or validation loss exceeds that of its initial weights by so many
+            times (docs/protocol.md, "Run status").
+        dataset: the name of its data set: problems on the same one have the same sealed test split. None for the problem's
+            own name.
         test_share, validation_share: shares of all examples, and of those outside the test split.
         stratified: whether splits preserve the shares of the classes in ``y``.
         convex: whether the loss is convex in the weights.
@@ -192,7 +195,8 @@ class Problem:
     epochs: int = 20
     batch_size: int = 32
     margin: float = 0.01
-    loss_bound: float = 1e4
+    divergence_factor: float = 10.0
+    dataset: str | None = None
     test_share: float = 0.2
     validation_share: float = 0.2
     stratified: bool = True

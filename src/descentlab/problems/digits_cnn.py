@@ -29,6 +29,7 @@ PROBLEM = Problem(
     title=message("Convolutional network (digits 8×8, 1,898 parameters)"),
     build_model=build_model,
     load_data=load_digits,
+    dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
     epochs=15,

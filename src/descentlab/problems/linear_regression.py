@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Metric, Problem
+from descentlab.problems.random_streams import stream_generator
+
+TEST_SHARE = 0.2
 
 
 def build_model() -> keras.Model:
@@ -15,14 +20,22 @@ def build_model() -> keras.Model:
 
 
 def load_data(path: str | None) -> Data:
-    """442 patients, 10 features; features and target standardized (Efron et al. 2004, bundled with scikit-learn)."""
+    """442 patients, 10 features (Efron et al. 2004, bundled with scikit-learn).
+
+    Features and target are standardized by the mean and standard deviation of the patients outside the test split, which is
+    therefore drawn here.
+    """
     del path
     from sklearn.datasets import load_diabetes
 
     features, target = load_diabetes(return_X_y=True, scaled=False)
-    features = (features - features.mean(0)) / features.std(0)
-    target = (target - target.mean()) / target.std()
-    return Data(features.astype(np.float32), target.astype(np.float32)[:, None])
+    order = stream_generator("diabetes", 0, "test split").permutation(len(target))
+    test, rest = np.split(order, [math.ceil(TEST_SHARE * len(order))])
+    x, y = (
+        ((values - values[rest].mean(0)) / values[rest].std(0)).astype(np.float32)
+        for values in (features, target[:, None])
+    )
+    return Data(x, y, test)
 
 
 def least_mse(x: np.ndarray, y: np.ndarray) -> float:

@@ -47,6 +47,7 @@ PROBLEM = Problem(
     title=message("Logistic regression with L2 (digits, 650 parameters)"),
     build_model=build_model,
     load_data=load_digits,
+    dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
     epochs=40,

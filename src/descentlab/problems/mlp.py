@@ -20,6 +20,7 @@ PROBLEM = Problem(
     title=message("Multi-layer perceptron 64-64-10 (digits, 4,810 parameters)"),
     build_model=build_model,
     load_data=load_digits,
+    dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
     epochs=30,

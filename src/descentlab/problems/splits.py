@@ -31,12 +31,16 @@ class Split:
 
 
 def test_indices(problem: Problem, data: Data) -> np.ndarray:
-    """The sealed test split: the canonical one, or one drawn once for all seeds (docs/protocol.md, "Sealed test")."""
+    """The sealed test split: the canonical one, or one drawn once for all seeds and all problems on the same data set.
+
+    The protocol's reason stands in docs/protocol.md, "Sealed test".
+    """
     if data.test is not None:
         return np.sort(np.asarray(data.test))
     indices = np.arange(len(data))
     n_test = math.ceil(problem.test_share * len(indices))
-    _, test = _cut(problem, data, indices, len(indices) - n_test, n_test, stream_seed(problem.name, 0, "test split"))
+    seed = stream_seed(problem.dataset or problem.name, 0, "test split")
+    _, test = _cut(problem, data, indices, len(indices) - n_test, n_test, seed)
     return np.sort(test)
 
 

@@ -15,11 +15,12 @@ PHRASES: dict[str, str | tuple[str, str]] = {
     "diverged": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs diverged"),
     "failed": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs failed"),
     "missing": message("{optimizer} on {problem}, {arm}: {n} of {of} final runs missing"),
-    "edge low": message(
-        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the lowest of its grid ({low:g} to {high:g})"
+    "edge": message(
+        "{optimizer} on {problem}: learning rates as good as the best, within the margin, reach the end of the grid ({low:g} to "
+        "{high:g}), which could not grow further; {rate:g} was chosen"
     ),
-    "edge high": message(
-        "{optimizer} on {problem}: the chosen learning rate {rate:g} is the highest of its grid ({low:g} to {high:g})"
+    "cliff": message(
+        "{optimizer} on {problem}: a step from the chosen learning rate {rate:g}, at {cliff:g}, tuning runs diverged"
     ),
     "lagging averages": message(
         "{optimizer} on {problem}, {arm}: the averages that BatchNormalization keeps lag behind its few updates; measured anew, "

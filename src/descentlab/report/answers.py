@@ -89,8 +89,12 @@ ALARMS = {
     "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
     "missing": (message("{n} optimizer with missing runs"), message("{n} optimizers with missing runs")),
     "edge": (
-        message("{n} rate chosen on the edge of its grid"),
-        message("{n} rates chosen on the edge of their grids"),
+        message("{n} grid of learning rates too narrow"),
+        message("{n} grids of learning rates too narrow"),
+    ),
+    "cliff": (
+        message("{n} learning rate chosen a step from divergence"),
+        message("{n} learning rates chosen a step from divergence"),
     ),
     "absent class": (
         message("{n} class absent from a split of some seed"),

@@ -124,6 +124,7 @@ CELLS = (
     message("failed"),
     message("missing"),
     message("edge"),
+    message("cliff"),
     message("absent class"),
     message("lagging averages"),
     message("few seeds"),

@@ -20,6 +20,7 @@ from descentlab.experiment.jobs import is_swept, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.experiment.runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.atomic import write_text
 from descentlab.training.best_model import best_final_run, write_model
@@ -32,7 +33,8 @@ from descentlab.training.job_tables import JobTables, say_failures
 from descentlab.training.optimizer_job import OptimizerJob
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_result import RunResult
-from descentlab.training.tuning import next_step, select_learning_rate, select_trial
+from descentlab.training.sweep import next_step
+from descentlab.training.tuning import rates_beyond, select_learning_rate, select_trial
 
 KEEP_GOING = "DESCENTLAB_KEEP_GOING"  # the workflow sets it for snakemake --keep-going
 
@@ -92,8 +94,7 @@ class Job:
         plan, problem = self._plan, self._problem
         runs = OptimizerJob(plan, problem, entry, self._cache, self._faults)
         before = len(self._tables.runs)
-        tuning = tuning_runs(plan, problem.name, entry.name)
-        selection = self._tune(runs, entry, tuning) if tuning else None
+        selection = self._tune(runs, entry) if Arm.TUNED in plan.config.arms else None
         swept = 0
         if selection is not None:
             if is_swept(plan.config, entry.name) and selection["learning_rate"] is not None:
@@ -119,11 +120,21 @@ class Job:
             results.append(result)
         return results
 
-    def _tune(self, runs: OptimizerJob, entry: OptimizerEntry, specs: list[RunSpec]) -> dict[str, Any]:
-        """Choose the learning rate; the choice is on disk before any run that sees a test target starts."""
+    def _tune(self, runs: OptimizerJob, entry: OptimizerEntry) -> dict[str, Any]:
+        """Choose the learning rate; the choice is on disk before any run that sees a test target starts.
+
+        The grid grows while the good rates reach its end.
+        """
+        plan, name, sign = self._plan, self._problem.name, self._problem.problem.metric.sign
+        margin = plan.problems[name].margin
+        specs = tuning_runs(plan, name, entry.name)
         records = [result.record for result in self._run(runs, specs)]
-        sign = self._problem.problem.metric.sign
-        selection = select_learning_rate(entry, self._problem.name, specs, records, sign)
+        while rates := rates_beyond(entry, specs, records, sign, margin, plan.config.tuning.most_points):
+            grown = tuning_runs(plan, name, entry.name, rates)
+            self._progress.expect(len(grown))
+            records += [result.record for result in self._run(runs, grown)]
+            specs += grown
+        selection = select_learning_rate(entry, name, specs, records, sign, margin)
         self._selections.append(selection)
         self._write_selections()
         return selection

@@ -101,7 +101,7 @@ def _plan_problem(
         higher_is_better=problem.metric.higher_is_better,
         margin=problem.margin,
         convex=problem.convex,
-        loss_bound=problem.loss_bound,
+        divergence_factor=problem.divergence_factor,
         epochs=problem_config.epochs or problem.epochs,
         batch_size=batch_size,
         requested_examples=requested_examples(problem, len(data) - len(split.test), limit),

@@ -156,7 +156,7 @@ class MemberRun:
         self.beside += beside_rows(evaluation, self.problem.problem.beside)
         judged = ("val_metric",) if self.spec.sealed else ("val_metric", "test_metric")
         ends = self.stopped or self.at_end(evaluation)
-        self.message = divergence(row, self.problem.problem.loss_bound, judged if ends else ())
+        self.message = divergence(self.history[0], row, self.problem.problem.divergence_factor, judged if ends else ())
 
     def result(self, trainer: AnyTrainer, started_at: float, members: int) -> RunResult:
         """The run's result.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.problems.divergence import loss_bound
 from descentlab.problems.splits import SPLITS
 from descentlab.training.engine.member import Evaluation, Means
 
@@ -58,18 +59,21 @@ def beside_rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, 
     ]
 
 
-def divergence(row: dict[str, Any], bound: float, judged: Sequence[str] = ()) -> str:
+def divergence(first: dict[str, Any], row: dict[str, Any], factor: float, judged: Sequence[str] = ()) -> str:
     """Why a run counts as diverged after this evaluation; empty if it doesn't.
 
     Args:
-        row: the evaluation, as a row of the history.
-        bound: of the training loss.
+        first: the evaluation of the initial weights, as a row of the history.
+        row: this evaluation, likewise.
+        factor: how many times the initial loss is too much, in training and in validation.
         judged: columns that the run is judged by, if this is its last evaluation: a metric that is no number is no result.
     """
     if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
         return f"loss not finite after {row['updates']} updates"
-    if row["train_loss"] > bound:
-        return f"training loss {row['train_loss']:.3g} above {bound:g} after {row['updates']} updates"
+    for name in ("train_loss", "val_loss"):
+        if row[name] > loss_bound(first[name], factor):
+            times = f"more than {factor:g} times the initial {first[name]:.3g}"
+            return f"{name} {row[name]:.3g}, {times}, after {row['updates']} updates"
     for name in judged:
         if not math.isfinite(row[name]):
             return f"{name} not finite after {row['updates']} updates"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,41 +42,118 @@ def select_trial(records: list[list[dict[str, Any]]], sign: int) -> int:
     return min(ranking)[2] if ranking else 0
 
 
-def select_learning_rate(
-    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], sign: int
-) -> dict[str, Any]:
-    """Choose the rate with the best mean validation metric over the tuning seeds (docs/protocol.md, "Selection").
+def mean_scores(specs: list[RunSpec], records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Means over the tuning seeds by learning rate.
 
-    A rate with a diverged seed is excluded; the mean validation loss breaks ties, also of means that differ only by rounding.
-    If every rate diverged, the center of the grid is chosen, and its final runs show what it does.
+    Args:
+        specs, records: the tuning runs, every rate with the same seeds.
+
+    Returns:
+        Columns ``learning_rate`` (ascending; None without one), ``metric`` and ``loss`` of the validation split; NaN where a
+        seed diverged or failed.
+    """
+    rates = [spec.learning_rate for spec in specs]
+    grid: list[float | None] = [*sorted({rate for rate in rates if rate is not None})] or [None]
+    finished = [record["status"] == "finished" for record in records]
+    runs = pd.DataFrame(
+        {
+            "point": [grid.index(rate) for rate in rates],
+            "metric": [r["val_metric"] if ends else math.nan for r, ends in zip(records, finished, strict=True)],
+            "loss": [r["val_loss"] if ends else math.nan for r, ends in zip(records, finished, strict=True)],
+        }
+    )
+    # min_count: one diverged seed excludes its rate.
+    seeds = len(runs) // len(grid)
+    means = runs.groupby("point", sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
+    return means.assign(learning_rate=pd.Series(grid, dtype=object)).reset_index(drop=True)
+
+
+def plateau(means: pd.DataFrame, sign: int, margin: float) -> tuple[int, int] | None:
+    """The first and the last of the contiguous rates around the best that are within the margin of it.
+
+    Args:
+        means: of :func:`mean_scores`.
+        sign: sign of the metric, 1 if higher is better and -1 otherwise.
+        margin: in the metric's unit; means that differ only by rounding are equal.
+
+    Returns:
+        Two positions in ``means``, which may be the same; None if no rate finished with every seed.
+
+    Example:
+        >>> means = pd.DataFrame({"metric": [0.5, 0.89, 0.9, 0.89, np.nan], "loss": [2.0, 1.0, 1.0, 1.0, np.nan]})
+        >>> plateau(means, sign=1, margin=0.01)
+        (1, 3)
+    """
+    goodness = (sign * means["metric"]).round(DECIMALS).to_numpy()
+    if np.isnan(goodness).all():
+        return None
+    best = int(np.lexsort((means["loss"].round(DECIMALS), -goodness))[0])  # NaN sorts last
+    good = goodness >= round(goodness[best] - margin, DECIMALS)
+    first = last = best
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < len(good) - 1 and good[last + 1]:
+        last += 1
+    return first, last
+
+
+def rates_beyond(
+    entry: OptimizerEntry,
+    specs: list[RunSpec],
+    records: list[dict[str, Any]],
+    sign: int,
+    margin: float,
+    most_points: int,
+) -> list[float]:
+    """The rates by which the grid grows: the next one on each side that the plateau touches, or below if everything diverged.
+
+    Args:
+        entry: the optimizer.
+        specs, records: the tuning runs so far, every rate with the same seeds.
+        sign, margin: as :func:`plateau` takes them.
+        most_points: of the grid.
+
+    Returns:
+        At most two rates; none once the plateau lies inside the grid, or where a run failed.
+    """
+    if entry.center_learning_rate is None or any(record["status"] == "failed" for record in records):
+        return []
+    means = mean_scores(specs, records)
+    rates = means["learning_rate"].tolist()
+    ends = plateau(means, sign, margin)
+    low, high = (True, False) if ends is None else (ends[0] == 0, ends[1] == len(rates) - 1)
+    steps = [entry.step_of(rates[0]) - 1] * low + [entry.step_of(rates[-1]) + 1] * high
+    return [entry.rate_at(step) for step in steps[: max(0, most_points - len(rates))]]
+
+
+def select_learning_rate(
+    entry: OptimizerEntry, problem: str, specs: list[RunSpec], records: list[dict[str, Any]], sign: int, margin: float
+) -> dict[str, Any]:
+    """Choose the middle of the rates that are within the margin of the best (docs/protocol.md, "Selection").
+
+    Of two in the middle the lower. A rate with a diverged seed is excluded; the mean validation loss breaks ties for the best,
+    also of means that differ only by rounding. If every rate diverged, the center of the grid is chosen, and its final runs
+    show what it does.
 
     Args:
         entry: the optimizer.
         problem: the problem's name.
         specs, records: the tuning runs, every rate with the same seeds.
         sign: sign of the metric, 1 if higher is better and -1 otherwise.
+        margin: the problem's, in the metric's unit.
 
     Returns:
         The optimizer's entry of ``selections.json``.
     """
-    rates = [spec.learning_rate for spec in specs]
-    grid: list[float | None] = [*sorted({rate for rate in rates if rate is not None})] or [None]
-    runs = pd.DataFrame(
-        {
-            "point": [grid.index(rate) for rate in rates],
-            "metric": [r["val_metric"] if r["status"] == "finished" else math.nan for r in records],
-            "loss": [r["val_loss"] if r["status"] == "finished" else math.nan for r in records],
-        }
-    )
-    # min_count: one diverged seed excludes its rate.
-    seeds = len(runs) // len(grid)
-    by_rate = runs.groupby("point", sort=True)[["metric", "loss"]].sum(min_count=seeds) / seeds
-    goodness = sign * by_rate["metric"].to_numpy()
-    ranked = by_rate.round(DECIMALS)
-    order = np.lexsort((ranked["loss"], -sign * ranked["metric"]))  # NaN sorts last
-    chosen = len(grid) // 2 if np.isnan(goodness).all() else int(order[0])
-    edge = "" if len(grid) == 1 or np.isnan(goodness).all() else {0: "low", len(grid) - 1: "high"}.get(chosen, "")
-    plain = by_rate.astype(object).where(by_rate.notna(), None)
+    means = mean_scores(specs, records)
+    grid = means["learning_rate"].tolist()
+    ends = plateau(means, sign, margin)
+    first, last = ends or (len(grid) // 2, len(grid) // 2)
+    chosen = (first + last) // 2
+    edges = [name for name, touched in (("low", first == 0), ("high", last == len(grid) - 1)) if touched]
+    neighbors = [i for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)]
+    unfinished = means["metric"].isna()
+    plain = means[["metric", "loss"]].astype(object).where(~unfinished, None)
     return {
         "problem": problem,
         "optimizer": entry.name,
@@ -85,41 +161,9 @@ def select_learning_rate(
         "grid": grid,
         "val_metric": plain["metric"].tolist(),
         "val_loss": plain["loss"].tolist(),
-        "edge": edge,
-        "neighbors": [grid[i] for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)],
+        "plateau": [grid[first], grid[last]],
+        "edge": " and ".join(edges) if len(grid) > 1 and ends else "",
+        "cliff": [grid[i] for i in neighbors if unfinished[i]] if ends else [],
+        "neighbors": [grid[i] for i in neighbors],
         "tuning_seeds": sorted({spec.seed for spec in specs}),
     }
-
-
-MOST_STEPS = 8  # half-decades from the chosen rate, each way
-
-
-def next_step(goodness: Mapping[float, np.ndarray], chosen: int, margin: float) -> float | None:
-    """The step to try next, or None once both ends are reached (or lie 4 decades away) and refined by half a step.
-
-    An end is reached once every seed has diverged there or its score has left the margin of that seed's own best so far. The
-    best can only rise, so an end stays reached.
-
-    Args:
-        goodness: scores by step (half-decades from the grid's center), higher is better, NaN where a seed diverged; each
-            of shape (seeds,). Whole steps are contiguous.
-        chosen: the step of the chosen rate.
-        margin: the margin, in the score's unit.
-    """
-    if not goodness:
-        return chosen
-    tried = np.stack(list(goodness.values()))
-    best = np.where(np.isnan(tried), -math.inf, tried).max(axis=0)
-    for direction in (-1, 1):
-        end = (min if direction < 0 else max)(goodness)
-        if abs(end - chosen) >= MOST_STEPS:
-            continue
-        # If an end is the chosen rate itself, go at least one step.
-        if end == chosen or (goodness[end] >= best - margin).any():
-            return end + direction
-    within = [step for step, scores in goodness.items() if step == int(step) and (scores >= best - margin).any()]
-    for direction in (-1, 1) if within else ():
-        last = (min if direction < 0 else max)(within)
-        if last + direction in goodness and last + direction / 2 not in goodness:
-            return last + direction / 2
-    return None

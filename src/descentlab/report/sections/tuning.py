@@ -179,8 +179,8 @@ def alarms(evidence: Evidence) -> Section:
     counts = joined([f"{count} × {words(str(kind))}" for kind, count in kinds.items()])
     title = words("What to be wary of: {counts}", counts=counts)
     caption = words(
-        "diverged: a loss that is not finite or above its bound counts as the worst possible result; edge: a better learning "
-        "rate may lie outside the grid, so the optimizer may be undertuned."
+        "diverged: a loss that is not finite or far above the initial one counts as the worst possible result; edge: a better "
+        "learning rate may lie outside the grid, so the optimizer may be undertuned; cliff: a little more, and it diverges."
     )
     headers = [words("kind"), words("problem"), words("arm"), words("optimizer"), words("what")]
     return Section("alarms", words("Alarms"), [Table("alarm-table", title, headers, rows, caption, table)])

@@ -137,7 +137,7 @@ def describe_problem(
         margin=margin,
         margin_from=code,
         convex=None,
-        loss_bound=None,
+        divergence_factor=None,
         epochs=tuple(map(int, epochs)),
         batch_size=tuple(map(int, batches)),
         train_examples=None,

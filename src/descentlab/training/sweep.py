@@ -1,0 +1,41 @@
+"""Which learning rate the robustness sweep tries next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+MOST_STEPS = 8  # half-decades from the chosen rate, each way
+
+
+def next_step(goodness: Mapping[float, np.ndarray], chosen: int, margin: float) -> float | None:
+    """The step to try next, or None once both ends are reached (or lie 4 decades away) and refined by half a step.
+
+    An end is reached once every seed has diverged there or its score has left the margin of that seed's own best so far. The
+    best can only rise, so an end stays reached.
+
+    Args:
+        goodness: scores by step (half-decades from the grid's center), higher is better, NaN where a seed diverged; each
+            of shape (seeds,). Whole steps are contiguous.
+        chosen: the step of the chosen rate.
+        margin: the margin, in the score's unit.
+    """
+    if not goodness:
+        return chosen
+    tried = np.stack(list(goodness.values()))
+    best = np.where(np.isnan(tried), -math.inf, tried).max(axis=0)
+    for direction in (-1, 1):
+        end = (min if direction < 0 else max)(goodness)
+        if abs(end - chosen) >= MOST_STEPS:
+            continue
+        # If an end is the chosen rate itself, go at least one step.
+        if end == chosen or (goodness[end] >= best - margin).any():
+            return end + direction
+    within = [step for step, scores in goodness.items() if step == int(step) and (scores >= best - margin).any()]
+    for direction in (-1, 1) if within else ():
+        last = (min if direction < 0 else max)(within)
+        if last + direction in goodness and last + direction / 2 not in goodness:
+            return last + direction / 2
+    return None
