@@ -14,6 +14,7 @@ import pandas as pd
 from descentlab.analysis.alarms import raise_alarms
 from descentlab.analysis.best_of_k import measure_best_of_k
 from descentlab.analysis.break_even import measure_break_even, step_microseconds_by_row
+from descentlab.analysis.choice_noise import measure_choice_noise
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.comparison import TABLES, Comparison, fill_table, write_comparison
@@ -91,8 +92,9 @@ def compare_runs(
     )
     scores = scores_by_run(examples)
     del examples  # by far the largest table
-    summary = summarize(finals, finished, scores)
-    contrasts = contrast(plan, finals, scores)
+    noise = measure_choice_noise(plan, runs, selections)
+    summary = summarize(finals, finished, scores, noise)
+    contrasts = contrast(plan, finals, scores, noise)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     fastest = choose_for_speed(plan, runs, finals, history)
@@ -121,10 +123,10 @@ def compare_runs(
         "rank_stability": measure_rank_stability(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
-        "regret": measure_regret(plan, finals, scores),
+        "regret": measure_regret(plan, finals, scores, noise),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
-    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured))
+    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, noise, measured))
     return Comparison(**tables, claims=claims)
 
 

@@ -107,7 +107,12 @@ TABLES: dict[str, dict[str, Column]] = {
             p_holm="adjusted in its family",
             effect_size="mean / sd of the seeds' differences",
         ),
-        **_numbers("share", "lower", example_share="of the mean's variance that is the test examples'"),
+        **_numbers(
+            "share",
+            "lower",
+            example_share="of the mean's variance that is the test examples'",
+            choice_share="of the mean's variance that is the noise of tuning",
+        ),
         **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
         "verdict": Column("str", "", "", "a Verdict"),

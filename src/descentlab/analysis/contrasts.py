@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.analysis.statistics.verdicts import holm, holm_levels
@@ -30,13 +31,14 @@ def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], st
     return pairs
 
 
-def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise) -> pd.DataFrame:
     """Every declared contrast; a Holm family is one (arm, first, second) over its problems.
 
     Args:
         plan: the experiment's plan.
         finals: final runs.
         scores: metric of each test example at the end, by run id; where a run is absent, the pair's mean metrics are used.
+        noise: of tuning.
     """
     by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
     rows = []
@@ -48,7 +50,7 @@ def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray])
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is not None and b is not None:
                     where = f"{problem}, {arm}: {first} and {second}"
-                    pairs.append(PairedRuns(a, b, scores, where, planned.margin))
+                    pairs.append(PairedRuns(a, b, scores, where, planned.margin, noise.of(problem, arm, first, second)))
                     family.append(
                         {
                             "problem": problem,

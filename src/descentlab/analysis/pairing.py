@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.choice_noise import NO_NOISE
 from descentlab.analysis.remarks import Remark, pack_remarks, remark
 from descentlab.analysis.statistics.paired import (
     Estimate,
@@ -58,6 +59,7 @@ class PairedRuns:
         scores: metric of each test example at the end, by run id; where a run is absent, the runs' mean metrics are used.
         where: names the pair in an error message.
         margin: smaller differences are negligible, in the metric's unit.
+        choice_noise: what tuning adds to the variance of the mean difference, and its degrees of freedom.
 
     Raises:
         PairingError: a seed's runs differ in initial weights or split.
@@ -75,7 +77,13 @@ class PairedRuns:
     """
 
     def __init__(
-        self, first: pd.DataFrame, second: pd.DataFrame, scores: Mapping[str, np.ndarray], where: str, margin: float
+        self,
+        first: pd.DataFrame,
+        second: pd.DataFrame,
+        scores: Mapping[str, np.ndarray],
+        where: str,
+        margin: float,
+        choice_noise: tuple[float, float] = NO_NOISE,
     ) -> None:
         seeds = first.index.union(second.index)
         # Arrays: a comparison of two columns takes pandas longer than all the arithmetic here.
@@ -107,18 +115,16 @@ class PairedRuns:
         self.level_pairs = len(self.differences) + len(one_sided) - self.wins[1]
         pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
         scored = bool(pairs) and all(run in scores for pair in pairs for run in pair)
-        self.estimate: Estimate = (
+        estimate = (
             estimate_crossed(
                 self.sign * np.stack([scores[first_id] - scores[second_id] for first_id, second_id in pairs])
             )
             if scored
             else estimate_difference(self.differences)
         )
-
-    @property
-    def without_spread(self) -> bool:
-        """Whether all pairs differ by the same amount, beyond the margin: that is no proof of a direction."""
-        return self.estimate.variance == 0 and abs(self.estimate.mean) > self.margin
+        # All pairs differ by the same amount, beyond the margin: that is no proof of a direction.
+        self.without_spread = estimate.variance == 0 and abs(estimate.mean) > margin
+        self.estimate: Estimate = estimate.with_choice(*choice_noise)
 
     @property
     def by_wins(self) -> bool:
@@ -166,6 +172,7 @@ class PairedRuns:
             "verdict": judged,
             "remarks": pack_remarks(self.remarks),
             "example_share": estimate.example_variance / estimate.variance if estimate.variance > 0 else np.nan,
+            "choice_share": estimate.choice_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "seeds_needed": needed,
         }
 

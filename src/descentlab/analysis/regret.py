@@ -11,18 +11,22 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.experiment.plan import Plan
 
 
-def measure_regret(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def measure_regret(
+    plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise
+) -> pd.DataFrame:
     """Every optimizer's distance from the best of its problem and arm.
 
     Args:
         plan: the experiment's plan.
         finals: final runs.
         scores: metric of each test example at the end, by run id.
+        noise: of tuning.
 
     Returns:
         The table ``regret``; a problem and arm on which no optimizer finished every seed has no rows.
@@ -42,7 +46,14 @@ def measure_regret(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.nda
         if not np.isfinite(goodness[leader]):
             continue
         for name, runs in sides.items():
-            pair = PairedRuns(runs, sides[leader], scores, f"{problem}, {arm}: {name} and {leader}", planned.margin)
+            pair = PairedRuns(
+                runs,
+                sides[leader],
+                scores,
+                f"{problem}, {arm}: {name} and {leader}",
+                planned.margin,
+                noise.of(str(problem), str(arm), str(name), leader),
+            )
             low, high = pair.estimate.interval()
             rows.append(
                 {

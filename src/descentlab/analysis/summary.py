@@ -7,27 +7,31 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.comparison import TABLES, fill_table
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
-from descentlab.analysis.statistics.paired import estimate_crossed
+from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
 from descentlab.experiment.records import optimum_gap
 from descentlab.storage.tables import empty_table
 
 CURVE_MEASURES = ("train_loss", "val_loss", "val_metric")
 
 
-def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def summarize(
+    finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise
+) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
 
     Where ``scores`` are available, the test metric's interval is over seeds and test examples: over seeds alone it would be
-    an interval for the mean on these particular test examples.
+    an interval for the mean on these particular test examples. In the tuned arm it holds the noise of tuning, too.
 
     Args:
         finals: final runs.
         finished: those of them that finished.
         scores: metric of each test example at the end, by run id.
+        noise: of tuning.
     """
     if finals.empty:
         return empty_table(TABLES["summary"])
@@ -41,10 +45,15 @@ def summarize(finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str,
     )
     table = table.join(counts)
     measured = average_by(finished, ROW, ["test_metric"]).drop(columns="n").set_index(ROW)
-    for key, run_ids in finished.groupby(ROW, sort=False)["run_id"]:
-        if len(run_ids) > 1 and all(run in scores for run in run_ids):
-            low, high = estimate_crossed(np.stack([scores[run] for run in run_ids])).interval()
-            measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
+    for key, group in finished.groupby(ROW, sort=False):
+        scored = all(run in scores for run in group["run_id"])
+        estimate = (
+            estimate_crossed(np.stack([scores[run] for run in group["run_id"]]))
+            if scored
+            else estimate_difference(group["test_metric"].dropna().to_numpy())
+        )
+        low, high = estimate.with_choice(*noise.of(*key)).interval()
+        measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
     measures = ["val_metric", "train_loss", "test_loss", "train_seconds", "examples"]
     means = finished.groupby(ROW, sort=False)[measures].mean()
     clock = (finished["train_seconds"] / finished["updates"].where(finished["updates"] > 0) * 1e6).groupby(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from descentlab.experiment.plateau import middle, plateau
 from descentlab.experiment.records import DECIMALS
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.table import OptimizerEntry
@@ -68,35 +68,6 @@ def mean_scores(specs: list[RunSpec], records: list[dict[str, Any]]) -> pd.DataF
     return means.assign(learning_rate=pd.Series(grid, dtype=object)).reset_index(drop=True)
 
 
-def plateau(means: pd.DataFrame, sign: int, margin: float) -> tuple[int, int] | None:
-    """The first and the last of the contiguous rates around the best that are within the margin of it.
-
-    Args:
-        means: of :func:`mean_scores`.
-        sign: sign of the metric, 1 if higher is better and -1 otherwise.
-        margin: in the metric's unit; means that differ only by rounding are equal.
-
-    Returns:
-        Two positions in ``means``, which may be the same; None if no rate finished with every seed.
-
-    Example:
-        >>> means = pd.DataFrame({"metric": [0.5, 0.89, 0.9, 0.89, np.nan], "loss": [2.0, 1.0, 1.0, 1.0, np.nan]})
-        >>> plateau(means, sign=1, margin=0.01)
-        (1, 3)
-    """
-    goodness = (sign * means["metric"]).round(DECIMALS).to_numpy()
-    if np.isnan(goodness).all():
-        return None
-    best = int(np.lexsort((means["loss"].round(DECIMALS), -goodness))[0])  # NaN sorts last
-    good = goodness >= round(goodness[best] - margin, DECIMALS)
-    first = last = best
-    while first > 0 and good[first - 1]:
-        first -= 1
-    while last < len(good) - 1 and good[last + 1]:
-        last += 1
-    return first, last
-
-
 def rates_beyond(
     entry: OptimizerEntry,
     specs: list[RunSpec],
@@ -110,7 +81,8 @@ def rates_beyond(
     Args:
         entry: the optimizer.
         specs, records: the tuning runs so far, every rate with the same seeds.
-        sign, margin: as :func:`plateau` takes them.
+        sign: sign of the metric, 1 if higher is better and -1 otherwise.
+        margin: the problem's, in the metric's unit.
         most_points: of the grid.
 
     Returns:
@@ -120,7 +92,7 @@ def rates_beyond(
         return []
     means = mean_scores(specs, records)
     rates = means["learning_rate"].tolist()
-    ends = plateau(means, sign, margin)
+    ends = plateau(sign * means["metric"].to_numpy(), means["loss"].to_numpy(), margin)
     low, high = (True, False) if ends is None else (ends[0] == 0, ends[1] == len(rates) - 1)
     steps = [entry.step_of(rates[0]) - 1] * low + [entry.step_of(rates[-1]) + 1] * high
     return [entry.rate_at(step) for step in steps[: max(0, most_points - len(rates))]]
@@ -147,9 +119,9 @@ def select_learning_rate(
     """
     means = mean_scores(specs, records)
     grid = means["learning_rate"].tolist()
-    ends = plateau(means, sign, margin)
+    ends = plateau(sign * means["metric"].to_numpy(), means["loss"].to_numpy(), margin)
     first, last = ends or (len(grid) // 2, len(grid) // 2)
-    chosen = (first + last) // 2
+    chosen = middle((first, last))
     edges = [name for name, touched in (("low", first == 0), ("high", last == len(grid) - 1)) if touched]
     neighbors = [i for i in (chosen - 1, chosen + 1) if 0 <= i < len(grid)]
     unfinished = means["metric"].isna()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.experiment.plan import Plan
@@ -25,6 +26,7 @@ class ClaimEvidence:
         history: evaluations of final runs, with ``problem``, ``arm``, ``optimizer`` and ``seed``.
         scores: metric of each test example at the end, by run id.
         reached: when each final run reached each target.
+        noise: of tuning.
         measured: tables of step cost and mechanisms by name; absent where they were not measured.
     """
 
@@ -33,6 +35,7 @@ class ClaimEvidence:
     history: pd.DataFrame
     scores: Mapping[str, np.ndarray]
     reached: pd.DataFrame
+    noise: ChoiceNoise = field(default_factory=ChoiceNoise)
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property

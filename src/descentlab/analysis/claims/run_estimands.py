@@ -239,7 +239,8 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in (PLAIN, ADAM))
         if sgd.empty or adam.empty:
             continue
-        pair = PairedRuns(sgd, adam, evidence.scores, f"{problem}: sgd and adam", evidence.margin(claim, problem))
+        where, noise = f"{problem}: sgd and adam", evidence.noise.of(problem, evidence.arm, PLAIN, ADAM)
+        pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
         pieces.append(paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
     return pieces, missing(ADAM, PLAIN)
 
@@ -290,8 +291,8 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     for problem, planned in evidence.plan.problems.items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, twin))
         if len(adam) and len(other):
-            where = f"{problem}: adam and {twin}"
-            pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem))
+            where, noise = f"{problem}: adam and {twin}", evidence.noise.of(problem, evidence.arm, ADAM, twin)
+            pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem), noise)
             runs = [*adam["run_id"], *other["run_id"]]
             pieces.append(paired_piece(on(problem), pair, planned.metric, runs, equivalence=True))
     return pieces, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -31,6 +31,7 @@ class Estimate:
         seed_variance: variance of one seed's difference, the part that more seeds reduce.
         example_variance: the part of ``variance`` that more seeds don't reduce, due to the test examples.
         n: number of pairs of seeds.
+        choice_variance: the part of ``variance`` that is the noise of tuning, which more final seeds don't reduce either.
     """
 
     mean: float
@@ -39,6 +40,21 @@ class Estimate:
     seed_variance: float
     example_variance: float
     n: int
+    choice_variance: float = 0.0
+
+    def with_choice(self, variance: float, degrees: float) -> Estimate:
+        """This estimate with the noise of tuning in its variance, degrees of freedom by Satterthwaite.
+
+        Example:
+            >>> estimate = estimate_difference(np.array([1.0, 2.0, 3.0])).with_choice(0.333, 2)
+            >>> estimate.variance, estimate.degrees
+            (0.667, 4.0)
+        """
+        if not variance > 0 or not self.variance >= 0:
+            return self
+        parts = variance**2 / degrees + (self.variance**2 / self.degrees if self.variance else 0.0)
+        total = self.variance + variance
+        return replace(self, variance=total, degrees=total**2 / parts, choice_variance=variance)
 
     @property
     def p(self) -> float:
@@ -188,7 +204,7 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = LEVEL) -> 
     other means: it reaches a verdict with about even odds, not with certainty.
 
     Returns:
-        The least total number of pairs, at least 2; inf if the test examples' part alone is too wide (or more than 10,000
+        The least total number of pairs, at least 2; inf if the test examples and tuning alone are too wide (or more than 10,000
         pairs are needed), NaN without an estimate.
 
     Example:
@@ -201,7 +217,8 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = LEVEL) -> 
         return math.nan
     needed = max(abs(estimate.mean), margin - abs(estimate.mean))
     numbers = np.unique(np.r_[2:200, np.geomspace(200, MOST_SEEDS, 200).astype(int)])
-    half = stats.t.isf(level / 2, numbers - 1) * np.sqrt(estimate.seed_variance / numbers + estimate.example_variance)
+    fixed = estimate.example_variance + estimate.choice_variance
+    half = stats.t.isf(level / 2, numbers - 1) * np.sqrt(estimate.seed_variance / numbers + fixed)
     enough = np.flatnonzero(half < needed)
     return float(numbers[enough[0]]) if len(enough) else math.inf
 

@@ -1,0 +1,136 @@
+"""How much of a tuned result is the luck of tuning: what other tuning seeds would have chosen, and how that would have ended.
+
+The choice of a learning rate is made again from resampled tuning seeds. How each of the rates that come out ends is known from
+the final seeds' runs, which are trained at the chosen rate and at its two neighbors (docs/statistics.md, "The noise of
+tuning").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.plan import Plan
+from descentlab.experiment.plateau import middle, plateau
+from descentlab.optimizers.arms import Arm
+
+DRAWS = 1000
+NO_NOISE = (0.0, float("inf"))
+
+
+@dataclass(frozen=True)
+class ChoiceNoise:
+    """The final metrics of choices made again.
+
+    Attributes:
+        metrics: test metric of each final seed at the rate that each resampling of the tuning seeds chooses, by (problem,
+            optimizer); shape (resamplings, final seeds), the same ones for all, NaN where a run didn't finish.
+        weights: how often each resampling occurs, shape (resamplings,), sum 1.
+        degrees: tuning seeds minus 1.
+    """
+
+    metrics: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    weights: np.ndarray = field(default_factory=lambda: np.ones(1))
+    degrees: int = 0
+
+    def of(self, problem: str, arm: str, first: str, second: str | None = None) -> tuple[float, float]:
+        """The variance that tuning adds to a mean, or to the difference of two, and its degrees of freedom.
+
+        Optimizers are tuned with the same seeds, so what these do to both cancels. Zero outside the tuned arm, and for an
+        optimizer without a choice.
+        """
+        sides = [self.metrics.get((problem, name)) for name in (first, second) if name is not None]
+        known = [side for side in sides if side is not None]
+        if arm != Arm.TUNED or not known:
+            return NO_NOISE
+        values = (
+            known[0] if len(sides) == 1 or sides[1] is None else known[-1] if sides[0] is None else known[0] - known[1]
+        )
+        values = values[:, ~np.isnan(values).any(axis=0)]
+        seeds = values.shape[1]
+        if seeds < 2:
+            return NO_NOISE
+        mean = values.mean(axis=1)
+        # The means of the rates differ by the noise of their final seeds, too, which is no noise of tuning.
+        of_seeds = sum(self._spread(values[:, seed] - mean) for seed in range(seeds)) / (seeds * (seeds - 1))
+        return max(0.0, self._spread(mean) - of_seeds), float(self.degrees)
+
+    def _spread(self, values: np.ndarray) -> float:
+        """The variance over the resamplings."""
+        return float(self.weights @ (values - self.weights @ values) ** 2)
+
+
+def resample_seeds(seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Resamplings of tuning seeds, each different one once, with its share of DRAWS.
+
+    ``seeds − 1`` are drawn with replacement, so that the variance of a resampled mean is that of the mean (Rao & Wu 1988): as
+    many as there are would give a share ``1 − 1 / seeds`` of it, a fifth too little with five.
+
+    Returns:
+        Positions of seeds, shape (resamplings, seeds − 1), and weights of sum 1.
+    """
+    draws = np.sort(np.random.default_rng(0).integers(0, seeds, (DRAWS, seeds - 1)), axis=1)
+    different, counts = np.unique(draws, axis=0, return_counts=True)
+    return different, counts / DRAWS
+
+
+def choose_again(
+    goodness: np.ndarray, loss: np.ndarray, positions: np.ndarray, margin: float, chosen: int
+) -> np.ndarray:
+    """The position of the learning rate that each resampling of the tuning seeds chooses.
+
+    Args:
+        goodness, loss: by learning rate and tuning seed, as :func:`~descentlab.experiment.plateau.plateau` takes their means.
+        positions: of the seeds in each resampling, shape (resamplings, drawn).
+        margin: in the score's unit.
+        chosen: the position that was chosen; also where a resampling has no rate that finished.
+    """
+    scores, losses = goodness[:, positions].mean(axis=2), loss[:, positions].mean(axis=2)
+    ends = (plateau(score, other, margin) for score, other in zip(scores.T, losses.T, strict=True))
+    return np.array([chosen if pair is None else middle(pair) for pair in ends])
+
+
+def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> ChoiceNoise:
+    """Choose every learning rate again from resampled tuning seeds.
+
+    A choice beyond the neighbors counts as the neighbor on that side, and one at which most final runs diverged as the rate
+    beside it, which the alarm of a cliff says. With one tuning seed, or where the neighbors were not trained, the noise can't be
+    measured and is taken as none.
+
+    Args:
+        plan: the experiment's plan.
+        runs: all runs.
+        selections: the choices that were made.
+    """
+    tuned = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
+    tuning = tuned[tuned["phase"] == "tuning"]
+    seeds = sorted(tuning["seed"].unique())
+    if len(seeds) < 2:
+        return ChoiceNoise()
+    positions, weights = resample_seeds(len(seeds))
+    ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
+    ended = ended.assign(test_metric=ended["test_metric"].where(ended["status"] == "finished"))
+    by_rate = ended.pivot(index=["problem", "optimizer", "learning_rate"], columns="seed", values="test_metric")
+    known = by_rate[by_rate.notna().mean(axis=1) >= 0.5]
+    by_row = dict(tuple(tuning.groupby(["problem", "optimizer"], sort=False)))
+    metrics = {}
+    for selection in selections:
+        row = selection["problem"], selection["optimizer"]
+        if row not in by_row or row not in known.index:
+            continue
+        finals = known.loc[row]
+        planned = plan.problems[row[0]]
+        finished = by_row[row].assign(goodness=planned.sign * by_row[row]["val_metric"])
+        finished.loc[finished["status"] != "finished", ["goodness", "val_loss"]] = np.nan
+        table = finished.pivot(index="learning_rate", columns="seed", values=["goodness", "val_loss"])
+        goodness, loss = (table[name].reindex(columns=seeds).to_numpy() for name in ("goodness", "val_loss"))
+        rates = table.index.to_numpy()
+        chosen = int(np.flatnonzero(rates == selection["learning_rate"])[0])
+        again = rates[choose_again(goodness, loss, positions, planned.margin, chosen)]
+        nearest = np.abs(np.log(again)[:, None] - np.log(finals.index.to_numpy())[None, :]).argmin(axis=1)
+        metrics[row] = finals.to_numpy()[nearest]
+    return ChoiceNoise(metrics, weights, len(seeds) - 1)
