@@ -64,6 +64,9 @@ class ChoiceNoise:
         return float(self.weights @ (values - self.weights @ values) ** 2)
 
 
+NOT_TUNED = ChoiceNoise()
+
+
 def resample_seeds(seeds: int) -> tuple[np.ndarray, np.ndarray]:
     """Resamplings of tuning seeds, each different one once, with its share of DRAWS.
 
@@ -110,7 +113,7 @@ def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[s
     tuning = tuned[tuned["phase"] == "tuning"]
     seeds = sorted(tuning["seed"].unique())
     if len(seeds) < 2:
-        return ChoiceNoise()
+        return NOT_TUNED
     positions, weights = resample_seeds(len(seeds))
     ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
     ended = ended.assign(test_metric=ended["test_metric"].where(ended["status"] == "finished"))

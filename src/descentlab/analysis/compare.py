@@ -93,8 +93,9 @@ def compare_runs(
     scores = scores_by_run(examples)
     del examples  # by far the largest table
     noise = measure_choice_noise(plan, runs, selections)
-    summary = summarize(finals, finished, scores, noise)
-    contrasts = contrast(plan, finals, scores, noise)
+    undertuned = {(entry["problem"], str(Arm.TUNED), entry["optimizer"]) for entry in selections if entry["edge"]}
+    summary = summarize(finals, finished, scores, noise, undertuned)
+    contrasts = contrast(plan, finals, scores, noise, undertuned)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     fastest = choose_for_speed(plan, runs, finals, history)
@@ -126,7 +127,7 @@ def compare_runs(
         "regret": measure_regret(plan, finals, scores, noise),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
-    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, noise, measured))
+    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured, noise, undertuned))
     return Comparison(**tables, claims=claims)
 
 

@@ -71,6 +71,7 @@ TABLES: dict[str, dict[str, Column]] = {
             "lower",
             rank="1 = best mean test metric of problem and arm; those with unfinished runs behind, without a finished one last",
         ),
+        "undertuned": Column("bool", "", "", "its grid of learning rates was too narrow: a better one may lie outside"),
     },
     "beside": {
         **_ROW,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import ChoiceNoise
+from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.comparison import fill_table
-from descentlab.analysis.pairing import ROW, PairedRuns
+from descentlab.analysis.pairing import ROW, PairedRuns, Row
+from descentlab.analysis.remarks import Remark, pack_remarks, remark
 from descentlab.analysis.statistics.verdicts import holm, holm_levels
 from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
@@ -31,7 +32,13 @@ def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], st
     return pairs
 
 
-def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise) -> pd.DataFrame:
+def contrast(
+    plan: Plan,
+    finals: pd.DataFrame,
+    scores: Mapping[str, np.ndarray],
+    noise: ChoiceNoise = NOT_TUNED,
+    undertuned: Collection[Row] = (),
+) -> pd.DataFrame:
     """Every declared contrast; a Holm family is one (arm, first, second) over its problems.
 
     Args:
@@ -39,6 +46,7 @@ def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray],
         finals: final runs.
         scores: metric of each test example at the end, by run id; where a run is absent, the pair's mean metrics are used.
         noise: of tuning.
+        undertuned: rows whose grid of learning rates was too narrow; what is said of them carries the remark.
     """
     by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
     rows = []
@@ -46,10 +54,13 @@ def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray],
         for (first, second), declared in declared_pairs(list(plan.optimizers), plan.reference).items():
             family: list[dict[str, Any]] = []
             pairs: list[PairedRuns] = []
+            marks: list[list[Remark]] = []
             for problem, planned in plan.problems.items():
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is not None and b is not None:
                     where = f"{problem}, {arm}: {first} and {second}"
+                    narrow = [name for name in (first, second) if (problem, arm, name) in undertuned]
+                    marks.append([remark("undertuned", name=name) for name in narrow])
                     pairs.append(PairedRuns(a, b, scores, where, planned.margin, noise.of(problem, arm, first, second)))
                     family.append(
                         {
@@ -62,6 +73,7 @@ def contrast(plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray],
                         }
                     )
             p = np.array([pair.p for pair in pairs])
-            for row, pair, adjusted, level in zip(family, pairs, holm(p), holm_levels(p), strict=True):
-                rows.append({**row, **pair.judge(adjusted, level)})
+            for row, pair, marked, adjusted, level in zip(family, pairs, marks, holm(p), holm_levels(p), strict=True):
+                judged = pair.judge(adjusted, level)
+                rows.append({**row, **judged, "remarks": pack_remarks([*pair.remarks, *marked])})
     return fill_table(pd.DataFrame(rows), "contrasts")

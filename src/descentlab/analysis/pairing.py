@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.choice_noise import NO_NOISE
-from descentlab.analysis.remarks import Remark, pack_remarks, remark
+from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.statistics.paired import (
     Estimate,
     bootstrap_interval,
@@ -40,6 +40,7 @@ def scores_by_run(examples: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 ROW = ["problem", "arm", "optimizer"]
+Row = tuple[str, str, str]  # values of ROW
 PAIRED = ("run_id", "status", "init_hash", "split_hash", "test_metric")
 
 
@@ -170,7 +171,6 @@ class PairedRuns:
             "p_holm": adjusted,
             "effect_size": estimate.mean / deviation if deviation > 0 else np.nan,
             "verdict": judged,
-            "remarks": pack_remarks(self.remarks),
             "example_share": estimate.example_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "choice_share": estimate.choice_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "seeds_needed": needed,

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import ChoiceNoise
+from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW, PairedRuns
 from descentlab.experiment.plan import Plan
 
 
 def measure_regret(
-    plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise
+    plan: Plan, finals: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise = NOT_TUNED
 ) -> pd.DataFrame:
     """Every optimizer's distance from the best of its problem and arm.
 

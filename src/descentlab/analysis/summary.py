@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import ChoiceNoise
+from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.comparison import TABLES, fill_table
-from descentlab.analysis.pairing import ROW
+from descentlab.analysis.pairing import ROW, Row
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
@@ -20,7 +20,11 @@ CURVE_MEASURES = ("train_loss", "val_loss", "val_metric")
 
 
 def summarize(
-    finals: pd.DataFrame, finished: pd.DataFrame, scores: Mapping[str, np.ndarray], noise: ChoiceNoise
+    finals: pd.DataFrame,
+    finished: pd.DataFrame,
+    scores: Mapping[str, np.ndarray],
+    noise: ChoiceNoise = NOT_TUNED,
+    undertuned: Collection[Row] = (),
 ) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
 
@@ -32,6 +36,7 @@ def summarize(
         finished: those of them that finished.
         scores: metric of each test example at the end, by run id.
         noise: of tuning.
+        undertuned: rows whose grid of learning rates was too narrow.
     """
     if finals.empty:
         return empty_table(TABLES["summary"])
@@ -62,6 +67,7 @@ def summarize(
     table = table.join(measured).join(means.add_suffix("_mean"))
     table["microseconds_per_update"] = clock.median()
     table = table.reset_index()
+    table["undertuned"] = [row in undertuned for row in table[ROW].itertuples(index=False, name=None)]
     higher = finals.groupby("problem")["higher_is_better"].any()
     complete, diverged = table["n_finished"] == table["n_planned"], table["n_diverged"] > 0
     for (problem, _), rows in table.groupby(["problem", "arm"], sort=False):

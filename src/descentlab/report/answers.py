@@ -16,7 +16,7 @@ from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
-from descentlab.report.formatting import BOUND_SIGNS, interval, optimizer_title
+from descentlab.report.formatting import BOUND_SIGNS, interval, marked_titles, optimizer_title
 from descentlab.report.phrases import ARM_WORDS, NOT_RUN, place_words, reason_words, remark_words
 
 MOST_ALARMS = 8
@@ -218,7 +218,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
         if rows.empty:
             continue
         row = rows.iloc[0]
-        names = joined([optimizer_title(name) for name in rows["optimizer"]])
+        names = joined(marked_titles(rows))
         winners += list(rows["optimizer"])
         value = interval(
             row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])
@@ -252,9 +252,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
 def answer_alarms(alarms: pd.DataFrame) -> dict[str, Any]:
     """How much there is to be wary of."""
     if alarms.empty:
-        none = words(
-            "No alarm: no run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid."
-        )
+        none = words("No alarm: no run diverged, failed or is missing, and no grid of learning rates was too narrow.")
         return _statement("alarms", "alarms", none)
     alarms = order_alarms(alarms)
     counts = alarms["kind"].value_counts(sort=False)

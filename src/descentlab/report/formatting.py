@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
@@ -19,6 +20,24 @@ BOUND_SIGNS = {"": "", "at least": "≥ ", "at most": "≤ ", "unknown": message
 def optimizer_title(name: str) -> str:
     """An optimizer's name in a sentence."""
     return words(DISPLAY[name]) if name in DISPLAY else name
+
+
+def marked(name: str, undertuned: bool) -> str:
+    """A name with the mark of an optimizer whose grid of learning rates was too narrow.
+
+    Example:
+        >>> marked("adam", True), marked("adam", False)
+        ('adam †', 'adam')
+    """
+    return f"{name} †" if undertuned else name
+
+
+def marked_titles(rows: pd.DataFrame) -> list[str]:
+    """The optimizers of rows of the table ``summary`` as names in a sentence, with their marks."""
+    return [
+        marked(optimizer_title(name), undertuned)
+        for name, undertuned in zip(rows["optimizer"], rows["undertuned"], strict=True)
+    ]
 
 
 def with_direction(metric: str, higher_is_better: bool) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import ChoiceNoise
+from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.claims.judgment import Claim, Piece
+from descentlab.analysis.pairing import Row
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.experiment.plan import Plan
 
@@ -26,8 +27,9 @@ class ClaimEvidence:
         history: evaluations of final runs, with ``problem``, ``arm``, ``optimizer`` and ``seed``.
         scores: metric of each test example at the end, by run id.
         reached: when each final run reached each target.
-        noise: of tuning.
         measured: tables of step cost and mechanisms by name; absent where they were not measured.
+        noise: of tuning.
+        undertuned: rows whose grid of learning rates was too narrow.
     """
 
     plan: Plan
@@ -35,8 +37,9 @@ class ClaimEvidence:
     history: pd.DataFrame
     scores: Mapping[str, np.ndarray]
     reached: pd.DataFrame
-    noise: ChoiceNoise = field(default_factory=ChoiceNoise)
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    noise: ChoiceNoise = NOT_TUNED
+    undertuned: Collection[Row] = ()
 
     @property
     def arm(self) -> str:

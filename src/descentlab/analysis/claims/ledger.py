@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from descentlab.analysis.claims import measured_estimands, run_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
-from descentlab.analysis.claims.judgment import Claim, judge_claim, read_claims
+from descentlab.analysis.claims.judgment import Claim, Piece, judge_claim, read_claims
+from descentlab.analysis.pairing import ROW
+from descentlab.analysis.remarks import remark
 
 ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     function.__name__: function
@@ -36,5 +39,13 @@ def make_ledger(evidence: ClaimEvidence) -> list[dict[str, Any]]:
     entries = []
     for claim in read_claims():
         pieces, reason = ESTIMANDS[claim.estimand](evidence, claim) if claim.estimand else ([], None)
-        entries.append(judge_claim(claim, pieces, reason))
+        entries.append(judge_claim(claim, [mark_undertuned(evidence, piece) for piece in pieces], reason))
     return entries
+
+
+def mark_undertuned(evidence: ClaimEvidence, piece: Piece) -> Piece:
+    """The piece, with a remark for each optimizer behind it whose grid of learning rates was too narrow."""
+    runs = evidence.runs
+    rows = runs.loc[runs["run_id"].isin(piece.runs), ROW].drop_duplicates().itertuples(index=False, name=None)
+    marks = [remark("undertuned", name=row[-1]) for row in rows if row in evidence.undertuned]
+    return replace(piece, remarks=[*piece.remarks, *marks]) if marks else piece

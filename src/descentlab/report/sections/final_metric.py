@@ -19,6 +19,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_points, draw_rows, finish
+from descentlab.report.formatting import marked, marked_titles
 from descentlab.report.phrases import SPLIT_WORDS, arm_cell
 from descentlab.report.plotting import new_row_figure
 
@@ -121,7 +122,7 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
         len(first),
         "{names} has the best mean with {arm}, {mean}",
         "{names} share the best mean with {arm}, {mean}",
-        names=joined([optimizer_title(name) for name in first["optimizer"]]),
+        names=joined(marked_titles(first)),
         mean=interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"]),
         **fields,
     )
@@ -170,7 +171,7 @@ def summary_table(evidence: Evidence) -> Table:
         [
             row["problem"],
             arm_cell(row["arm"]),
-            row["optimizer"],
+            marked(row["optimizer"], row["undertuned"]),
             number(row["learning_rate"]),
             number(row["rank"]),
             interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
@@ -198,8 +199,8 @@ def summary_table(evidence: Evidence) -> Table:
         words("state bytes / parameter"),
     ]
     caption = words(
-        "Means over final seeds. µs / update is the median wall time of an update while other jobs were running, which allows "
-        "only a rough comparison."
+        "Means over final seeds. †: may be undertuned, as its grid of learning rates was too narrow. µs / update is the median "
+        "wall time of an update while other jobs were running, which allows only a rough comparison."
     )
     title = words("All means as numbers")
     return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10, 11}), folded=True)

@@ -169,7 +169,7 @@ def alarms(evidence: Evidence) -> Section:
     """Divergences, missing runs, optima on an edge, too few seeds."""
     table = order_alarms(evidence.comparison.alarms)
     if table.empty:
-        text = words("No run diverged, failed or is missing, and no chosen learning rate lies on the edge of its grid.")
+        text = words("No run diverged, failed or is missing, and no grid of learning rates was too narrow.")
         return Section("alarms", words("Alarms"), [Paragraph(text)])
     kinds = table["kind"].value_counts(sort=False)
     rows = [
