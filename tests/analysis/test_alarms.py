@@ -33,13 +33,17 @@ def test_runs_that_did_not_finish_are_counted_by_row(status: str) -> None:
     assert values_of_alarm(alarm) == {"of": SEEDS, "reason": reason}
 
 
-def test_a_rate_on_the_edge_of_its_grid_says_which_end() -> None:
+def test_a_grid_that_could_not_grow_is_an_alarm() -> None:
     high = row(raise_alarms(generated_plan(), generated_runs(0), generated_selections()), problem="up")
-    assert (high["kind"], high["code"], high["optimizer"]) == ("edge", "edge high", "rmsprop")
+    assert (high["kind"], high["code"], high["optimizer"]) == ("edge", "edge", "rmsprop")
     assert values_of_alarm(high) == {"rate": 0.1, "low": 0.001, "high": 0.1}
-    low = row(raise_alarms(generated_plan(), generated_runs(0), [{**generated_selections()[0], "edge": "low"}]))
-    assert (low["kind"], low["code"], low["optimizer"]) == ("edge", "edge low", "gd")
-    assert values_of_alarm(low) == {"rate": 0.01, "low": 0.001, "high": 0.1}
+
+
+def test_a_rate_next_to_divergence_is_an_alarm() -> None:
+    selection = {**generated_selections()[0], "cliff": [0.1]}
+    alarm = row(raise_alarms(generated_plan(), generated_runs(0), [selection]))
+    assert (alarm["kind"], alarm["code"], alarm["optimizer"]) == ("cliff", "cliff", "gd")
+    assert values_of_alarm(alarm) == {"rate": 0.01, "cliff": 0.1}
 
 
 @pytest.mark.parametrize("seeds", [1, LEAST_SEEDS - 1, LEAST_SEEDS])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
+from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.contrasts import contrast, declared_pairs
 from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.remarks import unpack_remarks
@@ -90,6 +91,30 @@ def test_examples_and_seeds_both_widen_the_interval() -> None:
     assert row["example_share"] == pytest.approx(expected.example_variance / expected.variance)
     alone = contrast(PLAN, finals, {}).iloc[0]
     assert (alone["low"], alone["high"]) == pytest.approx(estimate_difference(d.mean(axis=1)).interval())
+
+
+def test_what_was_tuned_on_too_narrow_a_grid_carries_the_mark() -> None:
+    finals, scores = scored_runs(0)
+    marked = contrast(PLAN, finals, scores, undertuned={("up", "tuned", "adam")})
+    named = {
+        (row["problem"], row["first"]): [entry["name"] for entry in unpack_remarks(row["remarks"])]
+        for row in marked.to_dict("records")
+    }
+    assert named["up", "adam"] == ["adam"]
+    assert all(not names for (problem, first), names in named.items() if (problem, first) != ("up", "adam"))
+    plain = contrast(PLAN, finals, scores)
+    pd.testing.assert_frame_equal(marked.drop(columns="remarks"), plain.drop(columns="remarks"))
+
+
+def test_the_noise_of_tuning_widens_the_interval() -> None:
+    finals, scores = scored_runs(0)
+    noise = ChoiceNoise({("up", "adam"): np.outer([0.0, 0.1], np.ones(SEEDS))}, np.array([0.5, 0.5]), 4)
+    wide, plain = (contrast(PLAN, finals, scores, one).iloc[0] for one in (noise, ChoiceNoise()))
+    assert (wide["problem"], wide["first"], wide["difference_mean"]) == ("up", "adam", plain["difference_mean"])
+    assert wide["low"] < plain["low"] < plain["high"] < wide["high"]
+    assert plain["choice_share"] == 0 and wide["choice_share"] > 0.5
+    untouched = contrast(PLAN, finals, scores, noise).query("problem != 'up'")
+    pd.testing.assert_frame_equal(untouched, contrast(PLAN, finals, scores).query("problem != 'up'"))
 
 
 def test_runs_that_diverged_lost() -> None:

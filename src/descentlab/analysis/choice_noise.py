@@ -24,16 +24,16 @@ NO_NOISE = (0.0, float("inf"))
 
 @dataclass(frozen=True)
 class ChoiceNoise:
-    """The final metrics of choices made again.
+    """The ends of choices made again.
 
     Attributes:
-        metrics: test metric of each final seed at the rate that each resampling of the tuning seeds chooses, by (problem,
-            optimizer); shape (resamplings, final seeds), the same ones for all, NaN where a run didn't finish.
+        ends: how each final seed ended, such as its test metric, at the rate that each resampling of the tuning seeds chooses,
+            by (problem, optimizer); shape (resamplings, final seeds), the same ones for all, NaN where a run didn't finish.
         weights: how often each resampling occurs, shape (resamplings,), sum 1.
         degrees: tuning seeds minus 1.
     """
 
-    metrics: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    ends: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
     weights: np.ndarray = field(default_factory=lambda: np.ones(1))
     degrees: int = 0
 
@@ -43,7 +43,7 @@ class ChoiceNoise:
         Optimizers are tuned with the same seeds, so what these do to both cancels. Zero outside the tuned arm, and for an
         optimizer without a choice.
         """
-        sides = [self.metrics.get((problem, name)) for name in (first, second) if name is not None]
+        sides = [self.ends.get((problem, name)) for name in (first, second) if name is not None]
         known = [side for side in sides if side is not None]
         if arm != Arm.TUNED or not known:
             return NO_NOISE
@@ -97,7 +97,9 @@ def choose_again(
     return np.array([chosen if pair is None else middle(pair) for pair in ends])
 
 
-def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> ChoiceNoise:
+def measure_choice_noise(
+    plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]], value: str = "test_metric"
+) -> ChoiceNoise:
     """Choose every learning rate again from resampled tuning seeds.
 
     A choice beyond the neighbors counts as the neighbor on that side, and one at which most final runs diverged as the rate
@@ -108,6 +110,7 @@ def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[s
         plan: the experiment's plan.
         runs: all runs.
         selections: the choices that were made.
+        value: the column that tells how a final run ended.
     """
     tuned = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
     tuning = tuned[tuned["phase"] == "tuning"]
@@ -116,11 +119,11 @@ def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[s
         return NOT_TUNED
     positions, weights = resample_seeds(len(seeds))
     ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
-    ended = ended.assign(test_metric=ended["test_metric"].where(ended["status"] == "finished"))
-    by_rate = ended.pivot(index=["problem", "optimizer", "learning_rate"], columns="seed", values="test_metric")
+    ended = ended.assign(end=ended[value].where(ended["status"] == "finished"))
+    by_rate = ended.pivot(index=["problem", "optimizer", "learning_rate"], columns="seed", values="end")
     known = by_rate[by_rate.notna().mean(axis=1) >= 0.5]
     by_row = dict(tuple(tuning.groupby(["problem", "optimizer"], sort=False)))
-    metrics = {}
+    by_choice = {}
     for selection in selections:
         row = selection["problem"], selection["optimizer"]
         if row not in by_row or row not in known.index:
@@ -135,5 +138,5 @@ def measure_choice_noise(plan: Plan, runs: pd.DataFrame, selections: list[dict[s
         chosen = int(np.flatnonzero(rates == selection["learning_rate"])[0])
         again = rates[choose_again(goodness, loss, positions, planned.margin, chosen)]
         nearest = np.abs(np.log(again)[:, None] - np.log(finals.index.to_numpy())[None, :]).argmin(axis=1)
-        metrics[row] = finals.to_numpy()[nearest]
-    return ChoiceNoise(metrics, weights, len(seeds) - 1)
+        by_choice[row] = finals.to_numpy()[nearest]
+    return ChoiceNoise(by_choice, weights, len(seeds) - 1)

@@ -20,6 +20,7 @@ from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.comparison import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import simulate_coverage
+from descentlab.analysis.fit import log_objective
 from descentlab.analysis.pairing import ROW, scores_by_run
 from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
@@ -93,9 +94,10 @@ def compare_runs(
     scores = scores_by_run(examples)
     del examples  # by far the largest table
     noise = measure_choice_noise(plan, runs, selections)
+    fit_noise = measure_choice_noise(plan, runs.assign(fit=log_objective(runs)), selections, "fit")
     undertuned = {(entry["problem"], str(Arm.TUNED), entry["optimizer"]) for entry in selections if entry["edge"]}
     summary = summarize(finals, finished, scores, noise, undertuned)
-    contrasts = contrast(plan, finals, scores, noise, undertuned)
+    contrasts = contrast(plan, finals, scores, noise, undertuned, fit_noise)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     fastest = choose_for_speed(plan, runs, finals, history)
@@ -127,7 +129,9 @@ def compare_runs(
         "regret": measure_regret(plan, finals, scores, noise),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
-    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured, noise, undertuned))
+    claims = make_ledger(
+        ClaimEvidence(plan, runs, final_history, scores, reached, measured, noise, undertuned, fit_noise)
+    )
     return Comparison(**tables, claims=claims)
 
 

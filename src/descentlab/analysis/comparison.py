@@ -117,6 +117,15 @@ TABLES: dict[str, dict[str, Column]] = {
         **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
         "verdict": Column("str", "", "", "a Verdict"),
+        **_numbers(
+            "decades",
+            "higher",
+            fit_mean="by how much the first's training objective (loss plus penalty) ends lower, paired by seed",
+            fit_low="interval at Holm's level in its family",
+            fit_high="likewise",
+        ),
+        **_counts(fit_n="pairs of seeds in it"),
+        "fit_verdict": Column("str", "", "", "a Verdict: better where the first fits the training data better"),
         "remarks": Column("str", "", "", "what a reader must know about it: codes with values, as JSON"),
     },
     "curves": {

@@ -5,8 +5,10 @@ The words are chosen by the verdicts alone; nothing here knows how an experiment
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.judgment import value_of
@@ -83,6 +85,14 @@ PHRASES = {
     Verdict.INCONCLUSIVE: message("the result is inconclusive"),
     Verdict.IDENTICAL: message("both end in exactly the same place"),
     Verdict.NOT_TESTED: message("the contrast is not tested"),
+}
+# The same code of the training data.
+FITS = {
+    Verdict.BETTER: message("Adam fits the training data better"),
+    Verdict.WORSE: message("Adam fits the training data worse"),
+    Verdict.NEGLIGIBLE: message("both fit the training data equally well"),
+    Verdict.INCONCLUSIVE: message("it is open which fits the training data better"),
+    Verdict.IDENTICAL: message("both fit the training data equally well"),
 }
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
@@ -165,8 +175,14 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
         metric = plan.problems[row["problem"]].metric
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
-        note = f"; {remark_words(unpack_remarks(row['remarks']))}" if row["remarks"] else ""
-        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": f"{text}{note}"})
+        note = remark_words(unpack_remarks(row["remarks"]))
+        details.append(
+            {
+                "problem": row["problem"],
+                "verdict": row["verdict"],
+                "text": "; ".join(filter(None, [text, fit_words(row), note])),
+            }
+        )
     details += [{"problem": name, "verdict": Verdict.NOT_TESTED, "text": words(NOT_RUN)} for name in absent]
     head = counted(
         sum(counts.values()),
@@ -176,6 +192,16 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         **named,
     )
     return _statement(identity, "differences", head, details)
+
+
+def fit_words(row: Mapping[Hashable, Any]) -> str:
+    """What a contrast says of the training data; empty where their objective can't be compared."""
+    if np.isnan(row["fit_low"]):
+        return ""
+    value = interval(row["fit_mean"], row["fit_low"], row["fit_high"], row["fit_n"], signed=True)
+    return words(
+        "{verdict}: training objective {value} decades lower", verdict=words(FITS[row["fit_verdict"]]), value=value
+    )
 
 
 def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[str, Any]:

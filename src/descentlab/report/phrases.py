@@ -138,6 +138,9 @@ REMARKS = {
     "wins": message("judged by wins, {won} of {decided}"),
     "wins, some within": message("judged by wins, {won} of {decided} ({level} within the margin)"),
     "reached": message("Adam reached the target in {adam} runs, plain SGD in {sgd}"),
+    "fits": message(
+        "Adam's training objective ends {decades:+.2g} [{low:+.2g}, {high:+.2g}] decades lower (positive: it fits better)"
+    ),
     "undertuned": message("{name} may be undertuned: its grid of learning rates was too narrow"),
     "counted": message("counted, the same for every seed"),
     "mean widths": message("mean widths {wide:.2g} and {narrow:.2g} decades"),

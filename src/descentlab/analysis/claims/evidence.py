@@ -30,6 +30,7 @@ class ClaimEvidence:
         measured: tables of step cost and mechanisms by name; absent where they were not measured.
         noise: of tuning.
         undertuned: rows whose grid of learning rates was too narrow.
+        fit_noise: of tuning, in decades of the training objective.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class ClaimEvidence:
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     noise: ChoiceNoise = NOT_TUNED
     undertuned: Collection[Row] = ()
+    fit_noise: ChoiceNoise = NOT_TUNED
 
     @property
     def arm(self) -> str:

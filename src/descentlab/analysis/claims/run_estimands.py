@@ -5,11 +5,14 @@ A positive difference agrees with the claim.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.judgment import Claim, Piece
+from descentlab.analysis.fit import estimate_fit
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed
@@ -233,7 +236,7 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Final test goodness, plain SGD minus Adam, over seeds and test examples."""
+    """Final test goodness, plain SGD minus Adam, over seeds and test examples; beside it, by how much Adam fits better."""
     pieces = []
     for problem, planned in evidence.plan.problems.items():
         sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in (PLAIN, ADAM))
@@ -241,7 +244,11 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             continue
         where, noise = f"{problem}: sgd and adam", evidence.noise.of(problem, evidence.arm, PLAIN, ADAM)
         pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
-        pieces.append(paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]]))
+        piece = paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]])
+        fit = estimate_fit(adam, sgd, evidence.fit_noise.of(problem, evidence.arm, ADAM, PLAIN))
+        low, high = fit.interval()
+        fits = [remark("fits", decades=fit.mean, low=low, high=high)] if fit.variance >= 0 else []
+        pieces.append(replace(piece, remarks=[*piece.remarks, *fits]))
     return pieces, missing(ADAM, PLAIN)
 
 
