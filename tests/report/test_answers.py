@@ -47,7 +47,7 @@ def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
     return {
         "place": {"code": "problem", "problem": where},
         "verdict": verdict,
-        "not_slightly": False,
+        "size": "",
         "estimate": 2.0,
         "low": 1.5,
         "high": None,
@@ -64,7 +64,7 @@ def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
     assert answer["head"].startswith(BY_CLAIM["speed"].subject.format(arm=ARM_WORDS["tuned"].adjective))
     assert values_of(answer["head"])[:6] == [1, 2, "adam", "sgd", 0, 1]
     (first, _) = answer["details"]
-    assert (first["problem"], first["verdict"], first["not_slightly"]) == ("a", "supported", False)
+    assert (first["problem"], first["verdict"], first["size"]) == ("a", "supported", "")
     estimate = f"{BOUND_SIGNS['at least']}{interval(2.0, 1.5, math.nan, 10)}"
     assert first["text"] == f"{estimate}; {remark_words([remark('counted')])}"
 

@@ -85,4 +85,4 @@ def test_phrases_are_filled() -> None:
     assert place_words(remark("model", model="mlp", n=4810)) == PLACES["model"].format(model="mlp", n=4810)
     one, other = remark("counted"), remark("wins", won=1, decided=2)
     assert remark_words([one, other]) == f"{REMARKS['counted']}; {REMARKS['wins'].format(won=1, decided=2)}"
-    assert verdict_words({"verdict": "supported", "not_slightly": True}) != verdict_words({"verdict": "supported"})
+    assert verdict_words({"verdict": "supported", "size": "large"}) != verdict_words({"verdict": "supported"})

@@ -21,7 +21,7 @@ class OptimizerEntry:
         state_slots: how many variables of the size of the weights it keeps (docs/protocol.md, "Cost").
         paper: where the rule comes from.
         hyperparameters: what differs from the factory's defaults.
-        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; None except where decay defines the optimizer.
+        tuned_weight_decay: decoupled weight decay in the ``tuned`` arm; None for the class's own.
         full_batch: one update uses the whole training set.
         equal_updates: full batch with as many updates as the mini-batch optimizers, rather than as many examples.
         default_learning_rate: rate of the ``default`` arm; None for the factory's own default.
@@ -97,7 +97,7 @@ _ENTRIES = (
     OptimizerEntry("rmsprop", "RMSprop", 0.01, 1, f"Tieleman & Hinton 2012; {_SLIDES}"),
     OptimizerEntry("adam", "Adam", 0.01, 2, f"Kingma & Ba 2015; {_SLIDES}"),
     OptimizerEntry("amsgrad", "Adam", 0.01, 3, f"Reddi et al. 2018; {_SLIDES}", {"amsgrad": True}),
-    OptimizerEntry("adamw", "AdamW", 0.01, 2, "Loshchilov & Hutter 2019", tuned_weight_decay=0.004),
+    OptimizerEntry("adamw", "AdamW", 0.01, 2, "Loshchilov & Hutter 2019"),
     OptimizerEntry("adamax", "Adamax", 0.1, 2, "Kingma & Ba 2015, section 7.1"),
     OptimizerEntry("nadam", "Nadam", 0.01, 2, "Dozat 2016"),
     OptimizerEntry("adadelta", "Adadelta", 10.0, 2, "Zeiler 2012"),
@@ -107,10 +107,8 @@ _ENTRIES = (
     OptimizerEntry("ftrl", "Ftrl", 1.0, 2, "McMahan et al. 2013", tuned_schedule="constant"),
     OptimizerEntry("lion", "Lion", 0.003, 1, "Chen et al. 2023"),
     OptimizerEntry("lamb", "Lamb", 0.01, 2, "You et al. 2020"),
-    OptimizerEntry("muon", "Muon", 0.03, None, "Jordan et al. 2024; Liu et al. 2025", tuned_weight_decay=0.004),
-    OptimizerEntry(
-        "schedule_free_adamw", "ScheduleFreeAdamW", 0.03, 2, "Defazio et al. 2024", tuned_weight_decay=0.004
-    ),
+    OptimizerEntry("muon", "Muon", 0.03, None, "Jordan et al. 2024; Liu et al. 2025"),
+    OptimizerEntry("schedule_free_adamw", "ScheduleFreeAdamW", 0.03, 2, "Defazio et al. 2024"),
 )
 OPTIMIZERS: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
 

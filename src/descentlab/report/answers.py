@@ -226,7 +226,7 @@ def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[
         mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
         text = f"{words(BOUND_SIGNS[piece['bound']])}{interval(mean, low, high, piece['n'])}"
         text = "; ".join(filter(None, [text, remark_words(piece["remarks"])]))
-        judged = {name: piece[name] for name in ("verdict", "not_slightly")}
+        judged = {name: piece[name] for name in ("verdict", "size")}
         details.append({"problem": place_words(piece["place"]), **judged, "text": text})
     verdicts = [piece["verdict"] for piece in entry["pieces"]]
     yes, no = verdicts.count("supported"), verdicts.count("contradicted")

@@ -22,14 +22,14 @@ def optimizer_title(name: str) -> str:
     return words(DISPLAY[name]) if name in DISPLAY else name
 
 
-def marked(name: str, undertuned: bool) -> str:
-    """A name with the mark of an optimizer whose grid of learning rates was too narrow.
+def marked(name: str, undertuned: bool, not_default: bool = False) -> str:
+    """A name with the marks of an optimizer whose grid was too narrow, and of one that isn't its class's default.
 
     Example:
-        >>> marked("adam", True), marked("adam", False)
-        ('adam †', 'adam')
+        >>> marked("adam", True), marked("momentum", False, not_default=True), marked("adam", False)
+        ('adam †', 'momentum ‡', 'adam')
     """
-    return f"{name} †" if undertuned else name
+    return " ".join([name, *("†" * undertuned), *("‡" * not_default)])
 
 
 def marked_titles(rows: pd.DataFrame) -> list[str]:

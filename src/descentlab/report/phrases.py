@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from descentlab.analysis.claims.judgment import ClaimVerdict
+from descentlab.analysis.claims.judgment import LARGE, SMALL, ClaimVerdict
 from descentlab.analysis.remarks import Remark, name_place
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM
@@ -28,7 +28,12 @@ VERDICTS: dict[str, str] = {
     ClaimVerdict.CONTRADICTED: message("contradicted"),
     ClaimVerdict.MIXED: message("mixed"),
 }
-NOT_SLIGHTLY = message("supported, and not slightly")
+# Of a claim, where the difference has a size worth a word.
+SIZED = {
+    (ClaimVerdict.SUPPORTED, SMALL): message("supported, small"),
+    (ClaimVerdict.CONTRADICTED, SMALL): message("contradicted, small"),
+    (ClaimVerdict.SUPPORTED, LARGE): message("supported, and not slightly"),
+}
 
 
 class ArmWords(NamedTuple):
@@ -213,7 +218,8 @@ def verdict_class(judged: Mapping[str, Any]) -> str:
 
 def verdict_words(judged: Mapping[str, Any]) -> str:
     """The verdict of a claim or of a piece of its evidence, as claims.json holds it."""
-    return words(NOT_SLIGHTLY if judged.get("not_slightly") else VERDICTS.get(judged["verdict"], judged["verdict"]))
+    plain = VERDICTS.get(judged["verdict"], judged["verdict"])
+    return words(SIZED.get((judged["verdict"], judged.get("size", "")), plain))
 
 
 def remark_words(remarks: Iterable[Remark]) -> str:

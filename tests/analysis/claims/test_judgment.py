@@ -70,16 +70,25 @@ def test_one_piece(evidence: Piece, expected: str) -> None:
 def test_slightly_has_an_upper_end() -> None:
     claim = Claim("worse", "", "", "", margin=0.1, slight_margins=3, least_n=5)
     assert judge_piece(claim, piece(0.2, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED)
-    assert judge_piece(claim, piece(0.5, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED, not_slightly=True)
+    assert judge_piece(claim, piece(0.5, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED, "large")
     assert judge_piece(claim, piece(0.31, 0.05), 0.05) == Judged(
         ClaimVerdict.SUPPORTED
     )  # the interval reaches below 0.3
 
 
+def test_a_clear_difference_within_the_margin_is_small() -> None:
+    """Its interval excludes 0 and reaches beyond the margin, its estimate doesn't."""
+    claim = Claim("better", "", "", "", margin=0.1, least_n=5)
+    assert judge_piece(claim, piece(0.08, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED, "small")
+    assert judge_piece(claim, piece(-0.08, 0.05), 0.05) == Judged(ClaimVerdict.CONTRADICTED, "small")
+    assert judge_piece(claim, piece(0.12, 0.05), 0.05) == Judged(ClaimVerdict.SUPPORTED)
+
+
 SUPPORTED, CONTRADICTED, NEGLIGIBLE, INCONCLUSIVE, NOT_TESTED = (
     Judged(ClaimVerdict(word)) for word in ("supported", "contradicted", "negligible", "inconclusive", "not tested")
 )
-FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, not_slightly=True), Judged(ClaimVerdict.MIXED)
+FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, "large"), Judged(ClaimVerdict.MIXED)
+SMALL_ONE = Judged(ClaimVerdict.SUPPORTED, "small")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,7 @@ FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, not_slightly=True), Judged(ClaimVerd
         ([NOT_TESTED], NOT_TESTED),
         ([SUPPORTED, NOT_TESTED], SUPPORTED),
         ([SUPPORTED, SUPPORTED, INCONCLUSIVE], SUPPORTED),
-        ([SUPPORTED, INCONCLUSIVE], SUPPORTED),
+        ([SUPPORTED, INCONCLUSIVE], INCONCLUSIVE),
         ([SUPPORTED, INCONCLUSIVE, INCONCLUSIVE], INCONCLUSIVE),
         ([SUPPORTED, CONTRADICTED], MIXED),
         ([SUPPORTED, NEGLIGIBLE], MIXED),
@@ -97,7 +106,10 @@ FAR, MIXED = Judged(ClaimVerdict.SUPPORTED, not_slightly=True), Judged(ClaimVerd
         ([NEGLIGIBLE, NEGLIGIBLE], NEGLIGIBLE),
         ([FAR, SUPPORTED], SUPPORTED),
         ([FAR, FAR], FAR),
-        ([FAR, INCONCLUSIVE], FAR),
+        ([FAR, FAR, INCONCLUSIVE], FAR),
+        ([SMALL_ONE, SMALL_ONE], SMALL_ONE),
+        ([SMALL_ONE, SUPPORTED], SUPPORTED),
+        ([SMALL_ONE, FAR], SUPPORTED),
         ([INCONCLUSIVE], INCONCLUSIVE),
     ],
 )

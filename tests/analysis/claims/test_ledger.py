@@ -68,10 +68,10 @@ def test_a_worse_adam_turns_the_verdict() -> None:
     mine = (runs["optimizer"] == "adam") & (runs["phase"] == "final")
     runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.14, -0.14)
     found = ledger(runs)["slightly-worse"]
-    assert (found["verdict"], found["not_slightly"]) == ("supported", False)
+    assert (found["verdict"], found["size"]) == ("supported", "")
     runs.loc[mine, "test_metric"] -= np.where(runs.loc[mine, "higher_is_better"], 0.5, -0.5)
     found = ledger(runs)["slightly-worse"]
-    assert (found["verdict"], found["not_slightly"]) == ("supported", True)
+    assert (found["verdict"], found["size"]) == ("supported", "large")
 
 
 def test_censored_times_are_bounds() -> None:

@@ -96,12 +96,12 @@ def test_one_optimizer_made_worse_moves_exactly_its_rows(results: dict[str, Path
 def test_a_claim_whose_verdict_flips_stands_with_its_pieces(results: dict[str, Path]) -> None:
     found = compare_two(results["plain"], results["worse"])
     claims = {row["claim"]: (row["value_a"], row["value_b"]) for row in found.kinds["claims"].rows}
-    worse = {"verdict": "supported", "not_slightly": True}
-    assert claims["slightly-worse"] == ({"verdict": "contradicted", "not_slightly": False}, worse)
+    worse = {"verdict": "supported", "size": "large"}
+    assert claims["slightly-worse"] == ({"verdict": "contradicted", "size": ""}, worse)
     pieces = [row for row in found.kinds["pieces"].rows if row["claim"] == "slightly-worse"]
     assert [row["place"]["problem"] for row in pieces] == ["up", "down"]
     for row in pieces:
-        assert (row["verdict_a"], row["verdict_b"], row["not_slightly_b"]) == ("contradicted", "supported", True)
+        assert (row["verdict_a"], row["verdict_b"], row["size_b"]) == ("contradicted", "supported", "large")
         assert (row["n_a"], row["n_b"], row["change"]) == (6, 6, APART)
         assert row["high_a"] < row["low_b"]
     judged = sum(found.kinds[kind].verdicts_changed for kind in ("pieces", "contrasts"))

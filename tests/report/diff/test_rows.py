@@ -110,7 +110,7 @@ def test_pieces_of_one_name_are_all_kept() -> None:
         "n": 3,
         "bound": "",
         "verdict": "inconclusive",
-        "not_slightly": False,
+        "size": "",
         "remarks": [],
     }
     found = pieces_of({"id": "c", "pieces": [piece, {**piece, "high": 3.0}, {**piece, "unit": "decades"}]})

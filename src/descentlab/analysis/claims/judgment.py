@@ -43,11 +43,21 @@ CLAIM_VERDICTS = {
 }
 
 
+DIRECTED = (ClaimVerdict.SUPPORTED, ClaimVerdict.CONTRADICTED)
+SMALL, LARGE = "small", "large"
+
+
 class Judged(NamedTuple):
-    """A verdict on a claim or on a piece of its evidence; ``not_slightly``: far more than the claim's "slightly"."""
+    """A verdict on a claim or on a piece of its evidence.
+
+    Attributes:
+        verdict: what it is.
+        size: ``small`` where the estimate lies within the margin, though its interval excludes 0; ``large`` where the whole
+            interval lies beyond what the claim calls "slightly"; else empty.
+    """
 
     verdict: ClaimVerdict
-    not_slightly: bool = False
+    size: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
     """The verdict on one piece, at Holm's ``level`` (docs/protocol.md, "Verdicts").
 
     In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
-    supported (``not_slightly`` above the claim's second margin); below 0: contradicted; else inconclusive. Wins are judged
+    supported; below 0: contradicted; else inconclusive. Wins are judged
     by the sign test, without a mean. A bound decides only its own side. If a claim says that there is no difference, a
     negligible one supports it and a difference contradicts it.
     """
@@ -148,17 +158,19 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
             ClaimVerdict.SUPPORTED: ClaimVerdict.CONTRADICTED,
         }
         return Judged(by_equivalence.get(judged, judged))
+    if judged in DIRECTED and abs(estimate.mean) <= piece.margin:
+        return Judged(judged, SMALL)
     slight = claim.slight_margins
-    not_slightly = judged is ClaimVerdict.SUPPORTED and slight is not None and low > slight * piece.margin
-    return Judged(judged, not_slightly)
+    far = judged is ClaimVerdict.SUPPORTED and slight is not None and low > slight * piece.margin
+    return Judged(judged, LARGE if far else "")
 
 
 def summarize_verdicts(pieces: Sequence[Judged]) -> Judged:
     """One verdict from those of the pieces.
 
     Pieces that were not tested don't count; if none is left: not tested. If pieces settle on different sides: mixed. If
-    they settle on one side, and are at least as many as the inconclusive ones: that side (``not_slightly`` only if all of
-    them say so). Otherwise inconclusive.
+    they settle on one side, and are more than the inconclusive ones: that side, and its size if all of them agree on it.
+    Otherwise inconclusive.
     """
     tested = [piece for piece in pieces if piece.verdict is not ClaimVerdict.NOT_TESTED]
     if not tested:
@@ -167,8 +179,9 @@ def summarize_verdicts(pieces: Sequence[Judged]) -> Judged:
     sides = {piece.verdict for piece in settled}
     if len(sides) > 1:
         return Judged(ClaimVerdict.MIXED)
-    if settled and len(settled) >= len(tested) - len(settled):
-        return Judged(sides.pop(), all(piece.not_slightly for piece in settled))
+    if len(settled) > len(tested) - len(settled):
+        sizes = {piece.size for piece in settled}
+        return Judged(sides.pop(), sizes.pop() if len(sizes) == 1 else "")
     return Judged(ClaimVerdict.INCONCLUSIVE)
 
 

@@ -100,7 +100,7 @@ CAPTIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: a text, the class that it is shown with, and the verdict above it (``verdict``, ``not_slightly``)."""
+    """A cell: a text, the class that it is shown with, and the verdict above it (``verdict``, ``size``)."""
 
     text: str = ""
     look: str = ""
@@ -276,7 +276,7 @@ def verdict_cell(judged: Mapping[str, Any]) -> Cell:
 
 def judged_on(row: Mapping[str, Any], side: str) -> Mapping[str, Any] | None:
     """The verdict of one side; None where nothing is judged."""
-    names = ("verdict", "not_slightly")
+    names = ("verdict", "size")
     return {name: row[f"{name}_{side}"] for name in names} if row[f"verdict_{side}"] else None
 
 

@@ -184,7 +184,7 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
         if change == SAME and judged_by(of_a) == judged_by(of_b):
             continue
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        for name in ("verdict", "not_slightly", "estimate", "low", "high", "n", "bound", "remarks"):
+        for name in ("verdict", "size", "estimate", "low", "high", "n", "bound", "remarks"):
             row |= {f"{name}_a": getattr(of_a, name), f"{name}_b": getattr(of_b, name)}
         if of_a.place or of_b.place:
             row["place"] = of_b.place or of_a.place
@@ -196,14 +196,14 @@ def compare_estimates(keys: Key, a: Mapping[Key, Estimated], b: Mapping[Key, Est
     return Compared(rows, len(common), known)
 
 
-def judged_by(estimated: Estimated) -> tuple[str, bool, int]:
+def judged_by(estimated: Estimated) -> tuple[str, str, int]:
     """The verdict on an estimate, and n."""
-    return estimated.verdict, estimated.not_slightly, estimated.n
+    return estimated.verdict, estimated.size, estimated.n
 
 
 def is_judged_otherwise(row: Mapping[str, Any]) -> bool:
     """Whether the two sides' verdicts differ."""
-    return any(row.get(f"{name}_a") != row.get(f"{name}_b") for name in ("verdict", "not_slightly"))
+    return any(row.get(f"{name}_a") != row.get(f"{name}_b") for name in ("verdict", "size"))
 
 
 def as_json(differences: Differences) -> str:

@@ -71,7 +71,7 @@ class Estimated:
         bound: ``at least`` where the true value can only be larger, ``at most`` where it can only be smaller, ``unknown``
             where it can be either.
         verdict: empty where nothing is judged.
-        not_slightly: the claim says "slightly", and it is far more.
+        size: of a claim's difference, ``small``, ``large`` or empty.
         remarks: what a reader must know of it.
         place: of a claim's piece of evidence, what it was measured on.
     """
@@ -82,7 +82,7 @@ class Estimated:
     n: int
     bound: str = ""
     verdict: str = ""
-    not_slightly: bool = False
+    size: str = ""
     remarks: tuple[Remark, ...] = ()
     place: Remark | None = None
 
@@ -193,7 +193,7 @@ def result_of(
                 for path, value in flatten(content).items()
                 if path[0] != "jobs" and path[:2] != ("config", "tracking")
             },
-            "claims": {(entry["id"],): {name: entry[name] for name in ("verdict", "not_slightly")} for entry in claims},
+            "claims": {(entry["id"],): {name: entry[name] for name in ("verdict", "size")} for entry in claims},
             "pieces": {key: piece for entry in claims for key, piece in pieces_of(entry).items()},
             "rates": {key: value for selection in selections for key, value in choices_of(selection).items()},
             **estimates_of(tables, {name: planned.metric for name, planned in plan.problems.items()}),
@@ -223,7 +223,7 @@ def pieces_of(entry: dict[str, Any]) -> dict[Key, Estimated]:
             piece["n"],
             piece["bound"],
             piece["verdict"],
-            piece["not_slightly"],
+            piece["size"],
             tuple(piece["remarks"]),
             piece["place"],
         )

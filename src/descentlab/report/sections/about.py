@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -12,6 +13,7 @@ from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import rate_in_table
 from descentlab.i18n.wording import message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
+from descentlab.report.phrases import arm_cell
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
 
 PATIENCE = message("Patience")
@@ -22,12 +24,14 @@ RULES = {
     ),
     message("Schedules"): message("Of the learning rate, in the tuned arm: {schedules}."),
     message("Grid"): message(
-        "{points} learning rates, half a decade apart, and {tuning} tuning seeds: the same number of tuning runs for every "
-        "optimizer. The center is the optimizer's usual rate."
+        "{points} learning rates, half a decade apart, around the optimizer's usual rate, and {tuning} tuning seeds. Every "
+        "optimizer's grid grows by the same rule, at most to {most_points} rates: while rates as good as the best, within the "
+        "margin, reach its end."
     ),
     message("Selection"): message(
-        "By the mean validation metric of the tuning seeds, written to a file before any final run starts. Tuning runs get data"
-        " whose test targets are set to zero."
+        "The middle of the learning rates that are as good as the best, within the margin, by the mean validation metric of the "
+        "tuning seeds; written to a file before any final run starts. Tuning runs get data whose test examples are set to zero. "
+        "What other tuning seeds would have chosen is part of the tuned intervals."
     ),
     message("Seeds"): message(
         "{final} final seeds, disjoint from the tuning seeds. A seed redraws weights, split into training and validation, data "
@@ -40,8 +44,8 @@ RULES = {
     message("Test split"): message("Canonical, or drawn once: the same for all seeds and optimizers."),
     message("Full batch"): message("gd sees as many examples as the others; gd_equal_updates makes as many updates."),
     message("Divergence"): message(
-        "A loss that is not finite or exceeds its bound is a result, the worst possible one: it keeps its row and is never "
-        "averaged away."
+        "A loss that is not finite, or many times that of the initial weights, is a result, the worst possible one: it keeps its "
+        "row and is never averaged away."
     ),
     message("Verdicts"): message(
         "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; otherwise inconclusive. "
@@ -131,7 +135,7 @@ def models(evidence: Evidence) -> Section:
         [
             name,
             info.factory,
-            ", ".join(f"{k}={v}" for k, v in next(iter(info.hyperparameters.values())).items()),
+            settings_words(info.hyperparameters),
             number(rate_in_table(info.default_learning_rate)),
             grid_words(info.grid),
             info.paper,
@@ -139,9 +143,20 @@ def models(evidence: Evidence) -> Section:
         for name, info in plan.optimizers.items()
     ]
     headers = [words(header) for header in OPTIMIZER_HEADERS]
-    caption = words("Keras' defaults where nothing is set.")
+    caption = words(
+        "Set: what differs from the class's own defaults, which hold for everything else, in every arm or in the one named. "
+        "Grid: learning rates from … to (how many) before it grew."
+    )
     blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
     return Section("models", words("Models and optimizers"), blocks)
+
+
+def settings_words(hyperparameters: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is set, once if it is the same in every arm."""
+    by_arm = {arm: ", ".join(f"{k}={v}" for k, v in values.items()) for arm, values in hyperparameters.items()}
+    if len(set(by_arm.values())) <= 1:
+        return next(iter(by_arm.values()), "")
+    return "; ".join(f"{arm_cell(arm)}: {values or words('none')}" for arm, values in by_arm.items())
 
 
 def grid_words(grid: Sequence[float | None]) -> str:
@@ -161,6 +176,7 @@ def protocol(evidence: Evidence) -> Section:
         optimizers_of.setdefault(info.tuned_schedule, []).append(name)
     fields = {
         "points": config.tuning.points,
+        "most_points": config.tuning.most_points,
         "tuning": seeds.tuning,
         "final": seeds.final,
         "patience": config.patience,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import counted, joined, message, words
+from descentlab.optimizers.arms import Arm
 from descentlab.problems.base import WEIGHTED_LOSS, metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -164,6 +168,12 @@ def beside_table(evidence: Evidence) -> Table:
     return Table("beside", words("Other metrics"), headers, rows, caption, beside, folded=True)
 
 
+def not_default(evidence: Evidence, row: Mapping[Hashable, Any]) -> bool:
+    """Whether a row of the default arm has settings that aren't the defaults of the optimizer's class."""
+    info = evidence.plan.optimizers[row["optimizer"]]
+    return row["arm"] == Arm.DEFAULT and bool(info.hyperparameters.get(Arm.DEFAULT))
+
+
 def summary_table(evidence: Evidence) -> Table:
     """The numbers of every mean."""
     summary = evidence.comparison.summary
@@ -171,7 +181,7 @@ def summary_table(evidence: Evidence) -> Table:
         [
             row["problem"],
             arm_cell(row["arm"]),
-            marked(row["optimizer"], row["undertuned"]),
+            marked(row["optimizer"], row["undertuned"], not_default(evidence, row)),
             number(row["learning_rate"]),
             number(row["rank"]),
             interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
@@ -199,8 +209,9 @@ def summary_table(evidence: Evidence) -> Table:
         words("state bytes / parameter"),
     ]
     caption = words(
-        "Means over final seeds. †: may be undertuned, as its grid of learning rates was too narrow. µs / update is the median "
-        "wall time of an update while other jobs were running, which allows only a rough comparison."
+        "Means over final seeds. ‡: with settings that are not its class's defaults, though in the default arm. †: may be "
+        "undertuned, as its grid of learning rates was too narrow. µs / update is the median wall time of an update while other "
+        "jobs were running, which allows only a rough comparison."
     )
     title = words("All means as numbers")
     return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10, 11}), folded=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from descentlab.analysis.claims.judgment import ClaimVerdict, value_of
+from descentlab.analysis.claims.judgment import LARGE, SMALL, ClaimVerdict, value_of
 from descentlab.analysis.remarks import name_place, pack_remarks
 from descentlab.i18n.wording import current_language, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
@@ -59,10 +59,10 @@ def ledger_lines(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def sides_words(pieces: list[dict[str, Any]]) -> str:
     """Where each verdict stands, in the order of ClaimVerdict."""
-    order = [(verdict, far) for verdict in ClaimVerdict for far in (False, True)]
+    order = [(verdict, size) for verdict in ClaimVerdict for size in ("", SMALL, LARGE)]
     sides = {}
-    for verdict, far in order:
-        alike = [piece for piece in pieces if (piece["verdict"], piece["not_slightly"]) == (verdict, far)]
+    for verdict, size in order:
+        alike = [piece for piece in pieces if (piece["verdict"], piece["size"]) == (verdict, size)]
         if alike:
             sides[verdict_words(alike[0])] = ", ".join(place_words(piece["place"]) for piece in alike)
     return "; ".join(f"{judged}: {places}" for judged, places in sides.items())
