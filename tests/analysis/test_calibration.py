@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from descentlab.analysis import pairing
-from descentlab.analysis.contrasts import contrast
+from descentlab.analysis.contrasts import EXPLORATORY, PRIMARY, contrast, correct
 from descentlab.analysis.coverage import draw_differences
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference, power
 from descentlab.experiment.plan import ImportedPlan
@@ -85,6 +85,7 @@ def one_optimizer_under_two_names(
     finals = index.to_frame(index=False).assign(
         test_metric=right.mean(axis=-1).ravel(), higher_is_better=True, split_hash="same", init_hash="same"
     )
+    finals[["train_loss", "penalty"]] = 1.0, 0.0
     finals["run_id"] = np.arange(len(finals)).astype(str)
     finals["status"] = np.where(generator.random(len(finals)) < diverging, "diverged", "finished")
     scores = dict(zip(finals["run_id"], right.reshape(-1, EXAMPLES), strict=True))
@@ -105,17 +106,18 @@ def one_optimizer_under_two_names(
 @pytest.mark.usefixtures("without_bootstrap")
 @pytest.mark.parametrize("diverging", [0.0, 0.1])
 def test_an_optimizer_against_itself_is_rarely_told_apart(diverging: float) -> None:
-    """With Holm over four problems at most 7.3 % of 1,000 comparisons have any directional verdict.
+    """In families of four problems at most 7.3 % of 1,000 comparisons have any directional verdict.
 
     7.3 % is the 99.9 % quantile of a binomial of 1,000 trials at 5 %.
     """
     assert stats.binom.ppf(0.999, COMPARISONS, 0.05) / COMPARISONS <= 0.073
     table = contrast(*one_optimizer_under_two_names(disjoint=True, diverging=diverging))
     assert len(table) == COMPARISONS * len(PROBLEMS)
-    directional = table["verdict"].isin(["better", "worse"]).groupby(table["arm"]).any()
-    assert directional.mean() <= 0.073
+    for declared in (PRIMARY, EXPLORATORY):  # without a true difference both procedures are rarely wrong at all
+        families = [correct(p.to_numpy(), [declared] * len(p)) for _, p in table.groupby("arm")["p"]]
+        assert np.mean([(adjusted <= 0.05).any() for adjusted, _ in families]) <= 0.073
     uncorrected = (table["p"] <= 0.05).groupby(table["arm"]).any()
-    assert uncorrected.mean() > 0.073  # without Holm the bound would not hold
+    assert uncorrected.mean() > 0.073  # uncorrected the bound would not hold
 
 
 @pytest.mark.usefixtures("without_bootstrap")

@@ -16,6 +16,7 @@ from descentlab.analysis.contrasts import contrast, declared_pairs
 from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
+from descentlab.analysis.statistics.verdicts import benjamini_hochberg, holm
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import check_table
@@ -93,6 +94,17 @@ def test_examples_and_seeds_both_widen_the_interval() -> None:
     assert (alone["low"], alone["high"]) == pytest.approx(estimate_difference(d.mean(axis=1)).interval())
 
 
+def test_primary_and_exploratory_contrasts_are_families_of_their_own() -> None:
+    finals, scores = scored_runs(0)
+    table = contrast(PLAN, finals, scores)
+    primary = (table["declared"] == "primary").to_numpy()
+    assert 1 < primary.sum() < len(table)
+    np.testing.assert_allclose(table.loc[primary, "p_corrected"], holm(table.loc[primary, "p"].to_numpy()))
+    np.testing.assert_allclose(
+        table.loc[~primary, "p_corrected"], benjamini_hochberg(table.loc[~primary, "p"].to_numpy())
+    )
+
+
 def test_what_was_tuned_on_too_narrow_a_grid_carries_the_mark() -> None:
     finals, scores = scored_runs(0)
     marked = contrast(PLAN, finals, scores, undertuned={("up", "tuned", "adam")})
@@ -113,8 +125,10 @@ def test_the_noise_of_tuning_widens_the_interval() -> None:
     assert (wide["problem"], wide["first"], wide["difference_mean"]) == ("up", "adam", plain["difference_mean"])
     assert wide["low"] < plain["low"] < plain["high"] < wide["high"]
     assert plain["choice_share"] == 0 and wide["choice_share"] > 0.5
-    untouched = contrast(PLAN, finals, scores, noise).query("problem != 'up'")
-    pd.testing.assert_frame_equal(untouched, contrast(PLAN, finals, scores).query("problem != 'up'"))
+    others = [
+        contrast(PLAN, finals, scores, one).query("problem != 'up'")[["low", "p"]] for one in (noise, ChoiceNoise())
+    ]
+    pd.testing.assert_frame_equal(*others)
 
 
 def test_runs_that_diverged_lost() -> None:
@@ -206,7 +220,7 @@ def test_scaling_a_metric_with_its_margin_changes_no_verdict() -> None:
     before = contrast(PLAN, finals, scores)
     after = contrast(plan, larger, {run: values * 1000 for run, values in scores.items()})
     assert judged(before) == judged(after)
-    np.testing.assert_allclose(after["low_holm"], before["low_holm"] * 1000)
+    np.testing.assert_allclose(after["low_corrected"], before["low_corrected"] * 1000)
 
 
 def test_renaming_changes_no_verdict() -> None:
@@ -235,7 +249,13 @@ def test_planted_differences_are_found_with_their_sign(problem: str) -> None:
         assert found["verdict"] == verdict
         assert found["n"] == GENERATED_SEEDS
         assert found["difference_mean"] == pytest.approx(ADVANTAGE[optimizer], abs=0.005)
-        assert found["low_holm"] <= found["low"] <= found["difference_mean"] <= found["high"] <= found["high_holm"]
+        assert (
+            found["low_corrected"]
+            <= found["low"]
+            <= found["difference_mean"]
+            <= found["high"]
+            <= found["high_corrected"]
+        )
 
 
 def test_primary_contrasts_are_adams() -> None:
@@ -289,7 +309,7 @@ def test_equal_rounded_differences_are_no_certainty() -> None:
     pair = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.005)
     judged = pair.judge(pair.p, 0.05)
     assert (pair.wins, pair.p, judged["verdict"]) == ((2, 2), 0.5, "inconclusive")
-    assert np.isnan([judged["low"], judged["high"], judged["low_holm"], judged["high_holm"]]).all()
+    assert np.isnan([judged["low"], judged["high"], judged["low_corrected"], judged["high_corrected"]]).all()
     assert pair.remarks
     within = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.02)
     assert within.judge(within.p, 0.05)["verdict"] == "negligible"

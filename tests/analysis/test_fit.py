@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.choice_noise import NO_NOISE
-from descentlab.analysis.contrasts import judge_fits
+from descentlab.analysis.contrasts import judge_fit
 from descentlab.analysis.fit import estimate_fit, log_objective
 from descentlab.analysis.statistics.paired import estimate_difference
 
 
-def ended(losses: list[float], penalty: float = 0.0, diverged: tuple[int, ...] = ()) -> pd.DataFrame:
+def ended(losses: list[float], penalty: float = 0.0, diverged: tuple[int, ...] = ()) -> pd.Series:
+    """The logarithms of the objectives of runs that ended so."""
     status = ["diverged" if seed in diverged else "finished" for seed in range(len(losses))]
-    return pd.DataFrame({"train_loss": losses, "penalty": penalty, "status": status})
+    return log_objective(pd.DataFrame({"train_loss": losses, "penalty": penalty, "status": status}))
 
 
 def test_a_tenth_of_the_objective_is_one_decade_lower() -> None:
@@ -25,7 +26,7 @@ def test_a_tenth_of_the_objective_is_one_decade_lower() -> None:
 
 
 def test_the_penalty_is_part_of_the_objective() -> None:
-    assert log_objective(ended([0.05], penalty=0.05)).tolist() == pytest.approx([-1])
+    assert ended([0.05], penalty=0.05).tolist() == pytest.approx([-1])
 
 
 def test_pairs_with_a_run_that_diverged_or_fits_perfectly_have_no_ratio() -> None:
@@ -40,10 +41,9 @@ def test_the_unit_of_the_loss_does_not_matter() -> None:
     assert (scaled.mean, scaled.variance) == (pytest.approx(plain.mean), pytest.approx(plain.variance))
 
 
-def test_a_family_is_judged_at_holms_levels() -> None:
+def test_the_verdict_follows_the_interval() -> None:
     clear, open_, same = (np.array(values) for values in ([0.5, 0.6, 0.7], [-0.5, 0.6, 0.9], [0.01, 0.0, -0.01]))
-    rows = judge_fits([estimate_difference(values) for values in (clear, open_, same)])
+    rows = [judge_fit(estimate_difference(values), 0.05) for values in (clear, open_, same)]
     assert [row["fit_verdict"] for row in rows] == ["better", "inconclusive", "negligible"]
-    alone = judge_fits([estimate_difference(clear)])[0]
-    assert alone["fit_low"] > rows[0]["fit_low"] > 0
-    assert judge_fits([estimate_difference(np.empty(0))])[0]["fit_verdict"] == "not tested"
+    assert judge_fit(estimate_difference(clear), 0.01)["fit_low"] < rows[0]["fit_low"]
+    assert judge_fit(estimate_difference(np.empty(0)), 0.05)["fit_verdict"] == "not tested"

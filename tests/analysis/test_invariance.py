@@ -174,7 +174,7 @@ def test_the_order_of_rows_changes_no_verdict(experiment: Experiment, before: Co
     after = moved.compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)
-    np.testing.assert_allclose(before.contrasts["low_holm"], after.contrasts["low_holm"])
+    np.testing.assert_allclose(before.contrasts["low_corrected"], after.contrasts["low_corrected"])
 
 
 def test_the_order_in_the_config_changes_no_verdict(experiment: Experiment, before: Comparison) -> None:
@@ -239,7 +239,7 @@ def test_the_unit_of_the_metric_changes_no_verdict(experiment: Experiment, befor
     after = larger.compared()
     assert of_contrasts(before) == of_contrasts(after)
     assert of_ledger(before) == of_ledger(after)
-    np.testing.assert_allclose(after.contrasts["low_holm"], before.contrasts["low_holm"] * factor)
+    np.testing.assert_allclose(after.contrasts["low_corrected"], before.contrasts["low_corrected"] * factor)
 
 
 @pytest.mark.parametrize("factor", [1000.0])

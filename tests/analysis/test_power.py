@@ -33,32 +33,33 @@ def test_the_floor_is_the_standard_error_of_a_share() -> None:
 def test_what_a_plan_foresees() -> None:
     plan = plan_of(10, margin=0.01, test_examples=360)
     foreseen = foresee(plan)["up"]
-    assert (foreseen.pairs, foreseen.level) == (10, 0.025)
+    assert (foreseen.pairs, foreseen.level) == (10, 0.00625)
     library = TTestPower()
     assert foreseen.chances == {
-        ratio: pytest.approx(library.power(1 / ratio, 10, 0.025, alternative="two-sided"), abs=1e-6)
+        ratio: pytest.approx(library.power(1 / ratio, 10, 0.00625, alternative="two-sided"), abs=1e-6)
         for ratio in (0.5, 1.0, 2.0)
     }
     assert list(foreseen.floors) == [0.01, 0.05]
     for share, (floor, chance) in foreseen.floors.items():
         assert floor == pytest.approx(math.sqrt(share / 360))
         effect = 1 / math.sqrt(1 + 10 * share / 360 / 0.01**2)
-        assert chance == pytest.approx(library.power(effect, 10, 0.025, alternative="two-sided"), abs=5e-3)
+        assert chance == pytest.approx(library.power(effect, 10, 0.00625, alternative="two-sided"), abs=5e-3)
 
 
 def test_what_is_foreseen_is_said_with_its_numbers() -> None:
     first, floor, *others = power_lines(plan_of(10, margin=0.01, test_examples=360))
     assert len(others) == 2  # of the other problem
-    margin, seeds, level = 0.01, 10, 0.025
-    chances = [99, 0.005, 2, 68, 0.01, 19, 0.02, 2]  # in percent, where the standard deviation is δ/2, δ and 2δ
+    margin, seeds, level = 0.01, 10, 0.00625
+    chances = [99, 0.005, 2, 42, 0.01, 7, 0.02, 2]  # in percent, where the standard deviation is δ/2, δ and 2δ
     assert values_of(first) == ["up", margin, seeds, level, *chances, 80, least_seeds(level)]
-    assert values_of(floor) == ["up", 360, 1, 0.0053, 20, 5, 0.012, 6]  # examples; share, error and power, twice
+    assert values_of(floor) == ["up", 360, 1, 0.0053, 8, 5, 0.012, 2]  # examples; share, error and power, twice
 
 
-def test_holms_first_step_is_by_the_number_of_problems() -> None:
+def test_the_level_is_by_the_number_of_primary_contrasts() -> None:
+    """Two of them in two arms on one problem, or on two."""
     one = plan_of(10, test_examples=360)
     one = replace(one, problems={"up": one.problems["up"]})
-    assert (foresee(one)["up"].level, foresee(plan_of(10))["up"].level) == (0.05, 0.025)
+    assert (foresee(one)["up"].level, foresee(plan_of(10))["up"].level) == (0.0125, 0.00625)
 
 
 def test_only_shares_of_right_answers_have_a_foreseeable_floor() -> None:

@@ -106,7 +106,7 @@ def test_a_run_that_diverges_counts_as_the_worst() -> None:
     trainer = Trainer(CompiledModel(problem, "xla"), partial(build, centered_entry("sgd"), "tuned", 1.0))
     losses = example_losses(trainer, draw_data(0), 0, 1e38, [0, 2])
     assert np.isfinite(losses).all()
-    assert losses[1].max() == pytest.approx(10 * np.log(CLASSES))
+    assert losses[1].max() == pytest.approx(1000 * np.log(CLASSES))
 
 
 def test_rates_come_from_grids_of_equal_length_and_not_from_their_ends(measured: pd.DataFrame) -> None:

@@ -98,8 +98,8 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "verdict": "negligible",
         "remarks": "",
         "difference_mean": 0.001,
-        "low_holm": -0.01,
-        "high_holm": 0.012,
+        "low_corrected": -0.01,
+        "high_corrected": 0.012,
         "n": 6,
     }
     plan = generated_plan()
@@ -144,5 +144,5 @@ def test_the_first_page_says_what_the_contrasts_found() -> None:
     assert [detail["verdict"] for detail in said["details"]] == ["better", "better"]
     rows = found.contrasts.query("arm == 'tuned' and first == 'adam' and second == 'momentum'")
     for detail, row in zip(said["details"], rows.to_dict("records"), strict=True):
-        expected = [row["difference_mean"], row["low_holm"], row["high_holm"], SEEDS]
+        expected = [row["difference_mean"], row["low_corrected"], row["high_corrected"], SEEDS]
         assert values_of(detail["text"])[:4] == pytest.approx(expected, rel=5e-3)

@@ -33,7 +33,7 @@ def generated_plan(**config: Any) -> TrainingPlan:
         "metric": "accuracy",
         "margin": 0.02,
         "convex": True,
-        "divergence_factor": 10.0,
+        "divergence_factor": 1000.0,
         "epochs": 4,
         "batch_size": 8,
         "requested_examples": 32,

@@ -26,12 +26,12 @@ def log_objective(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(np.log10(objective.where((runs["status"] == "finished") & (objective > 0))))
 
 
-def estimate_fit(first: pd.DataFrame, second: pd.DataFrame, choice_noise: tuple[float, float]) -> Estimate:
+def estimate_fit(first: pd.Series, second: pd.Series, choice_noise: tuple[float, float]) -> Estimate:
     """By how many decades the first's training objective ends lower: paired by seed, positive where the first fits better.
 
     Args:
-        first, second: final runs indexed by seed.
+        first, second: what :func:`log_objective` finds of final runs, indexed by seed.
         choice_noise: what tuning adds to the variance of the mean difference, and its degrees of freedom.
     """
-    decades = (log_objective(second) - log_objective(first)).dropna()
-    return estimate_difference(decades.to_numpy()).with_choice(*choice_noise)
+    decades = second.reindex(first.index).to_numpy() - first.to_numpy()
+    return estimate_difference(decades[~np.isnan(decades)]).with_choice(*choice_noise)

@@ -146,7 +146,7 @@ class PairedRuns:
         return [*divergences, wins_remark(self.wins, self.level_pairs)]
 
     def judge(self, adjusted: float, level: float) -> dict[str, Any]:
-        """A row of the table of contrasts, judged at Holm's ``level``."""
+        """A row of the table of contrasts, judged at a corrected ``level``."""
         estimate, d = self.estimate, self.differences
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
         no_interval = np.nan, np.nan
@@ -163,12 +163,12 @@ class PairedRuns:
             "difference_mean": estimate.mean,
             "low": uncorrected[0],
             "high": uncorrected[1],
-            "low_holm": low,
-            "high_holm": high,
+            "low_corrected": low,
+            "high_corrected": high,
             "bca_low": bootstrap[0],
             "bca_high": bootstrap[1],
             "p": self.p,
-            "p_holm": adjusted,
+            "p_corrected": adjusted,
             "effect_size": estimate.mean / deviation if deviation > 0 else np.nan,
             "verdict": judged,
             "example_share": estimate.example_variance / estimate.variance if estimate.variance > 0 else np.nan,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from descentlab.analysis.contrasts import PRIMARY, declared_pairs
 from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import power
 from descentlab.experiment.plan import TrainingPlan
@@ -50,7 +51,7 @@ class Foreseen(NamedTuple):
 
     Attributes:
         pairs: of seeds.
-        level: two-sided level of Holm's first step.
+        level: two-sided level of the first step of Holm's procedure over the primary contrasts.
         chances: the power to detect a true difference as large as the margin, by the standard deviation of one seed's
             difference in margins; empty for one pair, which has no interval.
         floors: by the share of the test examples that are answered differently in every seed, the standard error that stays
@@ -65,7 +66,9 @@ class Foreseen(NamedTuple):
 
 def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
     """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it."""
-    n, level = plan.config.seeds.final, LEVEL / len(plan.problems)
+    declared = list(declared_pairs(list(plan.optimizers), plan.reference).values())
+    n, tests = plan.config.seeds.final, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems)
+    level = LEVEL / max(1, tests)
     foreseen = {}
     for problem, planned in plan.problems.items():
         chances, floors = dict[float, float](), dict[float, tuple[float, float]]()

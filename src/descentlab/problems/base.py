@@ -195,7 +195,7 @@ class Problem:
     epochs: int = 20
     batch_size: int = 32
     margin: float = 0.01
-    divergence_factor: float = 10.0
+    divergence_factor: float = 1000.0
     dataset: str | None = None
     test_share: float = 0.2
     validation_share: float = 0.2

@@ -172,7 +172,7 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
     verdicts = joined(list(phrases.values()))
     details = []
     for row in rows.to_dict("records"):
-        value = interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True)
+        value = interval(row["difference_mean"], row["low_corrected"], row["high_corrected"], row["n"], signed=True)
         metric = plan.problems[row["problem"]].metric
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
         note = remark_words(unpack_remarks(row["remarks"]))

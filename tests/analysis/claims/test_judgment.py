@@ -123,7 +123,7 @@ def test_holms_family_is_the_claim() -> None:
     assert lone["verdict"] == "supported"  # p = 0.032
     assert many["verdict"] == "inconclusive"
     assert many["pieces"][0]["low"] < lone["pieces"][0]["low"]
-    assert many["pieces"][0]["p_holm"] == pytest.approx(min(1, 8 * lone["pieces"][0]["p_holm"]))
+    assert many["pieces"][0]["p_corrected"] == pytest.approx(min(1, 8 * lone["pieces"][0]["p_corrected"]))
 
 
 def test_an_entry_has_what_a_reader_needs_and_is_json() -> None:

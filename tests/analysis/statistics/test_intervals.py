@@ -13,7 +13,13 @@ from statsmodels.stats.multitest import multipletests
 
 from descentlab.analysis.sensitivity import width_in_decades
 from descentlab.analysis.statistics.intervals import average_by, ratio_interval, reached_after, t_interval
-from descentlab.analysis.statistics.verdicts import holm, holm_levels, verdict
+from descentlab.analysis.statistics.verdicts import (
+    benjamini_hochberg,
+    benjamini_hochberg_levels,
+    holm,
+    holm_levels,
+    verdict,
+)
 
 # Student's sleep data (Student 1908, table p. 13): hours gained with two drugs by the same ten patients. His differences
 # have mean 1.58 and standard deviation 1.23; R's documentation of `sleep` gives t = 4.0621, p = 0.002833 and the interval
@@ -69,6 +75,21 @@ def test_holm_is_the_librarys(p_values: list[float]) -> None:
 def test_a_level_is_passed_exactly_where_holm_rejects(p_values: list[float]) -> None:
     p = np.array(p_values)
     np.testing.assert_array_equal(p <= holm_levels(p), holm(p) <= 0.05)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_the_false_discovery_rate_is_the_librarys(p_values: list[float]) -> None:
+    expected = multipletests(p_values, method="fdr_bh")[1]
+    np.testing.assert_allclose(benjamini_hochberg(np.array(p_values)), expected, atol=1e-15)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_a_level_is_passed_exactly_where_benjamini_and_hochberg_reject(p_values: list[float]) -> None:
+    p = np.array([*p_values, np.nan])
+    levels = benjamini_hochberg_levels(p)
+    np.testing.assert_array_equal(p <= levels, benjamini_hochberg(p) <= 0.05)
+    assert np.isnan(levels[-1]) and len(set(levels[:-1])) == 1
 
 
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=12), st.randoms())

@@ -90,7 +90,7 @@ def test_verdicts_follow_from_the_logged_test_metrics(fitted: Path) -> None:
     np.testing.assert_allclose(
         [row["difference_mean"], row["low"], row["high"]], [d.mean(), d.mean() - half, d.mean() + half]
     )
-    assert row["verdict"] == verdict(row["low_holm"], row["high_holm"], d.mean(), 3, 0.01)
+    assert row["verdict"] == verdict(row["low_corrected"], row["high_corrected"], d.mean(), 3, 0.01)
     one_sided = contrasts.set_index(["first", "second"]).loc[("sgd", "momentum")]
     assert one_sided["n"] == 2
     diverged, wins = unpack_remarks(one_sided["remarks"])

@@ -213,7 +213,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
                 "low": _plain(to_unit(low)),
                 "high": _plain(to_unit(high)),
                 "n": estimate.n,
-                "p_holm": _plain(adjusted),
+                "p_corrected": _plain(adjusted),
                 "unit": piece.unit or claim.unit,
                 "margin": _plain(to_unit(piece.margin)),
                 "bound": piece.bound,

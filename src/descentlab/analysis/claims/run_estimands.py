@@ -12,7 +12,7 @@ import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.judgment import Claim, Piece
-from descentlab.analysis.fit import estimate_fit
+from descentlab.analysis.fit import estimate_fit, log_objective
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed
@@ -245,7 +245,8 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         where, noise = f"{problem}: sgd and adam", evidence.noise.of(problem, evidence.arm, PLAIN, ADAM)
         pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
         piece = paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]])
-        fit = estimate_fit(adam, sgd, evidence.fit_noise.of(problem, evidence.arm, ADAM, PLAIN))
+        tuned = evidence.fit_noise.of(problem, evidence.arm, ADAM, PLAIN)
+        fit = estimate_fit(log_objective(adam), log_objective(sgd), tuned)
         low, high = fit.interval()
         fits = [remark("fits", decades=fit.mean, low=low, high=high)] if fit.variance >= 0 else []
         pieces.append(replace(piece, remarks=[*piece.remarks, *fits]))

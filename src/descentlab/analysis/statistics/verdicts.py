@@ -1,10 +1,11 @@
-"""From an interval and a margin to a verdict, and Holm's correction for several of them."""
+"""From an interval and a margin to a verdict, and the corrections for several of them: Holm's, and Benjamini & Hochberg's."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 import numpy as np
+from scipy import stats
 
 from descentlab.analysis.statistics.intervals import LEVEL
 
@@ -64,6 +65,36 @@ def holm_levels(p_values: np.ndarray, alpha: float = LEVEL) -> np.ndarray:
             stopped = p[index] > level
         levels[index] = level
     return levels
+
+
+def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
+    """Benjamini & Hochberg's adjusted p values, shape (m,); NaN stays NaN and doesn't count as a test.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).tolist()  # 0.01 · 3, then the least of 0.03 · 3 / 2 and 0.04 · 3 / 3
+        [0.03, 0.04, 0.04]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted, known = np.full(p.shape, np.nan), ~np.isnan(p)
+    adjusted[known] = stats.false_discovery_control(p[known]) if known.any() else []
+    return adjusted
+
+
+def benjamini_hochberg_levels(p_values: np.ndarray, alpha: float = LEVEL) -> np.ndarray:
+    """The level at which Benjamini & Hochberg's procedure judges each test, shape (m,): the same for all.
+
+    ``alpha · R / m`` with R rejected of m tests (``alpha / m`` if none is): an interval of confidence ``1 − level`` excludes 0
+    exactly if the procedure rejects. Of the rejected tests a share ``alpha`` is expected to be false, and of the intervals of
+    the rejected ones a share ``alpha`` to miss (Benjamini & Yekutieli 2005).
+
+    Example:
+        >>> benjamini_hochberg_levels(np.array([0.01, 0.2, 0.03])).tolist()  # two are below 2 / 3 of 0.05
+        [0.0333, 0.0333, 0.0333]
+    """
+    adjusted = benjamini_hochberg(p_values)
+    known = ~np.isnan(adjusted)
+    rejected = int((adjusted <= alpha).sum())
+    return np.where(known, alpha * max(1, rejected) / max(1, int(known.sum())), np.nan)
 
 
 def verdict(low: float, high: float, mean: float, n: int, margin: float) -> Verdict:

@@ -85,7 +85,7 @@ CAPTIONS = {
     "contrasts": message(
         "Paired difference of the final test metric, positive where the first is better, with its 95 % interval over seeds and "
         "test examples. The interval is not corrected, so that it does not depend on how many problems a result has; verdicts "
-        "are Holm-corrected."
+        "are corrected for their number."
     ),
     "finals": message("Mean over the finished seeds, with its 95 % interval over seeds and test examples."),
     "speed": message(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from descentlab.analysis.contrasts import PRIMARY
 from descentlab.analysis.remarks import unpack_remarks
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.i18n.wording import joined, message, words
 from descentlab.report.blocks import (
@@ -44,13 +46,13 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     order = evidence.optimizers_in(rows)
     problems = evidence.problems_in(rows)
     scaled = rows.copy()
-    for column in ("difference_mean", "low_holm", "high_holm"):
+    for column in ("difference_mean", "low_corrected", "high_corrected"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
     figure, axes = new_row_figure(len(problems), 1.95, order, gap=0.15)
     for panel, problem in zip(axes, problems, strict=True):
         draw_margin_axis(panel)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
-        draw_rows(panel, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict")
+        draw_rows(panel, drawn, order, "difference_mean", "low_corrected", "high_corrected", marks="verdict")
         planned = set(rows.loc[rows["problem"] == problem, "optimizer"])
         for name in [name for name in order if name not in set(drawn["optimizer"])]:
             reason = words(NO_PAIR if name in planned else NOT_RUN)
@@ -78,10 +80,10 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         margins.append(words("{margin} {metric} on {problem}", margin=margin, metric=metric, problem=problem))
     caption = words(
         "Paired difference between the final test metric and that of {reference}, divided by the problem's margin ({margins}); "
-        "right of 0 is better. Lines: intervals at the level of Holm's correction over the problems; n = up to {seeds} pairs of"
-        " seeds, each on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside"
-        " the gray band), hollow circle inconclusive, diamond identical. Where a run of only one side diverged, the verdict is "
-        "the sign test's, in which that side lost. Anything beyond {most:g} margins is drawn at {most:g}.",
+        "right of 0 is better. Lines: intervals corrected for the number of contrasts; n = up to {seeds} pairs of seeds, each "
+        "on every test example. Marks: triangle up better, triangle down worse, square negligible (interval inside the gray "
+        "band), hollow circle inconclusive, diamond identical. Where a run of only one side diverged, the verdict is the sign "
+        "test's, in which that side lost. Anything beyond {most:g} margins is drawn at {most:g}.",
         reference=reference,
         margins=joined(margins),
         seeds=int(rows["n"].max()),
@@ -100,8 +102,8 @@ def contrast_table(evidence: Evidence) -> Table:
             f"{row['first']} − {row['second']}",
             words(row["declared"]),
             verdict_words(row),
-            interval(row["difference_mean"], row["low_holm"], row["high_holm"], row["n"], signed=True),
-            number(row["p_holm"]),
+            interval(row["difference_mean"], row["low_corrected"], row["high_corrected"], row["n"], signed=True),
+            number(row["p_corrected"]),
             interval(row["fit_mean"], row["fit_low"], row["fit_high"], row["fit_n"], signed=True),
             number(row["effect_size"], signed=True),
             remark_words(unpack_remarks(row["remarks"])),
@@ -115,15 +117,23 @@ def contrast_table(evidence: Evidence) -> Table:
         words("declared"),
         words("verdict"),
         words("difference [interval]"),
-        words("p (Holm)"),
+        words("p (corrected)"),
         words("training objective, decades lower"),
         words("d / sd"),
         words("note"),
     ]
     title = words("All contrasts as numbers")
+    primary = contrasts["declared"] == PRIMARY
+    directed = int(contrasts.loc[~primary, "verdict"].isin([Verdict.BETTER, Verdict.WORSE]).sum())
     caption = words(
-        "Test metric; positive means the first is better. Intervals and p are corrected over the problems of one contrast and "
-        "arm. Training objective: loss plus penalty at the end; positive means that the first fits the training data better. "
-        "Primary contrasts were declared before the runs; exploratory ones suggest, they don't conclude."
+        "Test metric; positive means the first is better. Intervals and p of the {primary} primary contrasts, which were "
+        "declared before the runs, are corrected by Holm's procedure; those of the {exploratory} exploratory ones, which "
+        "suggest and don't conclude, to a false discovery rate of 5 %: of their {directed} verdicts with a direction "
+        "{false:.1f} are expected to be wrong. Training objective: loss plus penalty at the end; positive means that the first "
+        "fits the training data better.",
+        primary=int(primary.sum()),
+        exploratory=int((~primary).sum()),
+        directed=directed,
+        false=LEVEL * directed,
     )
     return Table("contrasts", title, headers, rows, caption, contrasts, frozenset({6, 8}), folded=True)

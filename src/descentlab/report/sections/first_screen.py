@@ -76,7 +76,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     shown = [name for name in names if name in wanted] or names[:FEW]
     figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
     scaled = rows[rows["difference_mean"].notna()].copy()
-    for column in ("difference_mean", "low_holm", "high_holm"):
+    for column in ("difference_mean", "low_corrected", "high_corrected"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
     labels: list[str] = []
     draw_margin_axis(axes)
@@ -86,7 +86,16 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         drawn = scaled[(scaled["problem"] == problem) & scaled["first"].isin(shown)].rename(
             columns={"first": "optimizer"}
         )
-        draw_rows(axes, drawn, order, "difference_mean", "low_holm", "high_holm", marks="verdict", offset=len(labels))
+        draw_rows(
+            axes,
+            drawn,
+            order,
+            "difference_mean",
+            "low_corrected",
+            "high_corrected",
+            marks="verdict",
+            offset=len(labels),
+        )
         axes.text(
             0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold"
         )

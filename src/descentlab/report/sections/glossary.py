@@ -52,6 +52,9 @@ TERMS = {
     message("Holm's correction"): message(
         "Widens intervals when several questions are asked at once, so that luck on one of them is not taken for a finding."
     ),
+    message("false discovery rate"): message(
+        "Of the exploratory verdicts that say better or worse, the share that is expected to be wrong."
+    ),
     message("diverged"): message(
         "The loss became infinite or larger than its bound: the worst result, and counted as such."
     ),

@@ -30,8 +30,8 @@ RULES = {
     ),
     message("Verdicts of logged runs"): message(
         "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; otherwise inconclusive. "
-        "Student's t over seeds alone; Holm over the problems of a contrast. Where only one side diverged on a seed, it lost "
-        "that seed, and the sign test decides."
+        "Student's t over seeds alone; a false discovery rate of 5 % over all contrasts. Where only one side diverged on a seed, "
+        "it lost that seed, and the sign test decides."
     ),
     message("Limits of logged runs"): message(
         "The findings hold for these runs, on these problems, with the settings that their authors gave each optimizer."

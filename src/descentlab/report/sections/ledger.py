@@ -35,8 +35,8 @@ def claims(evidence: Evidence) -> Section:
                 "Each claim is tested by the comparison named under it; a positive difference (or a ratio above 1) agrees with "
                 "the claim. Intervals and p are Holm-corrected over a claim's pieces. A piece is supported or contradicted "
                 "where its whole interval lies on one side of 0, negligible where it lies inside the margin, and inconclusive "
-                "otherwise; a claim is mixed where its pieces settle on different sides, and inconclusive where fewer than half"
-                " of them settle."
+                "otherwise; small where it has a direction, but the estimate lies within the margin. A claim is mixed where its "
+                "pieces settle on different sides, and inconclusive unless more of them settle than stay open."
             )
         )
     ]
@@ -101,7 +101,7 @@ def claim_table(entry: dict[str, Any]) -> Table:
                 unit_words(piece["unit"]),
                 str(piece["n"]),
                 number(value_of(piece["margin"])),
-                number(value_of(piece["p_holm"])),
+                number(value_of(piece["p_corrected"])),
                 settle,
                 remark_words(piece["remarks"]),
             ]
