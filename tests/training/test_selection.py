@@ -105,9 +105,9 @@ def test_good_rates_apart_from_the_best_are_no_part_of_its_plateau() -> None:
 def test_a_grid_grows_where_the_good_rates_reach_its_end(sign: int) -> None:
     """Half a decade at a time, on the side where it is needed, until the plateau lies inside."""
     inside = {0.00316: [0.5], 0.01: [0.9], 0.0316: [0.5]}
-    low = {0.00316: [0.9], 0.01: [0.9], 0.0316: [0.5]}
+    low = {0.00316: [0.901], 0.01: [0.9], 0.0316: [0.5]}
     high = {0.00316: [0.5], 0.01: [0.9], 0.0316: [0.905]}
-    both = {0.00316: [0.9], 0.01: [0.9], 0.0316: [0.905]}
+    both = {0.00316: [0.9], 0.01: [0.901], 0.0316: [0.905]}
     expected = [[], [0.001], [0.1], [0.001, 0.1]]
     assert [
         grown({rate: [sign * value for value in values] for rate, values in metrics.items()}, sign)
@@ -119,12 +119,21 @@ def test_a_grid_grows_downward_where_everything_diverged_and_never_beyond_its_mo
     lost = {0.00316: [math.nan], 0.01: [math.nan], 0.0316: [math.nan]}
     assert grown(lost) == [0.001]
     assert grown({**lost, 0.001: [0.5]}) == [0.000316]
-    flat = {0.00316: [0.9], 0.01: [0.9], 0.0316: [0.9]}
+    flat = {0.00316: [0.9], 0.01: [0.901], 0.0316: [0.9]}
     assert [len(grown(flat, most=most)) for most in (2, 3, 4, 5)] == [0, 0, 1, 2]
 
 
+def test_rates_that_change_nothing_are_no_reason_to_grow() -> None:
+    """Adafactor caps its rate: from some rate on, runs are the same."""
+    metrics = {0.001: [0.5], 0.00316: [0.9], 0.01: [0.905], 0.0316: [0.905], 0.1: [0.905]}
+    assert grown(metrics) == []
+    chosen = choose(metrics)
+    assert (chosen["plateau"], chosen["learning_rate"], chosen["edge"]) == ([0.00316, 0.01], 0.00316, "")
+    assert grown({0.00316: [0.9], 0.01: [0.9], 0.0316: [0.9]}) == []  # whatever the rate
+
+
 def test_a_failed_run_is_no_reason_to_grow() -> None:
-    specs, records = specs_and_records({0.00316: [0.9], 0.01: [0.9], 0.0316: [0.9]})
+    specs, records = specs_and_records({0.00316: [0.9], 0.01: [0.901], 0.0316: [0.9]})
     assert rates_beyond(OPTIMIZERS["adam"], specs, records, 1, 0.01, 15)
     records[0]["status"] = "failed"
     assert rates_beyond(OPTIMIZERS["adam"], specs, records, 1, 0.01, 15) == []

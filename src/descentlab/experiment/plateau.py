@@ -16,10 +16,11 @@ def plateau(goodness: np.ndarray, loss: np.ndarray, margin: float) -> tuple[int,
         margin: in the score's unit. Scores that differ only by rounding are equal.
 
     Returns:
-        Two positions, which may be the same; None if no rate finished with every seed.
+        Two positions, which may be the same; None if no rate finished with every seed. Rates at the ends that change nothing,
+        neither score nor loss, count as one: Adafactor, say, caps its rate, so that a grid would grow without end.
 
     Example:
-        >>> plateau(np.array([0.5, 0.89, 0.9, 0.89, np.nan]), np.ones(5), margin=0.01)
+        >>> plateau(np.array([0.5, 0.89, 0.9, 0.89, np.nan]), np.array([3.0, 1.2, 1.0, 1.1, np.nan]), margin=0.01)
         (1, 3)
     """
     scores = np.round(goodness, DECIMALS)
@@ -32,7 +33,14 @@ def plateau(goodness: np.ndarray, loss: np.ndarray, margin: float) -> tuple[int,
         first -= 1
     while last < len(good) - 1 and good[last + 1]:
         last += 1
-    return first, last
+
+    def same(one: int, other: int) -> bool:
+        return bool(scores[one] == scores[other] and loss[one] == loss[other])
+
+    steps = [i for i in range(first, last) if not same(i, i + 1)]
+    if not steps:  # one rate, or none that changes anything
+        return middle((first, last)), middle((first, last))
+    return steps[0], steps[-1] + 1
 
 
 def middle(ends: tuple[int, int]) -> int:
