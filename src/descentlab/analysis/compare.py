@@ -24,6 +24,7 @@ from descentlab.analysis.fit import log_objective
 from descentlab.analysis.pairing import ROW, scores_by_run
 from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
+from descentlab.analysis.recommendation import measure_recommendations
 from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
@@ -127,6 +128,7 @@ def compare_runs(
         "best_of_k": measure_best_of_k(plan, runs, selections),
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
         "regret": measure_regret(plan, finals, scores, noise),
+        "recommendations": measure_recommendations(plan, finals),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
     claims = make_ledger(

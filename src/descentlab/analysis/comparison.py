@@ -14,6 +14,7 @@ from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
 from descentlab.analysis.coverage import COVERAGE_COLUMNS
 from descentlab.analysis.rank_stability import RANK_STABILITY_COLUMNS
 from descentlab.analysis.ranks import RANK_COLUMNS
+from descentlab.analysis.recommendation import RECOMMENDATION_COLUMNS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, empty_table, read_table, write_table
 
@@ -244,6 +245,7 @@ TABLES: dict[str, dict[str, Column]] = {
         ),
         **_numbers("metric", "", margin="δ of the problem"),
     },
+    "recommendations": RECOMMENDATION_COLUMNS,
     "alarms": {
         **_text("kind", "problem", "arm", "optimizer"),
         **_counts(count="runs concerned"),
@@ -277,6 +279,7 @@ class Comparison:
     break_even: pd.DataFrame
     ranks: pd.DataFrame
     regret: pd.DataFrame
+    recommendations: pd.DataFrame
     claims: list[dict[str, Any]]
 
 

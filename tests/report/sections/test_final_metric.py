@@ -41,6 +41,7 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
                 "n_finished": finished,
                 "n_planned": 10,
                 "rank": rank,
+                "undertuned": False,
             }
             for name, mean, finished, rank in rows
         ]

@@ -169,8 +169,21 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     compared = set(regret.loc[regret["arm"] == arm, "problem"])
     problems = len(compared)
     of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
+    again = evidence.comparison.recommendations
+    again = again[again["arm"] == arm]
+    named = [str(name) for name in again.loc[again["named"], "optimizer"]]
     if problems == 1:
         advice, lines = words("{optimizer}: of {of} optimizers, it has the best mean validation metric.", **of), []
+    elif len(named) > 1:
+        first, *others = named
+        advice = words(
+            "{optimizers}: of {of} optimizers, one of these stays closest to the best across {n} problems. Which, the runs can't "
+            "tell.",
+            optimizers=joined([beginning(first), *map(optimizer_title, others)]),
+            of=len(ranked),
+            n=problems,
+        )
+        lines = [behind_words(best, problems)]
     else:
         advice = words(
             "{optimizer}: of {of} optimizers, it stays closest to the best across {n} problems. On its worst, {worst}, its "
@@ -181,6 +194,8 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
             **of,
         )
         lines = [test_words(regret, arm, best["optimizer"], best["problem"])]
+    if named:
+        lines.append(again_words(again, problems))
     summary = evidence.comparison.summary
     run = evidence.problems_in(summary[summary["arm"] == arm])
     if left_out := [problem for problem in run if problem not in compared]:
@@ -190,6 +205,18 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
         if len(row) and name != best["optimizer"]:
             lines.append(behind_words(row.iloc[0], problems))
     return [Recommendation(question, advice, lines)]
+
+
+def again_words(again: pd.DataFrame, problems: int) -> str:
+    """How often each of the named optimizers came out when the choice was made again."""
+    shares = again[again["named"]].to_dict("records")
+    listed = joined([f"{optimizer_title(row['optimizer'])} {row['share']:.0%}" for row in shares])
+    return counted(
+        problems,
+        "Chosen again from resampled seeds: {shares}",
+        "Chosen again from resampled seeds, and without each problem in turn: {shares}",
+        shares=listed,
+    )
 
 
 def beginning(optimizer: str) -> str:
