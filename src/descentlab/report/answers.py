@@ -200,7 +200,7 @@ def fit_words(row: Mapping[Hashable, Any]) -> str:
         return ""
     value = interval(row["fit_mean"], row["fit_low"], row["fit_high"], row["fit_n"], signed=True)
     return words(
-        "{verdict}: training objective {value} decades lower", verdict=words(FITS[row["fit_verdict"]]), value=value
+        "{verdict} (training objective, decades lower: {value})", verdict=words(FITS[row["fit_verdict"]]), value=value
     )
 
 
