@@ -21,6 +21,7 @@ from descentlab.report.plotting import (
     optimizer_marker,
     use_log_scale,
 )
+from descentlab.report.sections.choices import choices_table
 from descentlab.report.sections.robustness import robustness_blocks
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def sensitivity(evidence: Evidence) -> Section | None:
     problems = evidence.problems_in(table)
     figures = [sensitivity_figure(evidence, problem) for problem in problems]
     title = words("Sensitivity to the learning rate")
-    return Section("sensitivity", title, [*figures, *robustness_blocks(evidence)])
+    return Section("sensitivity", title, [*figures, choices_table(evidence), *robustness_blocks(evidence)])
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
