@@ -91,7 +91,8 @@ def read_experiment(runs_table: Path) -> tuple[TrainingPlan, pd.DataFrame]:
             rate = entry.center_learning_rate
             beside = [entry.rate_at(k) for k in (-1, 1)] if rate else []
             swept = [entry.rate_at(k / 2) for k in range(SWEPT_RATES)] if rate and is_swept(config, name) else []
-            about = {"problem": problem, "optimizer": name, "learning_rate": rate}
+            grid = entry.grid(config.tuning.points)
+            about = {"problem": problem, "optimizer": name, "learning_rate": rate, "grid": grid}
             selections.append({**about, "neighbors": beside, "sweep": swept})
     runs = pd.DataFrame([run.as_dict() for run in planned_runs(plan, selections)])
     return plan, runs.assign(status="planned", val_metric=math.nan)

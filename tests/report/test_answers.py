@@ -101,6 +101,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "low_corrected": -0.01,
         "high_corrected": 0.012,
         "n": 6,
+        "fit_low": math.nan,
     }
     plan = generated_plan()
     alone = replace(plan, problems={"up": plan.problems["up"]})
@@ -116,6 +117,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "test_metric_mean": 0.9,
         "test_metric_low": 0.8,
         "test_metric_high": 1.0,
+        "undertuned": False,
     }
     for names, counted in ((["adam"], []), (["adam", "sgd"], [2])):
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
