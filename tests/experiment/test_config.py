@@ -28,8 +28,8 @@ def test_defaults() -> None:
     config = parsed()
     assert config.arms == ("default", "tuned")
     assert config.seeds.final_seeds == list(range(10))
-    assert config.seeds.tuning_seeds == [1000, 1001, 1002]
-    assert (config.tuning.points, config.tuning.neighbors) == (7, True)
+    assert config.seeds.tuning_seeds == [1000, 1001, 1002, 1003, 1004]
+    assert (config.tuning.points, config.tuning.most_points, config.tuning.neighbors) == (7, 15, True)
     assert (config.execution.optimizers_per_job, config.report.reference) == ("auto", "momentum")
     assert (config.problems[0].problem, config.problems[0].name, config.problems[0].mode) == ("mlp", "mlp", "auto")
 

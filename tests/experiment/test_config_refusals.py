@@ -47,7 +47,7 @@ def test_refuses_unknown_keys_everywhere() -> None:
         "here: seeds.finl: unknown key 'finl', did you mean 'final'? Valid: final, tuning"
     )
     assert refusal_of(tuning={"zzz": 3}) == (
-        "here: tuning.zzz: unknown key 'zzz'. Valid: points, neighbors, extended_trials"
+        "here: tuning.zzz: unknown key 'zzz'. Valid: points, growth, neighbors, extended_trials"
     )
     assert refusal_of(tracking={"url": "x"}) == (
         "here: tracking.url: unknown key 'url', did you mean 'uri'? Valid: uri, tuning_curves"
