@@ -112,7 +112,7 @@ def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
         "arms": ["tuned", "extended"],
         "seeds": {"final": 2, "tuning": 2},
         "sweep": {"optimizers": []},
-        "tuning": {"points": 3, "neighbors": False, "extended_trials": 4},
+        "tuning": {"points": 3, "growth": 0, "neighbors": False, "extended_trials": 4},
     }
     config = parse_config(raw, "test")
     plan = make_plan(config)

@@ -22,7 +22,7 @@ from descentlab.experiment.config import Config, parse_config
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.experiment.runs import entries_of, final_runs, tuning_runs
+from descentlab.experiment.runs import entries_of, final_runs, planned_runs, tuning_runs
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import ProblemError
 from descentlab.storage.tables import read_table
@@ -44,7 +44,7 @@ def planned(**changes: object) -> TrainingPlan:
         "problems": [{"problem": "logistic_regression", "epochs": 2}],
         "optimizers": ["sgd", "adam"],
         "seeds": {"final": 2, "tuning": 2},
-        "tuning": {"points": 3},
+        "tuning": {"points": 3, "growth": 0},
         "sweep": {"optimizers": []},
     }
     return make_plan(parse_config({**plain, **changes}, "test"))
@@ -111,6 +111,22 @@ def test_the_selection_is_on_disk_before_a_final_run_starts(
     assert selected_when_final[-1] == {"sgd", "adam"}
     runs = read_table(output / "0.runs.parquet", RUNS)
     assert len(runs) == len(selected_when_final) + 2 * 3 * 2
+
+
+def test_a_grid_far_from_the_good_rates_grows_toward_them(tmp_path: Path) -> None:
+    """Half a decade at a time, at most by four points; every run is recorded, and planned once the choice is known."""
+    far = [{"optimizer": "sgd", "center_learning_rate": 1e-4}]
+    made = planned(optimizers=far, tuning={"points": 3, "growth": 4}, arms=["tuned"])
+    output = tmp_path / "e/train/logistic_regression"
+    train_job(made, "logistic_regression", 0, output, tmp_path / "cache")
+    (selection,) = json.loads((output / "0.selections.json").read_text())
+    grid = selection["grid"]
+    assert len(grid) == 7 and grid == sorted(grid) and grid[-1] > 3.16e-4 and selection["edge"]
+    assert np.diff(np.log10(grid)) == pytest.approx(0.5, abs=0.01)
+    runs = read_table(output / "0.runs.parquet", RUNS)
+    tuning = runs[runs["phase"] == "tuning"]
+    assert set(tuning["learning_rate"]) == set(selection["grid"]) and len(tuning) == 7 * 2
+    assert {spec.run_id for spec in planned_runs(made, [selection])} == set(runs["run_id"])
 
 
 def run_once(plan: TrainingPlan, optimizer: str, seed: int, cache: Path, device: str) -> RunResult:

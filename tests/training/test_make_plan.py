@@ -35,7 +35,9 @@ def plan(device: str) -> TrainingPlan:
 
 
 def selection(rate: float | None, neighbors: list[float]) -> dict[str, Any]:
-    return {"problem": "linear_regression", "optimizer": "adam", "learning_rate": rate, "neighbors": neighbors}
+    grid = [None] if rate is None else [0.001, 0.00316, 0.01, 0.0316, 0.1]
+    about = {"problem": "linear_regression", "optimizer": "adam"}
+    return {**about, "learning_rate": rate, "grid": grid, "neighbors": neighbors}
 
 
 def test_the_default_experiment_has_its_size() -> None:
