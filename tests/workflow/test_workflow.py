@@ -60,10 +60,11 @@ def test_everything_promised_comes_out(finished_workflow: Path) -> None:
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
     selections = json.loads((results / "selections.json").read_text())
-    # 2 problems × 3 optimizers × (3 rates × 2 tuning seeds + 2 arms × 2 final seeds + 2 seeds at each neighbor), and 5 seeds
-    # at each rate of the sweep.
-    neighbors, swept = (sum(len(selection[key]) for selection in selections) for key in ("neighbors", "sweep"))
-    assert len(runs) == 2 * 3 * (6 + 4) + 2 * neighbors + 5 * swept
+    # 2 problems × 3 optimizers × 2 arms × 2 final seeds, and 2 seeds at each rate of a grid and at each neighbor, 5 at each
+    # rate of the sweep.
+    keys = ("grid", "neighbors", "sweep")
+    tried, neighbors, swept = (sum(len(selection[key]) for selection in selections) for key in keys)
+    assert len(runs) == 2 * 3 * 4 + 2 * (tried + neighbors) + 5 * swept
     assert runs["run_id"].is_unique
     finished = runs["status"] == "finished"
     assert set(runs[~finished]["status"]) <= {"diverged"}

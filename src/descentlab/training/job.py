@@ -95,14 +95,15 @@ class Job:
         runs = OptimizerJob(plan, problem, entry, self._cache, self._faults)
         before = len(self._tables.runs)
         selection = self._tune(runs, entry) if Arm.TUNED in plan.config.arms else None
-        swept = 0
+        beyond = 0  # runs that were announced when they became known
         if selection is not None:
+            beyond = len(self._tables.runs) - before - len(tuning_runs(plan, problem.name, entry.name))
             if is_swept(plan.config, entry.name) and selection["learning_rate"] is not None:
                 selection["sweep"] = self._sweep(runs, entry, selection["learning_rate"])
-                swept = len(sweep_runs(plan, problem.name, entry.name, selection["sweep"]))
+                beyond += len(sweep_runs(plan, problem.name, entry.name, selection["sweep"]))
             self._extend(runs, entry, selection)
         finals = final_runs(plan, problem.name, entry.name, selection)
-        trained = len(self._tables.runs) - before - swept
+        trained = len(self._tables.runs) - before - beyond
         self._progress.expect(trained + len(finals) - self._expected_runs)
         results = dict(zip([spec.run_id for spec in finals], self._run(runs, finals), strict=True))
         best = best_final_run(self._tables.of_optimizer(entry.name), plan.main_arm)
