@@ -251,7 +251,11 @@ def test_a_diverging_run_is_a_row_not_a_failure(tmp_path: Path) -> None:
     diverged = runs[runs["optimizer"] == "sgd"]
     assert len(diverged) == 2
     assert set(diverged["status"]) == {"diverged"}
-    assert diverged["message"].str.match(r"(loss not finite|train_loss .*, more than 1000 times .*,) after \d+ updates").all()
+    assert (
+        diverged["message"]
+        .str.match(r"(loss not finite|train_loss .*, more than 1000 times .*,) after \d+ updates")
+        .all()
+    )
     assert (diverged["updates"] < diverged["updates_planned"]).all()
     assert set(runs[runs["optimizer"] == "momentum"]["status"]) == {"finished"}
     alarms = read_comparison(tmp_path / "results/test/comparison").alarms
