@@ -105,8 +105,8 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     takeaway = answer_words(evidence, rows, arm)
     caption = words(
         "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals "
-        "corrected over the problems, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole interval lies "
-        "inside the gray band), hollow: inconclusive.",
+        "corrected for the number of contrasts, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole "
+        "interval lies inside the gray band), hollow: inconclusive.",
         reference=optimizer_title(evidence.reference),
         n=int(rows["n"].max()),
     )
