@@ -43,13 +43,10 @@ class ChoiceNoise:
         Optimizers are tuned with the same seeds, so what these do to both cancels. Zero outside the tuned arm, and for an
         optimizer without a choice.
         """
-        sides = [self.ends.get((problem, name)) for name in (first, second) if name is not None]
-        known = [side for side in sides if side is not None]
+        known = [self.ends[problem, name] for name in (first, second) if name and (problem, name) in self.ends]
         if arm != Arm.TUNED or not known:
             return NO_NOISE
-        values = (
-            known[0] if len(sides) == 1 or sides[1] is None else known[-1] if sides[0] is None else known[0] - known[1]
-        )
+        values = known[0] - known[1] if len(known) == 2 else known[0]
         values = values[:, ~np.isnan(values).any(axis=0)]
         seeds = values.shape[1]
         if seeds < 2:

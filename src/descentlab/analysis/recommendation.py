@@ -33,11 +33,11 @@ def measure_recommendations(plan: Plan, finals: pd.DataFrame) -> pd.DataFrame:
         plan: the experiment's plan.
         finals: final runs.
     """
-    tables = [table for _, group in finals.groupby("arm", sort=False) if len(table := choose_again(plan, group))]
+    tables = [table for _, group in finals.groupby("arm", sort=False) if len(table := recommend_again(plan, group))]
     return pd.concat(tables, ignore_index=True) if tables else empty_table(RECOMMENDATION_COLUMNS)
 
 
-def choose_again(plan: Plan, finals: pd.DataFrame) -> pd.DataFrame:
+def recommend_again(plan: Plan, finals: pd.DataFrame) -> pd.DataFrame:
     """The same for the runs of one arm; empty where no optimizer is on every problem."""
     goodness = finals["val_metric"] * finals["problem"].map({name: p.sign for name, p in plan.problems.items()})
     goodness = goodness.where(finals["status"] == "finished").fillna(

@@ -133,9 +133,8 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
     """The verdict on one piece, at Holm's ``level`` (docs/protocol.md, "Verdicts").
 
     In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
-    supported; below 0: contradicted; else inconclusive. Wins are judged
-    by the sign test, without a mean. A bound decides only its own side. If a claim says that there is no difference, a
-    negligible one supports it and a difference contradicts it.
+    supported; below 0: contradicted; else inconclusive. Wins are judged by the sign test, without a mean. A bound decides only
+    its own side. If a claim says that there is no difference, a negligible one supports it and a difference contradicts it.
     """
     estimate = piece.estimate
     if piece.wins is not None:
