@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.experiment.config import Config, ConfigError, check_folders, load_config, parse_config, printable
+from descentlab.experiment.looks import Look, look_file, read_looks
 from descentlab.experiment.plan import PLAN_FILE, Plan, TrainingPlan
 from descentlab.storage.atomic import write_text
 from descentlab.training.execution.running_jobs import running_job
@@ -48,7 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", _train, "train the runs of one job")
     train.add_argument("plan", type=Path)
     train.add_argument("--problem", required=True)
-    train.add_argument("--job", type=int, required=True)
+    part = train.add_mutually_exclusive_group(required=True)
+    part.add_argument("--job", type=int, help="number of the job")
+    part.add_argument("--look", type=int, help="the runs that this look added to the problem")
+
+    look = verb("look", _look, "judge the primary contrasts so far, and choose those that get more seeds")
+    look.add_argument("results", type=Path, help="results/EXPERIMENT")
+    look.add_argument("--number", type=int, required=True, help="1 for the look at the final seeds")
 
     measure = verb("measure", _measure, "measure step cost and mechanism problems")
     measure.add_argument("plan", type=Path)
@@ -118,11 +125,26 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from descentlab.training.job import train_job
+    from descentlab.training.job import train_added, train_job
 
-    plan = TrainingPlan.read(options.plan)
-    output = options.plan.parent / "train" / plan.config.problem(options.problem).name
-    train_job(plan, options.problem, options.job, output, options.plan.parents[1] / "cache")
+    plan, results, cache = TrainingPlan.read(options.plan), options.plan.parent, options.plan.parents[1] / "cache"
+    if options.look is not None:
+        train_added(plan, options.problem, Look.read(look_file(results, options.look)), results, cache)
+    else:
+        train_job(plan, options.problem, options.job, results / "train" / options.problem, cache)
+
+
+def _look(options: argparse.Namespace) -> None:
+    from descentlab.analysis.next_look import decide_look
+    from descentlab.analysis.pairing import scores_by_run
+    from descentlab.training.collect import merge_jobs
+
+    plan, results = TrainingPlan.read(options.results), options.results
+    looks = read_looks(results, range(1, options.number))
+    merged = merge_jobs(plan, results, looks)
+    look = decide_look(plan, merged.runs, scores_by_run(merged.examples), merged.selections, looks)
+    look.write(look_file(results, look.number))
+    print(look, file=sys.stderr)
 
 
 def _measure(options: argparse.Namespace) -> None:

@@ -4,18 +4,8 @@
 rule collect:
     input:
         plan=f"{RESULTS}/plan.json",
-        tables=[
-            f"{RESULTS}/train/{problem}/{job}.{table}"
-            for problem, jobs in JOBS.items()
-            for job in range(len(jobs))
-            for table in (
-                "history.parquet",
-                "runs.parquet",
-                "examples.parquet",
-                "beside.parquet",
-                "selections.json",
-            )
-        ],
+        tables=planned_tables,
+        added=lambda wildcards: added_by(len(experiment.seeds.looks) - 1),
     output:
         runs=f"{RESULTS}/runs.parquet",
         history=f"{RESULTS}/history.parquet",

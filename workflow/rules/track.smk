@@ -36,7 +36,7 @@ rule track:
     benchmark:
         f"{RESULTS}/benchmarks/track/{{problem}}.tsv"
     wildcard_constraints:
-        problem=r"(?!report\.done$|store\.done$).+",
+        problem=r"(?!report\.done$|store\.done$|added/).+",
     conda:
         "../../environment.yml"
     threads: 1
@@ -50,11 +50,47 @@ rule track:
         "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
 
 
+# The runs that looks added, once all have decided; the others of the problem are in the store already.
+rule track_added:
+    input:
+        plan=f"{RESULTS}/plan.json",
+        tables=lambda wildcards: [
+            path
+            for path in added_by(len(experiment.seeds.looks) - 1)
+            if path.startswith(f"{RESULTS}/train/{wildcards.problem}/")
+        ],
+        before=f"{RESULTS}/tracking/{{problem}}.done",
+    output:
+        touch(f"{RESULTS}/tracking/added/{{problem}}.done"),
+    log:
+        f"{RESULTS}/logs/track/{{problem}}.added.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mlflow_writer=1,
+    params:
+        results=subpath(input.plan, parent=True),
+        code=lambda wildcards: code_digest("track"),
+        tracking=experiment.tracking.model_dump_json(),
+    shell:
+        "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
+
+
+def tracked(wildcards):
+    """Every problem's runs, and those that looks added."""
+    looks = decided_looks(len(experiment.seeds.looks) - 1)
+    added = {problem for look in looks for problem in extended_problems(look)}
+    return expand(f"{RESULTS}/tracking/{{problem}}.done", problem=JOBS) + expand(
+        f"{RESULTS}/tracking/added/{{problem}}.done", problem=sorted(added)
+    )
+
+
 rule track_report:
     input:
         plan=f"{RESULTS}/plan.json",
         report=REPORT,
-        problems=expand(f"{RESULTS}/tracking/{{problem}}.done", problem=JOBS),
+        problems=tracked,
     output:
         touch(f"{RESULTS}/tracking/report.done"),
     log:

@@ -2,6 +2,7 @@
 import os
 from pathlib import Path
 
+from descentlab.experiment.looks import Look, extended_problems, look_file
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.running_jobs import wait_for_jobs
 
@@ -38,6 +39,50 @@ rule plan:
         "descentlab plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
+def job_tables(problem, jobs):
+    """What a job writes, of some jobs of a problem."""
+    return expand(
+        f"{RESULTS}/train/{{problem}}/{{job}}.{{table}}.parquet",
+        problem=problem,
+        job=jobs,
+        table=("history", "runs", "examples", "beside"),
+    )
+
+
+def planned_tables(wildcards):
+    """The tables of every job that is known before the runs."""
+    return [
+        path
+        for problem, jobs in JOBS.items()
+        for path in [
+            *job_tables(problem, range(len(jobs))),
+            *expand(
+                f"{RESULTS}/train/{problem}/{{job}}.selections.json",
+                job=range(len(jobs)),
+            ),
+        ]
+    ]
+
+
+def decided_looks(last):
+    """What the looks up to ``last`` decided; Snakemake asks again once a missing one has."""
+    return [
+        Look.read(Path(checkpoints.look.get(number=number).output.decision))
+        for number in range(1, last + 1)
+    ]
+
+
+def added_by(last):
+    """The decisions of the looks up to ``last``, and the tables of the runs that they added."""
+    looks = decided_looks(last)
+    return [str(look_file(Path(RESULTS), look.number)) for look in looks] + [
+        path
+        for look in looks
+        for problem in extended_problems(look)
+        for path in job_tables(problem, [f"look{look.number}"])
+    ]
+
+
 rule train:
     input:
         plan=f"{RESULTS}/plan.json",
@@ -67,3 +112,56 @@ rule train:
         "Training {wildcards.problem}, job {wildcards.job}"
     shell:
         "descentlab train {input.plan:q} --problem {wildcards.problem:q} --job {wildcards.job} 2>&1 | tee {log:q}"
+
+
+# One more look at the open contrasts: which of them get more seeds (docs/protocol.md, "Looks").
+checkpoint look:
+    input:
+        plan=f"{RESULTS}/plan.json",
+        tables=planned_tables,
+        added=lambda wildcards: added_by(int(wildcards.number) - 1),
+    output:
+        decision=f"{RESULTS}/looks/{{number}}.json",
+    log:
+        f"{RESULTS}/logs/look/{{number}}.log",
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(input.plan, parent=True),
+        code=lambda wildcards: code_digest("look"),
+        config=lambda wildcards: experiment.as_json(),
+    message:
+        "Look {wildcards.number} at the primary contrasts"
+    shell:
+        "descentlab look {params.results:q} --number {wildcards.number} 2>&1 | tee {log:q}"
+
+
+rule train_added:
+    input:
+        plan=f"{RESULTS}/plan.json",
+        decision=f"{RESULTS}/looks/{{number}}.json",
+        tables=lambda wildcards: expand(
+            f"{RESULTS}/train/{wildcards.problem}/{{job}}.selections.json",
+            job=range(len(JOBS[wildcards.problem])),
+        ),
+    output:
+        job_tables("{problem}", ["look{number}"]),
+    log:
+        f"{RESULTS}/logs/train/{{problem}}.look{{number}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{problem}}.look{{number}}.tsv"
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        code=lambda wildcards: code_digest("train"),
+    message:
+        "Training {wildcards.problem}, seeds added by look {wildcards.number}"
+    shell:
+        "descentlab train {input.plan:q} --problem {wildcards.problem:q} --look {wildcards.number} 2>&1 | tee {log:q}"

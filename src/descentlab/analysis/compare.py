@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +14,11 @@ import pandas as pd
 from descentlab.analysis.alarms import raise_alarms
 from descentlab.analysis.best_of_k import measure_best_of_k
 from descentlab.analysis.break_even import measure_break_even, step_microseconds_by_row
-from descentlab.analysis.choice_noise import measure_choice_noise
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.comparison import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import simulate_coverage
-from descentlab.analysis.fit import log_objective
 from descentlab.analysis.pairing import ROW, scores_by_run
 from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
@@ -29,6 +27,8 @@ from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
 from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
+from descentlab.analysis.tuning_effects import measure_tuning_effects
+from descentlab.experiment.looks import Look, read_looks
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
@@ -47,7 +47,8 @@ def compare_results(plan: Plan, results: Path) -> None:
     measured = read_measured(results / "measured", plan.config.measurements)
     # The table of examples, the largest, is passed on without a name here, so that compare_runs can free it.
     examples, beside = results / "examples.parquet", read_table(results / "beside.parquet", BESIDE)
-    comparison = compare_runs(plan, runs, history, selections, read_table(examples, EXAMPLES), measured, beside)
+    looks = read_looks(results, range(1, len(plan.config.seeds.looks)))
+    comparison = compare_runs(plan, runs, history, selections, read_table(examples, EXAMPLES), measured, beside, looks)
     write_comparison(comparison, results / "comparison")
 
 
@@ -59,6 +60,7 @@ def compare_runs(
     examples: pd.DataFrame,
     measured: Mapping[str, pd.DataFrame] = MappingProxyType({}),
     beside: pd.DataFrame | None = None,
+    looks: Sequence[Look] = (),
 ) -> Comparison:
     """All tables of the comparison, and the ledger of claims.
 
@@ -70,6 +72,7 @@ def compare_runs(
         examples: each final run's metric on every test example; may be empty.
         measured: tables of step cost and mechanisms by name, as far as they were measured.
         beside: what was recorded beside loss and metric; may be absent.
+        looks: what each look at the primary contrasts decided.
 
     Raises:
         PairingError: runs that should be pairs differ in initial weights or split.
@@ -94,11 +97,9 @@ def compare_runs(
     )
     scores = scores_by_run(examples)
     del examples  # by far the largest table
-    noise = measure_choice_noise(plan, runs, selections)
-    fit_noise = measure_choice_noise(plan, runs.assign(fit=log_objective(runs)), selections, "fit")
-    undertuned = {(entry["problem"], str(Arm.TUNED), entry["optimizer"]) for entry in selections if entry["edge"]}
-    summary = summarize(finals, finished, scores, noise, undertuned)
-    contrasts = contrast(plan, finals, scores, noise, undertuned, fit_noise)
+    tuning = measure_tuning_effects(plan, runs, selections)
+    summary = summarize(finals, finished, scores, tuning)
+    contrasts = contrast(plan, runs, scores, tuning, looks)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     fastest = choose_for_speed(plan, runs, finals, history)
@@ -127,13 +128,11 @@ def compare_runs(
         "rank_stability": measure_rank_stability(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),
         "ranks": pd.concat([measure_ranks(summary, arm) for arm in arms]),
-        "regret": measure_regret(plan, finals, scores, noise),
+        "regret": measure_regret(plan, finals, scores, tuning.noise),
         "recommendations": measure_recommendations(plan, finals),
         "break_even": measure_break_even(plan, reached, step_cost),
     }
-    claims = make_ledger(
-        ClaimEvidence(plan, runs, final_history, scores, reached, measured, noise, undertuned, fit_noise)
-    )
+    claims = make_ledger(ClaimEvidence(plan, runs, final_history, scores, reached, measured, tuning, looks))
     return Comparison(**tables, claims=claims)
 
 

@@ -91,11 +91,12 @@ TABLES: dict[str, dict[str, Column]] = {
     "contrasts": {
         **_text("problem", "arm", "first", "second", "declared"),
         **_counts(n="pairs of seeds", n_dropped="pairs lost to a diverged, failed or missing run"),
+        "look": Column("int64", "", "", "at which it was judged: 1 is that at the final seeds"),
         **_numbers(
             "metric",
             "higher",
             difference_mean="mean paired difference of test goodness, first − second",
-            low="95 % t interval over seeds and test examples",
+            low="interval over seeds and test examples, 95 % over all its looks",
             high="likewise",
             low_corrected="interval at its level in its family",
             high_corrected="likewise",
@@ -115,7 +116,11 @@ TABLES: dict[str, dict[str, Column]] = {
             example_share="of the mean's variance that is the test examples'",
             choice_share="of the mean's variance that is the noise of tuning",
         ),
-        **_numbers("seeds", "lower", seeds_needed="pairs that would settle an inconclusive verdict; inf: none would"),
+        **_numbers(
+            "seeds",
+            "lower",
+            seeds_needed="pairs, at a look where one will do, that would settle the verdict; inf: none would",
+        ),
         **_numbers("metric", "", margin="δ: smaller differences are negligible"),
         "verdict": Column("str", "", "", "a Verdict"),
         **_numbers(

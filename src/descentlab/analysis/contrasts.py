@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.fit import FIT_MARGIN, estimate_fit, log_objective
-from descentlab.analysis.pairing import ROW, PairedRuns, Row
-from descentlab.analysis.remarks import pack_remarks, remark
+from descentlab.analysis.pairing import ROW, PairedRuns
+from descentlab.analysis.remarks import pack_remarks
 from descentlab.analysis.statistics.paired import Estimate
+from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import (
     benjamini_hochberg,
     benjamini_hochberg_levels,
@@ -21,6 +21,8 @@ from descentlab.analysis.statistics.verdicts import (
     holm_levels,
     verdict,
 )
+from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
+from descentlab.experiment.looks import ADDED, Contrast, Look, seeds_of_contrasts
 from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
 
@@ -44,41 +46,47 @@ def declared_pairs(names: list[str], reference: str) -> dict[tuple[str, str], st
 
 def contrast(
     plan: Plan,
-    finals: pd.DataFrame,
+    runs: pd.DataFrame,
     scores: Mapping[str, np.ndarray],
-    noise: ChoiceNoise = NOT_TUNED,
-    undertuned: Collection[Row] = (),
-    fit_noise: ChoiceNoise = NOT_TUNED,
+    tuning: TuningEffects = NO_EFFECTS,
+    looks: Sequence[Look] = (),
 ) -> pd.DataFrame:
     """Every declared contrast, judged in its family (docs/protocol.md, "Contrasts").
 
     The primary contrasts of all arms and problems are one family, corrected by Holm's procedure: hardly any wrong direction in
     all of them. The exploratory ones are another, corrected by Benjamini & Hochberg's: hardly any share of wrong directions.
 
+    A primary contrast is judged on the seeds of its last look, at that look's share of its level (docs/protocol.md, "Looks");
+    an exploratory one on the seeds of the first, which all rows have.
+
     Args:
         plan: the experiment's plan.
-        finals: final runs.
+        runs: all runs.
         scores: metric of each test example at the end, by run id; where a run is absent, the pair's mean metrics are used.
-        noise: of tuning.
-        undertuned: rows whose grid of learning rates was too narrow; what is said of them carries the remark.
-        fit_noise: of tuning, in decades of the training objective.
+        tuning: what it does to the results; what is said of an undertuned row carries the remark.
+        looks: what each look so far decided.
     """
+    finals = runs[runs["phase"].isin(["final", ADDED])]
     finals = finals.assign(log_objective=log_objective(finals))
     by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
+    extended = seeds_of_contrasts(looks)
     rows: list[dict[str, Any]] = []
     pairs: list[PairedRuns] = []
     fits: list[Estimate] = []
+    stages: list[Stage] = []
     for arm in plan.config.arms:
         for (first, second), declared in declared_pairs(list(plan.optimizers), plan.reference).items():
             for problem, planned in plan.problems.items():
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is None or b is None:
                     continue
-                where, tuned = f"{problem}, {arm}: {first} and {second}", noise.of(problem, arm, first, second)
+                seeds = extended.get(Contrast(problem, arm, first, second))
+                a, b = on_seeds(a, seeds), on_seeds(b, seeds)
+                stages.append(Stage.at(plan.config.seeds.looks, seeds) if declared == PRIMARY else ONE_LOOK)
+                where, tuned = f"{problem}, {arm}: {first} and {second}", tuning.noise.of(problem, arm, first, second)
                 pairs.append(PairedRuns(a, b, scores, where, planned.margin, tuned))
-                tuned = fit_noise.of(problem, arm, first, second)
+                tuned = tuning.fit_noise.of(problem, arm, first, second)
                 fits.append(estimate_fit(a["log_objective"], b["log_objective"], tuned))
-                narrow = [name for name in (first, second) if (problem, arm, name) in undertuned]
                 rows.append(
                     {
                         "problem": problem,
@@ -88,25 +96,36 @@ def contrast(
                         "declared": EXPLORATORY if isinstance(plan, ImportedPlan) else declared,
                         "margin": planned.margin,
                         "remarks": pack_remarks(
-                            [*pairs[-1].remarks, *(remark("undertuned", name=name) for name in narrow)]
+                            [*pairs[-1].remarks, *tuning.mark((problem, arm, name) for name in (first, second))]
                         ),
                     }
                 )
-    declared_as = [row["declared"] for row in rows]
-    adjusted, levels = correct(np.array([pair.p for pair in pairs]), declared_as)
-    _, fit_levels = correct(np.array([fit.p for fit in fits]), declared_as)
-    for row, pair, fit, p, level, fit_level in zip(rows, pairs, fits, adjusted, levels, fit_levels, strict=True):
-        row |= {**pair.judge(p, level), **judge_fit(fit, fit_level)}
+    declared_as, shares = [row["declared"] for row in rows], np.array([stage.share for stage in stages])
+    adjusted, levels = correct(np.array([pair.p for pair in pairs]), declared_as, shares)
+    _, fit_levels = correct(np.array([fit.p for fit in fits]), declared_as, shares)
+    for row, pair, stage, fit, p, level, fit_level in zip(
+        rows, pairs, stages, fits, adjusted, levels, fit_levels, strict=True
+    ):
+        row |= {**pair.judge(p, level, stage), **judge_fit(fit, fit_level * stage.share), "look": stage.number}
     return fill_table(pd.DataFrame(rows), "contrasts")
 
 
-def correct(p_values: np.ndarray, declared: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Adjusted p values and the level of each test, the primary and the exploratory ones each a family.
+def on_seeds(runs: pd.DataFrame, seeds: int | None) -> pd.DataFrame:
+    """The final runs of one row on its first ``seeds``; on those of the first look, if None."""
+    return runs[runs["phase"] != ADDED] if seeds is None else runs[runs.index < seeds]
+
+
+def correct(
+    p_values: np.ndarray, declared: list[str], shares: np.ndarray | float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adjusted p values and the level of each test over all looks, the primary and the exploratory ones each a family.
 
     Args:
         p_values: shape (tests,).
         declared: PRIMARY or EXPLORATORY, of each test.
+        shares: of a test's level that its look may spend, shape (tests,).
     """
+    p_values = np.minimum(1.0, p_values / shares)
     adjusted, levels = np.full((2, len(p_values)), np.nan)
     primary = np.array([kind == PRIMARY for kind in declared], dtype=bool)
     adjusted[primary], levels[primary] = holm(p_values[primary]), holm_levels(p_values[primary])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from descentlab.analysis.choice_noise import NO_NOISE
 from descentlab.analysis.remarks import Remark, remark
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import (
     Estimate,
     bootstrap_interval,
@@ -20,6 +21,7 @@ from descentlab.analysis.statistics.paired import (
     seeds_to_settle,
     sign_test_p,
 )
+from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import Verdict, verdict
 from descentlab.problems.base import metric_sign
 
@@ -145,16 +147,24 @@ class PairedRuns:
         divergences = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
         return [*divergences, wins_remark(self.wins, self.level_pairs)]
 
-    def judge(self, adjusted: float, level: float) -> dict[str, Any]:
-        """A row of the table of contrasts, judged at a corrected ``level``."""
-        estimate, d = self.estimate, self.differences
+    def judge(self, adjusted: float, family_level: float, stage: Stage = ONE_LOOK) -> dict[str, Any]:
+        """A row of the table of contrasts.
+
+        Args:
+            adjusted: its p value in its family.
+            family_level: its level there, over all looks.
+            stage: the look that judges it.
+        """
+        estimate, d, level = self.estimate, self.differences, family_level * stage.share
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
         no_interval = np.nan, np.nan
         low, high = no_interval if self.without_spread else estimate.interval(level)
-        uncorrected = no_interval if self.without_spread else estimate.interval()
+        uncorrected = no_interval if self.without_spread else estimate.interval(LEVEL * stage.share)
         bootstrap = bootstrap_interval(d, 0)
         judged = verdict(low, high, estimate.mean, estimate.n, self.margin)
-        needed = seeds_to_settle(estimate, self.margin, level) if judged is Verdict.INCONCLUSIVE else np.nan
+        needed = np.nan
+        if judged is Verdict.INCONCLUSIVE:
+            needed = seeds_to_settle(estimate, self.margin, level, stage.later_levels(family_level))
         if self.by_wins:
             judged, needed = judge_wins(self.wins, level), np.nan
         return {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.comparison import TABLES, fill_table
-from descentlab.analysis.pairing import ROW, Row
+from descentlab.analysis.pairing import ROW
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import average_by
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
+from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
 from descentlab.experiment.records import optimum_gap
 from descentlab.storage.tables import empty_table
 
@@ -23,8 +23,7 @@ def summarize(
     finals: pd.DataFrame,
     finished: pd.DataFrame,
     scores: Mapping[str, np.ndarray],
-    noise: ChoiceNoise = NOT_TUNED,
-    undertuned: Collection[Row] = (),
+    tuning: TuningEffects = NO_EFFECTS,
 ) -> pd.DataFrame:
     """One row per problem, arm and optimizer.
 
@@ -35,8 +34,7 @@ def summarize(
         finals: final runs.
         finished: those of them that finished.
         scores: metric of each test example at the end, by run id.
-        noise: of tuning.
-        undertuned: rows whose grid of learning rates was too narrow.
+        tuning: what it does to the results.
     """
     if finals.empty:
         return empty_table(TABLES["summary"])
@@ -57,7 +55,7 @@ def summarize(
             if scored
             else estimate_difference(group["test_metric"].dropna().to_numpy())
         )
-        low, high = estimate.with_choice(*noise.of(*key)).interval()
+        low, high = estimate.with_choice(*tuning.noise.of(*key)).interval()
         measured.loc[key, ["test_metric_low", "test_metric_high"]] = low, high
     measures = ["val_metric", "train_loss", "test_loss", "train_seconds", "examples"]
     means = finished.groupby(ROW, sort=False)[measures].mean()
@@ -67,7 +65,7 @@ def summarize(
     table = table.join(measured).join(means.add_suffix("_mean"))
     table["microseconds_per_update"] = clock.median()
     table = table.reset_index()
-    table["undertuned"] = [row in undertuned for row in table[ROW].itertuples(index=False, name=None)]
+    table["undertuned"] = [row in tuning.undertuned for row in table[ROW].itertuples(index=False, name=None)]
     higher = finals.groupby("problem")["higher_is_better"].any()
     complete, diverged = table["n_finished"] == table["n_planned"], table["n_diverged"] > 0
     for (problem, _), rows in table.groupby(["problem", "arm"], sort=False):

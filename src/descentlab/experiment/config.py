@@ -28,6 +28,7 @@ from descentlab.experiment.entries import (
 )
 from descentlab.experiment.measurements import MEASUREMENTS
 from descentlab.experiment.settings import (
+    BudgetConfig,
     ExecutionConfig,
     ReportConfig,
     SeedsConfig,
@@ -69,6 +70,7 @@ class Config(StrictModel):
         "default",
     )
     seeds: SeedsConfig = SeedsConfig()
+    budget: BudgetConfig = BudgetConfig()
     tuning: TuningConfig = TuningConfig()
     sweep: SweepConfig = SweepConfig()
     measurements: tuple[str, ...] = Field(

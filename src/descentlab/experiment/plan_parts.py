@@ -181,6 +181,11 @@ class LoggedSeeds:
     final: int
     tuning: int = 0
 
+    @property
+    def looks(self) -> list[int]:
+        """One: nothing can be added to what was logged."""
+        return [self.final]
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LoggedConfig:

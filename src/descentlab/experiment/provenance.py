@@ -25,6 +25,7 @@ STAGES = {
     "plan": ("descentlab.training.make_plan", "descentlab.problems"),
     "train": ("descentlab.training.job", "descentlab.problems"),
     "measure": ("descentlab.measurements", "descentlab.problems"),
+    "look": ("descentlab.training.collect", "descentlab.analysis.next_look"),
     "collect": ("descentlab.training.collect",),
     "track": ("descentlab.tracking",),
     "compare": ("descentlab.analysis.compare",),

@@ -21,8 +21,8 @@ class RunSpec:
         arm: ``default`` (no tuning, constant rate), ``tuned`` (the learning rate) or ``extended`` (epsilon, momentum and
             schedule too; docs/protocol.md, "Arms").
         phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far off a learning rate may be; neither ever sees the
-            test split), ``final`` (the runs that count) or ``neighbor`` (final seeds at the grid points next to the chosen
-            one).
+            test split), ``final`` (the runs that count), ``added`` (the same on more seeds, for contrasts that were still
+            open) or ``neighbor`` (final seeds at the grid points next to the chosen one).
         learning_rate: initial learning rate; None if the optimizer has none.
         schedule: one of schedules.SCHEDULES, or an import path.
         batch_size: examples per update, 0 for the full training set.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descentlab.experiment.looks import ADDED, Look, added_seeds
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.arms import Arm
@@ -103,8 +104,23 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     return runs
 
 
-def planned_runs(plan: TrainingPlan, selections: Sequence[Mapping[str, Any]]) -> list[RunSpec]:
-    """Every run of the experiment that is known, given the selections made so far."""
+def added_runs(plan: TrainingPlan, problem: str, look: Look, selections: Sequence[Mapping[str, Any]]) -> list[RunSpec]:
+    """The runs that a look added to a problem: those of :func:`final_runs` without neighbors, on the next seeds."""
+    chosen = {entry["optimizer"]: entry for entry in selections if entry["problem"] == problem}
+    runs = []
+    for arm, optimizer in look.rows(problem):
+        finals = final_runs(plan, problem, optimizer, chosen.get(optimizer))
+        known = [spec for spec in finals if spec.arm == arm and spec.phase == "final"][:1]  # none without a selection
+        runs += [
+            dataclasses.replace(spec, phase=ADDED, seed=seed) for spec in known for seed in added_seeds(plan, look)
+        ]
+    return runs
+
+
+def planned_runs(
+    plan: TrainingPlan, selections: Sequence[Mapping[str, Any]], looks: Sequence[Look] = ()
+) -> list[RunSpec]:
+    """Every run of the experiment that is known, given the selections and looks so far."""
     selection_of = {(entry["problem"], entry["optimizer"]): entry for entry in selections}
     runs: list[RunSpec] = []
     for problem, jobs in plan.jobs.items():
@@ -115,4 +131,5 @@ def planned_runs(plan: TrainingPlan, selections: Sequence[Mapping[str, Any]]) ->
                 runs += sweep_runs(plan, problem, optimizer, selection.get("sweep", []))
                 runs += [spec for _, specs in extended_runs(plan, problem, optimizer, selection) for spec in specs]
             runs += final_runs(plan, problem, optimizer, selection)
+        runs += [spec for look in looks for spec in added_runs(plan, problem, look, selections)]
     return runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from descentlab.experiment.entries import Line, PositiveInt, StrictModel, no_bool
 from descentlab.i18n.language import Language
@@ -18,6 +18,11 @@ class SeedsConfig(StrictModel):
     """How many seeds; final seeds count from 0, tuning seeds from 1000, so that they never meet."""
 
     final: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=10, description="final runs' seeds")
+    most: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = Field(
+        default=None,
+        description="seeds that a primary contrast may have in all: an open one is judged again whenever its seeds have doubled, "
+        "at a level that accounts for all looks; by default there is one look, at the final seeds",
+    )
     tuning: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=5, description="tuning runs' seeds")
 
     @property
@@ -26,9 +31,36 @@ class SeedsConfig(StrictModel):
         return list(range(self.final))
 
     @property
+    def looks(self) -> list[int]:
+        """The numbers of seeds at which primary contrasts are judged, declared before the runs.
+
+        Example:
+            >>> SeedsConfig(final=10, most=80).looks
+            [10, 20, 40, 80]
+        """
+        looks = [self.final]
+        while self.most is not None and looks[-1] < self.most:
+            looks.append(min(2 * looks[-1], self.most))
+        return looks
+
+    @model_validator(mode="after")
+    def _at_least_final(self) -> SeedsConfig:
+        if self.most is not None and self.most < self.final:
+            raise ValueError(f"most: must be at least final ({self.final}); received {self.most}")
+        return self
+
+    @property
     def tuning_seeds(self) -> list[int]:
         """Seeds of the runs that choose the learning rate."""
         return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.tuning))
+
+
+class BudgetConfig(StrictModel):
+    """What the seeds that primary contrasts get beyond the final ones may cost."""
+
+    minutes: Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=MOST_RUN_MINUTES)] | None = Field(
+        default=None, description="processor time of training for them, all together; no limit by default"
+    )
 
 
 class TuningConfig(StrictModel):

@@ -20,6 +20,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import reached_after
 from descentlab.analysis.time_to_target import find_targets
+from descentlab.experiment.looks import Look, added_tables, extended_problems, look_file
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import BESIDE, HISTORY, RUNS, optimum_gap, rate_from_table
 from descentlab.experiment.run_spec import SEALED_PHASES
@@ -67,11 +68,16 @@ class TrackSummary:
         )
 
 
-def finished_jobs(plan: TrainingPlan, results: Path, problem: str) -> list[Path]:
-    """The histories of a problem's jobs that have ended (a job writes its history last)."""
-    folder = results / "train" / problem
-    paths = [folder / f"{job}.history.parquet" for job in range(len(plan.jobs[problem]))]
-    return [path for path in paths if path.exists()]
+def expected_jobs(plan: TrainingPlan, results: Path, problem: str) -> tuple[list[Path], bool]:
+    """The histories of a problem's jobs and of the runs that looks added, and whether every look has decided.
+
+    A job writes its history last, so it has ended if that exists.
+    """
+    jobs = [results / "train" / problem / str(job) for job in range(len(plan.jobs[problem]))]
+    files = [look_file(results, number) for number in range(1, len(plan.config.seeds.looks))]
+    looks = [Look.read(file) for file in files if file.exists()]
+    jobs += [added_tables(results, problem, look.number) for look in looks if problem in extended_problems(look)]
+    return [job.with_name(f"{job.name}.history.parquet") for job in jobs], len(looks) == len(files)
 
 
 def track_problem(
@@ -88,10 +94,11 @@ def track_problem(
     Raises:
         TrackError: the store can't be reached or refuses the runs.
     """
-    histories = finished_jobs(plan, results, problem)
+    expected, _ = expected_jobs(plan, results, problem)
+    histories = [path for path in expected if path.exists()]
     if not histories:
         return TrackSummary(problem, 0, 0, 0)
-    whole = len(histories) == len(plan.jobs[problem])
+    whole = len(histories) == len(expected)
     runs, history, beside = (
         pd.concat(
             [read_table(path.with_name(path.name.replace(".history.", f".{name}.")), columns) for path in histories],
@@ -291,11 +298,14 @@ def follow(plan: TrainingPlan, results: Path, uri: str | None, tuning_curves: bo
     """
     seen: dict[str, int] = {}
     while True:
+        ended = []
         for problem in plan.problems:
-            done = len(finished_jobs(plan, results, problem))
+            expected, decided = expected_jobs(plan, results, problem)
+            done = sum(path.exists() for path in expected)
             if done > seen.get(problem, 0):
                 print(track_problem(plan, results, problem, uri, tuning_curves), flush=True)
                 seen[problem] = done
-        if all(seen.get(problem, 0) == len(jobs) for problem, jobs in plan.jobs.items()):
+            ended.append(decided and done == len(expected))
+        if all(ended):
             return
         time.sleep(FOLLOW_SECONDS)

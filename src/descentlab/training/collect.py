@@ -6,11 +6,13 @@ A job's tables are complete once its history exists, which it writes last.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from descentlab.experiment.looks import Look, added_tables, extended_problems, read_looks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.runs import planned_runs
@@ -31,24 +33,81 @@ def collect_runs(plan: TrainingPlan, results: Path) -> None:
         results: ``results/<experiment>``.
 
     Raises:
+        CollectError, TableError, LookError: a job's file, or what a look decided, is damaged.
+    """
+    merged = merge_jobs(plan, results, read_looks(results, range(1, len(plan.config.seeds.looks))))
+    say_unfinished(merged.runs)
+    write_text(results / "selections.json", json.dumps(merged.selections, indent=1))
+    write_table(merged.examples, EXAMPLES, results / "examples.parquet")
+    write_table(read_all(merged.jobs, "beside", BESIDE), BESIDE, results / "beside.parquet")
+    write_table(read_all(merged.jobs, "history", HISTORY), HISTORY, results / "history.parquet")
+    write_table(merged.runs, RUNS, results / "runs.parquet")
+
+
+class MergedJobs(NamedTuple):
+    """What a contrast is judged by, of all jobs.
+
+    Attributes:
+        jobs: the paths of their tables, without the suffixes.
+        runs: all runs, those that are missing included.
+        examples: the scores of the final runs' test examples.
+        selections: the choices of learning rates.
+    """
+
+    jobs: list[Path]
+    runs: pd.DataFrame
+    examples: pd.DataFrame
+    selections: list[dict[str, Any]]
+
+
+def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> MergedJobs:
+    """Read the jobs' tables.
+
+    Args:
+        plan: the experiment's plan.
+        results: ``results/<experiment>``.
+        looks: those whose added runs count.
+
+    Raises:
         CollectError, TableError: a job's file is damaged.
     """
-    jobs, selections = [], []
-    for problem, problem_jobs in plan.jobs.items():
-        for job, optimizers in enumerate(problem_jobs):
-            path = results / "train" / problem / str(job)
-            selections += read_selections(path.with_name(f"{job}.selections.json"))
-            if path.with_name(f"{job}.history.parquet").exists():
-                jobs.append(path)
-            else:
-                say(f"{problem}, job {job} ({', '.join(optimizers)}): no tables at {path}.*, so its runs are missing")
-    runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections)
-    say_unfinished(runs)
-    write_text(results / "selections.json", json.dumps(selections, indent=1))
-    write_table(read_all(jobs, "examples", EXAMPLES), EXAMPLES, results / "examples.parquet")
-    write_table(read_all(jobs, "beside", BESIDE), BESIDE, results / "beside.parquet")
-    write_table(read_all(jobs, "history", HISTORY), HISTORY, results / "history.parquet")
-    write_table(runs, RUNS, results / "runs.parquet")
+    jobs = finished_jobs(plan, results, looks)
+    selections = [entry for problem in plan.problems for entry in selections_of(plan, results, problem)]
+    runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections, looks)
+    return MergedJobs(jobs, runs, read_all(jobs, "examples", EXAMPLES), selections)
+
+
+def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> list[Path]:
+    """The paths of every job's tables, without their suffixes; a job that wrote none is said.
+
+    Args:
+        plan: the experiment's plan.
+        results: ``results/<experiment>``.
+        looks: those whose added runs count.
+    """
+    jobs = {
+        results / "train" / problem / str(job): f"{problem}, job {job} ({', '.join(optimizers)})"
+        for problem, problem_jobs in plan.jobs.items()
+        for job, optimizers in enumerate(problem_jobs)
+    }
+    for look in looks:
+        for problem in extended_problems(look):
+            jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
+    finished = [path for path in jobs if path.with_name(f"{path.name}.history.parquet").exists()]
+    for path in jobs:
+        if path not in finished:
+            say(f"{jobs[path]}: no tables at {path}.*, so its runs are missing")
+    return finished
+
+
+def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:
+    """The selections that a problem's jobs made.
+
+    Raises:
+        CollectError: a file is damaged.
+    """
+    folder, jobs = results / "train" / problem, range(len(plan.jobs[problem]))
+    return [entry for job in jobs for entry in read_selections(folder / f"{job}.selections.json")]
 
 
 def read_selections(path: Path) -> list[dict[str, Any]]:
@@ -87,11 +146,13 @@ def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.Data
     return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
 
 
-def with_missing(plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
+def with_missing(
+    plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[str, Any]], looks: Sequence[Look] = ()
+) -> pd.DataFrame:
     """``runs`` plus a row of status ``missing`` for each planned run that is not among them."""
     present = set(runs["run_id"])
     rows = []
-    for spec in planned_runs(plan, selections):
+    for spec in planned_runs(plan, selections, looks):
         if spec.run_id in present:
             continue
         problem = plan.problems[spec.problem]

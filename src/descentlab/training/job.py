@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from descentlab.experiment.jobs import is_swept, runs_per_optimizer
+from descentlab.experiment.looks import Look, added_tables
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.experiment.runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
+from descentlab.experiment.runs import added_runs, entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.atomic import write_text
 from descentlab.training.best_model import best_final_run, write_model
+from descentlab.training.collect import selections_of
 from descentlab.training.engine.device import configure_device
 from descentlab.training.execution.gpu_slots import gpu_slot
 from descentlab.training.execution.progress import Progress, say
@@ -60,6 +62,46 @@ def train_job(plan: TrainingPlan, problem_name: str, job: int, output: Path, cac
         Job(plan, problem, job, output, cache).train()
 
 
+def train_added(plan: TrainingPlan, problem_name: str, look: Look, results: Path, cache: Path) -> None:
+    """Train the runs that a look added to a problem, and write their tables as a job does.
+
+    Args:
+        plan: the experiment's plan.
+        problem_name: the problem's name in the config.
+        look: what it decided.
+        results: ``results/<experiment>``.
+        cache: folder of the run cache.
+
+    Raises:
+        TrainingError, ProblemError, WriteError: as :func:`train_job`. CollectError: the file of a job's selections is damaged.
+    """
+    with gpu_slot(plan.config.execution.jobs_per_gpu):
+        problem = planned_problem(plan, problem_name, configure_device())
+        specs = added_runs(plan, problem_name, look, selections_of(plan, results, problem_name))
+        say(f"{problem_name}: {len(specs)} more runs for its open contrasts, on {problem.device}, {problem.mode}")
+        tables, progress, entries = JobTables(problem), Progress(len(specs)), entries_of(plan, problem_name)
+        for name in dict.fromkeys(spec.optimizer for spec in specs):
+            runs = OptimizerJob(plan, problem, entries[name], cache, fault_policy(plan))
+            run_into(tables, progress, runs, [spec for spec in specs if spec.optimizer == name])
+        tables.write(added_tables(results, problem_name, look.number))
+        say_failures(tables.runs)
+
+
+def fault_policy(plan: TrainingPlan) -> FaultPolicy:
+    """What happens to runs of this experiment that raise or take too long."""
+    return FaultPolicy(bool(os.environ.get(KEEP_GOING)), plan.config.execution.run_minutes)
+
+
+def run_into(tables: JobTables, progress: Progress, runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
+    """Train runs or load them from the cache, and add them to the tables; their results in the same order."""
+    results = []
+    for spec, (digest, result, trained) in zip(specs, runs.run(specs), strict=True):
+        progress.step(spec.run_id, trained)
+        tables.add(spec, digest, result)
+        results.append(result)
+    return results
+
+
 class Job:
     """The runs of some optimizers on one problem."""
 
@@ -70,7 +112,7 @@ class Job:
         self._output = output
         self._cache = cache
         self._names = plan.jobs[problem.name][number]
-        self._faults = FaultPolicy(bool(os.environ.get(KEEP_GOING)), plan.config.execution.run_minutes)
+        self._faults = fault_policy(plan)
         self._progress = Progress(self._expected_runs * len(self._names))
         self._tables = JobTables(problem)
         self._selections: list[dict[str, Any]] = []
@@ -87,7 +129,7 @@ class Job:
         for name in self._names:
             self._train_optimizer(entries[name])
         self._write_selections()
-        self._tables.write(self._output, self._number)
+        self._tables.write(self._output / str(self._number))
         say_failures(self._tables.runs)
 
     def _train_optimizer(self, entry: OptimizerEntry) -> None:
@@ -113,13 +155,7 @@ class Job:
             say(f"{entry.name}: its best model can't be saved as a file: {fault}")
 
     def _run(self, runs: OptimizerJob, specs: list[RunSpec]) -> list[RunResult]:
-        """Train runs or load them from the cache, and add them to the tables."""
-        results = []
-        for spec, (digest, result, trained) in zip(specs, runs.run(specs), strict=True):
-            self._progress.step(spec.run_id, trained)
-            self._tables.add(spec, digest, result)
-            results.append(result)
-        return results
+        return run_into(self._tables, self._progress, runs, specs)
 
     def _tune(self, runs: OptimizerJob, entry: OptimizerEntry) -> dict[str, Any]:
         """Choose the learning rate; the choice is on disk before any run that sees a test target starts.

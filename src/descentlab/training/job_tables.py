@@ -56,16 +56,16 @@ class JobTables:
         """The runs of an optimizer so far."""
         return pd.DataFrame([run for run in self.runs if run["optimizer"] == optimizer])
 
-    def write(self, output: Path, job: int) -> None:
-        """Write ``<output>/<job>.*.parquet``, the history last, as it marks the job as complete.
+    def write(self, path: Path) -> None:
+        """Write ``<path>.*.parquet``, the history last, as it marks the job as complete.
 
         Raises:
             WriteError: a file can't be written.
         """
-        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, output / f"{job}.examples.parquet")
-        write_table(_concatenate(self.beside, BESIDE), BESIDE, output / f"{job}.beside.parquet")
-        write_table(pd.DataFrame(self.runs), RUNS, output / f"{job}.runs.parquet")
-        write_table(_concatenate(self.histories, HISTORY), HISTORY, output / f"{job}.history.parquet")
+        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, path.with_name(f"{path.name}.examples.parquet"))
+        write_table(_concatenate(self.beside, BESIDE), BESIDE, path.with_name(f"{path.name}.beside.parquet"))
+        write_table(pd.DataFrame(self.runs), RUNS, path.with_name(f"{path.name}.runs.parquet"))
+        write_table(_concatenate(self.histories, HISTORY), HISTORY, path.with_name(f"{path.name}.history.parquet"))
 
 
 def _concatenate(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def _plan_problem(
     batch_size = problem_config.batch_size or problem.batch_size
     limit = problem_config.train_examples
     split = split_data(problem, data, 0, batch_size, limit)
-    seeds = [*config.seeds.final_seeds, *config.seeds.tuning_seeds]
+    seeds = [*range(config.seeds.looks[-1]), *config.seeds.tuning_seeds]
     absent = absent_classes(data.y, ((seed, split_data(problem, data, seed, batch_size, limit)) for seed in seeds))
     way = plan_mode(problem_config, problem, data, batch_size, device, config.execution, versions, cache)
     return PlannedProblem(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.choice_noise import NOT_TUNED, ChoiceNoise
 from descentlab.analysis.claims.judgment import Claim, Piece
-from descentlab.analysis.pairing import Row
+from descentlab.analysis.contrasts import on_seeds
 from descentlab.analysis.remarks import Remark, remark
+from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
+from descentlab.experiment.looks import ADDED, Contrast, Look, seeds_of_contrasts
 from descentlab.experiment.plan import Plan
 
 Pieces = tuple[list[Piece], Remark | None]  # evidence and, if there is none, the reason
@@ -28,9 +29,8 @@ class ClaimEvidence:
         scores: metric of each test example at the end, by run id.
         reached: when each final run reached each target.
         measured: tables of step cost and mechanisms by name; absent where they were not measured.
-        noise: of tuning.
-        undertuned: rows whose grid of learning rates was too narrow.
-        fit_noise: of tuning, in decades of the training objective.
+        tuning: what it does to the results.
+        looks: what each look at the primary contrasts decided.
     """
 
     plan: Plan
@@ -39,20 +39,24 @@ class ClaimEvidence:
     scores: Mapping[str, np.ndarray]
     reached: pd.DataFrame
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    noise: ChoiceNoise = NOT_TUNED
-    undertuned: Collection[Row] = ()
-    fit_noise: ChoiceNoise = NOT_TUNED
+    tuning: TuningEffects = NO_EFFECTS
+    looks: Sequence[Look] = ()
 
     @property
     def arm(self) -> str:
         """The plan's main arm."""
         return self.plan.main_arm
 
-    def finals(self, problem: str, optimizer: str, arm: str) -> pd.DataFrame:
-        """Final runs of one row of the experiment, by seed."""
+    def finals(self, problem: str, optimizer: str, arm: str, seeds: int | None = None) -> pd.DataFrame:
+        """Final runs of one row of the experiment, by seed; with ``seeds``, also those that looks added up to there."""
         runs = self.runs
         row = (runs["problem"] == problem) & (runs["optimizer"] == optimizer) & (runs["arm"] == arm)
-        return runs[row & (runs["phase"] == "final")].set_index("seed").sort_index()
+        finals = runs[row & runs["phase"].isin(["final", ADDED])].set_index("seed").sort_index()
+        return on_seeds(finals, seeds)
+
+    def seeds(self, problem: str, arm: str, first: str, second: str) -> int | None:
+        """The seeds of a primary contrast's last look; None if that was the first."""
+        return seeds_of_contrasts(self.looks).get(Contrast(problem, arm, first, second))
 
     def margin(self, claim: Claim, problem: str) -> float:
         """The claim's margin, or the problem's own."""

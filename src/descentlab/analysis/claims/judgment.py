@@ -18,6 +18,7 @@ import yaml
 
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.statistics.paired import Estimate, judge_wins, seeds_to_settle, sign_test_p
+from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import Verdict, holm, holm_levels, verdict
 
 
@@ -105,6 +106,7 @@ class Piece:
         unit: unit of the difference, if it is not the claim's.
         remarks: what a reader must know about it.
         runs: ids of the runs behind it.
+        stage: the look that judges it, where it is a primary contrast.
     """
 
     place: Remark
@@ -116,11 +118,13 @@ class Piece:
     unit: str = ""
     remarks: Sequence[Remark] = ()
     runs: list[str] = field(default_factory=list)
+    stage: Stage = ONE_LOOK
 
     @property
     def p(self) -> float:
-        """Two-sided p value of no difference."""
-        return sign_test_p(self.wins) if self.wins is not None else self.estimate.p
+        """Two-sided p value of no difference, over all looks."""
+        p = sign_test_p(self.wins) if self.wins is not None else self.estimate.p
+        return float(np.minimum(1.0, p / self.stage.share))  # NaN stays NaN
 
 
 def read_claims() -> list[Claim]:
@@ -130,13 +134,13 @@ def read_claims() -> list[Claim]:
 
 
 def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
-    """The verdict on one piece, at Holm's ``level`` (docs/protocol.md, "Verdicts").
+    """The verdict on one piece, at Holm's ``level`` over all looks (docs/protocol.md, "Verdicts").
 
     In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
     supported; below 0: contradicted; else inconclusive. Wins are judged by the sign test, without a mean. A bound decides only
     its own side. If a claim says that there is no difference, a negligible one supports it and a difference contradicts it.
     """
-    estimate = piece.estimate
+    estimate, level = piece.estimate, level * piece.stage.share
     if piece.wins is not None:
         by_wins = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else Verdict.INCONCLUSIVE
         if piece.equivalence and by_wins is not Verdict.INCONCLUSIVE:
@@ -196,11 +200,14 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
     entries, verdicts = [], []
     for piece, adjusted, level in zip(pieces, holm(p), holm_levels(p), strict=True):
         estimate = piece.estimate
-        low, high = estimate.interval(level)
+        low, high = estimate.interval(level * piece.stage.share)
         judged = judge_piece(claim, piece, level)
         verdicts.append(judged)
         open_question = judged.verdict is ClaimVerdict.INCONCLUSIVE and piece.wins is None and not piece.bound
-        needed = seeds_to_settle(estimate, piece.margin, level) if open_question else math.nan
+        needed = math.nan
+        if open_question:
+            at_looks = level * piece.stage.share, piece.stage.later_levels(level)
+            needed = seeds_to_settle(estimate, piece.margin, *at_looks)
         if open_question and estimate.n < claim.least_n:
             needed = max(needed, claim.least_n)
         to_unit = np.exp if claim.unit == "ratio" and not piece.unit else float

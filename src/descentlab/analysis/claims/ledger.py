@@ -10,7 +10,6 @@ from descentlab.analysis.claims import measured_estimands, run_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
 from descentlab.analysis.claims.judgment import Claim, Piece, judge_claim, read_claims
 from descentlab.analysis.pairing import ROW
-from descentlab.analysis.remarks import remark
 
 ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     function.__name__: function
@@ -47,5 +46,5 @@ def mark_undertuned(evidence: ClaimEvidence, piece: Piece) -> Piece:
     """The piece, with a remark for each optimizer behind it whose grid of learning rates was too narrow."""
     runs = evidence.runs
     rows = runs.loc[runs["run_id"].isin(piece.runs), ROW].drop_duplicates().itertuples(index=False, name=None)
-    marks = [remark("undertuned", name=row[-1]) for row in rows if row in evidence.undertuned]
+    marks = evidence.tuning.mark(rows)
     return replace(piece, remarks=[*piece.remarks, *marks]) if marks else piece

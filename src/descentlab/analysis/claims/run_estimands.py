@@ -16,7 +16,9 @@ from descentlab.analysis.fit import estimate_fit, log_objective
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.sensitivity import widths_by_seed
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
+from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
 from descentlab.experiment.records import optimum_gap
@@ -236,20 +238,26 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Final test goodness, plain SGD minus Adam, over seeds and test examples; beside it, by how much Adam fits better."""
-    pieces = []
+    """Final test goodness, plain SGD minus Adam, over seeds and test examples; beside it, by how much Adam fits better.
+
+    It is a primary contrast, so the seeds that looks added to it count.
+    """
+    pieces, arm = [], evidence.arm
     for problem, planned in evidence.plan.problems.items():
-        sgd, adam = (evidence.finals(problem, name, evidence.arm) for name in (PLAIN, ADAM))
+        seeds = evidence.seeds(problem, arm, ADAM, PLAIN)
+        sgd, adam = (evidence.finals(problem, name, arm, seeds) for name in (PLAIN, ADAM))
         if sgd.empty or adam.empty:
             continue
-        where, noise = f"{problem}: sgd and adam", evidence.noise.of(problem, evidence.arm, PLAIN, ADAM)
+        where, noise = f"{problem}: sgd and adam", evidence.tuning.noise.of(problem, arm, PLAIN, ADAM)
         pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
         piece = paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]])
-        tuned = evidence.fit_noise.of(problem, evidence.arm, ADAM, PLAIN)
-        fit = estimate_fit(log_objective(adam), log_objective(sgd), tuned)
-        low, high = fit.interval()
+        stage = Stage.at(evidence.plan.config.seeds.looks, seeds)
+        fit = estimate_fit(
+            log_objective(adam), log_objective(sgd), evidence.tuning.fit_noise.of(problem, arm, ADAM, PLAIN)
+        )
+        low, high = fit.interval(LEVEL * stage.share)
         fits = [remark("fits", decades=fit.mean, low=low, high=high)] if fit.variance >= 0 else []
-        pieces.append(replace(piece, remarks=[*piece.remarks, *fits]))
+        pieces.append(replace(piece, remarks=[*piece.remarks, *fits], stage=stage))
     return pieces, missing(ADAM, PLAIN)
 
 
@@ -299,7 +307,7 @@ def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     for problem, planned in evidence.plan.problems.items():
         adam, other = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, twin))
         if len(adam) and len(other):
-            where, noise = f"{problem}: adam and {twin}", evidence.noise.of(problem, evidence.arm, ADAM, twin)
+            where, noise = f"{problem}: adam and {twin}", evidence.tuning.noise.of(problem, evidence.arm, ADAM, twin)
             pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem), noise)
             runs = [*adam["run_id"], *other["run_id"]]
             pieces.append(paired_piece(on(problem), pair, planned.metric, runs, equivalence=True))

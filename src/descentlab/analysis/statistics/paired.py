@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -197,11 +198,19 @@ def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = C
     return float(interval.low), float(interval.high)
 
 
-def seeds_to_settle(estimate: Estimate, margin: float, level: float = LEVEL) -> float:
+def seeds_to_settle(
+    estimate: Estimate, margin: float, level: float = LEVEL, looks: Sequence[tuple[int, float]] = ()
+) -> float:
     """How many pairs of seeds a verdict would take, if mean and variances stayed as they are now.
 
     A verdict needs an interval that excludes 0 or lies inside (−margin, margin). A new experiment of that size will have
     other means: it reaches a verdict with about even odds, not with certainty.
+
+    Args:
+        estimate: the estimate so far.
+        margin: in its unit.
+        level: two-sided.
+        looks: the seeds and the level of each look to come; beyond the last, its level goes on.
 
     Returns:
         The least total number of pairs, at least 2; inf if the test examples and tuning alone are too wide (or more than 10,000
@@ -217,8 +226,13 @@ def seeds_to_settle(estimate: Estimate, margin: float, level: float = LEVEL) -> 
         return math.nan
     needed = max(abs(estimate.mean), margin - abs(estimate.mean))
     numbers = np.unique(np.r_[2:200, np.geomspace(200, MOST_SEEDS, 200).astype(int)])
+    levels = np.full(len(numbers), level)
+    if looks:
+        planned, spent = np.array(looks).T
+        beyond = numbers[numbers > planned[-1]]
+        numbers, levels = np.r_[planned, beyond], np.r_[spent, np.full(len(beyond), spent[-1])]
     fixed = estimate.example_variance + estimate.choice_variance
-    half = stats.t.isf(level / 2, numbers - 1) * np.sqrt(estimate.seed_variance / numbers + fixed)
+    half = stats.t.isf(levels / 2, numbers - 1) * np.sqrt(estimate.seed_variance / numbers + fixed)
     enough = np.flatnonzero(half < needed)
     return float(numbers[enough[0]]) if len(enough) else math.inf
 
