@@ -83,7 +83,11 @@ def one_optimizer_under_two_names(
     levels = [np.array(arms), np.array(PROBLEMS), np.array(["first", "second"]), np.arange(SEEDS)]
     index = pd.MultiIndex.from_product(levels, names=["arm", "problem", "optimizer", "seed"])
     finals = index.to_frame(index=False).assign(
-        test_metric=right.mean(axis=-1).ravel(), higher_is_better=True, split_hash="same", init_hash="same"
+        test_metric=right.mean(axis=-1).ravel(),
+        higher_is_better=True,
+        split_hash="same",
+        init_hash="same",
+        phase="final",
     )
     finals[["train_loss", "penalty"]] = 1.0, 0.0
     finals["run_id"] = np.arange(len(finals)).astype(str)

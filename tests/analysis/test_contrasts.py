@@ -17,6 +17,7 @@ from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
 from descentlab.analysis.statistics.verdicts import benjamini_hochberg, holm
+from descentlab.analysis.tuning_effects import TuningEffects
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import check_table
@@ -107,7 +108,7 @@ def test_primary_and_exploratory_contrasts_are_families_of_their_own() -> None:
 
 def test_what_was_tuned_on_too_narrow_a_grid_carries_the_mark() -> None:
     finals, scores = scored_runs(0)
-    marked = contrast(PLAN, finals, scores, undertuned={("up", "tuned", "adam")})
+    marked = contrast(PLAN, finals, scores, TuningEffects(undertuned={("up", "tuned", "adam")}))
     named = {
         (row["problem"], row["first"]): [entry["name"] for entry in unpack_remarks(row["remarks"])]
         for row in marked.to_dict("records")
@@ -121,12 +122,13 @@ def test_what_was_tuned_on_too_narrow_a_grid_carries_the_mark() -> None:
 def test_the_noise_of_tuning_widens_the_interval() -> None:
     finals, scores = scored_runs(0)
     noise = ChoiceNoise({("up", "adam"): np.outer([0.0, 0.1], np.ones(SEEDS))}, np.array([0.5, 0.5]), 4)
-    wide, plain = (contrast(PLAN, finals, scores, one).iloc[0] for one in (noise, ChoiceNoise()))
+    wide, plain = (contrast(PLAN, finals, scores, TuningEffects(one)).iloc[0] for one in (noise, ChoiceNoise()))
     assert (wide["problem"], wide["first"], wide["difference_mean"]) == ("up", "adam", plain["difference_mean"])
     assert wide["low"] < plain["low"] < plain["high"] < wide["high"]
     assert plain["choice_share"] == 0 and wide["choice_share"] > 0.5
     others = [
-        contrast(PLAN, finals, scores, one).query("problem != 'up'")[["low", "p"]] for one in (noise, ChoiceNoise())
+        contrast(PLAN, finals, scores, TuningEffects(one)).query("problem != 'up'")[["low", "p"]]
+        for one in (noise, ChoiceNoise())
     ]
     pd.testing.assert_frame_equal(*others)
 

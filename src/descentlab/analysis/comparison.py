@@ -121,7 +121,12 @@ TABLES: dict[str, dict[str, Column]] = {
             "lower",
             seeds_needed="pairs, at a look where one will do, that would settle the verdict; inf: none would",
         ),
-        **_numbers("metric", "", margin="δ: smaller differences are negligible"),
+        **_numbers(
+            "metric",
+            "",
+            margin="δ: smaller differences are negligible",
+            floor="half of the corrected interval that no number of seeds reduces: test examples and tuning",
+        ),
         "verdict": Column("str", "", "", "a Verdict"),
         **_numbers(
             "decades",

@@ -10,8 +10,8 @@ import pandas as pd
 
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.fit import FIT_MARGIN, estimate_fit, log_objective
-from descentlab.analysis.pairing import ROW, PairedRuns
-from descentlab.analysis.remarks import pack_remarks
+from descentlab.analysis.pairing import PAIRED, ROW, PairedRuns
+from descentlab.analysis.remarks import Remark, pack_remarks, remark
 from descentlab.analysis.statistics.paired import Estimate
 from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import (
@@ -67,8 +67,8 @@ def contrast(
         looks: what each look so far decided.
     """
     finals = runs[runs["phase"].isin(["final", ADDED])]
-    finals = finals.assign(log_objective=log_objective(finals))
-    by_row = {key: group.set_index("seed") for key, group in finals.groupby(ROW, sort=False)}
+    finals = finals.assign(log_objective=log_objective(finals)).set_index("seed")
+    by_row = dict(tuple(finals[[*ROW, *PAIRED, "higher_is_better", "phase", "log_objective"]].groupby(ROW, sort=False)))
     extended = seeds_of_contrasts(looks)
     rows: list[dict[str, Any]] = []
     pairs: list[PairedRuns] = []
@@ -96,7 +96,11 @@ def contrast(
                         "declared": EXPLORATORY if isinstance(plan, ImportedPlan) else declared,
                         "margin": planned.margin,
                         "remarks": pack_remarks(
-                            [*pairs[-1].remarks, *tuning.mark((problem, arm, name) for name in (first, second))]
+                            [
+                                *pairs[-1].remarks,
+                                *tuning.mark((problem, arm, name) for name in (first, second)),
+                                *remarks_on_looks(looks, Contrast(problem, arm, first, second), stages[-1], plan),
+                            ]
                         ),
                     }
                 )
@@ -108,6 +112,17 @@ def contrast(
     ):
         row |= {**pair.judge(p, level, stage), **judge_fit(fit, fit_level * stage.share), "look": stage.number}
     return fill_table(pd.DataFrame(rows), "contrasts")
+
+
+def remarks_on_looks(looks: Sequence[Look], one: Contrast, stage: Stage, plan: Plan) -> list[Remark]:
+    """At which look a contrast was judged, unless there is one, and why it was looked at no further."""
+    number = len(plan.config.seeds.looks)
+    remarks = [remark("settled later", look=stage.number, looks=number)] if stage.number > 1 else []
+    if any(one in look.left for look in looks):
+        remarks.append(remark("no seeds settle"))
+    if any(one in look.unpaid for look in looks):
+        remarks.append(remark("budget spent"))
+    return remarks
 
 
 def on_seeds(runs: pd.DataFrame, seeds: int | None) -> pd.DataFrame:

@@ -47,10 +47,13 @@ def decide_look(
     for row in open_contrasts.to_dict("records"):
         one = Contrast(row["problem"], row["arm"], row["first"], row["second"])
         needed = seeds[number] if math.isnan(row["seeds_needed"]) else row["seeds_needed"]
-        if math.isinf(needed):
+        # No seeds help if, wherever in its interval the difference lies, what remains of the interval is too wide.
+        widest = max(row["margin"], abs(row["low_corrected"]), abs(row["high_corrected"]))
+        if math.isinf(needed) and row["floor"] >= widest:
             left.append(one)
         else:
-            expected[one] = (needed - seeds[number - 1]) * sum(seconds[row] for row in rows_of(one))
+            further = min(needed, seeds[-1]) - seeds[number - 1]
+            expected[one] = further * sum(seconds[row] for row in rows_of(one))
     added, budget = seeds[number] - seeds[number - 1], 60 * (plan.config.budget.minutes or math.inf)
     spent = sum(look.seconds for look in looks)
     paid: dict[Row, float] = {}

@@ -184,6 +184,7 @@ class PairedRuns:
             "example_share": estimate.example_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "choice_share": estimate.choice_variance / estimate.variance if estimate.variance > 0 else np.nan,
             "seeds_needed": needed,
+            "floor": estimate.floor((stage.later_levels(family_level) or [(0, level)])[-1][1]),
         }
 
 

@@ -76,6 +76,7 @@ class PlannedProblem(ComparedProblem):
     """A problem that is trained here, its data and model read and built once.
 
     Attributes:
+        margin_reason: why smaller differences are negligible; empty where none is given.
         epochs: budget in passes over the training set.
         batch_size: examples per update of the mini-batch optimizers.
         requested_examples: training examples before rounding down to whole batches.
@@ -92,6 +93,7 @@ class PlannedProblem(ComparedProblem):
     parameters: int
     mode: str
     device: str
+    margin_reason: str = ""
     epochs: int
     batch_size: int
     requested_examples: int

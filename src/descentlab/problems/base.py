@@ -156,7 +156,8 @@ class Problem:
         loss: a keras.losses.Loss, a name of Keras, or a function ``(y, y_pred) -> losses`` of shape (n,).
         metric: the metric that generalization is measured in.
         epochs, batch_size: budget and batch size unless the config says otherwise.
-        margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Verdicts").
+        margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Margins").
+        margin_reason: what a user would care for, and what the test split can tell apart, for the report.
         divergence_factor: a run diverges when its training or validation loss exceeds that of its initial weights by so many
             times (docs/protocol.md, "Run status").
         dataset: the name of its data set: problems on the same one have the same sealed test split. None for the problem's
@@ -195,6 +196,7 @@ class Problem:
     epochs: int = 20
     batch_size: int = 32
     margin: float = 0.01
+    margin_reason: str = ""
     divergence_factor: float = 1000.0
     dataset: str | None = None
     test_share: float = 0.2

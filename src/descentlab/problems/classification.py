@@ -11,6 +11,13 @@ from descentlab.problems.base import Data, Metric
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)
 
+DIGITS_TEST_SHARE = 1 / 3
+DIGITS_MARGIN = 0.02
+DIGITS_MARGIN_REASON = message(
+    "two images in a hundred; where two models answer 5 % of the 599 test images differently, twice the standard error of their "
+    "difference is 1.8 in a hundred"
+)
+
 
 def load_digits(path: str | None) -> Data:
     """The 1,797 digits of 8×8 pixels that scikit-learn bundles (UCI), pixels scaled to [0, 1], flat.

@@ -6,7 +6,14 @@ import keras
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Problem
-from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.problems.classification import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    DIGITS_MARGIN,
+    DIGITS_MARGIN_REASON,
+    DIGITS_TEST_SHARE,
+    load_digits,
+)
 
 
 def build_model() -> keras.Model:
@@ -32,6 +39,9 @@ PROBLEM = Problem(
     dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
+    margin=DIGITS_MARGIN,
+    margin_reason=DIGITS_MARGIN_REASON,
+    test_share=DIGITS_TEST_SHARE,
     epochs=15,
     batch_size=64,
     count="c1 80 + c2 1,168 + logits 650 = 1,898",

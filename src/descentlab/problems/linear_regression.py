@@ -11,7 +11,7 @@ from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.problems.random_streams import stream_generator
 
-TEST_SHARE = 0.2
+TEST_SHARE = 0.5  # 11 parameters need few of the 442 patients; telling two fits apart needs many
 
 
 def build_model() -> keras.Model:
@@ -53,7 +53,11 @@ PROBLEM = Problem(
     loss=keras.losses.MeanSquaredError(),
     metric=Metric(message("mean squared error"), False, keras.losses.mean_squared_error),
     epochs=40,
-    margin=0.02,
+    margin=0.03,
+    margin_reason=message(
+        "three hundredths of the target's variance, or of R²; the 221 test patients leave the difference of two tuned optimizers "
+        "a standard error of about 0.006"
+    ),
     stratified=False,
     convex=True,
     optimum=least_mse,

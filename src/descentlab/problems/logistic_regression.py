@@ -7,7 +7,14 @@ import numpy as np
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Problem
-from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.problems.classification import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    DIGITS_MARGIN,
+    DIGITS_MARGIN_REASON,
+    DIGITS_TEST_SHARE,
+    load_digits,
+)
 
 L2 = 1e-3
 
@@ -50,6 +57,9 @@ PROBLEM = Problem(
     dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
+    margin=DIGITS_MARGIN,
+    margin_reason=DIGITS_MARGIN_REASON,
+    test_share=DIGITS_TEST_SHARE,
     epochs=40,
     convex=True,
     optimum=least_objective,

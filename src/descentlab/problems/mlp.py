@@ -6,7 +6,14 @@ import keras
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Problem
-from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.problems.classification import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    DIGITS_MARGIN,
+    DIGITS_MARGIN_REASON,
+    DIGITS_TEST_SHARE,
+    load_digits,
+)
 
 
 def build_model() -> keras.Model:
@@ -23,6 +30,9 @@ PROBLEM = Problem(
     dataset="digits",
     loss=CROSS_ENTROPY,
     metric=ACCURACY,
+    margin=DIGITS_MARGIN,
+    margin_reason=DIGITS_MARGIN_REASON,
+    test_share=DIGITS_TEST_SHARE,
     epochs=30,
     count="64 × 64 + 64 + 64 × 10 + 10 = 4,810",
 )

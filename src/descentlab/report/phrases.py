@@ -147,6 +147,9 @@ REMARKS = {
         "Adam's training objective ends {decades:+.2g} [{low:+.2g}, {high:+.2g}] decades lower (positive: it fits better)"
     ),
     "undertuned": message("{name} may be undertuned: its grid of learning rates was too narrow"),
+    "settled later": message("judged at look {look} of {looks}"),
+    "no seeds settle": message("no number of seeds would settle it: the test examples or the tuning seeds are too few"),
+    "budget spent": message("the budget for more seeds is spent"),
     "counted": message("counted, the same for every seed"),
     "mean widths": message("mean widths {wide:.2g} and {narrow:.2g} decades"),
     "end outside": message("some end lies outside the rates that were tried"),

@@ -100,6 +100,7 @@ def _plan_problem(
         metric=problem.metric.name,
         higher_is_better=problem.metric.higher_is_better,
         margin=problem.margin,
+        margin_reason=problem.margin_reason,
         convex=problem.convex,
         divergence_factor=problem.divergence_factor,
         epochs=problem_config.epochs or problem.epochs,

@@ -73,6 +73,17 @@ class Estimate:
         half = -t_quantile(level / 2, self.degrees) * math.sqrt(self.variance) if self.variance else 0.0
         return self.mean - half, self.mean + half
 
+    def floor(self, level: float = LEVEL) -> float:
+        """Half the interval that stays however many seeds there are; NaN without an interval.
+
+        Example:
+            >>> Estimate(0.0, variance=0.05, degrees=9, seed_variance=0.4, example_variance=0.01, n=10).floor()
+            0.196
+        """
+        if not self.variance >= 0:
+            return math.nan
+        return -float(special.ndtri(level / 2)) * math.sqrt(self.example_variance + self.choice_variance)
+
 
 def estimate_difference(differences: np.ndarray) -> Estimate:
     """The estimate from one difference per seed, shape (n,): the paired t test.

@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from descentlab.analysis.contrasts import PRIMARY
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.experiment.records import rate_in_table
-from descentlab.i18n.wording import message, words
+from descentlab.i18n.wording import joined, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.phrases import arm_cell
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
 
-PATIENCE = message("Patience")
+PATIENCE, LOOKS = message("Patience"), message("Looks")
 RULES = {
     message("Arms"): message(
         "Default (Keras' own learning rate, constant) and tuned (best of a grid, with a schedule) answer different questions; "
@@ -36,6 +38,11 @@ RULES = {
     message("Seeds"): message(
         "{final} final seeds, disjoint from the tuning seeds. A seed redraws weights, split into training and validation, data "
         "order and dropout, each from its own stream."
+    ),
+    LOOKS: message(
+        "A primary contrast that is open after {looks} seeds gets more, up to {most}; these looks were declared before the runs. "
+        "Each spends the share of its level that it adds of the seeds, so that looking again makes no false alarm likelier. "
+        "Only primary contrasts use the added seeds; everything else on this page is of the first {final}."
     ),
     message("Pairing"): message(
         "One seed means the same initial weights, split and batches for every optimizer; runs whose hashes differ are rejected "
@@ -180,19 +187,42 @@ def protocol(evidence: Evidence) -> Section:
         "tuning": seeds.tuning,
         "final": seeds.final,
         "patience": config.patience,
+        "looks": joined([str(seeds) for seeds in seeds.looks[:-1]]),
+        "most": seeds.looks[-1],
         "schedules": "; ".join(f"{schedule} ({', '.join(names)})" for schedule, names in optimizers_of.items()),
     }
     rules = [
         [words(rule), words(meaning, **fields)]
         for rule, meaning in RULES.items()
-        if rule != PATIENCE or config.patience is not None
+        if (rule != PATIENCE or config.patience is not None) and (rule != LOOKS or len(seeds.looks) > 1)
     ]
     headers = [words("rule"), words("what it means")]
-    blocks: list[Table] = [Table("rules", words("The rules of the comparison"), headers, rules)]
+    blocks = [Table("rules", words("The rules of the comparison"), headers, rules), margin_table(evidence)]
     coverage = evidence.comparison.coverage
     if len(coverage):
         blocks.append(coverage_table(coverage))
     return Section("protocol", words("Protocol"), blocks)
+
+
+def margin_table(evidence: Evidence) -> Table:
+    """Each problem's margin, its reason, and what remains of its intervals however many seeds there are."""
+    contrasts = evidence.comparison.contrasts
+    primary = contrasts[contrasts["declared"] == PRIMARY]
+    rows = []
+    for name, info in evidence.plan.problems.items():
+        assert isinstance(info, PlannedProblem)
+        floors = [
+            number(primary.loc[(primary["problem"] == name) & (primary["arm"] == arm), "floor"].max())
+            for arm in evidence.plan.config.arms
+        ]
+        rows.append([name, number(info.margin), words(info.margin_reason) if info.margin_reason else "", *floors])
+    headers = [words("problem"), words("margin"), words("why"), *map(arm_cell, evidence.plan.config.arms)]
+    caption = words(
+        "The last columns: half of the widest corrected interval of a primary contrast that would remain with any number of "
+        "seeds, because the test examples and the tuning seeds are as many as they are. Where it is wider than the margin, no "
+        "number of seeds shows that a difference is negligible."
+    )
+    return Table("margins", words("Margins"), headers, rows, caption)
 
 
 def coverage_table(coverage: pd.DataFrame) -> Table:
