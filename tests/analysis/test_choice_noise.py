@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.choice_noise import NO_NOISE, ChoiceNoise, choose_again, measure_choice_noise, resample_seeds
+from descentlab.analysis.choice_noise import NO_NOISE, ChoiceNoise, choose_again, measure_choice_noise
 from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.analysis.statistics.resampling import resample_seeds
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.plateau import middle, plateau
 
@@ -51,16 +52,6 @@ def tuned(
         for row in rows(optimizer, "final" if rate == chosen else "neighbor", rate, values, 0)
     ]
     return pd.DataFrame(tuning + final), {"problem": "p", "optimizer": optimizer, "learning_rate": chosen}
-
-
-def test_resampling_gives_the_variance_of_a_mean() -> None:
-    """Not a share 1 − 1/n of it: of five values the mean has a fifth of their variance."""
-    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
-    positions, weights = resample_seeds(5)
-    means = values[positions].mean(axis=1)
-    variance = weights @ (means - weights @ means) ** 2
-    assert weights.sum() == pytest.approx(1)
-    assert variance == pytest.approx(values.var(ddof=1) / 5, rel=0.1)
 
 
 def test_a_choice_that_every_resampling_makes_has_no_noise() -> None:

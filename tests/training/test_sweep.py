@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.analysis.sensitivity import divergence_in_decades, measure_widths, width_in_decades, widths_by_seed
+from descentlab.analysis.sensitivity import divergence_in_decades, measure_widths, scores_by_rate, width_in_decades
 from descentlab.experiment.config import parse_config
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
@@ -42,9 +42,13 @@ def test_it_begins_at_the_chosen_rate_goes_down_then_up_and_stops_outside_the_ma
     assert swept(scores, 0, 0.1) == [0, -1, -2, 1, 2, 3, -1.5, 2.5]
 
 
-def test_every_seed_must_have_left() -> None:
-    scores = {0.0: [1.0, 1.0], 1: [0.0, 0.95], 2: [0.0, 0.0]}
+def test_the_mean_must_have_left() -> None:
+    scores = {0.0: [1.0, 1.0], 1: [0.9, 0.95], 2: [0.0, 1.0]}
     assert swept(scores, 0, 0.1) == [0, -1, 1, 2, -0.5, 1.5]
+
+
+def test_a_rate_at_which_one_seed_diverged_is_an_end() -> None:
+    assert swept({0.0: [1.0, 1.0], 1: [1.0, NAN]}, 0, 0.1) == [0, -1, 1, -0.5, 0.5]
 
 
 def test_a_divergence_is_an_end() -> None:
@@ -85,10 +89,10 @@ def test_what_was_tried_is_contiguous_and_both_ends_have_left(table: list[list[f
     steps = sorted(step for step in tried if step == int(step))
     assert steps == list(range(int(steps[0]), int(steps[-1]) + 1))
     assert all(steps[0] < step < steps[-1] for step in set(tried) - set(steps))
-    values = np.array([scores[step] for step in steps])
-    best = np.where(np.isnan(values), -np.inf, values).max(axis=0)
-    for end, row in ((steps[0], values[0]), (steps[-1], values[-1])):
-        assert abs(end - chosen) == MOST_STEPS or not (row >= best - 0.2).any()
+    means = [np.mean(scores[step]) for step in steps]
+    best = max((mean for mean in means if not np.isnan(mean)), default=NAN)
+    for end, mean in ((steps[0], means[0]), (steps[-1], means[-1])):
+        assert abs(end - chosen) == MOST_STEPS or not mean >= best - 0.2
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "lion"])
@@ -119,27 +123,26 @@ def rows(phase: str, scores: dict[int, list[float]]) -> list[dict[str, object]]:
             "status": "diverged" if np.isnan(score) else "finished",
         }
         for seed, values in scores.items()
-        for rate, score in zip((0.01, 0.1, 1.0), values, strict=True)
+        for rate, score in zip((0.01, 0.1, 1.0, 10.0), values, strict=True)
     ]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_widths_are_of_the_sweep_where_there_is_one(sign: int) -> None:
-    """Seed 1 falls by 0.2 a decade either way: ±0.5 decades within 0.1. Seed 2 is flat below its best at 1."""
+    """The mean falls by 0.2 a decade either way: ±0.5 decades within 0.1; a seed diverged a decade further up."""
     generated = generated_plan()
     problem = replace(generated.problems["up"], higher_is_better=sign > 0, margin=0.1)
     plan = replace(generated, problems={"p": problem}, optimizers={"sgd": generated.optimizers["sgd"]})
-    scores = {1: [0.7, 0.9, 0.7], 2: [0.9, 0.95, NAN]}
-    runs = pd.DataFrame(rows("sweep", scores) + rows("tuning", {1: [0.0, 0.0, 0.0]}))
+    scores = {1: [0.6, 0.9, 0.7, 0.0], 2: [0.8, 0.9, 0.7, NAN]}
+    runs = pd.DataFrame(rows("sweep", scores) + rows("tuning", {1: [0.0] * 4}))
     runs["val_metric"] *= sign
-    found = widths_by_seed(plan, runs, "p", "sgd")
-    assert found["phase"].eq("sweep").all()
-    assert found["width"].tolist() == pytest.approx([1.0, 1.0])
-    assert found["width_censored"].tolist() == [False, True]
-    assert found["divergence"].tolist() == pytest.approx([1.0, 1.0])
-    assert found["divergence_censored"].tolist() == [True, False]
+    found = scores_by_rate(plan, runs, "p", "sgd")
+    assert found is not None
+    assert (found.phase, found.seeds, found.goodness.shape) == ("sweep", [1, 2], (4, 2))
     (row,) = measure_widths(plan, runs).to_dict("records")
-    assert (row["width"], row["n"], row["censored"], row["phase"]) == (pytest.approx(1.0), 2, True, "sweep")
+    assert (row["width"], row["n"], row["censored"], row["phase"]) == (pytest.approx(1.0), 2, False, "sweep")
+    assert (row["divergence"], row["divergence_censored"]) == (pytest.approx(2.0), False)
+    assert row["low"] < row["width"] < row["high"]
     shuffled = runs.sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(measure_widths(plan, runs), measure_widths(plan, shuffled))
 

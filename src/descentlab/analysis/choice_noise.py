@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.statistics.resampling import resample_seeds, weighted_variance
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.plateau import middle, plateau
 from descentlab.optimizers.arms import Arm
 
-DRAWS = 1000
 NO_NOISE = (0.0, float("inf"))
 
 
@@ -57,25 +57,10 @@ class ChoiceNoise:
         return max(0.0, self._spread(mean) - of_seeds), float(self.degrees)
 
     def _spread(self, values: np.ndarray) -> float:
-        """The variance over the resamplings."""
-        return float(self.weights @ (values - self.weights @ values) ** 2)
+        return weighted_variance(values, self.weights)
 
 
 NOT_TUNED = ChoiceNoise()
-
-
-def resample_seeds(seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resamplings of tuning seeds, each different one once, with its share of DRAWS.
-
-    ``seeds − 1`` are drawn with replacement, so that the variance of a resampled mean is that of the mean (Rao & Wu 1988): as
-    many as there are would give a share ``1 − 1 / seeds`` of it, a fifth too little with five.
-
-    Returns:
-        Positions of seeds, shape (resamplings, seeds − 1), and weights of sum 1.
-    """
-    draws = np.sort(np.random.default_rng(0).integers(0, seeds, (DRAWS, seeds - 1)), axis=1)
-    different, counts = np.unique(draws, axis=0, return_counts=True)
-    return different, counts / DRAWS
 
 
 def choose_again(

@@ -1,21 +1,25 @@
 """How far off a learning rate may be: the width of the range of good rates and the distance to divergence.
 
-Both are measured seed by seed, so that they have an interval: in the robustness sweep, or in the tuning grid without one
-(docs/protocol.md, "Robustness").
+Both are those of the mean curve over seeds, in the robustness sweep, or in the tuning grid without one: a single seed's curve is
+cut short by its noise. Their intervals come from resampled seeds (docs/protocol.md, "Robustness").
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.comparison import TABLES, fill_table
-from descentlab.analysis.statistics.intervals import average_by, t_interval
+from descentlab.analysis.statistics.intervals import average_by
+from descentlab.analysis.statistics.resampling import estimate_resampled
 from descentlab.experiment.plan import Plan
 from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table
+
+WIDTH_RESOLUTION = 0.25  # decades to which a cliff is known
 
 
 def measure_sensitivity(tuning: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
@@ -45,7 +49,7 @@ def divergence_in_decades(rates: np.ndarray, goodness: np.ndarray) -> tuple[floa
 
     Args:
         rates: ascending, shape (points,).
-        goodness: score of one seed, higher is better, same shape; NaN where it diverged.
+        goodness: mean score, higher is better, same shape; NaN where a run diverged.
 
     Returns:
         The distance, and whether it is a lower bound (no rate above the best diverged; then it is the distance to the highest).
@@ -62,61 +66,81 @@ def divergence_in_decades(rates: np.ndarray, goodness: np.ndarray) -> tuple[floa
     return (float(x[best + diverged[0]] - x[best]), False) if len(diverged) else (float(x[-1] - x[best]), True)
 
 
-def widths_by_seed(plan: Plan, runs: pd.DataFrame, problem: str, optimizer: str) -> pd.DataFrame:
-    """Width of the range of good rates and distance to divergence for each seed.
+class RateScores(NamedTuple):
+    """The scores that the width of an optimizer's range of good rates is measured on.
 
-    Returns:
-        Columns ``width`` (decades; 0 where every rate diverged), ``divergence`` (decades; NaN there), ``width_censored``,
-        ``divergence_censored`` (an end was not reached, so the value is a lower bound) and ``phase`` (of the runs it was
-        measured on), indexed by seed.
+    Attributes:
+        rates: ascending, shape (rates,).
+        goodness: validation scores, higher is better, shape (rates, seeds); NaN where a run diverged.
+        seeds: those that have every rate.
+        phase: of the runs.
     """
+
+    rates: np.ndarray
+    goodness: np.ndarray
+    seeds: list[int]
+    phase: str
+
+    def mean(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """The mean curve over some seeds, shape (rates,); NaN where any of them diverged."""
+        return np.asarray((self.goodness if positions is None else self.goodness[:, positions]).mean(axis=1))
+
+    def width(self, margin: float, positions: np.ndarray | None = None) -> float:
+        """Decades of the mean curve within the margin of its best; 0 where every rate diverged."""
+        return float(np.nan_to_num(width_in_decades(self.rates, self.mean(positions), margin)[0]))
+
+    def on(self, seeds: list[int]) -> RateScores:
+        """The scores of some of the seeds."""
+        return self._replace(goodness=self.goodness[:, [self.seeds.index(seed) for seed in seeds]], seeds=seeds)
+
+
+def scores_by_rate(plan: Plan, runs: pd.DataFrame, problem: str, optimizer: str) -> RateScores | None:
+    """The scores of the sweep of an optimizer on a problem, of the tuning grid if it wasn't swept; None without either."""
     # A divergence is a result; a run that failed or is missing has none.
     measured = runs[
         (runs["problem"] == problem)
         & (runs["optimizer"] == optimizer)
         & runs["learning_rate"].notna()
         & (runs["arm"] == Arm.TUNED)
+        & runs["phase"].isin(("tuning", "sweep"))
         & runs["status"].isin(("finished", "diverged"))
     ]
     phase = "sweep" if (measured["phase"] == "sweep").any() else "tuning"
-    planned = plan.problems[problem]
-    rows = {}
-    for seed, group in measured[measured["phase"] == phase].groupby("seed"):
-        ascending = group.sort_values("learning_rate")
-        rates = ascending["learning_rate"].to_numpy()
-        goodness = (planned.sign * ascending["val_metric"]).where(ascending["status"] == "finished").to_numpy()
-        width, width_censored = width_in_decades(rates, goodness, planned.margin)
-        divergence, divergence_censored = divergence_in_decades(rates, goodness)
-        rows[seed] = {
-            "width": 0.0 if np.isnan(width) else width,
-            "width_censored": width_censored,
-            "divergence": divergence,
-            "divergence_censored": divergence_censored,
-            "phase": phase,
-        }
-    columns = ["width", "width_censored", "divergence", "divergence_censored", "phase"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    measured = measured[measured["phase"] == phase]
+    if measured.empty:
+        return None
+    finite = measured["val_metric"].where(measured["status"] == "finished")
+    scores = measured.assign(goodness=plan.problems[problem].sign * finite)
+    by_rate = scores.pivot(index="learning_rate", columns="seed", values="goodness").sort_index()
+    known = scores.groupby("seed").size()
+    seeds = [int(seed) for seed in by_rate.columns if known[seed] == len(by_rate)]
+    return RateScores(by_rate.index.to_numpy(), by_rate[seeds].to_numpy(), seeds, phase) if seeds else None
 
 
 def measure_widths(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean width and distance to divergence by problem and optimizer, with intervals over seeds."""
-    tuned = runs[runs["phase"].isin(["tuning", "sweep"])]
+    """Width of the mean curve and distance to divergence by problem and optimizer, with intervals over resampled seeds."""
     rows = []
-    for problem in plan.problems:
+    for problem, planned in plan.problems.items():
         for optimizer in plan.optimizers:
-            seeds = widths_by_seed(plan, tuned, problem, optimizer)
-            if seeds.empty:
+            scores = scores_by_rate(plan, runs, problem, optimizer)
+            if scores is None:
                 continue
-            row: dict[str, Any] = {"problem": problem, "optimizer": optimizer, "phase": seeds["phase"].iloc[0]}
-            for name, prefix in (("width", ""), ("divergence", "divergence_")):
-                interval = t_interval(seeds[name].to_numpy(dtype=np.float64))
-                row |= {name: interval.mean, f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+            row: dict[str, Any] = {"problem": problem, "optimizer": optimizer, "phase": scores.phase}
+            width = estimate_resampled(partial(scores.width, planned.margin), len(scores.seeds), WIDTH_RESOLUTION)
+            divergence = estimate_resampled(
+                lambda positions, scores=scores: divergence_in_decades(scores.rates, scores.mean(positions))[0],  # type: ignore[misc]
+                len(scores.seeds),
+                WIDTH_RESOLUTION,
+            )
+            for name, prefix, estimate in (("width", "", width), ("divergence", "divergence_", divergence)):
+                low, high = estimate.interval()
+                row |= {name: estimate.mean, f"{prefix}low": low, f"{prefix}high": high}
             rows.append(
                 {
                     **row,
-                    "n": int(seeds["width"].notna().sum()),
-                    "censored": bool(seeds["width_censored"].any()),
-                    "divergence_censored": bool(seeds["divergence_censored"].any()),
+                    "n": len(scores.seeds),
+                    "censored": width_in_decades(scores.rates, scores.mean(), planned.margin)[1],
+                    "divergence_censored": divergence_in_decades(scores.rates, scores.mean())[1],
                 }
             )
     return fill_table(pd.DataFrame(rows), "widths")

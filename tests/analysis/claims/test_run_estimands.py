@@ -109,61 +109,6 @@ def test_a_missing_run_takes_no_other_run_with_it() -> None:
     assert (piece.estimate.mean, piece.estimate.n) == (8.0, SEEDS - 1)
 
 
-def swept(scores: dict[str, list[list[float]]], phase: str = "sweep") -> pd.DataFrame:
-    """Runs at rates 0.01, 0.1 and 1 on the problem "up", by optimizer and seed; NaN where one diverged, inf where it failed."""
-    status = {True: "diverged", False: "finished"}
-    return pd.DataFrame(
-        [
-            {
-                "problem": "up",
-                "optimizer": name,
-                "arm": "tuned",
-                "phase": phase,
-                "seed": seed,
-                "learning_rate": rate,
-                "run_id": f"{name}.{seed}.{rate}",
-                "val_metric": value,
-                "status": "failed" if np.isinf(value) else status[bool(np.isnan(value))],
-            }
-            for name, seeds in scores.items()
-            for seed, values in enumerate(seeds)
-            for rate, value in zip((0.01, 0.1, 1.0), values, strict=True)
-        ]
-    )
-
-
-# Falls by 1 a decade either way: 0.02 of a decade is within 0.02, so the width is 0.04.
-NARROW, NEVER, FAILED = [0.0, 1.0, 0.0], [np.nan] * 3, [np.inf] * 3
-
-
-def widths(runs: pd.DataFrame) -> Piece:
-    (piece,) = pieces_of("adam_width", ClaimEvidence(generated_plan(), runs, runs, {}, runs)).values()
-    return piece
-
-
-def test_a_seed_that_diverged_at_every_rate_has_no_width_and_is_not_dropped() -> None:
-    piece = widths(swept({"adam": [NARROW, NEVER, NARROW], "sgd": [NARROW] * 3}))
-    assert piece.estimate.n == 3
-    assert piece.estimate.mean == pytest.approx(-0.04 / 3)
-    failed = widths(swept({"adam": [NARROW, FAILED, NARROW], "sgd": [NARROW] * 3}))
-    assert (failed.estimate.n, failed.estimate.mean) == (2, 0.0)
-
-
-def test_widths_of_the_sweep_are_not_paired_with_those_of_the_grid() -> None:
-    tuning = swept({"adam": [NARROW] * 2, "sgd": [NARROW] * 2}, phase="tuning")
-    both = swept({"adam": [[1.0, 1.0, 1.0]] * 2})
-    piece = widths(pd.concat([tuning, both]))
-    assert (piece.estimate.n, piece.estimate.mean, piece.bound) == (2, 0.0, "")
-    assert widths(pd.concat([tuning, both, swept({"sgd": [NARROW] * 2})])).bound == "at least"
-
-
-def test_a_wide_range_that_was_cut_off_is_a_bound_and_two_are_judged_by_wins() -> None:
-    wide = [1.0, 1.0, 1.0]  # both ends outside the rates
-    assert widths(swept({"adam": [wide, NARROW], "sgd": [NARROW] * 2})).bound == "at least"
-    piece = widths(swept({"adam": [wide, wide, wide, NARROW], "sgd": [NARROW, NARROW, wide, wide]}))
-    assert (piece.bound, piece.wins) == ("unknown", (2, 3))
-
-
 def test_a_divergence_of_one_of_two_that_should_be_the_same_contradicts() -> None:
     runs = generated_runs(0)
     twin = {"tuned": {"momentum": 0.9}}

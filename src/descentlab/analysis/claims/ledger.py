@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from descentlab.analysis.claims import measured_estimands, run_estimands
+from descentlab.analysis.claims import measured_estimands, run_estimands, width_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
 from descentlab.analysis.claims.judgment import Claim, Piece, judge_claim, read_claims
 from descentlab.analysis.pairing import ROW
@@ -16,8 +16,8 @@ ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     for function in (
         run_estimands.updates_to_target,
         run_estimands.state_bytes,
-        run_estimands.adam_width,
-        run_estimands.adaptive_width,
+        width_estimands.adam_width,
+        width_estimands.adaptive_width,
         run_estimands.default_anytime,
         run_estimands.final_difference,
         run_estimands.optimum_reached,

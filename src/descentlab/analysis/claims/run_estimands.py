@@ -15,7 +15,6 @@ from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.fit import estimate_fit, log_objective
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
-from descentlab.analysis.sensitivity import widths_by_seed
 from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.stages import Stage
@@ -23,7 +22,7 @@ from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
 from descentlab.experiment.records import optimum_gap
 from descentlab.optimizers.arms import Arm
-from descentlab.optimizers.roles import ADAM, ADVANCED, NOT_ADAPTIVE, PLAIN
+from descentlab.optimizers.roles import ADAM, PLAIN
 
 OPTIMUM_TOLERANCE = 0.01
 MOST_LINES = 15
@@ -121,61 +120,6 @@ def state_bytes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     if {ADAM, PLAIN} <= set(evidence.plan.optimizers):
         return pieces, remark("bytes not counted")
     return pieces, missing(ADAM, PLAIN)
-
-
-def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Pieces:
-    """Mean width of the optimizers ``wide`` minus that of ``narrow``, paired by seed.
-
-    From the robustness sweep if all of them were swept, else from the tuning grid for all, as the two use different seeds. A
-    seed whose every rate diverged has width 0, the worst possible.
-    """
-    runs = evidence.runs[evidence.runs["phase"].isin(("tuning", "sweep"))]
-    runs = runs[(runs["arm"] == Arm.TUNED) & runs["optimizer"].isin((*wide, *narrow))]
-    pieces = []
-    for problem in evidence.plan.problems:
-        problem_runs = runs[runs["problem"] == problem]
-        if not problem_runs.groupby("optimizer")["phase"].agg(lambda phases: (phases == "sweep").any()).all():
-            problem_runs = problem_runs[problem_runs["phase"] == "tuning"]
-        tables = {
-            name: table
-            for name in (*wide, *narrow)
-            if len(table := widths_by_seed(evidence.plan, problem_runs, problem, name))
-        }
-        sides = [[tables[name] for name in names if name in tables] for names in (wide, narrow)]
-        if not all(sides):
-            continue
-        seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
-        widths = [
-            np.mean([table.loc[seeds, "width"].to_numpy(dtype=np.float64) for table in side], axis=0) for side in sides
-        ]
-        censored = [
-            np.any([table.loc[seeds, "width_censored"].to_numpy(dtype=bool) for table in side], axis=0)
-            for side in sides
-        ]
-        remarks = []
-        if seeds:
-            means = [side.mean() for side in widths]
-            remarks.append(remark("mean widths", wide=means[0], narrow=means[1]))
-        if np.any(censored):
-            remarks.append(remark("end outside"))
-        compared = problem_runs["seed"].isin(seeds) & problem_runs["optimizer"].isin(list(tables))
-        run_ids = list(problem_runs[compared]["run_id"])
-        pieces.append(
-            bounded_piece(
-                on(problem), widths[0] - widths[1], censored[0], censored[1], float(claim.margin), remarks, run_ids
-            )
-        )
-    return pieces, remark("untuned")
-
-
-def adam_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Adam's width against plain SGD's."""
-    return width_pieces(evidence, claim, (ADAM,), (PLAIN,))
-
-
-def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """The adaptive methods' mean width against that of plain SGD and momentum."""
-    return width_pieces(evidence, claim, ADVANCED, NOT_ADAPTIVE)
 
 
 def runs_after(finals: pd.DataFrame, history: pd.DataFrame, share: float) -> pd.DataFrame:
