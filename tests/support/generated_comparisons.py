@@ -13,7 +13,7 @@ from descentlab.analysis import compare
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.pairing import ROW
-from descentlab.analysis.time_to_target import measure_reached
+from descentlab.analysis.time_to_target import measure_reached, targets_by_problem
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import (
     NO_EXAMPLES,
@@ -68,7 +68,14 @@ def claim_evidence(
     plan = generated_plan() if plan is None else plan
     history = generated_history(runs) if history is None else history
     curves = history.merge(final(runs)[["run_id", *ROW, "seed"]], on="run_id")
-    return ClaimEvidence(plan, runs, curves, {}, measure_reached(plan, final(runs), curves), measured or {})
+    return ClaimEvidence(
+        plan,
+        runs,
+        curves,
+        {},
+        measure_reached(final(runs), curves, targets_by_problem(plan, runs, history)),
+        measured or {},
+    )
 
 
 def row(table: pd.DataFrame, **values: object) -> dict[str, Any]:

@@ -26,7 +26,13 @@ from descentlab.analysis.recommendation import measure_recommendations
 from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
-from descentlab.analysis.time_to_target import choose_for_speed, measure_profiles, measure_reached, measure_speed
+from descentlab.analysis.time_to_target import (
+    choose_for_speed,
+    measure_profiles,
+    measure_reached,
+    measure_speed,
+    targets_by_problem,
+)
 from descentlab.analysis.tuning_effects import measure_tuning_effects
 from descentlab.experiment.looks import Look, read_looks
 from descentlab.experiment.measurements import read_measured
@@ -102,12 +108,9 @@ def compare_runs(
     contrasts = contrast(plan, runs, scores, tuning, looks)
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
-    fastest = choose_for_speed(plan, runs, finals, history)
-    timed = pd.concat([finals, fastest])
-    timed_history = history[history["run_id"].isin(timed["run_id"])].merge(
-        timed[["run_id", "problem"]].drop_duplicates("run_id"), on="run_id"
-    )
-    reached = measure_reached(plan, timed, timed_history)
+    targets = targets_by_problem(plan, runs, history)
+    timed = pd.concat([finals, choose_for_speed(runs, finals, history, targets)])
+    reached = measure_reached(timed, history[history["run_id"].isin(timed["run_id"])], targets)
     step_cost = measured.get("step_cost", empty_table(STEP_COST_COLUMNS))
     costs = step_microseconds_by_row(plan, step_cost)
     speed = measure_speed(reached, costs)

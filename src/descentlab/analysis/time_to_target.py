@@ -26,16 +26,25 @@ SPEED_ARM = "tuned_for_speed"
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
-def find_targets(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> dict[str, float]:
-    """The validation losses that count as reached, from one problem's runs of the reference (docs/protocol.md, "Time to target").
+def find_targets(plan: Plan, runs: pd.DataFrame, history: pd.DataFrame) -> dict[str, float]:
+    """The validation losses that count as reached on one problem (docs/protocol.md, "Time to target").
 
-    The way goes from the median of the first losses (those of the initial weights, where evaluated) to the median of the
-    reference's lowest losses, in the main arm if it finished there. Empty without a finished run of the reference.
+    The way goes from the median of the reference's first losses (those of the initial weights, where evaluated) to the median of
+    its lowest: of its tuning runs at the rate that was chosen, so that no run that is timed has set its own target. Where
+    nothing was tuned, of its final runs. Empty without a finished run of the reference.
+
+    Args:
+        plan: the experiment's plan.
+        runs: the problem's.
+        history: their evaluations.
     """
-    reference_runs = finals[(finals["optimizer"] == plan.reference) & (finals["status"] == "finished")]
-    in_main_arm = reference_runs["arm"] == plan.main_arm
-    if in_main_arm.any():
-        reference_runs = reference_runs[in_main_arm]
+    finished = runs[(runs["optimizer"] == plan.reference) & (runs["status"] == "finished")]
+    finals = finished[finished["phase"] == "final"]
+    tuned = finals[finals["arm"] == Arm.TUNED]
+    tuning = finished[(finished["phase"] == "tuning") & (finished["arm"] == Arm.TUNED)]
+    in_main_arm = finals[finals["arm"] == plan.main_arm]
+    candidates = (tuning[tuning["learning_rate"].isin(tuned["learning_rate"])], in_main_arm, finals)
+    reference_runs = next((found for found in candidates if len(found)), finals)
     curves = history[history["run_id"].isin(reference_runs["run_id"]) & history["val_loss"].notna()]
     if curves.empty:
         return {}
@@ -43,6 +52,12 @@ def find_targets(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> dic
     start = first["val_loss"].median()
     lowest = curves.groupby("run_id")["val_loss"].min().median()
     return {name: float(start - share * (start - lowest)) for name, share in TARGETS.items()}
+
+
+def targets_by_problem(plan: Plan, runs: pd.DataFrame, history: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The targets of every problem, of all runs and their evaluations."""
+    by_problem = runs.groupby("problem", sort=False)
+    return {str(name): find_targets(plan, group, history) for name, group in by_problem}
 
 
 def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -53,7 +68,9 @@ def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray
     }
 
 
-def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def choose_for_speed(
+    runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
+) -> pd.DataFrame:
     """The final seeds' runs at the rate that reaches the medium target soonest, with SPEED_ARM as their arm.
 
     The tuned arm's rate is the best at the end, not the fastest. Here each optimizer gets, of that rate and its neighbors
@@ -61,17 +78,17 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
     or the tuned arm's rate if they tie. The test split plays no part.
 
     Args:
-        plan: the experiment's plan.
         runs: all runs.
         finals: the final ones.
         history: evaluations of all runs.
+        targets: of each problem.
     """
     searched = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
     tuning = searched[searched["phase"] == "tuning"]
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
     fastest_runs = []
-    for problem, problem_finals in finals.groupby("problem", sort=False):
-        target = find_targets(plan, problem_finals, history).get("medium")
+    for problem in dict.fromkeys(finals["problem"]):
+        target = targets[problem].get("medium")
         if target is None:
             continue
         for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
@@ -93,20 +110,21 @@ def choose_for_speed(plan: Plan, runs: pd.DataFrame, finals: pd.DataFrame, histo
     return pd.concat(fastest_runs).assign(arm=SPEED_ARM) if fastest_runs else finals.iloc[:0]
 
 
-def measure_reached(plan: Plan, finals: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def measure_reached(
+    finals: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
+) -> pd.DataFrame:
     """When each final run first reached each target: one row per run and target, misses at the budget.
 
     Args:
-        plan: the experiment's plan.
         finals: final runs; failed and missing ones are left out, diverged ones never reach a target.
-        history: their evaluations, with the column ``problem``.
+        history: their evaluations.
+        targets: of each problem.
     """
     rows: list[dict[str, Any]] = []
     curves = loss_curves(history)
     for problem, problem_finals in finals.groupby("problem", sort=False):
         present = problem_finals[problem_finals["run_id"].isin(curves) | (problem_finals["status"] == "diverged")]
-        problem_history = history[history["problem"] == problem]
-        for name, target in find_targets(plan, problem_finals, problem_history).items():
+        for name, target in targets[str(problem)].items():
             for run in present.to_dict("records"):
                 finished = run["status"] == "finished"
                 updates = reached_after(*curves[run["run_id"]], target) if finished else np.inf

@@ -158,7 +158,10 @@ REMARKS = {
     "runs diverged": message("{n} of {of} runs diverged"),
     "lines counted": message("{n} lines, counted"),
     "both matched": message("both reached the training loss in {n} of {of} seeds"),
-    "basin shares": message("shares {momentum:.3g} and {sgd:.3g}"),
+    "escapes and ejections": message(
+        "momentum escapes from {momentum_in:.1%} and plain descent from {sgd_in:.1%}; of {inside:,} starts inside they leave "
+        "{momentum_out:.1%} and {sgd_out:.1%}"
+    ),
     "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
     "peak memory": message("{most:.3g} MiB at {largest}, {least:.3g} MiB at 64"),
 }
@@ -166,10 +169,14 @@ REMARKS = {
 PLACES = {
     "problem": "{problem}",
     "optimizer": "{optimizer}",
-    "landscape": "{landscape}",
+    "best rates": message("{landscape}, each at its best rate"),
+    "same rate": message("{landscape}, both at plain descent's rate"),
+    "fastest rates": message("{problem}, at rates tuned for speed"),
+    "best known": message("{problem} (to the best known)"),
     "share": message("{problem} at {share:.0%} of the budget"),
     "model": message("{model} ({n:,} parameters)"),
     "model and batch": message("{model} ({n:,} parameters, batches of {size})"),
+    "as trained": message("{problem} (as trained)"),
     "matched units": message("{problem} (units matched)"),
     "batch": message("{problem} (batch {size:,})"),
     "scaled loss": message("loss times {scale:g} (AdaGrad as Keras has it)"),
@@ -177,6 +184,8 @@ PLACES = {
     "valley along the axes": message("ill-conditioned quadratic along the axes"),
     "valley across the axes": message("ill-conditioned quadratic across the axes"),
     "rare classes": message("rare classes"),
+    "frequent classes": message("frequent classes"),
+    "all classes": message("all classes"),
 }
 # Why a claim has no evidence.
 REASONS = {

@@ -108,7 +108,7 @@ def track_problem(
     )
     curves = curves_by_run(with_beside(history, beside), runs["run_id"])
     # Of some jobs alone the targets could still change.
-    targets = find_targets(plan, runs[runs["phase"] == "final"], history) if whole else {}
+    targets = find_targets(plan, runs, history) if whole else {}
     done: Counter[str] = Counter()
     models: list[BestModel] = []
     ours, doubled = f"tags.problem = '{problem}'", 0

@@ -112,29 +112,39 @@ def test_step_costs_are_paired_by_round() -> None:
     assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
 
 
-def test_shares_of_starts_are_paired_by_start() -> None:
-    ends = {"sgd": [0] * 150 + [1] * 50, "momentum": [0] * 50 + [1] * 150}
+def test_escapes_are_of_the_starts_outside_and_what_is_lost_inside_is_said() -> None:
+    """Momentum ends in the basin no more often than plain descent, as it leaves it as often as it enters it."""
+    outside, inside = 200, 200
+    ends = {"sgd": [0] * outside + [1] * inside, "momentum": [1] * 100 + [0] * 100 + [0] * 100 + [1] * 100}
     rows = [
         {"landscape": "well", "spurious": True, "optimizer": name, "start": start, "global_basin": bool(end)}
         for name, values in ends.items()
         for start, end in enumerate(values)
     ]
-    (shown,) = measured_alone(landscapes=pd.DataFrame(rows).assign(value=0.0))["escapes-minima"]["pieces"]
-    assert (shown["verdict"], shown["estimate"], shown["n"]) == ("supported", pytest.approx(0.5), 200)
+    table = pd.DataFrame(rows).assign(value=0.0, same_rate_basin=False)
+    best, same = measured_alone(landscapes=table.assign(start_global=table["start"] >= outside))["escapes-minima"][
+        "pieces"
+    ]
+    assert (best["verdict"], best["estimate"], best["n"]) == ("supported", pytest.approx(0.5), outside)
+    assert (same["verdict"], same["estimate"]) == ("negligible", 0.0)
+    shares = {"momentum_in": 0.5, "sgd_in": 0.0, "momentum_out": 0.5, "sgd_out": 0.0, "inside": inside}
+    assert best["remarks"] == [{"code": "escapes and ejections", **shares}]
 
 
-def test_only_disjoint_pairs_of_solutions_count() -> None:
+def test_only_disjoint_pairs_of_solutions_count_and_reordered_copies_are_one_minimum() -> None:
     rows = [
         {
             "problem": "mlp",
             "first_seed": a,
             "second_seed": b,
-            "matching": "matched",
-            "relative_distance": 0.8 + 0.01 * a,
-            "barrier": 0.3,
+            "matching": matching,
+            "relative_distance": 0.8,
+            "barrier": barrier + 0.001 * a,
         }
+        for matching, barrier in (("as_trained", 0.3), ("matched", 0.002))
         for a in range(10)
         for b in range(a + 1, 10)
     ]
-    (shown,) = measured_alone(minima=pd.DataFrame(rows))["several-minima"]["pieces"]
-    assert (shown["verdict"], shown["n"]) == ("supported", 5)
+    claim = measured_alone(minima=pd.DataFrame(rows))["several-minima"]
+    assert [(shown["verdict"], shown["n"]) for shown in claim["pieces"]] == [("supported", 5), ("contradicted", 5)]
+    assert claim["verdict"] == "mixed"

@@ -25,8 +25,8 @@ ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
         run_estimands.own_optimizer,
         measured_estimands.step_cost,
         measured_estimands.gap_at_matched_loss,
-        measured_estimands.global_basin,
-        measured_estimands.solutions_apart,
+        measured_estimands.escapes,
+        measured_estimands.barrier_between_minima,
         measured_estimands.batch_memory,
         measured_estimands.normalized_magnitude,
     )

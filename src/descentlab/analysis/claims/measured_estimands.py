@@ -14,8 +14,9 @@ from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
 
-MATCHED_APART = 0.1  # of the mean norm: closer than this, two solutions count as one
-RARE, WORST_SCALE = "rare", 1e-3
+LEAST_BARRIER = 0.02  # of the loss: where it rises by less between two solutions, they lie in one valley
+ESCAPES = {"best rates": "global_basin", "same rate": "same_rate_basin"}  # codes of places, and what ended there
+GROUPS = {"rare": "rare classes", "frequent": "frequent classes", "all": "all classes"}  # likewise, of classes
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
 SCALED = {ADAGRAD: "scaled loss", ADAGRAD_FROM_ZERO: "scaled loss, without constants"}  # the codes of their places
 # AdaGrad divides coordinate by coordinate: it helps most along the axes; across them is the contrast.
@@ -56,35 +57,59 @@ def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     return [Piece(remark("problem", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)], None
 
 
-def global_basin(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Share of starts that end in the global basin, momentum minus plain descent, paired by start."""
+def escapes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+    """Share of the starts outside the global basin that end in it, momentum minus plain descent, paired by start.
+
+    With each one's best rate, and with plain descent's for both. How many starts each carries out of the basin stands beside:
+    speed that escapes a bad minimum can leave a good one too.
+    """
     table = evidence.measured.get("landscapes", pd.DataFrame())
     if table.empty:
         return [], remark("no landscape")
     pieces = []
     for landscape, group in table[table["spurious"]].groupby("landscape", sort=False):
-        ends = group.pivot(index="start", columns="optimizer", values="global_basin").astype(float)
-        if {MOMENTUM, PLAIN} <= set(ends):
-            shares = {name: ends[name].mean() for name in (MOMENTUM, PLAIN)}
-            place, remarks = remark("landscape", landscape=str(landscape)), [remark("basin shares", **shares)]
-            d = (ends[MOMENTUM] - ends[PLAIN]).to_numpy()
-            pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
+        began = group.drop_duplicates("start").set_index("start")["start_global"]
+        for code, column in ESCAPES.items():
+            ends = group.pivot(index="start", columns="optimizer", values=column)
+            if not {MOMENTUM, PLAIN} <= set(ends):
+                continue
+            outside, inside = ends[~began.reindex(ends.index)], ends[began.reindex(ends.index)]
+            d = outside[MOMENTUM].astype(float) - outside[PLAIN].astype(float)
+            shares = {
+                "momentum_in": outside[MOMENTUM].mean(),
+                "sgd_in": outside[PLAIN].mean(),
+                "momentum_out": 1 - inside[MOMENTUM].mean(),
+                "sgd_out": 1 - inside[PLAIN].mean(),
+            }
+            pieces.append(
+                Piece(
+                    remark(code, landscape=str(landscape)),
+                    estimate_difference(d.to_numpy()),
+                    float(claim.margin),
+                    remarks=[remark("escapes and ejections", inside=len(inside), **shares)],
+                )
+            )
     return pieces, missing(MOMENTUM, PLAIN)
 
 
-def solutions_apart(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Distance of two networks trained from different seeds, their units matched, over disjoint pairs of seeds."""
+def barrier_between_minima(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+    """Barrier on the line between two networks trained from different seeds, minus the least that counts.
+
+    As they were trained, and with the second's hidden units in the order closest to the first's, over disjoint pairs of seeds:
+    a barrier that vanishes when units are reordered separates two copies of one minimum.
+    """
     table = evidence.measured.get("minima", pd.DataFrame())
     if table.empty:
         return [], remark("no minima")
     disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
-    matched = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == "matched")]
-    d = matched["relative_distance"].to_numpy() - MATCHED_APART
-    means = matched[["relative_distance", "barrier"]].mean()
-    remarks = [remark("solutions", distance=means["relative_distance"], barrier=means["barrier"])]
-    return [
-        Piece(remark("matched units", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)
-    ], None
+    pieces = []
+    for matching, code in (("as_trained", "as trained"), ("matched", "matched units")):
+        pairs = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == matching)]
+        means = pairs[["relative_distance", "barrier"]].mean()
+        remarks = [remark("solutions", distance=means["relative_distance"], barrier=means["barrier"])]
+        d = pairs["barrier"].to_numpy() - LEAST_BARRIER
+        pieces.append(Piece(remark(code, problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks))
+    return pieces, None
 
 
 def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
@@ -102,19 +127,18 @@ def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """AdaGrad against plain descent: a scaled loss, an ill-conditioned quadratic, rare classes."""
+    """AdaGrad against plain descent: a loss scaled down and up, an ill-conditioned quadratic, rare and frequent classes."""
     pieces = []
     margin = float(claim.margin)
     scaled = evidence.measured.get("loss_scale", pd.DataFrame())
     if not scaled.empty:
-        far = scaled[scaled["scale"] == WORST_SCALE].pivot(
-            index="seed", columns="optimizer", values="relative_distance"
-        )
-        for name, code in SCALED.items():
-            if {name, PLAIN} <= set(far):
-                d = (far[PLAIN] - far[name]).to_numpy()
-                place = remark(code, scale=WORST_SCALE)
-                pieces.append(Piece(place, estimate_difference(d), margin, unit="relative distance"))
+        for scale, group in scaled.groupby("scale"):
+            far = group.pivot(index="seed", columns="optimizer", values="relative_distance")
+            for name, code in SCALED.items():
+                if {name, PLAIN} <= set(far):
+                    d = (far[PLAIN] - far[name]).to_numpy()
+                    place = remark(code, scale=scale)
+                    pieces.append(Piece(place, estimate_difference(d), margin, unit="relative distance"))
     valley = evidence.measured.get("landscapes", pd.DataFrame())
     for landscape, code in VALLEYS.items():
         ends = (
@@ -128,9 +152,10 @@ def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
             pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="decades of final value"))
     rare = evidence.measured.get("imbalance", pd.DataFrame())
     if not rare.empty:
-        last = rare[(rare["group"] == RARE) & (rare["updates"] == rare["updates"].max())]
-        ends = last.pivot(index="seed", columns="optimizer", values="loss")
-        if {ADAGRAD, PLAIN} <= set(ends):
-            d = (ends[PLAIN] - ends[ADAGRAD]).to_numpy()
-            pieces.append(Piece(remark("rare classes"), estimate_difference(d), margin, unit="loss"))
+        last = rare[rare["updates"] == rare["updates"].max()]
+        for group_name, code in GROUPS.items():
+            ends = last[last["group"] == group_name].pivot(index="seed", columns="optimizer", values="loss")
+            if {ADAGRAD, PLAIN} <= set(ends):
+                d = (ends[PLAIN] - ends[ADAGRAD]).to_numpy()
+                pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="loss"))
     return pieces, remark("no adagrad measurement")

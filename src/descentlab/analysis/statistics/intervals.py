@@ -83,20 +83,31 @@ def average_by(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Dat
 
 
 def reached_after(updates: np.ndarray, losses: np.ndarray, target: float) -> float:
-    """Updates at the first evaluation whose loss is at most ``target``; inf if there is none.
+    """Updates until the loss is at most ``target``, interpolated between two evaluations; inf if it never is.
+
+    Runs are evaluated at few points. Without interpolation two runs that reach a target at different updates would have the same
+    time, or times an epoch apart.
 
     Args:
         updates: in any order, shape (evaluations,).
-        losses: same shape; NaN never reaches.
+        losses: same shape; one that is not finite never reaches, and nothing is interpolated from it.
 
     Example:
-        >>> reached_after(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.5)
-        10.0
+        >>> reached_after(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.3)
+        15.0
         >>> reached_after(np.array([0, 10, 20]), np.array([2.3, 0.5, 0.1]), target=0.0)
         inf
     """
-    reached = np.asarray(updates, dtype=np.float64)[np.asarray(losses) <= target]
-    return float(reached.min(initial=np.inf))
+    order = np.argsort(updates, kind="stable")
+    times, values = np.asarray(updates, dtype=np.float64)[order], np.asarray(losses, dtype=np.float64)[order]
+    reached = np.flatnonzero(values <= target)
+    if not len(reached):
+        return float("inf")
+    after = int(reached[0])
+    if after == 0 or not np.isfinite(values[after - 1 : after + 1]).all():
+        return float(times[after])
+    share = (values[after - 1] - target) / (values[after - 1] - values[after])
+    return float(times[after - 1] + share * (times[after] - times[after - 1]))
 
 
 def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.claims.measured_estimands import MATCHED_APART
+from descentlab.analysis.claims.measured_estimands import LEAST_BARRIER
 from descentlab.analysis.statistics.intervals import Interval, t_interval
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONVEX = "logistic_regression"
 TRAINED, MATCHED = "as_trained", "matched"  # codes of the table
 ROUNDING = 10 * float(np.finfo(np.float32).eps)  # share of the loss that float32 sums alone can differ by
+APART = 0.1  # of the mean norm: closer than this, two solutions lie in one place
 WIDE = {"relative_distance": message("distance / norm"), "barrier": message("loss barrier")}
 COLOR = {TRAINED: COLORS[ADAM], MATCHED: COLORS[MOMENTUM]}
 PLACES = {
@@ -92,16 +93,19 @@ def pair_figure(table: pd.DataFrame) -> Figure:
         use_log_scale(panel, "x")
         panel.set_xlabel(words(WIDE[column]))
         label_rows(panel, titles)
-    axes[0].axvline(MATCHED_APART, color=GRAY, linewidth=0.9)
+    axes[0].axvline(APART, color=GRAY, linewidth=0.9)
+    axes[1].axvline(LEAST_BARRIER, color=GRAY, linewidth=0.9)
     zeros = int((table["barrier"] == 0).sum())
     caption = words(
-        "Pairs of networks trained on one fixed split from different initial weights and batch orders. Left: L2 distance of all"
-        " weights over the mean of the two norms; left of the line at {apart:g}, two solutions count as one; unrelated ones "
-        "have about 1.4. Right: the most by which the training loss on the straight line between two solutions exceeds the line"
-        " between its ends; 0 in a convex problem. Matched: the second network's hidden units in the order nearest the first's,"
-        " which changes nothing that it computes. Points are all pairs; marks are the means over n = {n} pairs that share no "
-        "seed, with 95 % t intervals, cut off at the left end of the axis",
-        apart=MATCHED_APART,
+        "Pairs of networks trained on one fixed split from different initial weights and batch orders. Left: L2 distance of all "
+        "weights over the mean of the two norms; left of the line at {apart:g}, two solutions count as one; unrelated ones have "
+        "about 1.4. Right: the most by which the training loss on the straight line between two solutions exceeds the line "
+        "between its ends; 0 in a convex problem; left of the line at {barrier:g}, two solutions lie in one valley. Matched: the "
+        "second network's hidden units in the order nearest the first's, which changes nothing that it computes. Points are all "
+        "pairs; marks are the means over n = {n} pairs that share no seed, with 95 % t intervals, cut off at the left end of the "
+        "axis",
+        apart=APART,
+        barrier=LEAST_BARRIER,
         n=max(pairs_interval(rows, "barrier").n for rows in groups.values()),
     )
     caption = (
@@ -150,7 +154,7 @@ def minima_words(groups: Groups) -> str:
 def judge_places(rows: pd.DataFrame) -> str:
     """Whether solutions of all seeds lie in ``one`` place or in ``several``, or it is ``unclear``: by their distance."""
     distance = pairs_interval(rows, "relative_distance")
-    return "one" if distance.high < MATCHED_APART else "several" if distance.low > MATCHED_APART else "unclear"
+    return "one" if distance.high < APART else "several" if distance.low > APART else "unclear"
 
 
 def within_rounding(rows: pd.DataFrame) -> bool:
