@@ -57,19 +57,27 @@ def test_budgets_and_grids() -> None:
 @pytest.fixture
 def two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_SIZES", (64, 0))
+    monkeypatch.setattr(module, "COMPARED_SIZES", (64, 0))
+    monkeypatch.setattr(module, "MATCHED_LOSSES", (1.0, 0.5))
     monkeypatch.setattr(module, "TARGET", 0.5)
 
 
 @pytest.mark.usefixtures("two_sizes")
 def test_a_seed_is_the_same_beside_others_and_other_seeds_differ() -> None:
-    table = measure_batch_size([0, 1])
+    table, gaps = measure_batch_size([0, 1])
     assert list(table.columns) == list(BATCH_SIZE_COLUMNS)
-    assert table[["batch_size", "seed"]].to_numpy().tolist() == [[64, 0], [64, 1], [1024, 0], [1024, 1]]
+    assert table[["batch_size", "seed"]].to_numpy().tolist() == [[64, 0], [64, 1], [768, 0], [768, 1]]
     assert table["reached"].all()
     assert (table["examples"] == table["updates"] * table["batch_size"]).all()
     np.testing.assert_allclose(table["gap_at_target"], table["test_loss_at_target"] - 0.5)
     timeless = [name for name in table if name != "update_microseconds"]
-    alone = measure_batch_size([1])
+    alone, gaps_alone = measure_batch_size([1])
     same = table[table["seed"] == 1].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone[timeless], same[timeless], check_exact=True)
     assert table.groupby("batch_size")["gap_at_target"].nunique().eq(2).all()
+    pd.testing.assert_frame_equal(gaps_alone, gaps[gaps["seed"] == 1].reset_index(drop=True), check_exact=True)
+    assert set(zip(gaps["problem"], gaps["train_loss"], strict=True)) == {
+        (problem, loss) for problem in ("mlp", "slides_mlp") for loss in (1.0, 0.5)
+    }
+    at_target = gaps[(gaps["problem"] == "mlp") & (gaps["train_loss"] == 0.5)]
+    np.testing.assert_allclose(at_target["gap"], table["gap_at_target"])

@@ -253,7 +253,7 @@ def test_an_experiments_problems_are_timed_with_their_own_batches() -> None:
     raw = {"experiment": "e", "problems": [wanted], "optimizers": ["gd", "momentum"]}
     plan = make_plan(parse_config(raw, "test"))
     examples = plan.problems["linear_regression"].train_examples
-    table = plan_step_cost(plan, models=())
+    table = plan_step_cost(plan)
     sizes = table.groupby("optimizer")["batch_size"].unique().map(list).to_dict()
     # Plain SGD is there to compare with, though the experiment lacks it.
     assert sizes == {"sgd": [8], "momentum": [8], "gd": [examples], "gd_equal_updates": [examples]}

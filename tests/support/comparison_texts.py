@@ -39,25 +39,36 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
     """As little of each as its estimand reads."""
     three = {"optimizer": ["sgd", "momentum", "adagrad"]}
     starts = {"landscape": ["well", "quadratic", "rotated_quadratic"], **three, "start": range(3)}
-    landscapes = rows(starts, global_basin=True, value=1.0)
+    landscapes = rows(starts, global_basin=True, same_rate_basin=True, start_global=False, value=1.0)
     scaled = {"optimizer": ["sgd", "adagrad", ADAGRAD_FROM_ZERO], "seed": range(5)}
     return {
-        "step_cost": rows(
-            {"optimizer": ["sgd", "adam"], "round": range(5)},
+        "operations": rows(
+            {"optimizer": ["sgd", "adam"]},
             model="mlp",
             parameters=4810,
             batch_size=32,
-            step_microseconds=100.0,
-            state_bytes_per_parameter=0.0,
+            update_operations=2.0,
+            update_bytes=12.0,
+            gradient_operations=100.0,
         ),
-        "batch_size": rows({"batch_size": [16, 1024], "seed": range(5)}, reached=True, gap_at_target=0.1),
+        "step_cost": rows({"optimizer": ["sgd", "adam"], "round": range(2)}, model="mlp", step_microseconds=100.0),
+        "matched_gaps": rows({"batch_size": [16, 1024], "seed": range(5)}, problem="mlp", train_loss=0.1, gap=0.1),
+        "composition": rows(
+            {"composition": ["adagrad", "rmsprop_corrected", "momentum"], "seed": range(5)}, cosine=0.99
+        ),
         "landscapes": landscapes.assign(spurious=landscapes["landscape"] == "well"),
         "minima": rows(
-            {"first_seed": [0, 2]}, problem="mlp", matching="matched", relative_distance=0.8, barrier=0.3
+            {"first_seed": [0, 2], "matching": ["as_trained", "matched"]},
+            problem="mlp",
+            relative_distance=0.8,
+            barrier=0.3,
         ).eval("second_seed = first_seed + 1"),
-        "memory": rows({"batch_size": [64, 4096], "repeat": range(3)}, peak_bytes=2.0**20),
+        "memory": pd.concat(
+            rows({"repeat": range(3)}, batch_size=size, accumulated=parts, peak_bytes=2.0**20)
+            for size, parts in ((64, 1), (4096, 64), (4096, 1))
+        ),
         "loss_scale": rows(scaled, scale=1e-3, relative_distance=0.5),
-        "imbalance": rows({**three, "seed": range(5)}, group="rare", updates=1, loss=1.0),
+        "imbalance": rows({**three, "seed": range(5), "group": ["rare", "frequent", "all"]}, updates=1, loss=1.0),
     }
 
 
@@ -85,7 +96,7 @@ def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     lowest = [
         {**made, "edge": "low" if made["optimizer"] == "adam" else made["edge"]} for made in generated_selections()
     ]
-    never = {"batch_size": rows({"batch_size": [16, 1024], "seed": [0]}, reached=False, gap_at_target=np.nan)}
+    never = {"matched_gaps": generated_measurements()["matched_gaps"].assign(gap=np.nan)}
     measured = {**generated_measurements(), **never}
     return plan, compared(plan, runs, selections=lowest, measured=measured)
 

@@ -43,8 +43,12 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "step_cost": Measurement(
         "descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True
     ),
+    "operations": Measurement("descentlab.measurements.operations:plan_operations", ("operations",), planned=True),
     "batch_size": Measurement(
-        "descentlab.measurements.batch_size:measure_batch_size", ("batch_size",), {"seeds": [*range(10)]}, alone=True
+        "descentlab.measurements.batch_size:measure_batch_size",
+        ("batch_size", "matched_gaps"),
+        {"seeds": [*range(10)]},
+        alone=True,
     ),
     "memory": Measurement("descentlab.measurements.memory:measure_memory", ("memory",), alone=True),
     "landscapes": Measurement(
@@ -58,6 +62,9 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     ),
     "construction": Measurement(
         "descentlab.measurements.linear_construction:measure_construction", ("construction",), {"seeds": [*range(10)]}
+    ),
+    "composition": Measurement(
+        "descentlab.measurements.composition:measure_composition", ("composition",), {"seeds": [*range(5)]}
     ),
     "imbalance": Measurement(
         "descentlab.measurements.imbalance:measure_imbalance", ("imbalance",), {"seeds": [*range(10)]}

@@ -3,6 +3,9 @@
 Overfitting is test loss minus training loss at the same training loss, when training has progressed equally far (here, the
 perceptron on digits). Compared after equally many updates or examples, the run that has trained further would overfit more.
 
+The gap is taken at several training losses, down to the lowest, and on a second problem, the slides' small network, for the
+full batch and batches of 16: at one early loss alone nothing has overfitted yet.
+
 Every batch size gets plain SGD with its own constant learning rate: out of five rates half a decade apart, centered at
 ``0.3 sqrt(batch size / 32)`` but at most 0.3, the one with the lowest validation loss at the target in one run with a seed
 that is not measured.
@@ -24,7 +27,7 @@ from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.schedules import learning_rates, log_spaced_updates
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import Data
+from descentlab.problems.base import Data, Problem
 from descentlab.problems.divergence import loss_bound
 from descentlab.problems.random_streams import data_order
 from descentlab.problems.splits import split_data
@@ -37,6 +40,8 @@ from descentlab.training.engine.trainer import Trainer
 BATCH_SIZES = (1, 4, 16, 64, 256, 0)  # 0 is the full training set
 SPLIT_MULTIPLE = 256  # so that all batch sizes divide the same training set
 TARGET = 0.1
+MATCHED_LOSSES = (0.5, 0.2, 0.1, 0.05, 0.02)
+COMPARED_SIZES = (16, 0)
 GRID_POINTS = 5
 USUAL_RATE, USUAL_BATCH_SIZE = 0.3, 32  # sgd's rate in the table of optimizers, and its batch size
 MOST_UPDATES, MOST_PASSES = 20_000, 3_000
@@ -59,6 +64,14 @@ BATCH_SIZE_COLUMNS: dict[str, Column] = {
     ),
     "gap_at_target": Column("float64", "loss", "lower", "test loss minus training loss there, or NaN"),
     "reached": Column("bool", "", "", "the training loss fell to the target within the budget"),
+}
+
+MATCHED_GAPS_COLUMNS: dict[str, Column] = {
+    "problem": Column("str", "", "", "mlp or slides_mlp"),
+    "batch_size": Column("int64", "examples", "", "examples per update; the largest is the full training set"),
+    "seed": Column("int64", "", "", "initial weights, split and batch order"),
+    "train_loss": Column("float64", "loss", "", "at which the gap is taken"),
+    "gap": Column("float64", "loss", "lower", "test loss minus training loss there; NaN where it was not reached"),
 }
 
 
@@ -164,62 +177,84 @@ def time_update(trainer: Trainer, data: Data, train: np.ndarray, batch_size: int
     return last.train_seconds / updates * 1e6
 
 
-def measure_batch_size(seeds: Sequence[int]) -> pd.DataFrame:
-    """Updates to a training loss of 0.1 on digits, and the gap to the test loss there, by batch size.
-
-    Args:
-        seeds: each draws initial weights, training split (1,024 examples) and batch orders; the test split is fixed.
-
-    Returns:
-        A table of BATCH_SIZE_COLUMNS, one row per (batch size, seed).
-    """
-    from descentlab.problems.mlp import PROBLEM
-
-    configure_device()
-    data = PROBLEM.load_data(None)
-    trainer = Trainer(CompiledModel(PROBLEM, "xla"), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, USUAL_RATE))
+def choose_rates(
+    problem: Problem, trainer: Trainer, data: Data, sizes: Sequence[int], seeds: Sequence[int]
+) -> dict[int, float]:
+    """The learning rate of each batch size: the lowest validation loss at TARGET, with a seed that is not measured."""
     tuning_seed = next(seed for seed in itertools.count(1000) if seed not in seeds)
-    tuning = split_data(PROBLEM, data, tuning_seed, SPLIT_MULTIPLE)
-    sealed = data.sealed(tuning.test)
-    rates, budgets = {}, {}
-    for batch_size in BATCH_SIZES:
-        examples = batch_size or len(tuning.train)
-        budget = budgets[batch_size] = budget_updates(len(tuning.train), batch_size)
-        validation_losses = {
+    split = split_data(problem, data, tuning_seed, SPLIT_MULTIPLE)
+    sealed = data.sealed(split.test)
+    rates = {}
+    for batch_size in sizes:
+        budget = budget_updates(len(split.train), batch_size)
+        losses = {
             rate: held_out_loss_at_target(
-                train_to_target(
-                    trainer, sealed, tuning_seed, tuning.train, tuning.val, batch_size, rate, budget, TARGET
-                ),
+                train_to_target(trainer, sealed, tuning_seed, split.train, split.val, batch_size, rate, budget, TARGET),
                 TARGET,
             )
-            for rate in grid(examples)
+            for rate in grid(batch_size or len(split.train))
         }
-        rates[batch_size] = min(
-            validation_losses, key=lambda rate: (math.isnan(validation_losses[rate]), validation_losses[rate])
-        )
+        rates[batch_size] = min(losses, key=lambda rate: (math.isnan(losses[rate]), losses[rate]))
+    return rates
+
+
+def measure_batch_size(seeds: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Updates to a training loss of 0.1 on digits and the gap to the test loss there, by batch size; and gaps at other losses.
+
+    Args:
+        seeds: each draws initial weights, training split (on digits 768 examples) and batch orders; the test split is fixed.
+
+    Returns:
+        A table of BATCH_SIZE_COLUMNS, one row per (batch size, seed), and one of MATCHED_GAPS_COLUMNS, one row per (problem,
+        batch size, seed, training loss).
+    """
+    from descentlab.problems import mlp, slides_mlp
+
+    configure_device()
     rows: list[dict[str, Any]] = []
-    for batch_size in BATCH_SIZES:
-        rate, budget = rates[batch_size], budgets[batch_size]
-        microseconds = time_update(trainer, data, tuning.train, batch_size, rate, budget)
-        for seed in seeds:
-            split = split_data(PROBLEM, data, seed, SPLIT_MULTIPLE)
-            curve = train_to_target(trainer, data, seed, split.train, split.test, batch_size, rate, budget, TARGET)
-            examples = batch_size or len(split.train)
-            reached = first_at_target(curve.train, TARGET) is not None
-            test_loss = held_out_loss_at_target(curve, TARGET)
-            updates = int(curve.updates[-1]) if reached else budget
-            rows.append(
-                {
-                    "batch_size": examples,
-                    "seed": seed,
-                    "learning_rate": rate,
-                    "updates": updates,
-                    "examples": updates * examples,
-                    "update_microseconds": microseconds,
-                    "train_loss": TARGET if reached else curve.train[-1],
-                    "test_loss_at_target": test_loss,
-                    "gap_at_target": test_loss - TARGET,
-                    "reached": reached,
-                }
-            )
-    return check_table(pd.DataFrame(rows), BATCH_SIZE_COLUMNS, "batch size")
+    gaps: list[dict[str, Any]] = []
+    for problem, sizes in ((mlp.PROBLEM, BATCH_SIZES), (slides_mlp.PROBLEM, COMPARED_SIZES)):
+        data = problem.load_data(None)
+        trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, USUAL_RATE))
+        rates = choose_rates(problem, trainer, data, sizes, seeds)
+        for batch_size in sizes:
+            rate, lowest = rates[batch_size], min(MATCHED_LOSSES) if batch_size in COMPARED_SIZES else TARGET
+            train = split_data(problem, data, seeds[0], SPLIT_MULTIPLE).train
+            budget, examples = budget_updates(len(train), batch_size), batch_size or len(train)
+            microseconds = time_update(trainer, data, train, batch_size, rate, budget)
+            for seed in seeds:
+                split = split_data(problem, data, seed, SPLIT_MULTIPLE)
+                curve = train_to_target(trainer, data, seed, split.train, split.test, batch_size, rate, budget, lowest)
+                about = {"batch_size": examples, "seed": seed}
+                if batch_size in COMPARED_SIZES:
+                    for loss in MATCHED_LOSSES:
+                        gap = held_out_loss_at_target(curve, loss) - loss
+                        gaps.append({**about, "problem": problem.name, "train_loss": loss, "gap": gap})
+                if problem is mlp.PROBLEM:
+                    timed = {"learning_rate": rate, "update_microseconds": microseconds}
+                    rows.append({**about, **timed, **measure_curve(curve, budget, examples)})
+    return (
+        check_table(pd.DataFrame(rows), BATCH_SIZE_COLUMNS, "batch size"),
+        check_table(pd.DataFrame(gaps), MATCHED_GAPS_COLUMNS, "matched gaps"),
+    )
+
+
+def measure_curve(curve: LossCurve, budget: int, examples: int) -> dict[str, Any]:
+    """What one run shows at TARGET: columns of BATCH_SIZE_COLUMNS.
+
+    Args:
+        curve: of the run.
+        budget: its most updates.
+        examples: per update.
+    """
+    after = first_at_target(curve.train, TARGET)
+    updates = budget if after is None else int(curve.updates[after])
+    test_loss = held_out_loss_at_target(curve, TARGET)
+    return {
+        "updates": updates,
+        "examples": updates * examples,
+        "train_loss": curve.train[-1] if after is None else TARGET,
+        "test_loss_at_target": test_loss,
+        "gap_at_target": test_loss - TARGET,
+        "reached": after is not None,
+    }

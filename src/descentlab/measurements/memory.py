@@ -1,13 +1,17 @@
 """How much memory an update needs, by batch size: the slides say that traditional descent needs all examples in memory.
 
-Measured on the slides' convolutional network, whose batches need far more memory than a process uses anyway.
+Measured on the slides' convolutional network, whose batches need far more memory than a process uses anyway. The largest batch
+is measured in two ways: at once, and in batches of 64 whose gradients are accumulated into one update, which is the same step of
+gradient descent.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,18 +23,21 @@ from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import Data
+from descentlab.problems.base import Data, Problem
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.compiled_model import CompiledModel
+from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import choose_mode
-from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainable import compile_loss, initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 BATCH_SIZES = (1, 8, 64, 512, 2048)
+PART = 64  # examples in memory at once, where gradients are accumulated
 
 MEMORY_COLUMNS: dict[str, Column] = {
     "batch_size": Column("int64", "examples", "", "examples per update"),
+    "accumulated": Column("int64", "batches", "", "into one update; 1 where all its examples are in memory at once"),
     "repeat": Column("int64", "", "", "each in a new process"),
     "peak_bytes": Column(
         "float64",
@@ -75,6 +82,34 @@ def peak_bytes(run: Callable[[], object], device: str) -> float:
     return resident_bytes("VmHWM")
 
 
+def accumulated_update(problem: Problem, mode: str) -> Callable[[Data, np.ndarray], None]:
+    """One update of plain descent whose gradients are added up part by part, as a function of data and order.
+
+    The order has shape (parts, examples): only one part's examples pass through the network at a time.
+    """
+    import tensorflow as tf
+
+    model = problem.build_model()
+    compile_loss(problem, model)
+    called, weights = with_patches(model) if mode == "patches" else model, model.trainable_variables
+
+    @tf.function(jit_compile=mode != "graph", autograph=False)
+    def update(x: Any, y: Any, order: Any) -> None:
+        def body(done: Any, sums: list[Any]) -> tuple[Any, list[Any]]:
+            inputs, targets = tf.gather(x, order[done]), tf.gather(y, order[done])
+            with tf.GradientTape() as tape:
+                value = model.compute_loss(inputs, targets, called(inputs, training=True))
+            return done + 1, [total + found for total, found in zip(sums, tape.gradient(value, weights), strict=True)]
+
+        zeros = [tf.zeros_like(weight) for weight in weights]
+        parts = order.shape[0]
+        _, sums = tf.while_loop(lambda done, _: done < parts, body, (tf.constant(0), zeros))
+        for weight, total in zip(weights, sums, strict=True):
+            weight.assign(weight - 0.01 * total / parts)
+
+    return lambda data, order: update(tf.constant(data.x), tf.constant(data.y), tf.constant(order))
+
+
 def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     """One row of the table (without ``repeat``) per batch size; for a process that has trained nothing yet.
 
@@ -90,19 +125,29 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     mode = choose_mode(PROBLEM.build_model(), device, max(batch_sizes))
     trainer = Trainer(CompiledModel(PROBLEM, mode), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, 0.01))
     initial, rates = initial_variables(PROBLEM, 0), np.array([0.01], np.float32)
+    accumulate = accumulated_update(PROBLEM, mode)
     seconds: list[float] = []
 
-    def update(batch_size: int) -> None:
-        # The evaluation afterward uses one example, so the peak is the update's.
-        order = np.arange(batch_size, dtype=np.int32)[None, :]
-        (last,) = trainer.train(data, initial, order, rates, [1], order[0, :1])
-        seconds.append(last.train_seconds)
+    def update(batch_size: int, parts: int) -> None:
+        order = np.arange(batch_size, dtype=np.int32)
+        if parts > 1:
+            start = time.perf_counter()
+            accumulate(data, order.reshape(parts, -1))
+            seconds.append(time.perf_counter() - start)
+        else:  # the evaluation afterward uses one example, so the peak is the update's
+            (last,) = trainer.train(data, initial, order[None, :], rates, [1], order[:1])
+            seconds.append(last.train_seconds)
 
+    largest = max(batch_sizes)
+    cases = [(size, 1) for size in batch_sizes]
+    if PART in batch_sizes and largest > PART:
+        cases.append((largest, largest // PART))
     baseline = peak_bytes(lambda: None, device)
     rows: list[dict[str, Any]] = []
-    for batch_size in sorted(batch_sizes):
-        peak = max(peak_bytes(lambda size=batch_size: update(size), device) for _ in range(2))  # type: ignore[misc]
-        rows.append({"batch_size": batch_size, "peak_bytes": peak - baseline, "update_microseconds": seconds[-1] * 1e6})
+    for batch_size, parts in sorted(cases, key=lambda case: (case[0] // case[1], case[1])):
+        peak = max(peak_bytes(partial(update, batch_size, parts), device) for _ in range(2))
+        measured = {"peak_bytes": peak - baseline, "update_microseconds": seconds[-1] * 1e6}
+        rows.append({"batch_size": batch_size, "accumulated": parts, **measured})
     return rows
 
 

@@ -178,10 +178,10 @@ def measure_step_cost(
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
 
 
-def plan_step_cost(plan: TrainingPlan, models: Sequence[str] = MODELS) -> pd.DataFrame:
-    """The step cost of an experiment's optimizers on ``models`` and on its problems."""
+def plan_step_cost(plan: TrainingPlan) -> pd.DataFrame:
+    """The step cost of an experiment's optimizers on its problems."""
     entries = {PLAIN: OPTIMIZERS[PLAIN]}
     entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
     device = configure_device()
     problems = [planned_problem(plan, name, device) for name in plan.problems]
-    return measure_step_cost(list(entries.values()), 0, models, problems)
+    return measure_step_cost(list(entries.values()), 0, (), problems)

@@ -150,6 +150,9 @@ REMARKS = {
     "settled later": message("judged at look {look} of {looks}"),
     "no seeds settle": message("no number of seeds would settle it: the test examples or the tuning seeds are too few"),
     "budget spent": message("the budget for more seeds is spent"),
+    "operations": message("{adam:.4g} and {sgd:.4g} operations per parameter"),
+    "bytes moved": message("{adam:.3g} and {sgd:.3g} bytes read and written per parameter"),
+    "least time": message("least time of {ratio:.3g} times plain SGD's"),
     "counted": message("counted, the same for every seed"),
     "mean widths": message("mean widths {wide:.2g} and {narrow:.2g} decades"),
     "end outside": message("some end lies outside the rates that were tried"),
@@ -163,7 +166,8 @@ REMARKS = {
         "{momentum_out:.1%} and {sgd_out:.1%}"
     ),
     "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
-    "peak memory": message("{most:.3g} MiB at {largest}, {least:.3g} MiB at 64"),
+    "peak memory": message("{first:.3g} MiB against {second:.3g} MiB"),
+    "cosines": message("cosine {adagrad:.4f}; of Adam's own terms {own:.4f}, of momentum alone {momentum:.3f}"),
 }
 # What evidence was measured on.
 PLACES = {
@@ -174,11 +178,13 @@ PLACES = {
     "fastest rates": message("{problem}, at rates tuned for speed"),
     "best known": message("{problem} (to the best known)"),
     "share": message("{problem} at {share:.0%} of the budget"),
-    "model": message("{model} ({n:,} parameters)"),
-    "model and batch": message("{model} ({n:,} parameters, batches of {size})"),
+    "update": message("update of {model} ({n:,} parameters)"),
+    "whole step": message("whole step of {model} ({n:,} parameters)"),
     "as trained": message("{problem} (as trained)"),
     "matched units": message("{problem} (units matched)"),
-    "batch": message("{problem} (batch {size:,})"),
+    "batch": message("{problem}, {size:,} examples at once"),
+    "accumulated batch": message("{problem}, {size:,} examples in batches of {part}"),
+    "at loss": message("{problem} at training loss {loss:g}"),
     "scaled loss": message("loss times {scale:g} (AdaGrad as Keras has it)"),
     "scaled loss, without constants": message("loss times {scale:g} (AdaGrad without Keras' accumulator and epsilon)"),
     "valley along the axes": message("ill-conditioned quadratic along the axes"),
@@ -193,13 +199,14 @@ REASONS = {
     "no optimum": message("plain SGD was run on no problem with a known optimum"),
     "no own optimizer": message("the experiment has no custom optimizer"),
     "bytes not counted": message("the bytes that the optimizers keep were not counted"),
-    "step cost not measured": message("the cost of a step was not measured"),
+    "operations not counted": message("the operations of an update were not counted"),
     "batch sizes not compared": message("batch sizes were not compared"),
     "no matched loss": message(
         "the full batch or mini-batches never reached the training loss at which they are compared"
     ),
     "no landscape": message("no descent on a landscape was measured"),
     "no minima": message("no minima were compared"),
+    "composition not measured": message("the parts of Adam's update were not compared"),
     "memory not measured": message("peak memory was not measured (it can be on Linux)"),
     "no adagrad measurement": message("no measurement with AdaGrad and plain SGD was made"),
 }
@@ -209,7 +216,6 @@ LACKING = {
     MOMENTUM: message("momentum"),
     "targets": message("the reference that sets the targets"),
     "default arm": message("the default arm"),
-    "rmsprop with momentum": message("RMSprop with a momentum (optimizer: rmsprop, momentum: 0.9)"),
 }
 UNITS = {
     "relative distance": message("how far the path moves, share of both displacements"),

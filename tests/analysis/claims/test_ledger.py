@@ -88,28 +88,26 @@ def test_without_an_optimizer_nothing_is_claimed() -> None:
     assert found["slightly-worse"]["reason"] == {"code": "lacks", "names": ["adam", "sgd"]}
 
 
-def test_step_costs_are_paired_by_round() -> None:
+def test_operations_are_of_the_update_and_of_the_whole_step_and_exact() -> None:
+    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 132.0}
     rows = [
-        {
-            "model": "mlp",
-            "parameters": 4810,
-            "round": number,
-            "optimizer": name,
-            "step_microseconds": value * (1 + number),
-            "batch_size": 32,
-            "state_bytes_per_parameter": 0.0,
-        }
-        for number in range(5)
-        for name, value in (("sgd", 100.0), ("adam", 150.0))
+        {**counts, "optimizer": name, "update_operations": operations, "update_bytes": moved}
+        for name, operations, moved in (("sgd", 1.0, 12.0), ("adam", 8.0, 28.0))
     ]
-    (shown,) = measured_alone(step_cost=pd.DataFrame(rows))["costlier-steps"]["pieces"]
-    assert (shown["verdict"], shown["estimate"]) == ("supported", pytest.approx(1.5))
-    assert shown["place"] == {"code": "model", "model": "mlp", "n": 4810}
-    # A problem of the experiment that is timed always too, with batches of its own, is a piece of its own.
-    own = [{**row, "batch_size": 128, "step_microseconds": 300.0 + row["round"]} for row in rows]
-    pieces = measured_alone(step_cost=pd.DataFrame(rows + own))["costlier-steps"]["pieces"]
-    assert [piece["place"]["size"] for piece in pieces] == [32, 128]
-    assert [piece["estimate"] for piece in pieces] == [pytest.approx(1.5), pytest.approx(1.0)]
+    # The second round was disturbed.
+    timed = [
+        {"model": "mlp", "optimizer": name, "step_microseconds": value * (1 + 9 * number)}
+        for number in range(2)
+        for name, value in (("sgd", 100.0), ("adam", 110.0))
+    ]
+    tables = {"operations": pd.DataFrame(rows), "step_cost": pd.DataFrame(timed)}
+    update, step = measured_alone(**tables)["costlier-steps"]["pieces"]
+    assert [(shown["verdict"], shown["n"]) for shown in (update, step)] == [("supported", 1)] * 2
+    assert (update["estimate"], step["estimate"]) == (pytest.approx(8), pytest.approx(140 / 133))
+    assert update["low"] == update["high"] == update["estimate"]
+    assert step["remarks"][-1] == {"code": "least time", "ratio": pytest.approx(1.1)}
+    large = pd.DataFrame(rows).assign(gradient_operations=7000.0)
+    assert measured_alone(operations=large)["costlier-steps"]["verdict"] == "mixed"
 
 
 def test_escapes_are_of_the_starts_outside_and_what_is_lost_inside_is_said() -> None:

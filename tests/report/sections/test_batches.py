@@ -57,6 +57,7 @@ def memory(peaks: dict[int, float]) -> pd.DataFrame:
     rows = [
         {
             "batch_size": size,
+            "accumulated": 1,
             "repeat": repeat,
             "peak_bytes": peak * 1e6 * (1 + repeat / 100),
             "update_microseconds": 1e3,

@@ -15,6 +15,7 @@ import pytest
 
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
 from descentlab.analysis.comparison import Comparison
+from descentlab.measurements.operations import OPERATIONS_COLUMNS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
@@ -82,11 +83,16 @@ def pay_row(
     }
 
 
-def evidence(costs: pd.DataFrame | None = None, pays: list[dict[str, Any]] | None = None) -> Evidence:
+def evidence(
+    costs: pd.DataFrame | None = None,
+    pays: list[dict[str, Any]] | None = None,
+    operations: pd.DataFrame | None = None,
+) -> Evidence:
     table = (
         check_table(pd.DataFrame(pays), BREAK_EVEN_COLUMNS, "hand-made") if pays else empty_table(BREAK_EVEN_COLUMNS)
     )
-    measured = {} if costs is None else {"step_cost": costs}
+    tables = {"step_cost": costs, "operations": operations}
+    measured = {name: found for name, found in tables.items() if found is not None}
     return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(break_even=table)), [], measured)
 
 
@@ -102,10 +108,16 @@ def test_a_slower_step_is_called_slower_and_a_faster_one_not() -> None:
     assert "slower" in dear and "slower" in cheap
 
 
-def test_the_update_alone_has_a_title_of_its_own() -> None:
-    step, title = titles(cost(evidence(cost_rows(adam=20.0, momentum=10.0))))
-    assert values_of(title) == ["adam", 40, 39, 41, 3, "mlp", "sgd", "sgd", 2, 2, "mlp"]
-    assert "update" in title and "update" not in step
+def test_operations_are_said_of_the_update_and_of_the_whole_step() -> None:
+    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 135.0}
+    rows = [
+        {**counts, "optimizer": name, "update_operations": operations, "update_bytes": moved}
+        for name, operations, moved in (("sgd", 1.0, 12.0), ("adam", 8.0, 28.0))
+    ]
+    table = check_table(pd.DataFrame(rows), OPERATIONS_COLUMNS, "hand-made")
+    shown = table_named(cost(evidence(operations=table)), "operations")
+    assert values_of(shown.title) == ["adam", 8, 8, "sgd", 1.05, 1.05]
+    assert [row[4:] for row in shown.rows] == [["1", "12", "135", "1"], ["8", "28", "135", "1.05"]]
 
 
 def test_without_adam_the_dearest_is_named() -> None:
@@ -130,8 +142,8 @@ def test_a_model_that_the_plan_does_not_name_gets_a_panel_where_models_are_few()
 def test_all_costs_in_figures() -> None:
     table = table_named(cost(evidence(cost_rows(adam=20.0))), "step-costs")
     assert table.rows == [
-        ["mlp", "4,810", "32", "sgd", "1", "1 [1, 1], n = 3", "10", "1 [1, 1], n = 3", "0"],
-        ["mlp", "4,810", "32", "adam", "40", "40 [39, 41], n = 3", "20", "2 [1.95, 2.05], n = 3", "8"],
+        ["mlp", "4,810", "32", "sgd", "10", "1 [1, 1], n = 3", "0"],
+        ["mlp", "4,810", "32", "adam", "20", "2 [1.95, 2.05], n = 3", "8"],
     ]
     assert [value for value in values_of(table.caption) if value in (9, 11)] == [9, 11] and "CPU" in table.caption
     data = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(table.csv))))
@@ -142,7 +154,7 @@ def test_a_model_timed_with_two_batch_sizes_has_a_row_for_each_and_one_panel() -
     both = [cost_rows(adam=20.0, peak=1e6), cost_rows(adam=50.0, peak=7e6).assign(batch_size=128)]
     section = cost(evidence(pd.concat(both)))
     rows = table_named(section, "step-costs").rows
-    adam = [(row[2], row[6], row[-1]) for row in rows if row[3] == "adam"]
+    adam = [(row[2], row[4], row[-1]) for row in rows if row[3] == "adam"]
     assert adam == [("32", "20", "1"), ("128", "50", "7")]
     assert values_of(titles(section)[0])[:6] == ["adam", 2, 1.95, 2.05, 3, "mlp"]
 
@@ -167,7 +179,7 @@ def test_a_devices_peak_is_shown_where_there_is_one() -> None:
 def test_whether_it_pays_follows_the_ratio_and_its_bound(
     ratio: float, bound: str, yes: int, no: int, undecided: int, sign: str
 ) -> None:
-    title = titles(cost(evidence(cost_rows(adam=20.0), [pay_row(ratio, bound)])))[2]
+    title = titles(cost(evidence(cost_rows(adam=20.0), [pay_row(ratio, bound)])))[1]
     counts, adam = title.split("; ")
     assert counts.startswith("Tuned") and values_of(counts) == [yes, 1, "sgd", no, undecided]
     assert values_of(adam) == ["adam", "up", ratio, pytest.approx(0.9 * ratio), pytest.approx(1.1 * ratio), 6]
@@ -178,7 +190,7 @@ def test_whether_it_pays_follows_the_ratio_and_its_bound(
 
 def test_arms_and_problems_are_kept_apart() -> None:
     pays = [pay_row(0.5), pay_row(2.0, problem="down"), pay_row(2.0, optimizer="rmsprop"), pay_row(3.0, arm="default")]
-    tuned, default = titles(cost(evidence(cost_rows(adam=20.0), pays)))[2:]
+    tuned, default = titles(cost(evidence(cost_rows(adam=20.0), pays)))[1:]
     counts, adam = tuned.split("; ")
     assert counts.startswith("Tuned") and values_of(counts) == [1, 3, "sgd", 2, 0]
     won, lost = adam[: adam.index("lost")], adam[adam.index("lost") :]

@@ -11,7 +11,6 @@ from typing import cast
 
 import pandas as pd
 
-from descentlab.analysis.choice_noise import ChoiceNoise
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.ranks import RANK_COLUMNS, measure_ranks
 from descentlab.analysis.summary import summarize
@@ -91,6 +90,6 @@ def test_who_failed_on_one_problem_is_not_ranked_and_is_named() -> None:
         [generated_runs(i).query("problem == 'up' and phase == 'final'").assign(problem=f"p{i}") for i in range(10)]
     )
     runs.loc[(runs["problem"] == "p0") & (runs["optimizer"] == "gd"), "status"] = "failed"
-    table = measure_ranks(summarize(runs, runs[runs["status"] == "finished"], {}, ChoiceNoise()), "tuned")
+    table = measure_ranks(summarize(runs, runs[runs["status"] == "finished"], {}), "tuned")
     (figure,) = figures(table)
     assert "gd" not in set(table["optimizer"]) and values_of(figure.caption)[-1] == "gd"

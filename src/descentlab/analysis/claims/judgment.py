@@ -102,7 +102,6 @@ class Piece:
             most`` if it can only be smaller, ``unknown`` if both sides were cut off.
         wins: (pairs that agree with the claim, pairs that differ), both by more than the margin, if a divergence or
             cut-offs on both sides leave no mean; None otherwise.
-        equivalence: whether the claim says that there is no difference.
         unit: unit of the difference, if it is not the claim's.
         remarks: what a reader must know about it.
         runs: ids of the runs behind it.
@@ -114,7 +113,6 @@ class Piece:
     margin: float
     bound: str = ""
     wins: tuple[int, int] | None = None
-    equivalence: bool = False
     unit: str = ""
     remarks: Sequence[Remark] = ()
     runs: list[str] = field(default_factory=list)
@@ -138,13 +136,11 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
 
     In this order: fewer than ``least_n`` pairs: inconclusive; whole interval inside the margin: negligible; above 0:
     supported; below 0: contradicted; else inconclusive. Wins are judged by the sign test, without a mean. A bound decides only
-    its own side. If a claim says that there is no difference, a negligible one supports it and a difference contradicts it.
+    its own side.
     """
     estimate, level = piece.estimate, level * piece.stage.share
     if piece.wins is not None:
         by_wins = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else Verdict.INCONCLUSIVE
-        if piece.equivalence and by_wins is not Verdict.INCONCLUSIVE:
-            return Judged(ClaimVerdict.CONTRADICTED)
         return Judged(CLAIM_VERDICTS[by_wins])
     if estimate.n == 0:
         return Judged(ClaimVerdict.NOT_TESTED)
@@ -155,12 +151,6 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
     if piece.bound:
         possible = {"at least": ClaimVerdict.SUPPORTED, "at most": ClaimVerdict.CONTRADICTED}[piece.bound]
         judged = judged if judged is possible else ClaimVerdict.INCONCLUSIVE
-    if piece.equivalence:
-        by_equivalence = {
-            ClaimVerdict.NEGLIGIBLE: ClaimVerdict.SUPPORTED,
-            ClaimVerdict.SUPPORTED: ClaimVerdict.CONTRADICTED,
-        }
-        return Judged(by_equivalence.get(judged, judged))
     if judged in DIRECTED and abs(estimate.mean) <= piece.margin:
         return Judged(judged, SMALL)
     slight = claim.slight_margins

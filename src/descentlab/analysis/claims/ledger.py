@@ -21,13 +21,13 @@ ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
         run_estimands.default_anytime,
         run_estimands.final_difference,
         run_estimands.optimum_reached,
-        run_estimands.adam_composition,
         run_estimands.own_optimizer,
-        measured_estimands.step_cost,
-        measured_estimands.gap_at_matched_loss,
+        measured_estimands.operations,
+        measured_estimands.gaps_at_matched_losses,
         measured_estimands.escapes,
         measured_estimands.barrier_between_minima,
         measured_estimands.batch_memory,
+        measured_estimands.composition,
         measured_estimands.normalized_magnitude,
     )
 }

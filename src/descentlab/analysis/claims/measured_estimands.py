@@ -5,17 +5,21 @@ A positive difference agrees with the claim.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.judgment import Claim, Piece
-from descentlab.analysis.remarks import remark
-from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.analysis.remarks import Remark, remark
+from descentlab.analysis.statistics.paired import Estimate, estimate_difference
 from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
 
 LEAST_BARRIER = 0.02  # of the loss: where it rises by less between two solutions, they lie in one valley
 ESCAPES = {"best rates": "global_basin", "same rate": "same_rate_basin"}  # codes of places, and what ended there
+HALF = 0.5  # of the memory
+SAME_DIRECTION = 0.9  # cosine of two updates
 GROUPS = {"rare": "rare classes", "frequent": "frequent classes", "all": "all classes"}  # likewise, of classes
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
 SCALED = {ADAGRAD: "scaled loss", ADAGRAD_FROM_ZERO: "scaled loss, without constants"}  # the codes of their places
@@ -23,38 +27,51 @@ SCALED = {ADAGRAD: "scaled loss", ADAGRAD_FROM_ZERO: "scaled loss, without const
 VALLEYS = {"quadratic": "valley along the axes", "rotated_quadratic": "valley across the axes"}
 
 
-def step_cost(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Logarithm of the ratio of a step's time, Adam's over plain SGD's, paired by round."""
-    table = evidence.measured.get("step_cost", pd.DataFrame())
+def operations(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+    """Logarithm of the ratio of Adam's operations to plain SGD's, of the update alone and of a whole step: counted."""
+    table = evidence.measured.get("operations", pd.DataFrame())
     if table.empty:
-        return [], remark("step cost not measured")
+        return [], remark("operations not counted")
     pieces = []
-    both = table[table["optimizer"].isin([ADAM, PLAIN])]
-    sizes = both.groupby("model")["batch_size"].nunique()
-    for (model, parameters, batch_size), group in both.groupby(["model", "parameters", "batch_size"], sort=False):
-        times = group.pivot(index="round", columns="optimizer", values="step_microseconds")
-        if {ADAM, PLAIN} <= set(times):
-            logs = np.log(times[ADAM] / times[PLAIN]).dropna().to_numpy()
-            place = remark("model", model=model, n=parameters)
-            if sizes[model] > 1:  # timed both as a standard model and as a problem with its own batch size
-                place = remark("model and batch", model=model, n=parameters, size=batch_size)
-            pieces.append(Piece(place, estimate_difference(logs), float(claim.margin)))
+    for model, group in table.groupby("model", sort=False):
+        counts = group.set_index("optimizer")
+        if not {ADAM, PLAIN} <= set(counts.index):
+            continue
+        adam, plain = counts.loc[ADAM], counts.loc[PLAIN]
+        for code, shared in (("update", 0.0), ("whole step", plain["gradient_operations"])):
+            sides = [row["update_operations"] + shared for row in (adam, plain)]
+            counted = remark("operations", adam=sides[0], sgd=sides[1])
+            moved = remark("bytes moved", adam=adam["update_bytes"], sgd=plain["update_bytes"])
+            ratio = Estimate(float(np.log(sides[0] / sides[1])), 0.0, 1.0, 0.0, 0.0, 1)
+            place = remark(code, model=model, n=adam["parameters"])
+            timed = least_seconds(evidence, str(model)) if code == "whole step" else [moved]
+            pieces.append(Piece(place, ratio, float(claim.margin), remarks=[counted, *timed]))
     return pieces, missing(ADAM, PLAIN)
 
 
-def gap_at_matched_loss(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Test − training loss at the same training loss, full batch minus mini-batches of 16, paired by seed."""
-    table = evidence.measured.get("batch_size", pd.DataFrame())
+def least_seconds(evidence: ClaimEvidence, model: str) -> list[Remark]:
+    """The least time of Adam's step over rounds, over plain SGD's: what a clock says, with least disturbance."""
+    table = evidence.measured.get("step_cost", pd.DataFrame())
+    if table.empty:
+        return []
+    least = table[table["model"] == model].groupby("optimizer")["step_microseconds"].min()
+    return [remark("least time", ratio=least[ADAM] / least[PLAIN])] if {ADAM, PLAIN} <= set(least.index) else []
+
+
+def gaps_at_matched_losses(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+    """Test − training loss at the same training losses, full batch minus mini-batches of 16, paired by seed."""
+    table = evidence.measured.get("matched_gaps", pd.DataFrame())
     if table.empty:
         return [], remark("batch sizes not compared")
-    reached = table[table["reached"]]
-    gaps = reached.pivot(index="seed", columns="batch_size", values="gap_at_target")
-    full = int(table["batch_size"].max())
-    if not {16, full} <= set(gaps):
-        return [], remark("no matched loss")
-    d = (gaps[full] - gaps[16]).dropna().to_numpy()
-    remarks = [remark("both matched", n=len(d), of=table["seed"].nunique())]
-    return [Piece(remark("problem", problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks)], None
+    pieces = []
+    for (problem, loss), group in table.groupby(["problem", "train_loss"], sort=False):
+        gaps = group.pivot(index="seed", columns="batch_size", values="gap")
+        d = (gaps[max(gaps)] - gaps[min(gaps)]).dropna().to_numpy()
+        if len(d):
+            remarks = [remark("both matched", n=len(d), of=len(gaps))]
+            place = remark("at loss", problem=problem, loss=loss)
+            pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
+    return pieces, remark("no matched loss")
 
 
 def escapes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
@@ -113,17 +130,42 @@ def barrier_between_minima(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Logarithm of the ratio of peak memory, the largest batch over 64, paired by repeat."""
+    """Logarithm of the ratio of peak memory to that of 64 examples, of the largest batch at once, and accumulated.
+
+    Accumulated, the same update needs not all examples in memory: less than half of what it needs at once contradicts.
+    """
     table = evidence.measured.get("memory", pd.DataFrame())
     if table.empty or table["peak_bytes"].isna().all():
         return [], remark("memory not measured")
-    peaks = table.pivot(index="repeat", columns="batch_size", values="peak_bytes")
     largest = int(table["batch_size"].max())
-    logs = np.log(peaks[largest] / peaks[64]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
-    mean = {size: peaks[size].mean() / 2**20 for size in (largest, 64)}
-    remarks = [remark("peak memory", most=mean[largest], largest=largest, least=mean[64])]
-    place = remark("batch", problem="slides_cnn", size=largest)
-    return [Piece(place, estimate_difference(logs), float(claim.margin), remarks=remarks)], None
+    peaks = table.pivot(index="repeat", columns=["batch_size", "accumulated"], values="peak_bytes")
+    parts = int(table["accumulated"].max())
+    pieces = []
+    for code, first, second, least in (
+        ("batch", (largest, 1), (64, 1), 0.0),
+        ("accumulated batch", (largest, parts), (largest, 1), math.log(HALF)),
+    ):
+        if first == second or not {first, second} <= set(peaks):
+            continue
+        logs = np.log(peaks[first] / peaks[second]) - least
+        mean = {one: peaks[one].mean() / 2**20 for one in (first, second)}
+        remarks = [remark("peak memory", first=mean[first], second=mean[second])]
+        place = remark(code, problem="slides_cnn", size=largest, part=largest // parts)
+        d = logs.replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
+        pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
+    return pieces, None
+
+
+def composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
+    """Cosine of Adam's update with that of AdaGrad's sum of squares and an average of gradients, minus a cosine that is high."""
+    table = evidence.measured.get("composition", pd.DataFrame())
+    if table.empty:
+        return [], remark("composition not measured")
+    means = table.groupby("composition")["cosine"].mean()
+    d = table[table["composition"] == "adagrad"]["cosine"].to_numpy() - SAME_DIRECTION
+    remarks = [remark("cosines", adagrad=means["adagrad"], own=means["rmsprop_corrected"], momentum=means["momentum"])]
+    place = remark("problem", problem="mlp")
+    return [Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks)], None
 
 
 def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:

@@ -65,14 +65,13 @@ def bounded_piece(
     return Piece(place, estimate_difference(d), margin, bound, wins=wins, remarks=[*remarks, *by_wins], runs=runs)
 
 
-def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str], equivalence: bool = False) -> Piece:
+def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str]) -> Piece:
     """A piece of evidence from runs paired by seed; the sign test judges where a divergence is one-sided."""
     return Piece(
         place,
         pair.estimate,
         pair.margin,
         wins=pair.wins if pair.by_wins else None,
-        equivalence=equivalence,
         unit=unit,
         remarks=pair.remarks,
         runs=runs,
@@ -261,29 +260,6 @@ def best_known_pieces(evidence: ClaimEvidence, claim: Claim) -> list[Piece]:
         difference = estimate_difference(gap - OPTIMUM_TOLERANCE)
         pieces.append(Piece(place, difference, float(claim.margin), remarks=remarks, runs=list(sgd["run_id"])))
     return pieces
-
-
-def adam_composition(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Final test goodness, Adam minus RMSprop with momentum: the claim is that there is no difference."""
-    twin = next(
-        (
-            name
-            for name, planned in evidence.plan.optimizers.items()
-            if planned.factory == "RMSprop" and any(h.get("momentum") for h in planned.hyperparameters.values())
-        ),
-        None,
-    )
-    if twin is None or ADAM not in evidence.plan.optimizers:
-        return [], missing(ADAM, "rmsprop with momentum")
-    pieces = []
-    for problem, planned in evidence.plan.problems.items():
-        adam, other = (evidence.finals(problem, name, evidence.arm) for name in (ADAM, twin))
-        if len(adam) and len(other):
-            where, noise = f"{problem}: adam and {twin}", evidence.tuning.noise.of(problem, evidence.arm, ADAM, twin)
-            pair = PairedRuns(adam, other, evidence.scores, where, evidence.margin(claim, problem), noise)
-            runs = [*adam["run_id"], *other["run_id"]]
-            pieces.append(paired_piece(on(problem), pair, planned.metric, runs, equivalence=True))
-    return pieces, None
 
 
 def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Pieces:

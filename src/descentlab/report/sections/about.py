@@ -187,7 +187,7 @@ def protocol(evidence: Evidence) -> Section:
         "tuning": seeds.tuning,
         "final": seeds.final,
         "patience": config.patience,
-        "looks": joined([str(seeds) for seeds in seeds.looks[:-1]]),
+        "looks": joined([str(number) for number in seeds.looks[:-1] or seeds.looks]),
         "most": seeds.looks[-1],
         "schedules": "; ".join(f"{schedule} ({', '.join(names)})" for schedule, names in optimizers_of.items()),
     }

@@ -50,6 +50,7 @@ def batches(evidence: Evidence) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(compared):
         blocks += [*([gap_figure(compared)] if compared["reached"].any() else []), speed_figure(compared)]
+    memory = memory[memory["accumulated"] == 1] if len(memory) else memory
     if len(memory) and memory["peak_bytes"].notna().any():
         blocks.append(memory_figure(memory))
     if len(compared):
