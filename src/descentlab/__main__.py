@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from descentlab.analysis.power import power_lines
+    from descentlab.analysis.power import most_added_runs, power_lines
     from descentlab.experiment.split_lines import split_lines
     from descentlab.training.make_plan import make_plan
 
@@ -119,7 +119,9 @@ def _plan(options: argparse.Namespace) -> None:
     for problem, runs in plan.runs.items():
         jobs = plan.jobs[problem]
         print(f"{problem}: {runs} runs of {sum(map(len, jobs))} optimizers in {len(jobs)} jobs", file=sys.stderr)
-    print(f"{sum(plan.runs.values())} runs in all", file=sys.stderr)
+    added = most_added_runs(plan)
+    more = f", and at most {added} more for open primary contrasts" if added else ""
+    print(f"{sum(plan.runs.values())} runs in all{more}", file=sys.stderr)
     for line in [*split_lines(plan), *power_lines(plan)]:
         print(line, file=sys.stderr)
 

@@ -6,10 +6,13 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from descentlab.analysis.power import example_floor, foresee, least_seeds, percent, power_lines
+from descentlab.analysis.power import example_floor, foresee, least_seeds, percent, power_lines, power_of_looks
+from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.analysis.statistics.stages import Stage
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import generated_plan, with_problems
 from support.report_evidence import values_of
@@ -28,6 +31,35 @@ def test_the_least_number_of_seeds_is_the_librarys(level: float) -> None:
 def test_the_floor_is_the_standard_error_of_a_share() -> None:
     # A hundred answers differ of 10,000, half of them to either side: ±1 with variance 0.01, over √10,000.
     assert example_floor(0.01, 10_000) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(("deviation", "floor"), [(1.0, 0.0), (2.0, 0.0), (4.0, 0.0), (1.0, 0.3)])
+def test_the_power_of_looks_is_that_of_simulated_experiments(deviation: float, floor: float) -> None:
+    """Within 3 points, judged by the estimates and stages that contrasts are judged by."""
+    looks, level, generator = [10, 20, 40, 80], 0.05 / 16, np.random.default_rng(5)
+    found = 0
+    for _ in range(1000):
+        d = 1 + deviation * generator.standard_normal(80) + floor * generator.standard_normal()
+        for seeds in looks:
+            plain = estimate_difference(d[:seeds])
+            estimate = replace(plain, variance=plain.variance + floor**2, example_variance=floor**2)
+            low, high = estimate.interval(level * Stage.at(looks, seeds).share)
+            if low > 0 or high < 0:
+                found += 1
+                break
+    assert power_of_looks(looks, deviation, level, floor) == pytest.approx(found / 1000, abs=0.03)
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1.0, 2.0])
+def test_the_power_of_one_look_is_the_tests(deviation: float) -> None:
+    library = TTestPower().power(1 / deviation, 10, 0.01, alternative="two-sided")
+    assert power_of_looks([10], deviation, 0.01) == pytest.approx(library, abs=1e-6)
+
+
+def test_looks_detect_more_than_their_first_seeds_and_no_more_than_their_last() -> None:
+    """Of which the last have the whole level."""
+    first, last = (power_of_looks([seeds], 3.0, 0.01) for seeds in (10, 40))
+    assert first < power_of_looks([10, 20, 40], 3.0, 0.01) < last
 
 
 def test_what_a_plan_foresees() -> None:

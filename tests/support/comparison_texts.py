@@ -11,6 +11,7 @@ import pandas as pd
 
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import unpack_remarks
+from descentlab.experiment.looks import Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO
 from descentlab.report.alarm_phrases import alarm_sentence
@@ -39,7 +40,7 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
     """As little of each as its estimand reads."""
     three = {"optimizer": ["sgd", "momentum", "adagrad"]}
     starts = {"landscape": ["well", "quadratic", "rotated_quadratic"], **three, "start": range(3)}
-    landscapes = rows(starts, global_basin=True, same_rate_basin=True, start_global=False, value=1.0)
+    landscapes = rows(starts, global_basin=True, same_rate_basin=True, value=1.0).eval("start_global = start == 0")
     scaled = {"optimizer": ["sgd", "adagrad", ADAGRAD_FROM_ZERO], "seed": range(5)}
     return {
         "operations": rows(
@@ -51,7 +52,13 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
             update_bytes=12.0,
             gradient_operations=100.0,
         ),
-        "step_cost": rows({"optimizer": ["sgd", "adam"], "round": range(2)}, model="mlp", step_microseconds=100.0),
+        "step_cost": rows(
+            {"optimizer": ["sgd", "adam"], "round": range(2)},
+            model="mlp",
+            parameters=4810,
+            batch_size=32,
+            step_microseconds=100.0,
+        ),
         "matched_gaps": rows({"batch_size": [16, 1024], "seed": range(5)}, problem="mlp", train_loss=0.1, gap=0.1),
         "composition": rows(
             {"composition": ["adagrad", "rmsprop_corrected", "momentum"], "seed": range(5)}, cosine=0.99
@@ -80,7 +87,9 @@ def everything_went_well() -> tuple[TrainingPlan, Comparison]:
 
 def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     """Divergences on both sides, failed and missing runs, few seeds, edges, bounds, an optimizer of the reader's own."""
-    runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "tuning": 2})
+    runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "most": 6, "tuning": 2})
+    open_contrast = Contrast("up", "tuned", "adam", "momentum")
+    look = Look(number=1, seeds=6, contrasts=(open_contrast,), left=(open_contrast,), unpaid=(open_contrast,))
     plan = with_optimizer(plan, "rmsprop", factory="RMSprop", hyperparameters={"tuned": {"momentum": 0.9}})
     plan = with_optimizer(plan, "gd", source_lines=9)
     final = runs["phase"] == "final"
@@ -98,7 +107,7 @@ def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     ]
     never = {"matched_gaps": generated_measurements()["matched_gaps"].assign(gap=np.nan)}
     measured = {**generated_measurements(), **never}
-    return plan, compared(plan, runs, selections=lowest, measured=measured)
+    return plan, compared(plan, runs, selections=lowest, measured=measured, looks=[look])
 
 
 def much_is_absent() -> tuple[TrainingPlan, Comparison]:

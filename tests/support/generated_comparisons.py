@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -14,6 +14,7 @@ from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.pairing import ROW
 from descentlab.analysis.time_to_target import measure_reached, targets_by_problem
+from descentlab.experiment.looks import Look
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import (
     NO_EXAMPLES,
@@ -37,6 +38,7 @@ def compared(
     history: pd.DataFrame | None = None,
     selections: list[dict[str, Any]] | None = None,
     measured: Mapping[str, pd.DataFrame] | None = None,
+    looks: Sequence[Look] = (),
 ) -> Comparison:
     """The whole comparison; what isn't given is the generated experiment's."""
     plan = generated_plan() if plan is None else plan
@@ -44,7 +46,7 @@ def compared(
     history = generated_history(runs) if history is None else history
     selections = generated_selections() if selections is None else selections
     with few_trials():
-        return compare.compare_runs(plan, runs, history, selections, NO_EXAMPLES, measured or {})
+        return compare.compare_runs(plan, runs, history, selections, NO_EXAMPLES, measured or {}, looks=looks)
 
 
 @functools.cache

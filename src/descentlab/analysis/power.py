@@ -7,14 +7,19 @@ standard deviations of half, once and twice the margin δ: a reader who knows th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from descentlab.analysis.contrasts import PRIMARY, declared_pairs
-from descentlab.analysis.statistics.intervals import LEVEL
+from descentlab.analysis.statistics.intervals import LEVEL, t_quantile
 from descentlab.analysis.statistics.paired import power
+from descentlab.analysis.statistics.stages import Stage
 from descentlab.experiment.plan import TrainingPlan
 
 ENOUGH = 0.8  # power
+TRIALS = 20_000
 DEVIATIONS = {"δ/2": 0.5, "δ": 1.0, "2δ": 2.0}
 DIFFERING = (0.01, 0.05)  # shares of the test examples
 
@@ -46,12 +51,42 @@ def example_floor(differing: float, test_examples: int) -> float:
     return math.sqrt(differing / test_examples)
 
 
+def power_of_looks(looks: Sequence[int], deviation: float, level: float, floor: float = 0.0) -> float:
+    """The probability that some look's paired t test detects a true difference of 1.
+
+    With several looks it is the share of TRIALS simulated experiments, always the same ones.
+
+    Args:
+        looks: the seeds of each look, ascending.
+        deviation: standard deviation of one seed's difference.
+        level: two-sided, of all looks together.
+        floor: standard error that no seed removes, due to the test examples, as :func:`~.statistics.paired.power` takes it.
+
+    Example:
+        >>> power_of_looks([10], deviation=1.0, level=0.05)
+        0.803
+        >>> power_of_looks([10, 20, 40, 80], deviation=2.0, level=0.05)
+        0.992
+    """
+    if len(looks) == 1:
+        return power(looks[0], 1.0, deviation, level, floor)
+    generator = np.random.default_rng(0)
+    differences = 1 + deviation * generator.standard_normal((TRIALS, looks[-1]))
+    differences += floor * generator.standard_normal((TRIALS, 1))
+    found = np.zeros(TRIALS, dtype=bool)
+    for seeds in looks:
+        seen = differences[:, :seeds]
+        error = np.sqrt(seen.var(axis=1, ddof=1) / seeds + floor**2)
+        found |= np.abs(seen.mean(axis=1)) > -t_quantile(level * Stage.at(looks, seeds).share / 2, seeds - 1) * error
+    return float(found.mean())
+
+
 class Foreseen(NamedTuple):
     """What the seeds of a plan can detect on one problem.
 
     Attributes:
-        pairs: of seeds.
-        level: two-sided level of the first step of Holm's procedure over the primary contrasts.
+        pairs: of seeds, at the last look.
+        level: two-sided level, of all looks together, of the first step of Holm's procedure over the primary contrasts.
         chances: the power to detect a true difference as large as the margin, by the standard deviation of one seed's
             difference in margins; empty for one pair, which has no interval.
         floors: by the share of the test examples that are answered differently in every seed, the standard error that stays
@@ -67,19 +102,27 @@ class Foreseen(NamedTuple):
 def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
     """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it."""
     declared = list(declared_pairs(list(plan.optimizers), plan.reference).values())
-    n, tests = plan.config.seeds.final, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems)
-    level = LEVEL / max(1, tests)
+    looks, tests = plan.config.seeds.looks, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems)
+    n, level = looks[-1], LEVEL / max(1, tests)
     foreseen = {}
     for problem, planned in plan.problems.items():
         chances, floors = dict[float, float](), dict[float, tuple[float, float]]()
-        if n > 1:
-            chances = {ratio: power(n, 1.0, ratio, level) for ratio in DEVIATIONS.values()}
-        if n > 1 and planned.metric == "accuracy":
+        if looks[0] > 1:
+            chances = {ratio: power_of_looks(looks, ratio, level) for ratio in DEVIATIONS.values()}
+        if looks[0] > 1 and planned.metric == "accuracy":
             for share in DIFFERING:
                 floor = example_floor(share, planned.test_examples)
-                floors[share] = floor, power(n, planned.margin, planned.margin, level, floor)
+                floors[share] = floor, power_of_looks(looks, 1.0, level, floor / planned.margin)
         foreseen[problem] = Foreseen(n, level, chances, floors)
     return foreseen
+
+
+def most_added_runs(plan: TrainingPlan) -> int:
+    """The runs that looks add at most: where every primary contrast stays open until the last."""
+    declared = declared_pairs(list(plan.optimizers), plan.reference)
+    names = {name for pair, kind in declared.items() if kind == PRIMARY for name in pair}
+    looks = plan.config.seeds.looks
+    return (looks[-1] - looks[0]) * len(names) * len(plan.config.arms) * len(plan.problems)
 
 
 def power_lines(plan: TrainingPlan) -> list[str]:
@@ -89,6 +132,8 @@ def power_lines(plan: TrainingPlan) -> list[str]:
         planned = plan.problems[problem]
         delta, metric, examples = planned.margin, planned.metric, planned.test_examples
         pairs = f"{n} pair{'' if n == 1 else 's'} of seeds"
+        if len(plan.config.seeds.looks) > 1:
+            pairs = f"up to {pairs}"
         if not chances:
             lines.append(f"{problem}: no power to see any difference, {pairs} has no interval")
             continue

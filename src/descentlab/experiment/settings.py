@@ -45,6 +45,10 @@ class SeedsConfig(StrictModel):
 
     @model_validator(mode="after")
     def _at_least_final(self) -> SeedsConfig:
+        if self.most is not None and self.most > 1 == self.final:
+            raise ValueError(
+                f"most: looks need at least 2 final seeds, one has no spread; received final = {self.final}"
+            )
         if self.most is not None and self.most < self.final:
             raise ValueError(f"most: must be at least final ({self.final}); received {self.most}")
         return self

@@ -161,10 +161,8 @@ REMARKS = {
     "runs diverged": message("{n} of {of} runs diverged"),
     "lines counted": message("{n} lines, counted"),
     "both matched": message("both reached the training loss in {n} of {of} seeds"),
-    "escapes and ejections": message(
-        "momentum escapes from {momentum_in:.1%} and plain descent from {sgd_in:.1%}; of {inside:,} starts inside they leave "
-        "{momentum_out:.1%} and {sgd_out:.1%}"
-    ),
+    "escapes": message("momentum escapes from {momentum:.1%} of them and plain descent from {sgd:.1%}"),
+    "ejections": message("of {n:,} starts inside momentum leaves {momentum:.1%} and plain descent {sgd:.1%}"),
     "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
     "peak memory": message("{first:.3g} MiB against {second:.3g} MiB"),
     "cosines": message("cosine {adagrad:.4f}; of Adam's own terms {own:.4f}, of momentum alone {momentum:.3f}"),

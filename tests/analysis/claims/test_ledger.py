@@ -125,8 +125,10 @@ def test_escapes_are_of_the_starts_outside_and_what_is_lost_inside_is_said() -> 
     ]
     assert (best["verdict"], best["estimate"], best["n"]) == ("supported", pytest.approx(0.5), outside)
     assert (same["verdict"], same["estimate"]) == ("negligible", 0.0)
-    shares = {"momentum_in": 0.5, "sgd_in": 0.0, "momentum_out": 0.5, "sgd_out": 0.0, "inside": inside}
-    assert best["remarks"] == [{"code": "escapes and ejections", **shares}]
+    assert best["remarks"] == [
+        {"code": "escapes", "momentum": 0.5, "sgd": 0.0},
+        {"code": "ejections", "n": inside, "momentum": 0.5, "sgd": 0.0},
+    ]
 
 
 def test_only_disjoint_pairs_of_solutions_count_and_reordered_copies_are_one_minimum() -> None:

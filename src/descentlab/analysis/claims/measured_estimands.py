@@ -92,20 +92,12 @@ def escapes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
                 continue
             outside, inside = ends[~began.reindex(ends.index)], ends[began.reindex(ends.index)]
             d = outside[MOMENTUM].astype(float) - outside[PLAIN].astype(float)
-            shares = {
-                "momentum_in": outside[MOMENTUM].mean(),
-                "sgd_in": outside[PLAIN].mean(),
-                "momentum_out": 1 - inside[MOMENTUM].mean(),
-                "sgd_out": 1 - inside[PLAIN].mean(),
-            }
-            pieces.append(
-                Piece(
-                    remark(code, landscape=str(landscape)),
-                    estimate_difference(d.to_numpy()),
-                    float(claim.margin),
-                    remarks=[remark("escapes and ejections", inside=len(inside), **shares)],
-                )
-            )
+            remarks = [remark("escapes", **{name: outside[name].mean() for name in (MOMENTUM, PLAIN)})]
+            if len(inside):
+                lost = {name: 1 - inside[name].mean() for name in (MOMENTUM, PLAIN)}
+                remarks.append(remark("ejections", n=len(inside), **lost))
+            place = remark(code, landscape=str(landscape))
+            pieces.append(Piece(place, estimate_difference(d.to_numpy()), float(claim.margin), remarks=remarks))
     return pieces, missing(MOMENTUM, PLAIN)
 
 

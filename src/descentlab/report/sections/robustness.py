@@ -36,10 +36,10 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
         list=joined([widest_words(swept, problem) for problem in problems]),
     )
     caption = words(
-        "Decades of learning rate whose validation metric lies within the problem's margin of the seed's best, interpolated "
-        "between half-decades; mean and 95 % t interval over n = {n} seeds. The sweep goes outward from the chosen rate until "
-        "the score leaves the margin or the run diverges, and halves the last step, so an end is known to a quarter of a "
-        "decade; hollow where an end was not reached within 4 decades, so the range is at least that wide.",
+        "Decades of learning rate whose mean validation metric lies within the problem's margin of the best mean, interpolated "
+        "between half-decades; 95 % intervals from resampling n = {n} seeds. The sweep goes outward from the chosen rate until "
+        "the mean leaves the margin or a run diverges, and halves the last step, so an end is known to a quarter of a decade; "
+        "hollow where an end was not reached within 4 decades, so the range is at least that wide.",
         n=int(swept["n"].max()),
     )
     return finish(figure, "robustness", takeaway=takeaway, caption=caption, data=swept)
@@ -77,9 +77,10 @@ def width_table(evidence: Evidence) -> Table:
         )
     title = words("Width of the range of good learning rates")
     caption = words(
-        "Width: decades of learning rate within the margin of each seed's best (wider is more forgiving); divergence: decades "
-        "from the best rate to the first above it that diverges (more is safer). ≥ and > where some seed's end lies outside the"
-        " rates that were tried. On the tuning grid only the tuning seeds count, and the grid's ends cut off wide ranges."
+        "Width: decades of learning rate whose mean over seeds is within the margin of the best (wider is more forgiving); "
+        "divergence: decades from the best rate to the first above it at which a run diverges (more is safer). ≥ and > where an "
+        "end lies outside the rates that were tried. On the tuning grid only the tuning seeds count, and the grid's ends cut off "
+        "wide ranges."
     )
     headers = [
         words("problem"),
