@@ -38,6 +38,13 @@ def test_an_update_moves_the_gradient_and_reads_and_writes_every_variable(counte
     assert counted["update_bytes"].to_dict() == {"sgd": 12, "momentum": 20, "adam": 28, "amsgrad": 36}
 
 
+def test_an_update_moves_a_weight_by_the_rate_times_its_size(counted: pd.DataFrame) -> None:
+    """Plain SGD by the gradient, momentum after ten by 1 + 0.9 + … + 0.9⁹ of it, Adam by one where there is a gradient."""
+    sizes = counted["update_size"]
+    assert sizes["momentum"] / sizes["sgd"] == pytest.approx((1 - 0.9**10) / 0.1, rel=0.01)
+    assert sizes["sgd"] < 0.1 < 0.5 < sizes["adam"] <= 1.001
+
+
 def test_forward_and_backward_pass_by_hand(counted: pd.DataFrame) -> None:
     """Two operations for every weight and example forward and for its gradient, and again for the second layer's input."""
     products = 32 * 2 * (2 * (64 * 64 + 64 * 10) + 64 * 10)

@@ -7,6 +7,10 @@ of Adam's step to plain SGD's between 0.17 and 10.3 (docs/protocol.md, "Cost"). 
   and backward pass on one batch. It doesn't count square roots, nor the addition of a result to a variable.
 - *bytes*: what an update reads and writes at least: gradients, and every variable as large as a weight that it reads or writes,
   each once.
+
+Beside it stands how far an update moves a weight for each unit of the learning rate: plain SGD by the gradient, Adam by about
+one. A learning rate times that is an *effective rate*, which can be compared between optimizers; the default rates alone
+can't.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
 
+REPEATED = 10  # updates on the same gradient: so many until a momentum of 0.9 has two thirds of its speed
+
 OPERATIONS_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "a standard model, or a problem of the experiment"),
     "parameters": Column("int64", "", "", "trainable parameters"),
@@ -37,6 +43,12 @@ OPERATIONS_COLUMNS: dict[str, Column] = {
         "float64", "operations", "lower", "of an update, per parameter; NaN where it can't be traced"
     ),
     "update_bytes": Column("float64", "bytes", "lower", "that an update reads and writes, per parameter"),
+    "update_size": Column(
+        "float64",
+        "weights",
+        "",
+        f"root mean square of update {REPEATED} on one batch's gradient, over the learning rate; NaN without a rate",
+    ),
     "gradient_operations": Column(
         "float64", "operations", "lower", "of forward and backward pass on one batch, per parameter"
     ),
@@ -79,8 +91,8 @@ def elements(tensor: Any) -> int:
     return int(np.prod(tensor.shape))
 
 
-def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, float]:
-    """Operations and bytes of one update of a workload's weights; NaN where the optimizer can't be traced."""
+def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, float, float]:
+    """Operations, bytes, and size of an update of a workload's weights; NaN where the optimizer can't be traced."""
     import tensorflow as tf
 
     weights = workload.model.trainable_variables
@@ -92,10 +104,25 @@ def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, floa
         traced = tf.function(lambda gradients: optimizer.apply(gradients, weights), autograph=False)
         specs = [tf.TensorSpec(gradient.shape, gradient.dtype) for gradient in workload.gradients]
         graph = traced.get_concrete_function(specs).graph
+        size = update_size(lambda: traced(workload.gradients), weights) / (entry.center_learning_rate or np.nan)
     except Exception:  # a reader's optimizer may raise anything; its runs say what
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     least = min(int(value.size) for value in workload.initial)
-    return count_operations(graph), float(FLOAT_BYTES * moved_elements(graph, max(2, least)))
+    return count_operations(graph), float(FLOAT_BYTES * moved_elements(graph, max(2, least))), size
+
+
+def update_size(update: Callable[[], Any], weights: Sequence[Any]) -> float:
+    """Root mean square of what the last of REPEATED updates adds to the weights."""
+    before = np.empty(0)
+    for _ in range(REPEATED):
+        before = flat(weights)
+        update()
+    return float(np.sqrt(np.mean((flat(weights) - before) ** 2)))
+
+
+def flat(weights: Sequence[Any]) -> np.ndarray:
+    """All weights in one array, in double precision."""
+    return np.concatenate([np.asarray(weight, np.float64).ravel() for weight in weights])
 
 
 def count_gradient(workload: Workload) -> float:
@@ -123,7 +150,7 @@ def measure_operations(entries: Sequence[OptimizerEntry], workloads: Sequence[Ca
         workload = build_one()
         gradient = count_gradient(workload)
         for entry in entries:
-            operations, moved = count_update(entry, workload)
+            operations, moved, size = count_update(entry, workload)
             rows.append(
                 {
                     "model": workload.name,
@@ -132,6 +159,7 @@ def measure_operations(entries: Sequence[OptimizerEntry], workloads: Sequence[Ca
                     "optimizer": entry.name,
                     "update_operations": operations / workload.parameters,
                     "update_bytes": moved / workload.parameters,
+                    "update_size": size,
                     "gradient_operations": gradient / workload.parameters,
                 }
             )

@@ -109,7 +109,7 @@ def test_a_slower_step_is_called_slower_and_a_faster_one_not() -> None:
 
 
 def test_operations_are_said_of_the_update_and_of_the_whole_step() -> None:
-    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 135.0}
+    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 135.0, "update_size": 1.0}
     rows = [
         {**counts, "optimizer": name, "update_operations": operations, "update_bytes": moved}
         for name, operations, moved in (("sgd", 1.0, 12.0), ("adam", 8.0, 28.0))

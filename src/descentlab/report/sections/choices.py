@@ -5,7 +5,42 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.i18n.wording import words
+from descentlab.measurements.operations import REPEATED
 from descentlab.report.blocks import Evidence, Table, number
+
+
+def effective_rates_table(evidence: Evidence) -> Table | None:
+    """Learning rate times size of an update, of every arm; None where sizes were not measured."""
+    sizes = evidence.measurement("operations")
+    ours = sizes[sizes["model"].isin(list(evidence.plan.problems))] if len(sizes) else sizes
+    if ours.empty:
+        return None
+    chosen = {(entry["problem"], entry["optimizer"]): entry["learning_rate"] for entry in evidence.selections}
+    rows, data = [], []
+    for row in ours.to_dict("records"):
+        planned = evidence.plan.optimizers.get(row["optimizer"])
+        if planned is None:
+            continue
+        rates = (planned.default_learning_rate, chosen.get((row["model"], row["optimizer"])))
+        effective = [float("nan") if rate is None else rate * row["update_size"] for rate in rates]
+        rows.append([row["model"], row["optimizer"], number(row["update_size"]), *map(number, effective)])
+        data.append([row["model"], row["optimizer"], row["update_size"], *effective])
+    headers = [
+        words("problem"),
+        words("optimizer"),
+        words("update / learning rate"),
+        words("default rate, effective"),
+        words("tuned rate, effective"),
+    ]
+    caption = words(
+        "Root mean square of the {n}th update on one batch's gradient at the initial weights, per unit of the learning rate, "
+        "and what it is at the rates of each arm. Default rates compare effective rates as much as methods: where they are far "
+        "apart, a tuned comparison says more.",
+        n=REPEATED,
+    )
+    table = pd.DataFrame(data, columns=["problem", "optimizer", "update_size", "default", "tuned"])
+    title = words("How far an update moves a weight")
+    return Table("effective-rates", title, headers, rows, caption, table, frozenset({2, 3, 4}), folded=True)
 
 
 def choices_table(evidence: Evidence) -> Table:

@@ -21,7 +21,7 @@ from descentlab.report.plotting import (
     optimizer_marker,
     use_log_scale,
 )
-from descentlab.report.sections.choices import choices_table
+from descentlab.report.sections.choices import choices_table, effective_rates_table
 from descentlab.report.sections.robustness import robustness_blocks
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def sensitivity(evidence: Evidence) -> Section | None:
     problems = evidence.problems_in(table)
     figures = [sensitivity_figure(evidence, problem) for problem in problems]
     title = words("Sensitivity to the learning rate")
-    return Section("sensitivity", title, [*figures, choices_table(evidence), *robustness_blocks(evidence)])
+    sizes = effective_rates_table(evidence)
+    tables = [choices_table(evidence), *([sizes] if sizes else [])]
+    return Section("sensitivity", title, [*figures, *tables, *robustness_blocks(evidence)])
 
 
 def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
