@@ -26,7 +26,8 @@ RULES = {
     ),
     message("Schedules"): message("Of the learning rate, in the tuned arm: {schedules}."),
     message("Grid"): message(
-        "{points} learning rates, half a decade apart, around the optimizer's usual rate, and {tuning} tuning seeds. Every "
+        "{points} learning rates, half a decade apart, and {tuning} tuning seeds. The middle is the optimizer's usual rate: for "
+        "built-in ones what was best on the problems of the default experiment, unless the config names another. Every "
         "optimizer's grid grows by the same rule, at most to {most_points} rates: while rates as good as the best, within the "
         "margin, reach its end."
     ),
