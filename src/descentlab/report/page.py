@@ -19,8 +19,8 @@ from descentlab.report.blocks import ARM_WORDS, Figure, Section
 from descentlab.report.environment import page_environment
 from descentlab.report.plotting import standalone_svg
 from descentlab.report.sections import SECTIONS, Evidence
-from descentlab.report.sections.first_screen import recommendations
 from descentlab.report.sections.ledger import ledger_lines
+from descentlab.report.sections.recommendations import recommendations
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import read_table
 
