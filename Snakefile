@@ -40,6 +40,7 @@ shell.prefix(
 )
 
 
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/track.smk"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis import compare, contrasts, pairing
-from descentlab.analysis.claims import ledger, run_estimands
+from descentlab.analysis.claims import ledger, run_estimands, width_estimands
 from descentlab.analysis.claims.judgment import read_claims
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import name_place, unpack_remarks
@@ -202,7 +202,7 @@ def renamed(experiment: Experiment, names: dict[str, str]) -> Experiment:
 
 def rename_declared(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     """The names that contrasts and claims are declared by, renamed as well."""
-    for module, name in ((contrasts, "ADVANCED"), (run_estimands, "ADVANCED"), (run_estimands, "NOT_ADAPTIVE")):
+    for module, name in ((contrasts, "ADVANCED"), (width_estimands, "ADVANCED"), (width_estimands, "NOT_ADAPTIVE")):
         monkeypatch.setattr(module, name, tuple(names.get(each, each) for each in getattr(module, name)))
     monkeypatch.setattr(contrasts, "PLAIN", names.get("sgd", "sgd"))
     primary = tuple((names.get(a, a), names.get(b, b)) for a, b in contrasts.PRIMARY_CONTRASTS)

@@ -38,13 +38,13 @@ def test_refuses_what_is_no_config(raw: Any, expected: str) -> None:
 def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(experimnt="x") == (
         "here: experimnt: unknown key 'experimnt', did you mean 'experiment'? Valid: experiment, problems, optimizers, "
-        "schedules, arms, patience, seeds, tuning, sweep, measurements, execution, tracking, report"
+        "schedules, arms, patience, seeds, budget, tuning, sweep, measurements, execution, tracking, report"
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"
     )
     assert refusal_of(seeds={"finl": 3}) == (
-        "here: seeds.finl: unknown key 'finl', did you mean 'final'? Valid: final, tuning"
+        "here: seeds.finl: unknown key 'finl', did you mean 'final'? Valid: final, most, tuning"
     )
     assert refusal_of(tuning={"zzz": 3}) == (
         "here: tuning.zzz: unknown key 'zzz'. Valid: points, growth, neighbors, extended_trials"

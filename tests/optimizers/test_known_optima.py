@@ -59,7 +59,7 @@ GAPS = {
     "sgd": (0.0949, 3e-4),
     "momentum": (0.1, 1e-6),
     "nesterov": (0.1, 1e-6),
-    "adagrad": (0.3, 1e-6),
+    "adagrad": (0.3, 2e-6),
     "rmsprop": (0.01, 1e-6),
     "adam": (0.1, 1e-6),
     "amsgrad": (0.1, 1e-6),

@@ -158,7 +158,7 @@ def test_stratified_splits_keep_the_classes_shares(name: str) -> None:
 def test_fewer_training_examples() -> None:
     problem, data = problem_and_data("mlp")
     few = split_data(problem, data, 0, 32, 500)
-    assert (len(few.train), len(few.val), len(few.test)) == (480, 120, 360)
+    assert (len(few.train), len(few.val), len(few.test)) == (480, 120, 599)
     assert len(np.intersect1d(few.train, few.val)) == 0
     assert len(np.intersect1d(np.concatenate([few.train, few.val]), few.test)) == 0
     everything = split_data(problem, data, 0, 32)
@@ -176,16 +176,16 @@ def test_a_canonical_test_split_is_kept() -> None:
 def test_splits_that_cant_be_drawn() -> None:
     problem, data = problem_and_data("mlp")
     assert message(lambda: split_data(problem, data, 0, 2000)) == (
-        "problem 'mlp': batch_size must fit into the training split; received batch_size=2000, with 1149 training "
+        "problem 'mlp': batch_size must fit into the training split; received batch_size=2000, with 958 training "
         "examples"
     )
     assert message(lambda: split_data(problem, data, 0, 32, 32)) == (
-        "problem 'mlp': 1437 examples can't be split into 32 and 8 with equal shares of the classes: "
+        "problem 'mlp': 1198 examples can't be split into 32 and 8 with equal shares of the classes: "
         "The test_size = 8 should be greater or equal to the number of classes = 10"
     )
     whole = replace(problem, stratified=False, validation_share=0.0)
     assert message(lambda: split_data(whole, data, 0, 1)) == (
-        "problem 'mlp': batch_size must fit into the training split; received batch_size=1, with 1437 training examples"
+        "problem 'mlp': batch_size must fit into the training split; received batch_size=1, with 1198 training examples"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from descentlab.analysis.claims.judgment import ClaimVerdict
+from descentlab.analysis.claims.measured_estimands import ESCAPES, GROUPS, SCALED, VALLEYS
 from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
@@ -42,7 +43,9 @@ def constants(room: str, function: str) -> Iterator[str]:
 
 def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> None:
     used = set(constants("analysis", "remark"))
-    from_tables = {"scaled loss", "scaled loss, without constants", "valley along the axes", "valley across the axes"}
+    by_table = {*SCALED.values(), *VALLEYS.values(), *ESCAPES, *GROUPS.values()}
+    in_loops = {"update", "whole step", "as trained", "matched units", "batch", "accumulated batch"}
+    from_tables = by_table | in_loops
     special = {"lacks", "claim"}  # put together from their values
     assert used | from_tables == {*REMARKS, *PLACES, *REASONS, *special}
     assert set(constants("analysis", "missing")) == set(LACKING)
@@ -82,7 +85,7 @@ def test_what_an_experiment_lacks_is_listed_with_or(names: list[str]) -> None:
 
 
 def test_phrases_are_filled() -> None:
-    assert place_words(remark("model", model="mlp", n=4810)) == PLACES["model"].format(model="mlp", n=4810)
+    assert place_words(remark("update", model="mlp", n=4810)) == PLACES["update"].format(model="mlp", n=4810)
     one, other = remark("counted"), remark("wins", won=1, decided=2)
     assert remark_words([one, other]) == f"{REMARKS['counted']}; {REMARKS['wins'].format(won=1, decided=2)}"
     assert verdict_words({"verdict": "supported", "size": "large"}) != verdict_words({"verdict": "supported"})

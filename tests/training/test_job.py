@@ -286,9 +286,9 @@ def test_evaluations_on_a_part_end_with_the_whole(tmp_path: Path) -> None:
     history = pd.read_parquet(output / "0.history.parquet")
     run = history[history["run_id"] == history["run_id"].iloc[0]]
     # The mean of 0s and 1s over n examples is a multiple of 1 / n.
-    right = np.append(run["test_metric"].iloc[:-1] * 50, run["test_metric"].iloc[-1] * 360)
+    right = np.append(run["test_metric"].iloc[:-1] * 50, run["test_metric"].iloc[-1] * 599)
     np.testing.assert_allclose(right, np.round(right), atol=1e-6)
-    assert len(pd.read_parquet(output / "0.examples.parquet")) == 2 * 360
+    assert len(pd.read_parquet(output / "0.examples.parquet")) == 2 * 599
 
 
 def test_a_problem_of_the_readers_own_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,6 @@ def test_a_batch_that_cannot_be_filled_is_refused() -> None:
     with pytest.raises(ProblemError) as refused:
         make_plan(config(problems=[{"problem": "linear_regression", "batch_size": 400}]))
     assert str(refused.value) == (
-        "problem 'linear_regression': batch_size must fit into the training split; received batch_size=400, with 282 "
+        "problem 'linear_regression': batch_size must fit into the training split; received batch_size=400, with 176 "
         "training examples"
     )

@@ -77,15 +77,6 @@ rule track_added:
         "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
 
 
-def tracked(wildcards):
-    """Every problem's runs, and those that looks added."""
-    looks = decided_looks(len(experiment.seeds.looks) - 1)
-    added = {problem for look in looks for problem in extended_problems(look)}
-    return expand(f"{RESULTS}/tracking/{{problem}}.done", problem=JOBS) + expand(
-        f"{RESULTS}/tracking/added/{{problem}}.done", problem=sorted(added)
-    )
-
-
 rule track_report:
     input:
         plan=f"{RESULTS}/plan.json",

@@ -2,7 +2,6 @@
 import os
 from pathlib import Path
 
-from descentlab.experiment.looks import Look, extended_problems, look_file
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.running_jobs import wait_for_jobs
 
@@ -37,50 +36,6 @@ rule plan:
         config=lambda wildcards: experiment.as_json(),
     shell:
         "descentlab plan --config-json {params.config:q} --output {output:q} 2>&1 | tee {log:q}"
-
-
-def job_tables(problem, jobs):
-    """What a job writes, of some jobs of a problem."""
-    return expand(
-        f"{RESULTS}/train/{{problem}}/{{job}}.{{table}}.parquet",
-        problem=problem,
-        job=jobs,
-        table=("history", "runs", "examples", "beside"),
-    )
-
-
-def planned_tables(wildcards):
-    """The tables of every job that is known before the runs."""
-    return [
-        path
-        for problem, jobs in JOBS.items()
-        for path in [
-            *job_tables(problem, range(len(jobs))),
-            *expand(
-                f"{RESULTS}/train/{problem}/{{job}}.selections.json",
-                job=range(len(jobs)),
-            ),
-        ]
-    ]
-
-
-def decided_looks(last):
-    """What the looks up to ``last`` decided; Snakemake asks again once a missing one has."""
-    return [
-        Look.read(Path(checkpoints.look.get(number=number).output.decision))
-        for number in range(1, last + 1)
-    ]
-
-
-def added_by(last):
-    """The decisions of the looks up to ``last``, and the tables of the runs that they added."""
-    looks = decided_looks(last)
-    return [str(look_file(Path(RESULTS), look.number)) for look in looks] + [
-        path
-        for look in looks
-        for problem in extended_problems(look)
-        for path in job_tables(problem, [f"look{look.number}"])
-    ]
 
 
 rule train:

@@ -47,9 +47,11 @@ def decide_look(
     for row in open_contrasts.to_dict("records"):
         one = Contrast(row["problem"], row["arm"], row["first"], row["second"])
         needed = seeds[number] if math.isnan(row["seeds_needed"]) else row["seeds_needed"]
-        # No seeds help if, wherever in its interval the difference lies, what remains of the interval is too wide.
-        widest = max(row["margin"], abs(row["low_corrected"]), abs(row["high_corrected"]))
-        if math.isinf(needed) and row["floor"] >= widest:
+        # More seeds move the mean only within their own part of the interval. No seeds help if, wherever it moves, what the
+        # test examples and tuning leave of the interval is too wide.
+        of_seeds = max(0.0, 1 - row["example_share"] - row["choice_share"])
+        reach = (row["high_corrected"] - row["low_corrected"]) / 2 * math.sqrt(of_seeds)
+        if math.isinf(needed) and row["floor"] >= max(row["margin"], abs(row["difference_mean"]) + reach):
             left.append(one)
         else:
             further = min(needed, seeds[-1]) - seeds[number - 1]

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.measurements.step_loops import MODELS, Workload, build_workload, problem_workload
+from descentlab.measurements.step_loops import MODELS, REPEATED, Workload, build_workload, problem_workload
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
@@ -31,8 +31,6 @@ from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
-
-REPEATED = 10  # updates on the same gradient: so many until a momentum of 0.9 has two thirds of its speed
 
 OPERATIONS_COLUMNS: dict[str, Column] = {
     "model": Column("str", "", "", "a standard model, or a problem of the experiment"),

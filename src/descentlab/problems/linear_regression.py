@@ -58,6 +58,7 @@ PROBLEM = Problem(
         "two hundredths of the target's variance, or of R²; the 221 test patients leave the difference of two tuned optimizers "
         "a standard error of about 0.004"
     ),
+    test_share=TEST_SHARE,
     stratified=False,
     convex=True,
     optimum=least_mse,

@@ -250,7 +250,7 @@ def best_known_pieces(evidence: ClaimEvidence, claim: Claim) -> list[Piece]:
     for problem, planned in evidence.plan.problems.items():
         ours = finals[(finals["problem"] == problem) & finals["optimum"].isna()]
         sgd = ours[(ours["optimizer"] == PLAIN) & (ours["arm"] == evidence.arm)].set_index("seed")
-        if sgd.empty or planned.convex:
+        if sgd.empty or planned.convex is not False:  # unknown of runs that were logged elsewhere
             continue
         objective = ours["train_loss"] + ours["penalty"]
         best = objective.groupby(ours["seed"]).min()

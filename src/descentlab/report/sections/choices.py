@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.i18n.wording import words
-from descentlab.measurements.operations import REPEATED
+from descentlab.measurements.step_loops import REPEATED
 from descentlab.report.blocks import Evidence, Table, number
 
 
