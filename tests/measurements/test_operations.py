@@ -63,6 +63,8 @@ def test_an_experiments_problems_count_and_what_cannot_be_traced_is_unknown(monk
         ("linear_regression", 8, "sgd"),
         ("linear_regression", 8, "momentum"),
     ]
+    # The one bias counts, too; scalars such as the learning rate don't.
+    assert table["update_bytes"].tolist() == [12, 20]
     broken = replace(OPTIMIZERS["sgd"], name="broken", factory="no.such.module:Optimizer")
     row = measure_operations([broken], [partial(build_workload, "slides_mlp", 0, "CPU")]).iloc[0]
     assert pd.isna(row["update_operations"]) and row["gradient_operations"] > 0

@@ -5,8 +5,7 @@ of Adam's step to plain SGD's between 0.17 and 10.3 (docs/protocol.md, "Cost"). 
 
 - *operations*: floating-point operations as TensorFlow's profiler counts them, of the optimizer's update alone and of forward
   and backward pass on one batch. It doesn't count square roots, nor the addition of a result to a variable.
-- *bytes*: what an update reads and writes at least: gradients, and every variable as large as a weight that it reads or writes,
-  each once.
+- *bytes*: what an update reads and writes at least: gradients, and every variable that it reads or writes, each once.
 
 Beside it stands how far an update moves a weight for each unit of the learning rate: plain SGD by the gradient, Adam by about
 one. A learning rate times that is an *effective rate*, which can be compared between optimizers; the default rates alone
@@ -63,12 +62,10 @@ def count_operations(graph: Any) -> float:
     return float(profiler.profile(graph, options=options).total_float_ops)
 
 
-def moved_elements(graph: Any, least: int) -> int:
-    """Elements of the arguments and variables that a graph reads and writes, each once.
+def moved_elements(graph: Any) -> int:
+    """Elements of the arguments and variables that the graph of an update reads and writes, each once.
 
-    Args:
-        graph: of an update; its arguments are the gradients.
-        least: elements of the smallest weight; smaller variables, such as the number of updates done, don't count.
+    Its arguments are the gradients. Scalars, such as the learning rate and the number of updates done, don't count.
     """
     read: dict[Any, int] = {}
     written: dict[Any, int] = {}
@@ -81,12 +78,12 @@ def moved_elements(graph: Any, least: int) -> int:
             if operation.type != "AssignVariableOp":  # adds to the variable, or subtracts from it
                 read[handle] = elements(value)
     gradients = sum(elements(tensor) for tensor in graph.inputs if tensor.dtype.is_floating)
-    return gradients + sum(size for moved in (read, written) for size in moved.values() if size >= least)
+    return gradients + sum(read.values()) + sum(written.values())
 
 
 def elements(tensor: Any) -> int:
-    """The number of a tensor's elements."""
-    return int(np.prod(tensor.shape))
+    """The number of a tensor's elements; 0 of a scalar."""
+    return int(np.prod(tensor.shape)) if tensor.shape.rank else 0
 
 
 def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, float, float]:
@@ -105,8 +102,7 @@ def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, floa
         size = update_size(lambda: traced(workload.gradients), weights) / (entry.center_learning_rate or np.nan)
     except Exception:  # a reader's optimizer may raise anything; its runs say what
         return np.nan, np.nan, np.nan
-    least = min(int(value.size) for value in workload.initial)
-    return count_operations(graph), float(FLOAT_BYTES * moved_elements(graph, max(2, least))), size
+    return count_operations(graph), float(FLOAT_BYTES * moved_elements(graph)), size
 
 
 def update_size(update: Callable[[], Any], weights: Sequence[Any]) -> float:
