@@ -134,3 +134,16 @@ def test_the_data_of_a_parent_are_the_problems() -> None:
         '{"train_examples": 32, "val_examples": 8, "test_examples": 8}',
     )
     assert dataset.splits == "train, val, test"
+
+
+def test_seeds_that_looks_added_later_prolong_no_parent_and_change_none_of_its_means() -> None:
+    runs = some_runs()
+    finals = runs[(runs["optimizer"] == "momentum") & (runs["phase"] == "final")]
+    later = finals.assign(
+        phase="added",
+        seed=finals["seed"] + 100,
+        run_id="added." + finals["run_id"],
+        started_at=finals["started_at"] + 1e4,
+    )
+    before, after = (parents(table)["momentum"] for table in (runs, pd.concat([runs, later.assign(test_metric=9.0)])))
+    assert (after.began, after.ended, after.metrics) == (before.began, before.ended, before.metrics)

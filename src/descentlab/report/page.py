@@ -83,6 +83,8 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
 def lead(evidence: Evidence) -> str:
     """What the page is about, in two sentences."""
     problems = list(evidence.plan.problems)
+    runs = counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs")
+    added = (evidence.comparison.contrasts["look"] > 1).any()
     return counted(
         len(problems),
         "{optimizers} on {names}, {seeds} each, {runs}; {arms}. What follows holds on this problem.",
@@ -90,7 +92,7 @@ def lead(evidence: Evidence) -> str:
         optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
         names=", ".join(problems),
         seeds=counted(evidence.plan.config.seeds.final, "{n} seed", "{n} seeds"),
-        runs=counted(int(evidence.comparison.summary["n_planned"].sum()), "{n} final run", "{n} final runs"),
+        runs=words("{runs} and more for open contrasts", runs=runs) if added else runs,
         arms=joined([words(ARM_WORDS[arm].rates) for arm in evidence.arms]),
     )
 

@@ -148,7 +148,7 @@ REMARKS = {
     ),
     "undertuned": message("{name} may be undertuned: its grid of learning rates was too narrow"),
     "settled later": message("judged at look {look} of {looks}"),
-    "no seeds settle": message("no number of seeds would settle it: the test examples or the tuning seeds are too few"),
+    "no seeds settle": message("more seeds wouldn't settle it"),
     "budget spent": message("the budget for more seeds is spent"),
     "operations": message("{adam:.4g} and {sgd:.4g} operations per parameter"),
     "bytes moved": message("{adam:.3g} and {sgd:.3g} bytes read and written per parameter"),

@@ -15,6 +15,7 @@ from descentlab.analysis.pairing import ROW
 from descentlab.analysis.ranks import rank_means
 from descentlab.analysis.statistics.intervals import t_interval
 from descentlab.analysis.summary import average_curves
+from descentlab.experiment.looks import ADDED
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.problems.splits import SPLITS
 from descentlab.report.plotting import optimizer_color
@@ -82,7 +83,8 @@ def parent_entry(
 ) -> Entry:
     """The parent of an optimizer's ``own_runs`` among all ``runs`` of the problem."""
     planned, reference = plan.problems[problem], plan.reference
-    ended = own_runs["started_at"] + own_runs["train_seconds"] + own_runs["evaluation_seconds"]
+    first = own_runs[own_runs["phase"] != ADDED]  # looks come later: the time between is nobody's work
+    ended = first["started_at"] + first["train_seconds"] + first["evaluation_seconds"]
     draw = None
     if optimizer in curves:
         drawn, colors = {optimizer: curves[optimizer]}, {optimizer: optimizer_color(optimizer)}
@@ -94,7 +96,7 @@ def parent_entry(
     return Entry(
         key=f"{problem}.{optimizer}",
         name=f"{problem} / {optimizer}",
-        began=int(min(own_runs["started_at"]) * 1000),
+        began=int(min(first["started_at"]) * 1000),
         ended=int(max(ended) * 1000),
         finished=True,
         tags={
