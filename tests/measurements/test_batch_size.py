@@ -11,28 +11,14 @@ import pytest
 from descentlab.measurements import batch_size as module
 from descentlab.measurements.batch_size import (
     BATCH_SIZE_COLUMNS,
-    LossCurve,
     budget_updates,
     evaluation_updates,
     first_at_target,
     grid,
-    held_out_loss_at_target,
     measure_batch_size,
 )
 
 pytestmark = pytest.mark.usefixtures("device")
-
-
-def curve(train: list[float], held_out: list[float]) -> LossCurve:
-    return LossCurve(np.arange(len(train)), np.array(train), np.array(held_out))
-
-
-def test_the_other_loss_is_interpolated_in_training_loss() -> None:
-    """From 0.5 to 0.3 the target 0.35 lies three quarters of the way: 1.0 + 0.75 × (2.0 − 1.0)."""
-    assert held_out_loss_at_target(curve([0.9, 0.5, 0.3], [3.0, 1.0, 2.0]), 0.35) == pytest.approx(1.75)
-    assert held_out_loss_at_target(curve([0.9, 0.5, 0.3], [3.0, 1.0, 2.0]), 0.5) == pytest.approx(1.0)
-    assert held_out_loss_at_target(curve([0.2, 0.1], [0.7, 0.9]), 0.35) == 0.7
-    assert math.isnan(held_out_loss_at_target(curve([0.9, 0.5], [3.0, 1.0]), 0.35))
 
 
 def test_a_loss_that_is_no_number_never_reaches() -> None:

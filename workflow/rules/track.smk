@@ -51,7 +51,7 @@ rule track:
 
 
 # The runs that looks added, once all have decided; the others of the problem are in the store already.
-rule track_added:
+use rule track as track_added with:
     input:
         plan=f"{RESULTS}/plan.json",
         tables=lambda wildcards: [
@@ -64,17 +64,8 @@ rule track_added:
         touch(f"{RESULTS}/tracking/added/{{problem}}.done"),
     log:
         f"{RESULTS}/logs/track/{{problem}}.added.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mlflow_writer=1,
-    params:
-        results=subpath(input.plan, parent=True),
-        code=lambda wildcards: code_digest("track"),
-        tracking=experiment.tracking.model_dump_json(),
-    shell:
-        "descentlab track {params.results:q} --problem {wildcards.problem:q} 2>&1 | tee {log:q} || echo away > {output:q}"
+    benchmark:
+        f"{RESULTS}/benchmarks/track/{{problem}}.added.tsv"
 
 
 rule track_report:

@@ -22,7 +22,7 @@ from descentlab.analysis.statistics.verdicts import (
     verdict,
 )
 from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
-from descentlab.experiment.looks import ADDED, Contrast, Look, seeds_of_contrasts
+from descentlab.experiment.looks import ADDED, FINAL_PHASES, Contrast, Look, seeds_of_contrasts
 from descentlab.experiment.plan import ImportedPlan, Plan
 from descentlab.optimizers.roles import ADVANCED, PLAIN, PRIMARY_CONTRASTS
 
@@ -66,7 +66,7 @@ def contrast(
         tuning: what it does to the results; what is said of an undertuned row carries the remark.
         looks: what each look so far decided.
     """
-    finals = runs[runs["phase"].isin(["final", ADDED])]
+    finals = runs[runs["phase"].isin(FINAL_PHASES)]
     finals = finals.assign(log_objective=log_objective(finals)).set_index("seed")
     by_row = dict(tuple(finals[[*ROW, *PAIRED, "higher_is_better", "phase", "log_objective"]].groupby(ROW, sort=False)))
     extended = seeds_of_contrasts(looks)
@@ -80,7 +80,8 @@ def contrast(
                 a, b = by_row.get((problem, arm, first)), by_row.get((problem, arm, second))
                 if a is None or b is None:
                     continue
-                seeds = extended.get(Contrast(problem, arm, first, second))
+                one = Contrast(problem, arm, first, second)
+                seeds = extended.get(one)
                 a, b = on_seeds(a, seeds), on_seeds(b, seeds)
                 stages.append(Stage.at(plan.config.seeds.looks, seeds) if declared == PRIMARY else ONE_LOOK)
                 where, tuned = f"{problem}, {arm}: {first} and {second}", tuning.noise.of(problem, arm, first, second)
@@ -99,7 +100,7 @@ def contrast(
                             [
                                 *pairs[-1].remarks,
                                 *tuning.mark((problem, arm, name) for name in (first, second)),
-                                *remarks_on_looks(looks, Contrast(problem, arm, first, second), stages[-1], plan),
+                                *remarks_on_looks(looks, one, stages[-1], plan),
                             ]
                         ),
                     }

@@ -13,7 +13,7 @@ from descentlab.analysis.contrasts import PRIMARY, contrast
 from descentlab.analysis.pairing import ROW, Row
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.tuning_effects import measure_tuning_effects
-from descentlab.experiment.looks import ADDED, Contrast, Look
+from descentlab.experiment.looks import FINAL_PHASES, Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
 
 
@@ -55,7 +55,7 @@ def decide_look(
             left.append(one)
         else:
             further = min(needed, seeds[-1]) - seeds[number - 1]
-            expected[one] = further * sum(seconds[row] for row in rows_of(one))
+            expected[one] = further * sum(seconds[side] for side in rows_of(one))
     added, budget = seeds[number] - seeds[number - 1], 60 * (plan.config.budget.minutes or math.inf)
     spent = sum(look.seconds for look in looks)
     paid: dict[Row, float] = {}
@@ -84,6 +84,6 @@ def rows_of(one: Contrast) -> list[Row]:
 
 def seconds_by_row(runs: pd.DataFrame) -> dict[Row, float]:
     """The median seconds that a final run of each row took, its evaluations included."""
-    finals = runs[runs["phase"].isin(["final", ADDED])]
+    finals = runs[runs["phase"].isin(FINAL_PHASES)]
     taken = finals["train_seconds"] + finals["evaluation_seconds"]
     return taken.fillna(0.0).groupby([finals[name] for name in ROW], sort=False).median().to_dict()

@@ -104,16 +104,15 @@ def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
     declared = list(declared_pairs(list(plan.optimizers), plan.reference).values())
     looks, tests = plan.config.seeds.looks, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems)
     n, level = looks[-1], LEVEL / max(1, tests)
+    by_deviation = {ratio: power_of_looks(looks, ratio, level) for ratio in DEVIATIONS.values()} if looks[0] > 1 else {}
     foreseen = {}
     for problem, planned in plan.problems.items():
-        chances, floors = dict[float, float](), dict[float, tuple[float, float]]()
-        if looks[0] > 1:
-            chances = {ratio: power_of_looks(looks, ratio, level) for ratio in DEVIATIONS.values()}
-        if looks[0] > 1 and planned.metric == "accuracy":
+        floors = dict[float, tuple[float, float]]()
+        if by_deviation and planned.metric == "accuracy":
             for share in DIFFERING:
                 floor = example_floor(share, planned.test_examples)
                 floors[share] = floor, power_of_looks(looks, 1.0, level, floor / planned.margin)
-        foreseen[problem] = Foreseen(n, level, chances, floors)
+        foreseen[problem] = Foreseen(n, level, by_deviation, floors)
     return foreseen
 
 

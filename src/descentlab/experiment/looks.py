@@ -19,6 +19,7 @@ from descentlab.experiment.plan_parts import STRICT
 from descentlab.storage.atomic import write_text
 
 ADDED = "added"  # the phase of final runs on seeds beyond the first look's
+FINAL_PHASES = ("final", ADDED)
 
 
 class LookError(ValueError):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment.crossing import value_at_target
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import PLAIN
@@ -94,20 +95,6 @@ def first_at_target(train: np.ndarray, target: float) -> int | None:
     """Index of the first training loss at or below ``target``; None if there is none. NaN counts as above."""
     reached = np.flatnonzero(np.asarray(train) <= target)
     return int(reached[0]) if len(reached) else None
-
-
-def held_out_loss_at_target(curve: LossCurve, target: float) -> float:
-    """The held-out loss where the training loss first falls to ``target``; NaN if it never does.
-
-    Interpolated linearly in training loss, between the first evaluation at or below the target and the one before.
-    """
-    after = first_at_target(curve.train, target)
-    if after is None:
-        return math.nan
-    if after == 0:
-        return float(curve.held_out[0])
-    share = (curve.train[after - 1] - target) / (curve.train[after - 1] - curve.train[after])
-    return float(curve.held_out[after - 1] + share * (curve.held_out[after] - curve.held_out[after - 1]))
 
 
 def evaluation_updates(budget: int) -> list[int]:
@@ -187,13 +174,13 @@ def choose_rates(
     rates = {}
     for batch_size in sizes:
         budget = budget_updates(len(split.train), batch_size)
-        losses = {
-            rate: held_out_loss_at_target(
-                train_to_target(trainer, sealed, tuning_seed, split.train, split.val, batch_size, rate, budget, TARGET),
-                TARGET,
+        curves = {
+            rate: train_to_target(
+                trainer, sealed, tuning_seed, split.train, split.val, batch_size, rate, budget, TARGET
             )
             for rate in grid(batch_size or len(split.train))
         }
+        losses = {rate: value_at_target(curve.train, curve.held_out, TARGET) for rate, curve in curves.items()}
         rates[batch_size] = min(losses, key=lambda rate: (math.isnan(losses[rate]), losses[rate]))
     return rates
 
@@ -217,21 +204,22 @@ def measure_batch_size(seeds: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame
         data = problem.load_data(None)
         trainer = Trainer(CompiledModel(problem, "xla"), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, USUAL_RATE))
         rates = choose_rates(problem, trainer, data, sizes, seeds)
+        train = split_data(problem, data, seeds[0], SPLIT_MULTIPLE).train
         for batch_size in sizes:
             rate, lowest = rates[batch_size], min(MATCHED_LOSSES) if batch_size in COMPARED_SIZES else TARGET
-            train = split_data(problem, data, seeds[0], SPLIT_MULTIPLE).train
             budget, examples = budget_updates(len(train), batch_size), batch_size or len(train)
-            microseconds = time_update(trainer, data, train, batch_size, rate, budget)
+            timed = {"learning_rate": rate}
+            if problem is mlp.PROBLEM:
+                timed["update_microseconds"] = time_update(trainer, data, train, batch_size, rate, budget)
             for seed in seeds:
                 split = split_data(problem, data, seed, SPLIT_MULTIPLE)
                 curve = train_to_target(trainer, data, seed, split.train, split.test, batch_size, rate, budget, lowest)
                 about = {"batch_size": examples, "seed": seed}
                 if batch_size in COMPARED_SIZES:
                     for loss in MATCHED_LOSSES:
-                        gap = held_out_loss_at_target(curve, loss) - loss
+                        gap = value_at_target(curve.train, curve.held_out, loss) - loss
                         gaps.append({**about, "problem": problem.name, "train_loss": loss, "gap": gap})
                 if problem is mlp.PROBLEM:
-                    timed = {"learning_rate": rate, "update_microseconds": microseconds}
                     rows.append({**about, **timed, **measure_curve(curve, budget, examples)})
     return (
         check_table(pd.DataFrame(rows), BATCH_SIZE_COLUMNS, "batch size"),
@@ -249,7 +237,7 @@ def measure_curve(curve: LossCurve, budget: int, examples: int) -> dict[str, Any
     """
     after = first_at_target(curve.train, TARGET)
     updates = budget if after is None else int(curve.updates[after])
-    test_loss = held_out_loss_at_target(curve, TARGET)
+    test_loss = value_at_target(curve.train, curve.held_out, TARGET)
     return {
         "updates": updates,
         "examples": updates * examples,

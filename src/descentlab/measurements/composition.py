@@ -15,7 +15,7 @@ rate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -121,14 +121,11 @@ def adams_path(problem: Problem, data: Data, seed: int) -> tuple[np.ndarray, np.
     return gradients, np.diff(positions, axis=0)
 
 
-def measure_composition(
-    seeds: Sequence[int], path: Callable[[Problem, Data, int], tuple[np.ndarray, np.ndarray]] = adams_path
-) -> pd.DataFrame:
+def measure_composition(seeds: Sequence[int]) -> pd.DataFrame:
     """How close each composition's updates are to Adam's, on the perceptron on digits.
 
     Args:
         seeds: each draws initial weights, split and batch order.
-        path: gives gradients and Adam's updates.
 
     Returns:
         A table of COMPOSITION_COLUMNS, one row per (composition, seed).
@@ -139,7 +136,7 @@ def measure_composition(
     data = PROBLEM.load_data(None)
     rows = []
     for seed in seeds:
-        gradients, updates = path(PROBLEM, data, seed)
+        gradients, updates = adams_path(PROBLEM, data, seed)
         for name, composed in compositions(gradients).items():
             apart = np.linalg.norm(composed - updates, axis=1) / np.linalg.norm(updates, axis=1)
             rows.append(

@@ -22,11 +22,17 @@ import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.measurements.step_loops import MODELS, REPEATED, Workload, build_workload, problem_workload
+from descentlab.measurements.step_loops import (
+    MODELS,
+    REPEATED,
+    Workload,
+    build_workload,
+    planned_entries,
+    problem_workload,
+)
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
-from descentlab.optimizers.roles import PLAIN
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
@@ -162,8 +168,7 @@ def measure_operations(entries: Sequence[OptimizerEntry], workloads: Sequence[Ca
 
 def plan_operations(plan: TrainingPlan) -> pd.DataFrame:
     """The operations of an experiment's mini-batch optimizers on the standard models and on its problems."""
-    entries = {PLAIN: OPTIMIZERS[PLAIN]}
-    entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
+    entries = [entry for entry in planned_entries(plan) if not entry.full_batch]
     device = configure_device()
     workloads: list[Callable[[], Workload]] = [partial(build_workload, name, 0, device) for name in MODELS]
     for name in plan.problems:
@@ -172,4 +177,4 @@ def plan_operations(plan: TrainingPlan) -> pd.DataFrame:
             workloads.append(
                 partial(problem_workload, name, problem.problem, problem.data, problem.batch_size, 0, device)
             )
-    return measure_operations([entry for entry in entries.values() if not entry.full_batch], workloads)
+    return measure_operations(entries, workloads)

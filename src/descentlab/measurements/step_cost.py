@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.measurements.step_loops import BATCH_SIZE, MODELS, CompiledLoops, build_workload, problem_workload
+from descentlab.measurements.step_loops import MODELS, CompiledLoops, build_workload, planned_entries, problem_workload
 from descentlab.optimizers.roles import PLAIN
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.tables import Column, check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
@@ -112,7 +112,7 @@ def measure_step_cost(
         models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
             with batches of 32.
         problems: an experiment's own problems, of which the step alone is timed, with their own batch size; full batch with
-            the whole training set. One that is itself one of ``models`` is timed once.
+            the whole training set.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
         cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
 
@@ -132,10 +132,7 @@ def measure_step_cost(
     cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
     for problem_data in problems:
         name, batch_size = problem_data.name, problem_data.batch_size
-        standard = (
-            name in models and problem_data.source == name and batch_size == BATCH_SIZE
-        )  # timed as a standard model
-        for size, chosen in ((batch_size, [] if standard else batched), (len(problem_data.split(0).train), full)):
+        for size, chosen in ((batch_size, batched), (len(problem_data.split(0).train), full)):
             if chosen:
                 build = functools.partial(
                     problem_workload, name, problem_data.problem, problem_data.data, size, seed, device
@@ -180,8 +177,6 @@ def measure_step_cost(
 
 def plan_step_cost(plan: TrainingPlan) -> pd.DataFrame:
     """The step cost of an experiment's optimizers on its problems."""
-    entries = {PLAIN: OPTIMIZERS[PLAIN]}
-    entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
     device = configure_device()
     problems = [planned_problem(plan, name, device) for name in plan.problems]
-    return measure_step_cost(list(entries.values()), 0, (), problems)
+    return measure_step_cost(planned_entries(plan), 0, (), problems)

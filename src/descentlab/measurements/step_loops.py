@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
-from descentlab.optimizers.table import OptimizerEntry
+from descentlab.optimizers.roles import PLAIN
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.base import Data, Problem
 from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.modes import choose_mode
@@ -50,6 +52,13 @@ class Workload:
     def parameters(self) -> int:
         """The number of trainable parameters."""
         return sum(value.size for value in self.initial)
+
+
+def planned_entries(plan: TrainingPlan) -> list[OptimizerEntry]:
+    """An experiment's optimizers, each once, and plain SGD, which the others are compared with."""
+    entries = {PLAIN: OPTIMIZERS[PLAIN]}
+    entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
+    return list(entries.values())
 
 
 def build_large_model() -> Any:

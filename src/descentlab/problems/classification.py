@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 
 from descentlab.i18n.message import message
-from descentlab.problems.base import Data, Metric
+from descentlab.problems.base import Data, Metric, Problem
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)
-
-DIGITS_TEST_SHARE = 1 / 3
-DIGITS_MARGIN = 0.02
-DIGITS_MARGIN_REASON = message(
-    "two images in a hundred; where two models answer 5 % of the 599 test images differently, twice the standard error of their "
-    "difference is 1.8 in a hundred"
-)
 
 
 def load_digits(path: str | None) -> Data:
@@ -30,3 +25,19 @@ def load_digits(path: str | None) -> Data:
 
     digits = datasets.load_digits()
     return Data((digits.data / 16).astype(np.float32), digits.target.astype(np.int32))
+
+
+# A problem on the digits: all of them share the data, the sealed test split and the margin.
+digits_problem = functools.partial(
+    Problem,
+    load_data=load_digits,
+    dataset="digits",
+    loss=CROSS_ENTROPY,
+    metric=ACCURACY,
+    margin=0.02,
+    margin_reason=message(
+        "two images in a hundred; where two models answer 5 % of the 599 test images differently, twice the standard error of "
+        "their difference is 1.8 in a hundred"
+    ),
+    test_share=1 / 3,
+)

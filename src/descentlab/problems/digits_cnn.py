@@ -5,15 +5,7 @@ from __future__ import annotations
 import keras
 
 from descentlab.i18n.message import message
-from descentlab.problems.base import Problem
-from descentlab.problems.classification import (
-    ACCURACY,
-    CROSS_ENTROPY,
-    DIGITS_MARGIN,
-    DIGITS_MARGIN_REASON,
-    DIGITS_TEST_SHARE,
-    load_digits,
-)
+from descentlab.problems.classification import digits_problem
 
 
 def build_model() -> keras.Model:
@@ -31,17 +23,10 @@ def build_model() -> keras.Model:
     return keras.Sequential(layers, name="digits_cnn")
 
 
-PROBLEM = Problem(
+PROBLEM = digits_problem(
     name="digits_cnn",
     title=message("Convolutional network (digits 8×8, 1,898 parameters)"),
     build_model=build_model,
-    load_data=load_digits,
-    dataset="digits",
-    loss=CROSS_ENTROPY,
-    metric=ACCURACY,
-    margin=DIGITS_MARGIN,
-    margin_reason=DIGITS_MARGIN_REASON,
-    test_share=DIGITS_TEST_SHARE,
     epochs=15,
     batch_size=64,
     count="c1 80 + c2 1,168 + logits 650 = 1,898",

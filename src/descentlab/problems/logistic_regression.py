@@ -6,15 +6,7 @@ import keras
 import numpy as np
 
 from descentlab.i18n.message import message
-from descentlab.problems.base import Problem
-from descentlab.problems.classification import (
-    ACCURACY,
-    CROSS_ENTROPY,
-    DIGITS_MARGIN,
-    DIGITS_MARGIN_REASON,
-    DIGITS_TEST_SHARE,
-    load_digits,
-)
+from descentlab.problems.classification import digits_problem
 
 L2 = 1e-3
 
@@ -49,17 +41,10 @@ def least_objective(x: np.ndarray, y: np.ndarray) -> float:
     return float(minimize(objective, start, jac=True, method="L-BFGS-B", options=options).fun)
 
 
-PROBLEM = Problem(
+PROBLEM = digits_problem(
     name="logistic_regression",
     title=message("Logistic regression with L2 (digits, 650 parameters)"),
     build_model=build_model,
-    load_data=load_digits,
-    dataset="digits",
-    loss=CROSS_ENTROPY,
-    metric=ACCURACY,
-    margin=DIGITS_MARGIN,
-    margin_reason=DIGITS_MARGIN_REASON,
-    test_share=DIGITS_TEST_SHARE,
     epochs=40,
     convex=True,
     optimum=least_objective,

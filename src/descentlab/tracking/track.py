@@ -46,6 +46,7 @@ from descentlab.tracking.store import (
     store_uri,
 )
 from descentlab.training.best_model import best_final_run
+from descentlab.training.job_files import job_table
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
 
@@ -69,15 +70,17 @@ class TrackSummary:
 
 
 def expected_jobs(plan: TrainingPlan, results: Path, problem: str) -> tuple[list[Path], bool]:
-    """The histories of a problem's jobs and of the runs that looks added, and whether every look has decided.
-
-    A job writes its history last, so it has ended if that exists.
-    """
+    """The paths of a problem's jobs and of the runs that looks added, without suffixes, and whether every look has decided."""
     jobs = [results / "train" / problem / str(job) for job in range(len(plan.jobs[problem]))]
     files = [look_file(results, number) for number in range(1, len(plan.config.seeds.looks))]
     looks = [Look.read(file) for file in files if file.exists()]
     jobs += [added_tables(results, problem, look.number) for look in looks if problem in extended_problems(look)]
-    return [job.with_name(f"{job.name}.history.parquet") for job in jobs], len(looks) == len(files)
+    return jobs, len(looks) == len(files)
+
+
+def has_ended(job: Path) -> bool:
+    """Whether a job has written its history, which it writes last."""
+    return job_table(job, "history").exists()
 
 
 def track_problem(
@@ -95,13 +98,13 @@ def track_problem(
         TrackError: the store can't be reached or refuses the runs.
     """
     expected, _ = expected_jobs(plan, results, problem)
-    histories = [path for path in expected if path.exists()]
-    if not histories:
+    ended = [job for job in expected if has_ended(job)]
+    if not ended:
         return TrackSummary(problem, 0, 0, 0)
-    whole = len(histories) == len(expected)
+    whole = len(ended) == len(expected)
     runs, history, beside = (
         pd.concat(
-            [read_table(path.with_name(path.name.replace(".history.", f".{name}.")), columns) for path in histories],
+            [read_table(job_table(job, name), columns) for job in ended],
             ignore_index=True,
         )
         for name, columns in (("runs", RUNS), ("history", HISTORY), ("beside", BESIDE))
@@ -301,7 +304,7 @@ def follow(plan: TrainingPlan, results: Path, uri: str | None, tuning_curves: bo
         ended = []
         for problem in plan.problems:
             expected, decided = expected_jobs(plan, results, problem)
-            done = sum(path.exists() for path in expected)
+            done = sum(map(has_ended, expected))
             if done > seen.get(problem, 0):
                 print(track_problem(plan, results, problem, uri, tuning_curves), flush=True)
                 seen[problem] = done

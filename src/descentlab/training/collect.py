@@ -19,10 +19,7 @@ from descentlab.experiment.runs import planned_runs
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, check_table, empty_table, read_table, write_table
 from descentlab.training.execution.progress import say
-
-
-class CollectError(ValueError):
-    """A job's file is damaged; the message says which one."""
+from descentlab.training.job_files import job_table, selections_of
 
 
 def collect_runs(plan: TrainingPlan, results: Path) -> None:
@@ -33,7 +30,7 @@ def collect_runs(plan: TrainingPlan, results: Path) -> None:
         results: ``results/<experiment>``.
 
     Raises:
-        CollectError, TableError, LookError: a job's file, or what a look decided, is damaged.
+        JobFileError, TableError, LookError: a job's file, or what a look decided, is damaged.
     """
     merged = merge_jobs(plan, results, read_looks(results, range(1, len(plan.config.seeds.looks))))
     say_unfinished(merged.runs)
@@ -69,7 +66,7 @@ def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> Merg
         looks: those whose added runs count.
 
     Raises:
-        CollectError, TableError: a job's file is damaged.
+        JobFileError, TableError: a job's file is damaged.
     """
     jobs = finished_jobs(plan, results, looks)
     selections = [entry for problem in plan.problems for entry in selections_of(plan, results, problem)]
@@ -93,37 +90,11 @@ def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> l
     for look in looks:
         for problem in extended_problems(look):
             jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
-    finished = [path for path in jobs if path.with_name(f"{path.name}.history.parquet").exists()]
+    finished = [path for path in jobs if job_table(path, "history").exists()]
     for path in jobs:
         if path not in finished:
             say(f"{jobs[path]}: no tables at {path}.*, so its runs are missing")
     return finished
-
-
-def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:
-    """The selections that a problem's jobs made.
-
-    Raises:
-        CollectError: a file is damaged.
-    """
-    folder, jobs = results / "train" / problem, range(len(plan.jobs[problem]))
-    return [entry for job in jobs for entry in read_selections(folder / f"{job}.selections.json")]
-
-
-def read_selections(path: Path) -> list[dict[str, Any]]:
-    """The selections that a job made; empty if it made none.
-
-    Raises:
-        CollectError: the file is damaged.
-    """
-    if not path.exists():
-        return []
-    try:
-        return list(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise CollectError(
-            f"{path}: damaged ({error}); delete it and run the same command again: finished runs come from the cache"
-        ) from error
 
 
 def say_unfinished(runs: pd.DataFrame) -> None:
@@ -141,7 +112,7 @@ def read_all(jobs: list[Path], name: str, columns: dict[str, Column]) -> pd.Data
     Raises:
         TableError: a table is damaged.
     """
-    paths = [job.with_name(f"{job.name}.{name}.parquet") for job in jobs]
+    paths = [job_table(job, name) for job in jobs]
     tables = [table for path in paths if len(table := read_table(path, columns))]
     return pd.concat(tables, ignore_index=True) if tables else empty_table(columns)
 

@@ -25,12 +25,12 @@ from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.atomic import write_text
 from descentlab.training.best_model import best_final_run, write_model
-from descentlab.training.collect import selections_of
 from descentlab.training.engine.device import configure_device
 from descentlab.training.execution.gpu_slots import gpu_slot
 from descentlab.training.execution.progress import Progress, say
 from descentlab.training.failed_runs import FaultPolicy
 from descentlab.training.find_problem import planned_problem
+from descentlab.training.job_files import selections_of
 from descentlab.training.job_tables import JobTables, say_failures
 from descentlab.training.optimizer_job import OptimizerJob
 from descentlab.training.problem_data import ProblemData
@@ -73,7 +73,7 @@ def train_added(plan: TrainingPlan, problem_name: str, look: Look, results: Path
         cache: folder of the run cache.
 
     Raises:
-        TrainingError, ProblemError, WriteError: as :func:`train_job`. CollectError: the file of a job's selections is damaged.
+        TrainingError, ProblemError, WriteError: as :func:`train_job`. JobFileError: the file of a job's selections is damaged.
     """
     with gpu_slot(plan.config.execution.jobs_per_gpu):
         problem = planned_problem(plan, problem_name, configure_device())

@@ -14,6 +14,7 @@ from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.storage.tables import Column, empty_table, write_table
 from descentlab.training.execution.progress import say
+from descentlab.training.job_files import job_table
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_result import RunResult
 
@@ -62,10 +63,10 @@ class JobTables:
         Raises:
             WriteError: a file can't be written.
         """
-        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, path.with_name(f"{path.name}.examples.parquet"))
-        write_table(_concatenate(self.beside, BESIDE), BESIDE, path.with_name(f"{path.name}.beside.parquet"))
-        write_table(pd.DataFrame(self.runs), RUNS, path.with_name(f"{path.name}.runs.parquet"))
-        write_table(_concatenate(self.histories, HISTORY), HISTORY, path.with_name(f"{path.name}.history.parquet"))
+        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, job_table(path, "examples"))
+        write_table(_concatenate(self.beside, BESIDE), BESIDE, job_table(path, "beside"))
+        write_table(pd.DataFrame(self.runs), RUNS, job_table(path, "runs"))
+        write_table(_concatenate(self.histories, HISTORY), HISTORY, job_table(path, "history"))
 
 
 def _concatenate(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from descentlab.analysis.claims.judgment import Claim, Piece
 from descentlab.analysis.contrasts import on_seeds
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
-from descentlab.experiment.looks import ADDED, Contrast, Look, seeds_of_contrasts
+from descentlab.experiment.looks import FINAL_PHASES, Contrast, Look, seeds_of_contrasts
 from descentlab.experiment.plan import Plan
 
 Pieces = tuple[list[Piece], Remark | None]  # evidence and, if there is none, the reason
@@ -51,7 +51,7 @@ class ClaimEvidence:
         """Final runs of one row of the experiment, by seed; with ``seeds``, also those that looks added up to there."""
         runs = self.runs
         row = (runs["problem"] == problem) & (runs["optimizer"] == optimizer) & (runs["arm"] == arm)
-        finals = runs[row & runs["phase"].isin(["final", ADDED])].set_index("seed").sort_index()
+        finals = runs[row & runs["phase"].isin(FINAL_PHASES)].set_index("seed").sort_index()
         return on_seeds(finals, seeds)
 
     def seeds(self, problem: str, arm: str, first: str, second: str) -> int | None:

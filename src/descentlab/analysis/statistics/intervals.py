@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from descentlab.experiment.crossing import value_at_target
+
 LEVEL = 0.05  # of a test, or of a family of tests: how often it finds a difference where there is none
 CONFIDENCE = 1 - LEVEL  # of intervals that are not corrected for several tests
 
@@ -100,14 +102,8 @@ def reached_after(updates: np.ndarray, losses: np.ndarray, target: float) -> flo
     """
     order = np.argsort(updates, kind="stable")
     times, values = np.asarray(updates, dtype=np.float64)[order], np.asarray(losses, dtype=np.float64)[order]
-    reached = np.flatnonzero(values <= target)
-    if not len(reached):
-        return float("inf")
-    after = int(reached[0])
-    if after == 0 or not np.isfinite(values[after - 1 : after + 1]).all():
-        return float(times[after])
-    share = (values[after - 1] - target) / (values[after - 1] - values[after])
-    return float(times[after - 1] + share * (times[after] - times[after - 1]))
+    found = value_at_target(values, times, target)
+    return float("inf") if np.isnan(found) else found
 
 
 def ratio_interval(first: np.ndarray, second: np.ndarray) -> Interval:
