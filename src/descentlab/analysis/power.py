@@ -66,7 +66,7 @@ def power_of_looks(looks: Sequence[int], deviation: float, level: float, floor: 
         >>> power_of_looks([10], deviation=1.0, level=0.05)
         0.803
         >>> power_of_looks([10, 20, 40, 80], deviation=2.0, level=0.05)
-        0.992
+        0.986
     """
     if len(looks) == 1:
         return power(looks[0], 1.0, deviation, level, floor)

@@ -83,8 +83,8 @@ def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_e
         >>> from descentlab.problems.builtin import builtin_problem
         >>> digits = builtin_problem("mlp")
         >>> split = split_data(digits, digits.load_data(None), seed=0, batch_size=100)
-        >>> len(split.train), len(split.val), len(split.test)  # 1,437 outside the test split; training gets whole batches
-        (1100, 337, 360)
+        >>> len(split.train), len(split.val), len(split.test)  # 1,198 outside the test split; training gets whole batches
+        (900, 298, 599)
 
     Raises:
         ProblemError: no batch can be filled, no example is left to validate on, or a class has too few.
