@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
 from descentlab.experiment.entries import snake_case, table_entry
-from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.optimizers.table import ASSUMED, CONFIG, OPTIMIZERS
 from support.config_cases import BASE, optimizer, parsed, problem
 
 SLIDES_ADAGRAD = "descentlab.optimizers.slides_adagrad:SlidesAdaGrad"
@@ -79,6 +79,8 @@ def test_a_mapping_changes_an_entry() -> None:
     assert (entry.full_batch, entry.tuned_weight_decay) == (True, 0.1)
     slides = parsed(optimizers=optimizer(learning_rate=0.001)).optimizers[0].entry()
     assert (slides.default_learning_rate, slides.center_learning_rate) == (0.001, 0.001)
+    assert entry.center_source == slides.center_source == CONFIG
+    assert parsed(optimizers=["sgd"]).optimizers[0].entry().center_source == OPTIMIZERS["sgd"].center_source
 
 
 def test_a_hyperparameter_of_a_variant_is_kept_unless_changed() -> None:
@@ -101,6 +103,7 @@ def test_learning_rate_null_on_an_import_path_means_none() -> None:
         assert (without.center_learning_rate, without.default_learning_rate) == (None, None)
         assert without.grid(7) == [None]
         assert (own.center_learning_rate, own.default_learning_rate) == (0.01, None)
+        assert own.center_source == ASSUMED
 
 
 def test_dumped_and_parsed_again_is_the_same_config() -> None:

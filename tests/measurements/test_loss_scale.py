@@ -14,7 +14,7 @@ import pytest
 from descentlab.measurements import loss_scale as module
 from descentlab.measurements.loss_scale import (
     LOSS_SCALE_COLUMNS,
-    OPTIMIZER_NAMES,
+    RATES,
     SCALES,
     measure_loss_scale,
     record_path,
@@ -168,9 +168,9 @@ def test_adagrad_without_its_constants_walks_the_same_path(scale: float) -> None
 def test_only_the_named_constants_and_the_rate_differ_from_the_table() -> None:
     entry = scaled_entry(ADAGRAD_FROM_ZERO)
     assert entry.hyperparameters == {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
-    assert entry.center_learning_rate == pytest.approx(OPTIMIZERS["adagrad"].center_learning_rate / 10)
-    for name in OPTIMIZER_NAMES:
-        assert name == ADAGRAD_FROM_ZERO or scaled_entry(name) is OPTIMIZERS[name]
+    assert entry.center_learning_rate == pytest.approx(RATES["adagrad"] / 10)
+    for name in RATES:
+        assert scaled_entry(name) == replace(OPTIMIZERS[name], center_learning_rate=RATES[name])
 
 
 def test_who_keeps_the_path_on_digits(measured: pd.DataFrame) -> None:

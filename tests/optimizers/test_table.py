@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 from typing import Any
@@ -20,7 +21,7 @@ from descentlab.optimizers.build import (
 )
 from descentlab.optimizers.evaluation_weights import evaluation_weights
 from descentlab.optimizers.import_path import ImportPathError, import_object, suggestion
-from descentlab.optimizers.table import EXCLUDED, OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import ASSUMED, EXCLUDED, OPTIMIZERS, OptimizerEntry
 from support.optimizer_trials import slot
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -35,7 +36,7 @@ SGD_VALID = (
 
 
 def entry(factory: str, hyperparameters: dict[str, Any] | None = None, center: float | None = 0.1) -> OptimizerEntry:
-    return OptimizerEntry("mine", factory, center, None, "", hyperparameters or {})
+    return OptimizerEntry("mine", factory, center, ASSUMED, None, "", hyperparameters or {})
 
 
 def message(wanted: OptimizerEntry, rate: float = 0.1, error: type[ValueError] = OptimizerError) -> str:
@@ -65,6 +66,11 @@ def test_grid_is_half_a_decade_apart_around_the_center(name: str, points: int) -
     np.testing.assert_allclose(np.diff(np.log10(grid)), 0.5, atol=0.0045)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_source_recommends_the_center(name: str) -> None:
+    assert re.search(r"\b(19|20)\d\d\b", OPTIMIZERS[name].center_source)
+
+
 def test_grid_without_a_learning_rate_is_one_point() -> None:
     assert SLIDES_ADAGRAD.grid(7) == [None]
     assert default_learning_rate(SLIDES_ADAGRAD) is None
@@ -83,7 +89,9 @@ def test_default_rate_of_an_import_path() -> None:
     assert default_learning_rate(entry("keras.optimizers:Adam", center=0.5)) == 0.001
     assert default_learning_rate(entry("collections:OrderedDict", center=0.5)) == 0.5
     assert (
-        default_learning_rate(OptimizerEntry("mine", "keras.optimizers:Adam", 0.5, None, "", default_learning_rate=0.2))
+        default_learning_rate(
+            OptimizerEntry("mine", "keras.optimizers:Adam", 0.5, ASSUMED, None, "", default_learning_rate=0.2)
+        )
         == 0.2
     )
 
@@ -127,13 +135,14 @@ def test_state_bytes_per_parameter(known: OptimizerEntry) -> None:
 
 @pytest.mark.parametrize("known", [*OPTIMIZERS.values(), SLIDES_ADAGRAD], ids=lambda known: known.name)
 def test_loss_falls_on_a_quadratic(known: OptimizerEntry) -> None:
-    """f(w) = ½ Σ c (w − w*)² with curvatures from 0.5 to 1.5, at the center of the grid: to a fifth in 100 updates.
+    """f(w) = ½ Σ c (w − w*)² with curvatures from 0.5 to 1.5, at a rate of the grid: to a fifth in 100 updates.
 
     From weights of 1, because the steps of Adafactor and Lamb are shares of the weights: from 0 they hardly move.
     """
     import keras
 
-    optimizer = build(known, "default", known.center_learning_rate)
+    above = {"lion": 2, "ftrl": 3}.get(known.name, 0)  # half-decades: their centers are for many more updates
+    optimizer = build(known, "default", known.rate_at(above) if above else known.center_learning_rate)
     curvature = np.linspace(0.5, 1.5, 6).reshape(2, 3).astype(np.float32)
     target = 1 + np.array([[0.1, -0.05, 0.06], [-0.08, 0.07, -0.03]], np.float32)
     weights = keras.Variable(np.ones((2, 3), np.float32))

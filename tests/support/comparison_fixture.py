@@ -66,6 +66,7 @@ def generated_plan(**config: Any) -> TrainingPlan:
                 "full_batch": name == "gd",
                 "equal_updates": False,
                 "center_learning_rate": 0.01,
+                "center_source": "a book of 2012",
                 "state_slots": 0,
                 "tuned_weight_decay": None,
                 "hyperparameters": {"default": {}, "tuned": {}},

@@ -23,7 +23,7 @@ from pydantic import (
 
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.schedules import check_schedule
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import ASSUMED, CONFIG, OPTIMIZERS, OptimizerEntry
 from descentlab.problems.builtin import BUILTIN_PROBLEMS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -195,13 +195,15 @@ class OptimizerConfig(StrictModel):
     def entry(self) -> OptimizerEntry:
         """The optimizer as an entry of the table, with this config's changes."""
         known = table_entry(self.optimizer)
+        own = self.center_learning_rate or self.learning_rate
         if known is None:
             no_rate = "learning_rate" in self.model_fields_set and self.learning_rate is None
-            center = None if no_rate else (self.center_learning_rate or self.learning_rate or 0.01)
+            center = None if no_rate else (own or 0.01)
             return OptimizerEntry(
                 self.name,
                 self.optimizer,
                 center,
+                CONFIG if own else ASSUMED,
                 None,
                 "given by import path",
                 self.hyperparameters,
@@ -214,7 +216,8 @@ class OptimizerConfig(StrictModel):
         return replace(
             known,
             name=self.name,
-            center_learning_rate=self.center_learning_rate or self.learning_rate or known.center_learning_rate,
+            center_learning_rate=own or known.center_learning_rate,
+            center_source=CONFIG if own else known.center_source,
             hyperparameters={**known.hyperparameters, **self.hyperparameters},
             tuned_weight_decay=(
                 known.tuned_weight_decay if self.tuned_weight_decay is None else self.tuned_weight_decay

@@ -148,6 +148,7 @@ class PlannedOptimizer(ComparedOptimizer):
 
     Attributes:
         center_learning_rate: center of its grid; None without a learning rate.
+        center_source: what recommends it, as in :class:`~descentlab.optimizers.table.OptimizerEntry`.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         tuned_only: it has no runs in the other arms, as they would repeat those of a row with another schedule.
@@ -157,6 +158,7 @@ class PlannedOptimizer(ComparedOptimizer):
     """
 
     center_learning_rate: float | None
+    center_source: str
     tuned_weight_decay: float | None
     tuned_schedule: str
     tuned_only: bool = False

@@ -76,7 +76,9 @@ def extended_runs(
     planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
     if Arm.EXTENDED not in plan.config.arms or planned.tuned_only:
         return []
-    trials = all_trials(selection["learning_rate"], planned.tuned_schedule, planned.extended_trials)
+    trials = all_trials(
+        selection["learning_rate"], planned.tuned_schedule, planned.extended_trials, planned.center_learning_rate
+    )
     return [(trial, [_extended(plan, problem, optimizer, "tuning", trial, seed) for seed in seeds]) for trial in trials]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from descentlab.optimizers.build import accepted_hyperparameters, resolve_factory
@@ -86,13 +86,23 @@ def extended_trials(entry: OptimizerEntry, points: int, trials: int) -> list[Tri
     return list(distinct.values())
 
 
-def all_trials(tuned_rate: float | None, tuned_schedule: str, trials: Sequence[Trial]) -> list[Trial]:
-    """Every trial of an optimizer on a problem, the tuned arm's choice first.
+def all_trials(
+    tuned_rate: float | None, tuned_schedule: str, trials: Sequence[Trial], center: float | None
+) -> list[Trial]:
+    """Every trial of an optimizer on a problem: the tuned arm's choice first, and the others' rates moved to lie around it.
 
     Args:
         tuned_rate: the tuned arm's learning rate; None for an optimizer without one.
         tuned_schedule: the tuned arm's schedule.
         trials: the optimizer's other trials, from :func:`extended_trials`.
+        center: the rate around which theirs lie.
     """
     first = Trial(tuned_rate, "constant" if tuned_rate is None else tuned_schedule, {})
-    return [first, *(trial for trial in trials if trial != first)]
+    if tuned_rate is None or center is None:
+        return [first, *(trial for trial in trials if trial != first)]
+    moved = [replace(trial, learning_rate=_moved(trial.learning_rate, tuned_rate / center)) for trial in trials]
+    return [first, *(trial for trial in moved if trial != first)]
+
+
+def _moved(rate: float | None, factor: float) -> float | None:
+    return None if rate is None else float(f"{rate * factor:.3g}")

@@ -142,6 +142,7 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
     return PlannedOptimizer(
         factory=entry.factory,
         center_learning_rate=entry.center_learning_rate,
+        center_source=entry.center_source,
         state_slots=entry.state_slots,
         paper=entry.paper,
         tuned_weight_decay=entry.tuned_weight_decay,

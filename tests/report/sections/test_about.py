@@ -28,6 +28,12 @@ def test_words_for_a_grid(grid: list[float | None], words: str) -> None:
     assert grid_words(grid) == words
 
 
+def test_the_center_of_a_grid_has_its_source(evidence: Evidence) -> None:
+    table = table_named(models(evidence), "optimizers")
+    center = table.headers.index("its center")
+    assert {values_of(row[center])[-1] for row in table.rows} == {2012}
+
+
 def test_the_protocol_has_the_experiments_own_numbers() -> None:
     seeds = {"final": 7, "tuning": 2}
     rules = dict(table_named(protocol(evidence_of(seeds=seeds)), "rules").rows)

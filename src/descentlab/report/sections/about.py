@@ -11,9 +11,10 @@ import yaml
 
 from descentlab.analysis.contrasts import PRIMARY
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.plan_parts import PlannedProblem
+from descentlab.experiment.plan_parts import PlannedOptimizer, PlannedProblem
 from descentlab.experiment.records import rate_in_table
 from descentlab.i18n.wording import joined, message, words
+from descentlab.optimizers.table import ASSUMED, CONFIG
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.phrases import arm_cell
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
@@ -79,8 +80,10 @@ OPTIMIZER_HEADERS = (
     message("set"),
     message("default rate"),
     message("grid"),
+    message("its center"),
     message("source"),
 )
+CENTER_SOURCES = {CONFIG: message("the config"), ASSUMED: message("nothing recommends one")}
 DIFFERENCES = {
     "normal": message("normal"),
     "heavy-tailed": message("heavy-tailed (t, 3 degrees)"),
@@ -146,6 +149,7 @@ def models(evidence: Evidence) -> Section:
             settings_words(info.hyperparameters),
             number(rate_in_table(info.default_learning_rate)),
             grid_words(info.grid),
+            center_words(info),
             info.paper,
         ]
         for name, info in plan.optimizers.items()
@@ -153,7 +157,8 @@ def models(evidence: Evidence) -> Section:
     headers = [words(header) for header in OPTIMIZER_HEADERS]
     caption = words(
         "Set: what differs from the class's own defaults, which hold for everything else, in every arm or in the one named. "
-        "Grid: learning rates from … to (how many) before it grew."
+        "Grid: learning rates from … to (how many) before it grew. Its center is a rate that the named source recommends; none "
+        "was found on these problems."
     )
     blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
     return Section("models", words("Models and optimizers"), blocks)
@@ -171,6 +176,14 @@ def grid_words(grid: Sequence[float | None]) -> str:
     """The grid in short: ``0.001 … 0.1 (5)``."""
     rates = [rate for rate in grid if rate is not None]
     return f"{number(min(rates))} … {number(max(rates))} ({len(rates)})" if rates else words("none")
+
+
+def center_words(info: PlannedOptimizer) -> str:
+    """The center of the grid and who recommends it: ``0.001 (Kingma & Ba 2015, algorithm 1)``."""
+    if info.center_learning_rate is None:
+        return words("none")
+    source = words(CENTER_SOURCES[info.center_source]) if info.center_source in CENTER_SOURCES else info.center_source
+    return f"{number(info.center_learning_rate)} ({source})"
 
 
 def protocol(evidence: Evidence) -> Section:
