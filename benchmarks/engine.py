@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.engine_against_fit import SEED, Case, Timing, choose_way, compare_with_fit, time_engine, time_fit
 from benchmarks.rows import Row
 from descentlab.problems.base import Data
-from descentlab.problems.builtin import builtin_problem
 from descentlab.problems.splits import split_data
+from descentlab.problems.table import builtin_problem
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import WIDTH
 from descentlab.training.engine.trainable import initial_variables

@@ -58,7 +58,7 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
         ("training/engine/trainer.py", {"plan", "train", "measure"}),
         # A plan tries how to train, and a comparison imports the columns of step cost from what measures it.
         ("training/engine/compiled_model.py", {"plan", "train", "measure", "compare"}),
-        ("problems/mlp.py", DECIDED - {"collect"}),
+        ("problems/builtin/mlp.py", DECIDED - {"collect"}),
         ("report/sections/differences.py", {"report"}),
         ("analysis/ranks.py", {"compare", "report"}),
         ("__main__.py", set()),
@@ -141,7 +141,7 @@ OWN = {
     "own_package_of_the_test/parts/__init__.py": "",
     "own_package_of_the_test/parts/helper.py": "def build():\n    from .. import sibling\n    return sibling\n",
     "own_package_of_the_test/sibling.py": "import beside_of_the_test as beside\n",
-    "beside_of_the_test.py": "from descentlab.problems import mlp\n",
+    "beside_of_the_test.py": "from descentlab.problems.builtin import mlp\n",
     "own_package_of_the_test/unused.py": "import own_package_of_the_test.rule\n",
     "own_package_of_the_test/broken.py": "def :\n",
 }
@@ -174,7 +174,7 @@ def test_an_edit_counts_in_every_module_that_the_readers_module_imports(own_modu
 def test_a_readers_modules_are_read_and_never_run(own_modules: Path) -> None:
     found = imported_files(["own_package_of_the_test.rule"])
     ours = {name for name in found if name.startswith("descentlab")}
-    assert ours == {"descentlab.problems", "descentlab.problems.mlp"}
+    assert ours == {"descentlab.problems.builtin", "descentlab.problems.builtin.mlp"}
     assert {str(found[name].relative_to(own_modules)) for name in found.keys() - ours} == set(IMPORTED)
     assert set(imported_files(["own_package_of_the_test.broken"])) == {
         "own_package_of_the_test",

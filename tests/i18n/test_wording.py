@@ -22,7 +22,7 @@ from descentlab.experiment.provenance import PACKAGE
 from descentlab.i18n import wording
 from descentlab.i18n.language import Language
 from descentlab.i18n.wording import CATALOGS, counted, current_language, joined, message, spoken, words
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.problems.table import BUILTIN_PROBLEMS
 from descentlab.report.phrases import REMARKS
 from support.comparison_fixture import OPTIMIZERS, PROBLEMS
 from support.comparison_texts import everything_went_well, much_is_absent, much_went_wrong, shown_texts

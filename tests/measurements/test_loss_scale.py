@@ -187,7 +187,7 @@ def test_who_keeps_the_path_on_digits(measured: pd.DataFrame) -> None:
 
 
 def test_a_run_above_the_bound_is_marked_and_counts_as_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    from descentlab.problems import mlp
+    from descentlab.problems.builtin import mlp
 
     monkeypatch.setattr(mlp, "PROBLEM", replace(mlp.PROBLEM, divergence_factor=2.0))
     monkeypatch.setattr(module, "OPTIMIZER_NAMES", ("sgd",))

@@ -47,7 +47,7 @@ def measured() -> pd.DataFrame:
 
 def test_the_objective_is_loss_plus_penalty() -> None:
     """Recomputed in NumPy and double precision."""
-    from descentlab.problems import logistic_regression, mlp
+    from descentlab.problems.builtin import logistic_regression, mlp
 
     def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
         return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(y)), y]))
@@ -63,7 +63,7 @@ def test_the_objective_is_loss_plus_penalty() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_permuted_copy_is_matched_back(seed: int) -> None:
-    from descentlab.problems import mlp
+    from descentlab.problems.builtin import mlp
 
     first = random_network(seed, 0.3)
     copy = permuted(first, np.random.default_rng(seed).permutation(64))
@@ -122,7 +122,7 @@ def test_distances_of_known_networks() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_convex_problem_has_no_barrier_anywhere(seed: int) -> None:
     """Between any two points, not only between solutions."""
-    from descentlab.problems import logistic_regression
+    from descentlab.problems.builtin import logistic_regression
 
     generator = np.random.default_rng(seed)
     ends = [[generator.normal(size=shape).astype(np.float32) for shape in ((64, 10), (10,))] for _ in range(2)]
@@ -141,7 +141,7 @@ def test_all_pairs_are_there(measured: pd.DataFrame) -> None:
 
 def test_logistic_regression_has_one_minimum(measured: pd.DataFrame) -> None:
     """Solutions lie within 0.2 % of each other (0.07 % measured), on the known least objective, with no barrier."""
-    from descentlab.problems import logistic_regression
+    from descentlab.problems.builtin import logistic_regression
     from descentlab.problems.splits import split_data
 
     convex = measured[measured["problem"] == "logistic_regression"]

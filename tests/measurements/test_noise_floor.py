@@ -15,7 +15,7 @@ import pytest
 from descentlab.analysis.comparison import Comparison
 from descentlab.measurements import noise_floor as module
 from descentlab.measurements.noise_floor import NOISE_FLOOR_COLUMNS, OPTIMIZER_NAMES, WAYS, measure_noise_floor
-from descentlab.problems import logistic_regression
+from descentlab.problems.builtin import logistic_regression
 from descentlab.report import phrases
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.noise_floor import noise_floor_figure

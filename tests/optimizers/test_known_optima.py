@@ -9,8 +9,8 @@ from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Problem
-from descentlab.problems.builtin import builtin_problem
 from descentlab.problems.splits import split_data
+from descentlab.problems.table import builtin_problem
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
@@ -41,7 +41,7 @@ def test_least_objective_is_that_of_an_independent_solver() -> None:
     """scikit-learn's Newton-Cholesky: it minimizes C Σ loss + ½‖W‖², which is ours by the factor 1/(2 · L2)."""
     from sklearn.linear_model import LogisticRegression
 
-    from descentlab.problems.logistic_regression import L2, least_objective
+    from descentlab.problems.builtin.logistic_regression import L2, least_objective
 
     _, data = problem_and_data("logistic_regression")
     x, y = data.x[:400].astype(np.float64), data.y[:400]

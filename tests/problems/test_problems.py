@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from descentlab.problems.base import Data, Problem, ProblemError
-from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.problems.splits import Split, split_data
+from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_problem
 
 pytestmark = pytest.mark.usefixtures("device")
 

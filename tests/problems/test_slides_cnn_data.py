@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from descentlab.problems.base import ProblemError
-from descentlab.problems.builtin import builtin_problem
+from descentlab.problems.table import builtin_problem
 
 ARRAYS = "the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test"
 

@@ -61,7 +61,7 @@ def one_update() -> list[float]:
 
 def heights(rate: float) -> tuple[float, float]:
     """The mean squared error of linear regression before and after many updates of gradient descent at a rate."""
-    from descentlab.problems.linear_regression import PROBLEM
+    from descentlab.problems.builtin.linear_regression import PROBLEM
 
     data = PROBLEM.load_data(None)
     x, y = np.hstack([data.x, np.ones((len(data.x), 1))]).astype(np.float64), data.y.astype(np.float64)

@@ -56,7 +56,7 @@ from dataclasses import replace
 import numpy as np
 
 from descentlab.problems.base import Data
-from descentlab.problems.linear_regression import PROBLEM
+from descentlab.problems.builtin.linear_regression import PROBLEM
 
 
 def load_data(path):

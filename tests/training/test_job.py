@@ -223,7 +223,7 @@ def test_models_are_seeded_before_any_is_trained(
 def test_a_loss_far_above_the_initial_one_is_a_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "exploding_problem.py").write_text(
         "from dataclasses import replace\n"
-        "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
+        "from descentlab.problems.builtin.linear_regression import PROBLEM as LINEAR\n"
         "PROBLEM = replace(LINEAR, name='exploding', divergence_factor=0.5, optimum=None)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -251,7 +251,7 @@ def test_an_edit_of_the_readers_problem_makes_other_runs(
     for bound in ("0.5", "0.25"):
         module.write_text(
             "from dataclasses import replace\n"
-            "from descentlab.problems.linear_regression import PROBLEM as LINEAR\n"
+            "from descentlab.problems.builtin.linear_regression import PROBLEM as LINEAR\n"
             f"PROBLEM = replace(LINEAR, name='edited', divergence_factor={bound})\n"
         )
         monkeypatch.delitem(sys.modules, "edited_problem", raising=False)

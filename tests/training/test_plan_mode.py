@@ -59,7 +59,7 @@ def test_a_built_in_problem_is_timed_only_where_modes_differ(monkeypatch: pytest
     monkeypatch.setattr(Trials, "calls", 0)
 
     def mode_of(name: str, **config: Any) -> str:
-        from descentlab.problems.builtin import builtin_problem
+        from descentlab.problems.table import builtin_problem
 
         problem = builtin_problem(name)
         entry = ProblemConfig.model_validate({"problem": name, **config})

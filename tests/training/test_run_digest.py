@@ -48,7 +48,7 @@ def is_touched(package: Path, before: str, **texts: str) -> bool:
         ("training/failed_runs.py", False),
         ("training/cache.py", False),
         ("optimizers/table.py", False),
-        ("problems/builtin.py", False),
+        ("problems/table.py", False),
     ],
 )
 def test_an_edit_makes_other_runs_only_where_it_decides_numbers(

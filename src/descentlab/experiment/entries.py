@@ -24,7 +24,7 @@ from pydantic import (
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.schedules import check_schedule
 from descentlab.optimizers.table import ASSUMED, CONFIG, OPTIMIZERS, OptimizerEntry
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.problems.table import BUILTIN_PROBLEMS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 KERAS_PATH = re.compile(r"(tensorflow\.|tf\.)?keras\.optimizers[.:]")

@@ -6,7 +6,7 @@ import math
 
 from descentlab.experiment.config import Config
 from descentlab.optimizers.arms import Arm
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.problems.table import BUILTIN_PROBLEMS
 
 START_SECONDS = 8.0  # to start a process and import TensorFlow, on one core
 COMPILE_SECONDS = 1.5  # to compile an optimizer on a small model, on one core
@@ -57,8 +57,7 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
         if per_job != "auto":
             most = per_job
         else:
-            builtin = BUILTIN_PROBLEMS.get(problem.problem)
-            epoch_seconds = builtin.epoch_seconds if builtin else UNKNOWN_EPOCH_SECONDS
+            epoch_seconds = BUILTIN_PROBLEMS.get(problem.problem, UNKNOWN_EPOCH_SECONDS)
             swept = sum(is_swept(config, name) for name in names) / len(names)
             runs = runs_per_optimizer(config) + swept * SWEPT_RATES * config.sweep.seeds
             seconds = COMPILE_SECONDS + runs * epoch_seconds * (problem.epochs or 20)

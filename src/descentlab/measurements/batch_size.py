@@ -195,7 +195,7 @@ def measure_batch_size(seeds: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame
         A table of BATCH_SIZE_COLUMNS, one row per (batch size, seed), and one of MATCHED_GAPS_COLUMNS, one row per (problem,
         batch size, seed, training loss).
     """
-    from descentlab.problems import mlp, slides_mlp
+    from descentlab.problems.builtin import mlp, slides_mlp
 
     configure_device()
     rows: list[dict[str, Any]] = []

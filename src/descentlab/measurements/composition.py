@@ -130,7 +130,7 @@ def measure_composition(seeds: Sequence[int]) -> pd.DataFrame:
     Returns:
         A table of COMPOSITION_COLUMNS, one row per (composition, seed).
     """
-    from descentlab.problems.mlp import PROBLEM
+    from descentlab.problems.builtin.mlp import PROBLEM
 
     configure_device()
     data = PROBLEM.load_data(None)

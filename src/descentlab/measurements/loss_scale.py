@@ -130,7 +130,7 @@ def measure_loss_scale(seeds: Sequence[int]) -> pd.DataFrame:
     Returns:
         A table of LOSS_SCALE_COLUMNS, one row per (scale, seed, optimizer).
     """
-    from descentlab.problems.mlp import PROBLEM
+    from descentlab.problems.builtin.mlp import PROBLEM
 
     configure_device()
     data = PROBLEM.load_data(None)

@@ -116,7 +116,7 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
     An allocator keeps the memory that it was given. So the baseline is taken before the first update, and batch sizes
     ascend, so that none reuses memory left by a larger one.
     """
-    from descentlab.problems.slides_cnn import PROBLEM
+    from descentlab.problems.builtin.slides_cnn import PROBLEM
 
     device = configure_device()
     generator = np.random.default_rng(0)

@@ -162,7 +162,7 @@ def measure_minima(seeds: Sequence[int]) -> pd.DataFrame:
     Raises:
         ValueError: there are fewer than two seeds, or one occurs twice.
     """
-    from descentlab.problems import logistic_regression, mlp
+    from descentlab.problems.builtin import logistic_regression, mlp
 
     if len(seeds) < 2 or len(set(seeds)) < len(seeds):
         raise ValueError(f"solutions to compare need two or more different seeds; received {list(seeds)}")

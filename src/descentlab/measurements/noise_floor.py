@@ -56,7 +56,7 @@ def measure_noise_floor(seeds: Sequence[int], optimizers: Sequence[str] = OPTIMI
     Returns:
         A table of NOISE_FLOOR_COLUMNS, one row per (way, optimizer, seed, evaluation).
     """
-    from descentlab.problems.logistic_regression import PROBLEM
+    from descentlab.problems.builtin.logistic_regression import PROBLEM
 
     configure_device()
     data = PROBLEM.load_data(None)

@@ -75,7 +75,7 @@ def build_workload(name: str, seed: int, device: str) -> Workload:
     Raises:
         ValueError: the model is unknown.
     """
-    from descentlab.problems import mlp, slides_cnn, slides_mlp
+    from descentlab.problems.builtin import mlp, slides_cnn, slides_mlp
 
     if name == LARGE_MODEL:
         problem = replace(mlp.PROBLEM, build_model=build_large_model)

@@ -80,7 +80,7 @@ def split_data(problem: Problem, data: Data, seed: int, batch_size: int, train_e
     out, if ``train_examples`` asks for fewer than are available).
 
     Example:
-        >>> from descentlab.problems.builtin import builtin_problem
+        >>> from descentlab.problems.table import builtin_problem
         >>> digits = builtin_problem("mlp")
         >>> split = split_data(digits, digits.load_data(None), seed=0, batch_size=100)
         >>> len(split.train), len(split.val), len(split.test)  # 1,198 outside the test split; training gets whole batches

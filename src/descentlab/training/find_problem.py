@@ -8,7 +8,7 @@ from descentlab.experiment.config import ConfigError
 from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.optimizers.import_path import ImportPathError, import_object
-from descentlab.problems.builtin import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.training.engine.keras_trainer import KERAS_MODES
 from descentlab.training.problem_data import ProblemData
 

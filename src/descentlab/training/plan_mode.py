@@ -18,7 +18,7 @@ from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.provenance import source_digest
 from descentlab.experiment.settings import ExecutionConfig
 from descentlab.problems.base import Data, Problem, ProblemError
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.problems.table import BUILTIN_PROBLEMS
 from descentlab.storage.atomic import write_text
 from descentlab.training.engine.keras_trainer import KERAS_MODES
 from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials

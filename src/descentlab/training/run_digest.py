@@ -14,7 +14,7 @@ from descentlab.optimizers.build import arm_hyperparameters
 from descentlab.optimizers.import_path import import_object
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.problems.base import Problem
-from descentlab.problems.builtin import BUILTIN_PROBLEMS
+from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_module
 from descentlab.training.problem_data import ProblemData
 
 # The roots of the code that decides a run's numbers; the device is set up by the job, so it is named apart.
@@ -74,7 +74,7 @@ def problem_code(problem: Problem, source: str) -> str:
     parts = (problem.build_model, problem.load_data, problem.loss, problem.metric.per_example, problem.optimum)
     modules = {inspect.getmodule(part) for part in parts}
     names = {module.__name__ for module in modules if module is not None}
-    names.add(BUILTIN_PROBLEMS[source].module if source in BUILTIN_PROBLEMS else source.partition(":")[0])
+    names.add(builtin_module(source) if source in BUILTIN_PROBLEMS else source.partition(":")[0])
     return modules_digest(names)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.problems.builtin import builtin_problem
+from descentlab.problems.table import builtin_problem
 from descentlab.training.engine.convolution import convolution_layers, multiply_adds, window_padding, with_patches
 
 pytestmark = pytest.mark.usefixtures("device")

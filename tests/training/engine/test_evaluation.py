@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from descentlab.problems.base import ProblemError
-from descentlab.problems.builtin import builtin_problem
 from descentlab.problems.random_streams import data_order
+from descentlab.problems.table import builtin_problem
 from descentlab.training.engine.compiled_model import CHUNK, CompiledModel, chunked
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import choose_mode, choose_width
