@@ -171,6 +171,7 @@ class Problem:
         metrics: others that are recorded beside ``metric``; nothing is chosen or judged by them.
         class_weight: weights of classes in the loss of training, as ``fit`` takes them; a class that it lacks has 1. Every
             evaluation is unweighted, with the weighted loss beside it (``weighted_loss``).
+        source: where the data come from, and under which license, for the report.
 
     Example:
         >>> import keras
@@ -208,6 +209,7 @@ class Problem:
     loss_weights: Any = None
     metrics: tuple[Metric, ...] = ()
     class_weight: Mapping[int, float] | None = None
+    source: str = ""
 
     @property
     def beside(self) -> list[str]:
