@@ -117,6 +117,21 @@ def test_dumped_and_parsed_again_is_the_same_config() -> None:
     assert [o.entry() for o in again.optimizers] == [o.entry() for o in config.optimizers]
 
 
+def test_a_problem_may_have_its_own_optimizers_and_seeds() -> None:
+    fewer = {"problem": "slides_mlp", "optimizers": ["sgd", "gd"], "seeds": {"final": 4}}
+    tuned = {"problem": "linear_regression", "seeds": {"tuning": 2}}
+    config = parsed(
+        optimizers=["gd", "sgd", "adam"], problems=["mlp", fewer, tuned], seeds={"final": 3, "most": 12, "tuning": 5}
+    )
+    whole, part, _ = config.problems
+    assert [e.name for e in config.entries(part)] == ["gd", "gd_equal_updates", "sgd"]
+    assert [e.name for e in config.entries(whole)] == ["gd", "gd_equal_updates", "sgd", "adam"]
+    assert config.seeds_of("mlp") == config.seeds
+    assert (config.seeds_of("slides_mlp").looks, config.seeds_of("slides_mlp").tuning) == ([4], 5)
+    assert (config.seeds_of("linear_regression").looks, config.seeds_of("linear_regression").tuning) == ([3, 6, 12], 2)
+    assert parse_config(json.loads(config.as_json()), "plan") == config
+
+
 def test_full_batch_has_a_second_row_with_as_many_updates() -> None:
     config = parsed(optimizers=["gd", "sgd"], problems=["mlp", {"problem": "slides_mlp", "gd_equal_updates": False}])
     both, one = config.problems

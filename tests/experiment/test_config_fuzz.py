@@ -178,7 +178,7 @@ def is_clear(line: str) -> bool:
 def check_parsed(config: Any) -> None:
     """What the Snakefile asks of a config: its jobs, their digests, and its text, which is the same config again."""
     jobs = cut_jobs(config)
-    assert runs_per_optimizer(config) > 0
+    assert all(runs_per_optimizer(config, problem.name) > 0 for problem in config.problems)
     for problem in config.problems:
         assert [name for job in jobs[problem.name] for name in job] == [entry.name for entry in config.entries(problem)]
         assert job_digest(config, problem.name, jobs[problem.name][0])

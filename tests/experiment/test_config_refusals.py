@@ -19,7 +19,10 @@ PLAIN = (
     "a name must be plain (letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters); "
     "received"
 )
-PROBLEM_KEYS = "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, gd_equal_updates"
+PROBLEM_KEYS = (
+    "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, optimizers, seeds, "
+    "gd_equal_updates"
+)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +202,9 @@ def test_refuses_duplicate_names() -> None:
     assert refusal_of(arms=["tuned", "tuned"]) == "here: arms: names must be unique; repeated: tuned"
     assert refusal_of(optimizers=["gd", *optimizer(name="gd_equal_updates")]) == (
         "here: optimizers: the name is taken by another row of a full-batch optimizer or of schedules: gd_equal_updates"
+    )
+    assert refusal_of(optimizers=["sgd", "adam"], problems=problem(optimizers=["adm"])) == (
+        "here: problems: 'mlp' has an optimizer that the experiment lacks: 'adm', did you mean 'adam'? Valid: sgd, adam"
     )
     twice = parsed(problems=["mlp", *problem(name="mlp_short", epochs=2)])
     assert [p.name for p in twice.problems] == ["mlp", "mlp_short"]

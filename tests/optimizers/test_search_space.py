@@ -132,7 +132,7 @@ def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
     selections = json.loads((results / "selections.json").read_text())
     assert {spec.run_id for spec in planned_runs(plan, selections)} == set(runs["run_id"])
     sizes = runs.groupby("optimizer").size()
-    assert sizes["adam"] == runs_per_optimizer(config) >= sizes["sgd"]
+    assert sizes["adam"] == runs_per_optimizer(config, "logistic_regression") >= sizes["sgd"]
     extended = runs[runs["arm"] == "extended"]
     tuning = extended[extended["phase"] == "tuning"]
     assert tuning[["test_loss", "test_metric"]].isna().all(axis=None)

@@ -19,7 +19,10 @@ from support.workflow_fixture import run_snakemake
 
 CONFIG = {
     "experiment": "looks",
-    "problems": [{"problem": "linear_regression", "epochs": 2}],
+    "problems": [
+        {"problem": "linear_regression", "epochs": 2},
+        {"problem": "slides_mlp", "epochs": 1, "optimizers": ["sgd", "adam"], "seeds": {"final": 3}},
+    ],
     "optimizers": ["sgd", "momentum", "adam"],
     "arms": ["default"],
     "measurements": [],
@@ -39,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def final_seeds(folder: Path) -> pd.Series:
     runs = read_table(folder / "results/looks/runs.parquet", RUNS)
     assert (runs["status"] == "finished").all() and set(runs["phase"]) <= {"final", "added"}
+    runs = runs[runs["problem"] == "linear_regression"]
     assert ((runs["seed"] < 2) == (runs["phase"] == "final")).all()
     return runs.groupby("optimizer")["seed"].max() + 1
 
@@ -47,6 +51,7 @@ def test_seeds_are_added_where_a_contrast_was_open_and_nowhere_else(folder: Path
     looks = [Look.read(look_file(folder / "results/looks", number)) for number in (1, 2)]
     assert looks[0].contrasts  # two seeds settle nothing
     table = read_comparison(folder / "results/looks/comparison").contrasts
+    table = table[table["problem"] == "linear_regression"]
     for row in table.to_dict("records"):
         extended = [look for look in looks for one in look.contrasts if tuple(one[2:]) == (row["first"], row["second"])]
         assert row["look"] == 1 + len(extended)
@@ -56,6 +61,17 @@ def test_seeds_are_added_where_a_contrast_was_open_and_nowhere_else(folder: Path
         for one in look.contrasts:
             expected |= {one.first: look.seeds, one.second: look.seeds}
     assert final_seeds(folder).to_dict() == expected
+
+
+def test_a_problem_with_its_own_optimizers_and_seeds_has_these_alone(folder: Path) -> None:
+    runs = read_table(folder / "results/looks/runs.parquet", RUNS)
+    own = runs[runs["problem"] == "slides_mlp"]
+    assert {tuple(row) for row in own[["optimizer", "seed"]].to_numpy()} == {
+        (name, seed) for name in ("sgd", "adam") for seed in range(3)
+    }
+    contrasts = read_comparison(folder / "results/looks/comparison").contrasts
+    of_own = contrasts[contrasts["problem"] == "slides_mlp"]
+    assert of_own[["first", "second", "n", "look"]].to_numpy().tolist() == [["adam", "sgd", 3, 1]]
 
 
 def test_the_store_holds_what_looks_added(folder: Path) -> None:

@@ -83,7 +83,7 @@ def contrast(
                 one = Contrast(problem, arm, first, second)
                 seeds = extended.get(one)
                 a, b = on_seeds(a, seeds), on_seeds(b, seeds)
-                stages.append(Stage.at(plan.config.seeds.looks, seeds) if declared == PRIMARY else ONE_LOOK)
+                stages.append(Stage.at(plan.config.seeds_of(problem).looks, seeds) if declared == PRIMARY else ONE_LOOK)
                 where, tuned = f"{problem}, {arm}: {first} and {second}", tuning.noise.of(problem, arm, first, second)
                 pairs.append(PairedRuns(a, b, scores, where, planned.margin, tuned))
                 tuned = tuning.fit_noise.of(problem, arm, first, second)
@@ -117,7 +117,7 @@ def contrast(
 
 def remarks_on_looks(looks: Sequence[Look], one: Contrast, stage: Stage, plan: Plan) -> list[Remark]:
     """At which look a contrast was judged, unless there is one, and why it was looked at no further."""
-    number = len(plan.config.seeds.looks)
+    number = len(plan.config.seeds_of(one.problem).looks)
     remarks = [remark("settled later", look=stage.number, looks=number)] if stage.number > 1 else []
     if any(one in look.left for look in looks):
         remarks.append(remark("no seeds settle"))

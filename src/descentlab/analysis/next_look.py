@@ -39,7 +39,8 @@ def decide_look(
     """
     number, seeds = len(looks) + 1, plan.config.seeds.looks
     table = contrast(plan, runs, scores, measure_tuning_effects(plan, runs, selections), looks)
-    reached = (table["declared"] == PRIMARY) & (table["look"] == number)
+    goes_on = table["problem"].map(lambda name: len(plan.config.seeds_of(name).looks) > number)
+    reached = (table["declared"] == PRIMARY) & (table["look"] == number) & goes_on
     open_contrasts = table[reached & (table["verdict"] == Verdict.INCONCLUSIVE)]
     seconds = seconds_by_row(runs)
     expected: dict[Contrast, float] = {}

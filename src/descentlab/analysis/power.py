@@ -102,11 +102,14 @@ class Foreseen(NamedTuple):
 def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
     """For each problem: the power to detect a true difference as large as its margin, and how the test examples limit it."""
     declared = list(declared_pairs(list(plan.optimizers), plan.reference).values())
-    looks, tests = plan.config.seeds.looks, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems)
-    n, level = looks[-1], LEVEL / max(1, tests)
-    by_deviation = {ratio: power_of_looks(looks, ratio, level) for ratio in DEVIATIONS.values()} if looks[0] > 1 else {}
+    level = LEVEL / max(1, declared.count(PRIMARY) * len(plan.config.arms) * len(plan.problems))
     foreseen = {}
     for problem, planned in plan.problems.items():
+        looks = plan.config.seeds_of(problem).looks
+        n = looks[-1]
+        by_deviation = (
+            {ratio: power_of_looks(looks, ratio, level) for ratio in DEVIATIONS.values()} if looks[0] > 1 else {}
+        )
         floors = dict[float, tuple[float, float]]()
         if by_deviation and planned.metric == "accuracy":
             for share in DIFFERING:
@@ -120,8 +123,8 @@ def most_added_runs(plan: TrainingPlan) -> int:
     """The runs that looks add at most: where every primary contrast stays open until the last."""
     declared = declared_pairs(list(plan.optimizers), plan.reference)
     names = {name for pair, kind in declared.items() if kind == PRIMARY for name in pair}
-    looks = plan.config.seeds.looks
-    return (looks[-1] - looks[0]) * len(names) * len(plan.config.arms) * len(plan.problems)
+    looks = [plan.config.seeds_of(problem).looks for problem in plan.problems]
+    return sum(of[-1] - of[0] for of in looks) * len(names) * len(plan.config.arms)
 
 
 def power_lines(plan: TrainingPlan) -> list[str]:
@@ -131,7 +134,7 @@ def power_lines(plan: TrainingPlan) -> list[str]:
         planned = plan.problems[problem]
         delta, metric, examples = planned.margin, planned.metric, planned.test_examples
         pairs = f"{n} pair{'' if n == 1 else 's'} of seeds"
-        if len(plan.config.seeds.looks) > 1:
+        if len(plan.config.seeds_of(problem).looks) > 1:
             pairs = f"up to {pairs}"
         if not chances:
             lines.append(f"{problem}: no power to see any difference, {pairs} has no interval")

@@ -124,6 +124,14 @@ class Config(StrictModel):
             raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
         if self.schedules and Arm.TUNED not in self.arms:
             raise ValueError("schedules: they are the tuned arm's, so arms needs 'tuned'")
+        names = [optimizer.name for optimizer in self.optimizers]
+        for problem in self.problems:
+            for name in problem.optimizers or ():
+                if name not in names:
+                    raise ValueError(
+                        f"problems: '{problem.name}' has an optimizer that the experiment lacks: '{name}'"
+                        f"{suggestion(name, names)} Valid: {', '.join(names)}"
+                    )
         rows = list(dict.fromkeys(entry.name for problem in self.problems for entry in self._rows(problem)))
         reference = self.report.reference
         if reference != ReportConfig().reference and reference not in rows:
@@ -140,6 +148,8 @@ class Config(StrictModel):
         """The optimizers of a problem; full-batch ones also have their second row."""
         entries: list[OptimizerEntry] = []
         for optimizer in self.optimizers:
+            if problem.optimizers is not None and optimizer.name not in problem.optimizers:
+                continue
             for entry in schedule_rows(optimizer.entry(), () if optimizer.schedule else self.schedules):
                 entries.append(entry)
                 if entry.full_batch and problem.gd_equal_updates:
@@ -156,6 +166,12 @@ class Config(StrictModel):
         for name in names:
             check_name(name)
         return entries
+
+    def seeds_of(self, problem: str) -> SeedsConfig:
+        """The numbers of seeds of a problem. One with its own number of final seeds has one look, at these."""
+        own = self.problem(problem).seeds
+        given = {name: number for name, number in own if number is not None}
+        return self.seeds.model_copy(update=given | ({"most": None} if own.final else {}))
 
     def problem(self, name: str) -> ProblemConfig:
         """The problem of that name."""

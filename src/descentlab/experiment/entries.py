@@ -41,6 +41,7 @@ def no_bool(value: Any) -> Any:
 
 # More than any number of epochs or examples, and products of two still fit into int64.
 PositiveInt = Annotated[int, Field(gt=0, le=10**9, strict=True)]
+Seeds = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 
@@ -90,6 +91,13 @@ def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
     return value
 
 
+class ProblemSeeds(StrictModel):
+    """One problem's own numbers of seeds."""
+
+    final: Seeds | None = Field(default=None, description="final runs' seeds of this problem; no look adds any")
+    tuning: Seeds | None = Field(default=None, description="tuning runs' seeds of this problem")
+
+
 class ProblemConfig(StrictModel):
     """One problem. ``problem`` is a built-in name or an import path ``package.module:OBJECT``."""
 
@@ -110,6 +118,10 @@ class ProblemConfig(StrictModel):
         description="how a run is trained; auto: the fastest that does what Keras does. patches: XLA with convolutions as "
         "patches × matrix. keras: by Keras' own step, as fit; eager: that step in Python",
     )
+    optimizers: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None, description="names of those that train this problem; all of the experiment's by default"
+    )
+    seeds: ProblemSeeds = ProblemSeeds()
     gd_equal_updates: bool = Field(
         default=True, description="a second row of gd with as many updates as the others, not only as many examples"
     )

@@ -14,23 +14,25 @@ UNKNOWN_EPOCH_SECONDS = 1.0
 SWEPT_RATES = 10  # learning rates of a typical sweep beyond those that tuning tried
 
 
-def runs_per_optimizer(config: Config, tuned_only: bool = False) -> int:
+def runs_per_optimizer(config: Config, problem: str, tuned_only: bool = False) -> int:
     """Runs of one optimizer on one problem, including both neighbors of the chosen rate, if its grid doesn't grow.
 
     Args:
         config: the experiment.
+        problem: name of one of its problems.
         tuned_only: without those of the other arms.
 
     Example:
         >>> from descentlab.experiment.config import parse_config
         >>> config = parse_config({"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd", "adam"]}, "here")
-        >>> runs_per_optimizer(config)  # 10 default; 7 rates on 5 seeds, then 10; 10 on each side of the chosen rate
+        >>> runs_per_optimizer(config, "mlp")  # 10 default; 7 rates on 5 seeds, then 10; 10 on each side of the chosen rate
         75
     """
-    tuned = config.tuning.points * config.seeds.tuning + config.seeds.final
-    neighbors = 2 * config.seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0
-    extended = (config.tuning.extended_trials + 1) * config.seeds.tuning + config.seeds.final
-    by_arm = {Arm.DEFAULT: config.seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
+    seeds = config.seeds_of(problem)
+    tuned = config.tuning.points * seeds.tuning + seeds.final
+    neighbors = 2 * seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0
+    extended = (config.tuning.extended_trials + 1) * seeds.tuning + seeds.final
+    by_arm = {Arm.DEFAULT: seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
     return sum(by_arm[arm] for arm in config.arms if arm == Arm.TUNED or not tuned_only)
 
 
@@ -59,7 +61,7 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
         else:
             epoch_seconds = BUILTIN_PROBLEMS.get(problem.problem, UNKNOWN_EPOCH_SECONDS)
             swept = sum(is_swept(config, name) for name in names) / len(names)
-            runs = runs_per_optimizer(config) + swept * SWEPT_RATES * config.sweep.seeds
+            runs = runs_per_optimizer(config, problem.name) + swept * SWEPT_RATES * config.sweep.seeds
             seconds = COMPILE_SECONDS + runs * epoch_seconds * (problem.epochs or 20)
             most = max(1, math.ceil(9 * START_SECONDS / seconds))
         number = math.ceil(len(names) / most)

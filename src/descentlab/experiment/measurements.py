@@ -44,6 +44,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         "descentlab.measurements.step_cost:plan_step_cost", ("step_cost",), alone=True, planned=True
     ),
     "operations": Measurement("descentlab.measurements.operations:plan_operations", ("operations",), planned=True),
+    "traits": Measurement("descentlab.measurements.traits:plan_traits", ("traits",), planned=True),
     "batch_size": Measurement(
         "descentlab.measurements.batch_size:measure_batch_size",
         ("batch_size", "matched_gaps"),

@@ -201,6 +201,11 @@ class LoggedConfig:
     report: ReportConfig
     measurements: tuple[str, ...] = ()
 
+    def seeds_of(self, problem: str) -> LoggedSeeds:
+        """The numbers of seeds, the same for every problem."""
+        del problem
+        return self.seeds
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Imported:

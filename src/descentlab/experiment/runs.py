@@ -59,7 +59,7 @@ def tuning_runs(
     return [
         _spec(plan, problem, optimizer, Arm.TUNED, "tuning", rate, seed)
         for rate in rates or plan.optimizers[optimizer].grid
-        for seed in plan.config.seeds.tuning_seeds
+        for seed in plan.config.seeds_of(problem).tuning_seeds
     ]
 
 
@@ -73,7 +73,7 @@ def extended_runs(
     plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any]
 ) -> list[tuple[Trial, list[RunSpec]]]:
     """The extended arm's trials, each with its tuning runs, given the tuned arm's choice; empty without that arm."""
-    planned, seeds = plan.optimizers[optimizer], plan.config.seeds.tuning_seeds
+    planned, seeds = plan.optimizers[optimizer], plan.config.seeds_of(problem).tuning_seeds
     if Arm.EXTENDED not in plan.config.arms or planned.tuned_only:
         return []
     trials = all_trials(
@@ -88,7 +88,7 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     ``selection`` is the optimizer's entry of ``selections.json``; None if nothing is selected (yet): then only the default
     arm's runs are known.
     """
-    config, seeds = plan.config, plan.config.seeds.final_seeds
+    config, seeds = plan.config, plan.config.seeds_of(problem).final_seeds
     runs = []
     if Arm.DEFAULT in config.arms and not plan.optimizers[optimizer].tuned_only:
         rate = plan.optimizers[optimizer].default_learning_rate

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from descentlab.experiment.entries import Line, PositiveInt, StrictModel, no_bool
+from descentlab.experiment.entries import Line, PositiveInt, Seeds, StrictModel, no_bool
 from descentlab.i18n.language import Language
 from descentlab.optimizers.roles import MINI_BATCH, REFERENCE
 
@@ -17,13 +17,13 @@ MOST_RUN_MINUTES = 100_000  # ten weeks
 class SeedsConfig(StrictModel):
     """How many seeds; final seeds count from 0, tuning seeds from 1000, so that they never meet."""
 
-    final: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=10, description="final runs' seeds")
-    most: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = Field(
+    final: Seeds = Field(default=10, description="final runs' seeds")
+    most: Seeds | None = Field(
         default=None,
         description="seeds that a primary contrast may have in all: an open one is judged again whenever its seeds have doubled, "
         "at a level that accounts for all looks; by default there is one look, at the final seeds",
     )
-    tuning: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(default=5, description="tuning runs' seeds")
+    tuning: Seeds = Field(default=5, description="tuning runs' seeds")
 
     @property
     def final_seeds(self) -> list[int]:

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from descentlab.analysis.comparison import read_comparison
@@ -91,10 +91,16 @@ def lead(evidence: Evidence) -> str:
         "{optimizers} on {n} problems ({names}), {seeds} each, {runs}; {arms}. What follows holds on these problems.",
         optimizers=counted(len(evidence.optimizers), "{n} optimizer", "{n} optimizers"),
         names=", ".join(problems),
-        seeds=counted(evidence.plan.config.seeds.final, "{n} seed", "{n} seeds"),
+        seeds=numbers_of_seeds([evidence.plan.config.seeds_of(name).final for name in problems]),
         runs=words("{runs} and more for open contrasts", runs=runs) if added else runs,
         arms=joined([words(ARM_WORDS[arm].rates) for arm in evidence.arms]),
     )
+
+
+def numbers_of_seeds(seeds: Sequence[int]) -> str:
+    """How many seeds, over problems that may differ: ``5 to 10 seeds``."""
+    low, high = min(seeds), max(seeds)
+    return counted(high, "{n} seed", "{n} seeds") if low == high else words("{low} to {high} seeds", low=low, high=high)
 
 
 def write_figures(sections: list[Section], folder: Path) -> None:

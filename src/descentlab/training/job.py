@@ -120,7 +120,7 @@ class Job:
     @cached_property
     def _expected_runs(self) -> int:
         """Runs of one optimizer without its sweep, if the chosen rate has two neighbors."""
-        return runs_per_optimizer(self._plan.config)
+        return runs_per_optimizer(self._plan.config, self._problem.name)
 
     def train(self) -> None:
         """Train every optimizer's runs, and write the tables."""

@@ -61,7 +61,9 @@ def make_plan(config: Config, cache: Path | None = None) -> TrainingPlan:
         jobs={problem: tuple(map(tuple, jobs)) for problem, jobs in cut_jobs(config).items()},
         versions=versions,
         runs={
-            problem.name: sum(runs_per_optimizer(config, entry.tuned_only) for entry in config.entries(problem))
+            problem.name: sum(
+                runs_per_optimizer(config, problem.name, entry.tuned_only) for entry in config.entries(problem)
+            )
             for problem in config.problems
         },
     )
@@ -91,7 +93,8 @@ def _plan_problem(
     batch_size = problem_config.batch_size or problem.batch_size
     limit = problem_config.train_examples
     split = split_data(problem, data, 0, batch_size, limit)
-    seeds = [*range(config.seeds.looks[-1]), *config.seeds.tuning_seeds]
+    of_problem = config.seeds_of(problem_config.name)
+    seeds = [*range(of_problem.looks[-1]), *of_problem.tuning_seeds]
     absent = absent_classes(data.y, ((seed, split_data(problem, data, seed, batch_size, limit)) for seed in seeds))
     way = plan_mode(problem_config, problem, data, batch_size, device, config.execution, versions, cache)
     return PlannedProblem(

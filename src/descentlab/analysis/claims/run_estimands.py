@@ -199,7 +199,7 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         where, noise = f"{problem}: sgd and adam", evidence.tuning.noise.of(problem, arm, PLAIN, ADAM)
         pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
         piece = paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]])
-        stage = Stage.at(evidence.plan.config.seeds.looks, seeds)
+        stage = Stage.at(evidence.plan.config.seeds_of(problem).looks, seeds)
         fit = estimate_fit(
             log_objective(adam), log_objective(sgd), evidence.tuning.fit_noise.of(problem, arm, ADAM, PLAIN)
         )

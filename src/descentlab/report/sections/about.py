@@ -27,10 +27,9 @@ RULES = {
     ),
     message("Schedules"): message("Of the learning rate, in the tuned arm: {schedules}."),
     message("Grid"): message(
-        "{points} learning rates, half a decade apart, and {tuning} tuning seeds. The middle is the optimizer's usual rate: for "
-        "built-in ones what was best on the problems of the default experiment, unless the config names another. Every "
-        "optimizer's grid grows by the same rule, at most to {most_points} rates: while rates as good as the best, within the "
-        "margin, reach its end."
+        "{points} learning rates, half a decade apart, and {tuning} tuning seeds. The middle is a rate that the literature "
+        "recommends, named in the table of optimizers, unless the config names another. Every optimizer's grid grows by the same "
+        "rule, at most to {most_points} rates: while rates as good as the best, within the margin, reach its end."
     ),
     message("Selection"): message(
         "The middle of the learning rates that are as good as the best, within the margin, by the mean validation metric of the "
@@ -178,6 +177,12 @@ def grid_words(grid: Sequence[float | None]) -> str:
     return f"{number(min(rates))} … {number(max(rates))} ({len(rates)})" if rates else words("none")
 
 
+def numbers(values: Sequence[int]) -> str:
+    """A number, or the range where problems differ: ``5``, ``3–5``."""
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}–{high}"
+
+
 def center_words(info: PlannedOptimizer) -> str:
     """The center of the grid and who recommends it: ``0.001 (Kingma & Ba 2015, algorithm 1)``."""
     if info.center_learning_rate is None:
@@ -198,8 +203,8 @@ def protocol(evidence: Evidence) -> Section:
     fields = {
         "points": config.tuning.points,
         "most_points": config.tuning.most_points,
-        "tuning": seeds.tuning,
-        "final": seeds.final,
+        "tuning": numbers([config.seeds_of(problem).tuning for problem in evidence.plan.problems]),
+        "final": numbers([config.seeds_of(problem).final for problem in evidence.plan.problems]),
         "patience": config.patience,
         "looks": joined([str(number) for number in seeds.looks[:-1] or seeds.looks]),
         "most": seeds.looks[-1],

@@ -1,0 +1,272 @@
+"""What a problem is like: the traits that the literature holds responsible where Adam beats SGD, measured at the start.
+
+Heavy-tailed classes (Kunstner et al. 2024), embeddings and attention (Zhang et al. 2020), the noise of a mini-batch's gradient
+(McCandlish et al. 2018), and how unequal the curvature is in different directions. None looks at how an optimizer fared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.problems.arrays import flat_arrays, map_arrays
+from descentlab.problems.base import Data, Problem
+from descentlab.problems.splits import split_data
+from descentlab.storage.tables import Column, check_table
+from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.trainable import compile_loss
+from descentlab.training.find_problem import planned_problem
+
+BATCHES = 20  # of the noise scale
+CURVATURE_EXAMPLES, POWER_ITERATIONS, PROBES = 256, 15, 5
+
+TRAITS: dict[str, Column] = {
+    "class_slope": Column(
+        "float64",
+        "",
+        "",
+        "slope of log frequency over log rank of the training targets' classes: 0 where they are balanced, −1 by Zipf's law; NaN "
+        "without classes",
+    ),
+    "embedding_share": Column("float64", "share", "", "of the trainable parameters that are rows of embeddings"),
+    "attention": Column("float64", "", "", "1 if the model has a layer of attention"),
+    "batch_norm": Column("float64", "", "", "1 if the model has BatchNormalization"),
+    "convex": Column("float64", "", "", "1 if the loss is convex in the weights"),
+    "noise_scale": Column(
+        "float64",
+        "",
+        "",
+        "variance of a mini-batch's gradient over the squared norm of the mean gradient, both summed over weights, at the "
+        "initial weights and the batch size used",
+    ),
+    "curvature_spread": Column(
+        "float64",
+        "",
+        "",
+        "largest absolute eigenvalue of the Hessian over the root mean square of all, at the initial weights: 1 where all "
+        "directions are curved alike",
+    ),
+}
+TRAITS_COLUMNS: dict[str, Column] = {
+    "problem": Column("str", "", "", "problem"),
+    "train_examples": Column("int64", "examples", "", "of training"),
+    "parameters": Column("int64", "parameters", "", "trainable"),
+    "batch_size": Column("int64", "examples", "", "of an update"),
+    **TRAITS,
+}
+
+
+def class_slope(targets: np.ndarray) -> float:
+    """Slope of log frequency over log rank of integer targets, by least squares; NaN where they are no classes.
+
+    Args:
+        targets: of any shape; every element counts.
+
+    Example:
+        >>> class_slope(np.repeat([0, 1, 2, 3], [12, 6, 4, 3]))  # frequencies 12 / rank
+        -1.0
+    """
+    if targets.dtype.kind not in "iub":
+        return np.nan
+    counts = np.sort(np.unique(targets, return_counts=True)[1])[::-1]
+    if len(counts) < 2:
+        return np.nan
+    return float(np.polyfit(np.log(np.arange(1, len(counts) + 1)), np.log(counts), 1)[0])
+
+
+def noise_scale(gradients: np.ndarray) -> float:
+    """Variance of a batch's gradient over the squared norm of the mean gradient, both without bias.
+
+    Args:
+        gradients: of independent batches, shape (batches, weights).
+
+    Returns:
+        At least 0; infinity where the mean can't be told from 0; NaN of fewer than two batches.
+    """
+    batches = len(gradients)
+    if batches < 2:
+        return np.nan
+    variance = float(gradients.var(axis=0, ddof=1).sum())
+    signal = float((gradients.mean(axis=0) ** 2).sum()) - variance / batches
+    return variance / signal if signal > 0 else np.inf
+
+
+def curvature_spread(multiply: Callable[[np.ndarray], np.ndarray], weights: int, seed: int) -> float:
+    """Largest absolute eigenvalue over the root mean square of all, of a symmetric matrix that is known by its products.
+
+    Args:
+        multiply: the product with a vector, both of shape (weights,).
+        weights: size of the matrix.
+        seed: of the first vector and of the probes.
+
+    Example:
+        >>> matrix = np.diag([3.0, 0.0, 0.0, 0.0])  # root mean square 3 / 2
+        >>> round(curvature_spread(lambda vector: matrix @ vector, 4, seed=0), 3)
+        2.0
+    """
+    generator = np.random.default_rng(seed)
+    probes = generator.choice([-1.0, 1.0], (PROBES, weights))
+    mean_square = np.mean(
+        [np.mean(multiply(probe) ** 2) for probe in probes]
+    )  # Hutchinson's estimate of tr(H²) / weights
+    vector, largest = generator.standard_normal(weights), 0.0
+    for _ in range(POWER_ITERATIONS):
+        vector = multiply(vector / np.linalg.norm(vector))
+        largest = float(np.linalg.norm(vector))
+        if largest == 0:
+            return np.nan
+    return largest / float(np.sqrt(mean_square))
+
+
+class Slopes:
+    """Gradients and products with the Hessian of a problem's training loss at its initial weights.
+
+    Raises whatever a reader's model does when it is called.
+    """
+
+    def __init__(self, problem: Problem, data: Data, seed: int) -> None:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        self.model = problem.build_model()
+        self._data = data
+        self.model(self._batch(np.arange(1))[0])  # a subclassed model is built by a call
+        compile_loss(problem, self.model)
+        self._weights = self.model.trainable_variables
+        self._sizes = [int(np.prod(variable.shape)) for variable in self._weights]
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable parameters."""
+        return sum(self._sizes)
+
+    def gradient(self, index: np.ndarray) -> np.ndarray:
+        """The gradient of the mean loss over some examples, shape (weights,), as a training step computes it."""
+        return self._flat(self._gradients(*self._batch(index)))
+
+    def hessian_product(self, index: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        """The product of the Hessian of that loss with a vector, both of shape (weights,)."""
+        import tensorflow as tf
+
+        ends = np.cumsum(self._sizes)[:-1]
+        parts = [
+            tf.constant(part.reshape(variable.shape), variable.dtype)
+            for part, variable in zip(np.split(vector, ends), self._weights, strict=True)
+        ]
+        return self._flat(self._products(parts, *self._batch(index)))
+
+    def _batch(self, index: np.ndarray) -> tuple[Any, Any]:
+        rows = self._data.rows(index)
+        return map_arrays(_constant, rows.x), map_arrays(_constant, rows.y)
+
+    def _loss(self, x: Any, y: Any) -> Any:
+        return self.model.compute_loss(x, y, self.model(x, training=True))
+
+    def _gradients(self, x: Any, y: Any) -> list[Any]:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss = self._loss(x, y)
+        return tape.gradient(loss, [variable.value for variable in self._weights])
+
+    def _products(self, parts: list[Any], x: Any, y: Any) -> list[Any]:
+        import tensorflow as tf
+
+        values = [variable.value for variable in self._weights]
+        with tf.GradientTape() as outer:
+            gradients = self._gradients(x, y)
+            pairs = [(g, part) for g, part in zip(gradients, parts, strict=True) if g is not None]
+            along = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(g) * part) for g, part in pairs])
+        return outer.gradient(along, values)
+
+    def _flat(self, tensors: Sequence[Any]) -> np.ndarray:
+        import tensorflow as tf
+
+        parts = [
+            np.zeros(size) if tensor is None else np.asarray(tf.convert_to_tensor(tensor), np.float64).ravel()
+            for tensor, size in zip(tensors, self._sizes, strict=True)
+        ]
+        return np.concatenate(parts)
+
+
+def _constant(array: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(array)
+
+
+def parts_of_model(model: Any) -> dict[str, float]:
+    """Share of embeddings among the trainable parameters, and whether there is attention and BatchNormalization."""
+    import keras
+
+    layers = model._flatten_layers(include_self=False, recursive=True)  # only this finds the layers of a reader's layer
+    trainable = {id(variable): int(np.prod(variable.shape)) for variable in model.trainable_variables}
+    attention = keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention, keras.layers.Attention
+    embedded = {
+        id(variable)
+        for layer in layers
+        if isinstance(layer, keras.layers.Embedding)
+        for variable in layer.trainable_variables
+    }
+    return {
+        "embedding_share": sum(trainable[key] for key in embedded) / max(1, sum(trainable.values())),
+        "attention": float(any(isinstance(layer, attention) for layer in layers)),
+        "batch_norm": float(any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)),
+    }
+
+
+def measure_traits(problem: Problem, data: Data, train: np.ndarray, batch_size: int, seed: int) -> dict[str, float]:
+    """The traits of one problem; NaN where its model can't be differentiated twice, or its targets are no classes.
+
+    Args:
+        problem: the problem.
+        data: its examples.
+        train: indices of the training examples.
+        batch_size: of an update.
+        seed: draws the initial weights and the batches.
+
+    Returns:
+        The numbers of TRAITS, and ``parameters``.
+    """
+    targets = flat_arrays(data.y)
+    slopes = Slopes(problem, data, seed)
+    order = np.random.default_rng(seed).permutation(train)
+    batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)[:BATCHES]
+    try:
+        noise = noise_scale(np.stack([slopes.gradient(batch) for batch in batches]))
+    except Exception:  # a reader's model may raise anything; its runs say what
+        noise = np.nan
+    try:
+        some = order[:CURVATURE_EXAMPLES]
+        spread = curvature_spread(lambda vector: slopes.hessian_product(some, vector), slopes.parameters, seed)
+    except Exception:
+        spread = np.nan
+    return {
+        "class_slope": class_slope(targets[0][train]) if len(targets) == 1 else np.nan,
+        **parts_of_model(slopes.model),
+        "convex": float(problem.convex),
+        "noise_scale": noise,
+        "curvature_spread": spread,
+        "parameters": slopes.parameters,
+    }
+
+
+def plan_traits(plan: TrainingPlan) -> pd.DataFrame:
+    """The traits of an experiment's problems, with the split and the batch size that they are trained with.
+
+    Returns:
+        A table of TRAITS_COLUMNS, one row a problem.
+    """
+    device = configure_device()
+    rows = []
+    for name, planned in plan.problems.items():
+        source = planned_problem(plan, name, device)
+        limit = plan.config.problem(name).train_examples
+        train = split_data(source.problem, source.data, 0, source.batch_size, limit).train
+        measured = measure_traits(source.problem, source.data, train, planned.batch_size, seed=0)
+        rows.append({"problem": name, "train_examples": len(train), "batch_size": planned.batch_size, **measured})
+    return check_table(pd.DataFrame(rows), TRAITS_COLUMNS, "traits")
