@@ -83,6 +83,7 @@ class PlannedProblem(ComparedProblem):
         absent_classes: classes that a split of some seed has no example of.
         class_weight: weights of classes in the loss of training; empty for none.
         by_example: whether the compiled loop evaluates too, rather than ``model.evaluate``.
+        width: runs that train side by side, as far as the optimizer allows it.
         mode_reasons: why each faster mode is not taken.
     """
 
@@ -100,6 +101,7 @@ class PlannedProblem(ComparedProblem):
     absent_classes: tuple[AbsentClass, ...] = ()
     class_weight: Mapping[str, float] = field(default_factory=dict)
     by_example: bool = True
+    width: int = 1
     mode_reasons: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from descentlab.optimizers.arms import Arm
+from descentlab.optimizers.copies import lost_in_copy
 from descentlab.optimizers.import_path import ImportPathError, import_object, one_line, suggestion
 
 # What decides a run's numbers imports this module, so it must not import the table: a new row makes no other runs.
@@ -112,8 +113,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
     if learning_rate is not None:
         hyperparameters["learning_rate"] = float(learning_rate)
     try:
-        optimizer = factory(**hyperparameters)
-        shared = factory(**hyperparameters) is optimizer
+        optimizer, another = factory(**hyperparameters), factory(**hyperparameters)
     except Exception as error:  # a reader's factory may raise anything; show it with the optimizer's name
         raise OptimizerError(
             f"{where}: {entry.factory} could not be built with {hyperparameters}: {one_line(error)}"
@@ -123,8 +123,14 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
             f"{where}: '{entry.factory}' must return a keras.optimizers.Optimizer; it returned "
             f"{type(optimizer).__name__}"
         )
-    if shared or optimizer.built:  # it would carry its state from run to run
-        optimizer = type(optimizer).from_config(optimizer.get_config())
+    if another is optimizer or optimizer.built:  # it would carry its state from run to run
+        optimizer = copied(optimizer, where)
+    for name, inner in vars(optimizer).items():
+        if isinstance(inner, keras.optimizers.Optimizer) and inner is vars(another).get(name):
+            raise OptimizerError(
+                f"{where}: every optimizer that '{entry.factory}' returns has the same one as its '{name.lstrip('_')}', which "
+                "would carry its state from run to run. Create it inside the factory"
+            )
     if learning_rate is not None:
         try:
             optimizer.learning_rate = float(learning_rate)
@@ -133,6 +139,25 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
                 f"{where}: its learning rate can't be set: {one_line(error)} Write learning_rate: null, and it keeps its own"
             ) from error
     return optimizer
+
+
+def copied(optimizer: Any, where: str) -> Any:
+    """A new optimizer like one that a factory returns again at every call.
+
+    Raises:
+        OptimizerError: its config doesn't have all that it is.
+    """
+    try:
+        copy = type(optimizer).from_config(optimizer.get_config())
+        lost = lost_in_copy(optimizer, copy)
+    except Exception as error:  # a reader's class may raise anything
+        lost = f"config ({one_line(error)})"
+    if lost:
+        raise OptimizerError(
+            f"{where}: its factory returns the same object at every call, which would carry state from run to run, and a copy "
+            f"by its config loses its {lost}. Let the factory return a new object"
+        )
+    return copy
 
 
 def check_hyperparameters(factory: Any, hyperparameters: Mapping[str, Any], where: str) -> None:

@@ -101,6 +101,11 @@ class Data:
 
     def check(self, where: str) -> None:
         """Raise ProblemError unless the arrays match and are finite, and the test split is a proper part of them."""
+        if not flat_arrays(self.x) or not flat_arrays(self.y):
+            raise ProblemError(
+                f"{where}: data must have inputs and targets; received none. Where fit takes x alone, as for an autoencoder or a "
+                "loss that layers add, give x as y too"
+            )
         for array in self.arrays():
             if not isinstance(array, np.ndarray):
                 raise ProblemError(f"{where}: arrays must be NumPy arrays; received {type(array).__name__}")
@@ -163,7 +168,7 @@ class Problem:
         dataset: the name of its data set: problems on the same one have the same sealed test split. None for the problem's
             own name.
         test_share, validation_share: shares of all examples, and of those outside the test split.
-        stratified: whether splits preserve the shares of the classes in ``y``.
+        stratified: whether splits preserve the shares of the classes in ``y``, if it is one array.
         convex: whether the loss is convex in the weights.
         optimum: ``(x, y) of the training examples -> least loss plus penalty``, where it is known.
         count: how the number of parameters adds up, for the report.
@@ -210,6 +215,13 @@ class Problem:
     metrics: tuple[Metric, ...] = ()
     class_weight: Mapping[int, float] | None = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        for metric in (self.metric, *self.metrics):
+            if not isinstance(metric, Metric):
+                raise ProblemError(
+                    f"problem '{self.name}': a metric must be a Metric(name, higher_is_better, per_example); received {metric!r}"
+                )
 
     @property
     def beside(self) -> list[str]:

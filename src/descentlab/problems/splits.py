@@ -50,18 +50,19 @@ def _cut(
     """Two disjoint random parts of ``indices``, with the same shares of the classes where the problem is stratified."""
     from sklearn.model_selection import train_test_split
 
+    stratified = problem.stratified and isinstance(data.y, np.ndarray)
     try:
         first_part, second_part = train_test_split(
             indices,
             train_size=first,
             test_size=second,
             random_state=seed,
-            stratify=data.y[indices] if problem.stratified else None,
+            stratify=data.y[indices] if stratified else None,
         )
     except ValueError as error:  # too few examples, or too few of a class
         raise ProblemError(
             f"problem '{problem.name}': {len(indices)} examples can't be split into {first} and {second}"
-            f"{' with equal shares of the classes' if problem.stratified else ''}: {str(error).splitlines()[0]}"
+            f"{' with equal shares of the classes' if stratified else ''}: {str(error).splitlines()[0]}"
         ) from error
     return np.asarray(first_part), np.asarray(second_part)
 

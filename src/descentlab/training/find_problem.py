@@ -68,5 +68,6 @@ def planned_problem(plan: TrainingPlan, name: str, device: str) -> ProblemData:
         evaluation_limit=config.evaluation_examples,
         requested_mode=planned.mode if config.mode != "auto" or tried_here else "auto",
         by_example=planned.by_example,
+        requested_width=planned.width if tried_here else None,
         device=device,
     )

@@ -74,7 +74,7 @@ def _plan_problem(
 ) -> PlannedProblem:
     """Build a problem's model and read its data once, and record what later stages need to know about them."""
     from descentlab.problems.absent_classes import absent_classes
-    from descentlab.problems.base import ProblemError
+    from descentlab.problems.base import Data, ProblemError
     from descentlab.problems.splits import requested_examples, split_data
     from descentlab.training.engine.trainable import count_parameters, with_built_models
     from descentlab.training.plan_mode import plan_mode
@@ -83,6 +83,10 @@ def _plan_problem(
     where = f"problem '{problem_config.name}'"
     try:
         data = problem.load_data(problem_config.data)
+        if not isinstance(data, Data):
+            raise ProblemError(
+                f"{where}: load_data must return a descentlab.problems.base.Data; received {type(data).__name__}"
+            )
         data.check(where)
         problem = with_built_models(problem, data)
         model = problem.build_model()
@@ -120,6 +124,7 @@ def _plan_problem(
         data_hash=data.hash(),
         mode=way.mode,
         by_example=way.by_example,
+        width=way.width,
         mode_reasons=way.reasons,
         device=device,
     )

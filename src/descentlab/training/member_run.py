@@ -204,7 +204,9 @@ class MemberRun:
         }
 
 
-def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_keras: bool = False) -> AnyTrainer:
+def make_trainer(
+    problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_keras: bool = False, alone: bool = False
+) -> AnyTrainer:
     """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed.
 
     Args:
@@ -212,12 +214,13 @@ def make_trainer(problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_
         entry: the optimizer.
         spec: one of the runs.
         by_keras: train by Keras' own step, whatever the problem's mode.
+        alone: train one run at a time.
     """
     make_optimizer = partial(build, entry, spec.arm, spec.learning_rate, spec.extended)
     rated = spec.learning_rate is not None
     if by_keras or problem.mode in KERAS_MODES:
         return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, problem.mode == "eager")
-    return Trainer(problem.compiled, make_optimizer, rated)
+    return Trainer(problem.compiled_alone if alone else problem.compiled, make_optimizer, rated)
 
 
 def train_side_by_side(problem: ProblemData, trainer: AnyTrainer, specs: Sequence[RunSpec]) -> list[RunResult]:

@@ -14,6 +14,7 @@ from descentlab.optimizers.build import arm_hyperparameters
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.training.cache import load_result, store_result
 from descentlab.training.engine.any_trainer import AnyTrainer
+from descentlab.training.engine.trainer import Trainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
 from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
@@ -55,6 +56,7 @@ class OptimizerJob:
         self._cache = cache
         self._faults = faults
         self._trainers: dict[str, AnyTrainer] = {}
+        self._alone: set[str] = set()  # hyperparameters with which the optimizer can't be computed side by side
         self._failed: dict[str, RunResult] = {}
 
     def run(self, specs: list[RunSpec]) -> Iterator[tuple[str, RunResult, bool]]:
@@ -89,7 +91,8 @@ class OptimizerJob:
             for digest, spec in missing.items()
             if self._compiled_for(spec) == self._compiled_for(first) and spec.sealed == first.sealed
         }
-        return dict(itertools.islice(compatible.items(), 1 if self._by_keras else self._problem.width))
+        alone = self._by_keras or self._compiled_for(first) in self._alone
+        return dict(itertools.islice(compatible.items(), 1 if alone else self._problem.width))
 
     def _train_group(self, group: dict[str, RunSpec], seeds: list[int]) -> dict[str, RunResult]:
         """Train runs side by side and store them in the cache; runs and results are keyed by digest.
@@ -113,7 +116,8 @@ class OptimizerJob:
             for digest, result in trained.items():
                 store_result(self._cache, digest, result)
             return trained
-        if len(group) > 1:  # training each alone shows which of them raised
+        if self._goes_alone(next(iter(group.values()))) or len(group) > 1:
+            # One at a time they may train; if not, training each alone shows which of them raised.
             singles = [self._train_group({digest: spec}, [spec.seed]) for digest, spec in group.items()]
             return {digest: result for single in singles for digest, result in single.items()}
         ((digest, spec),) = group.items()
@@ -130,6 +134,20 @@ class OptimizerJob:
         budget = run_budget(spec, self._planned.train_examples)
         return failed_result(message, budget.batch_size, budget.updates, self._planned.parameters)
 
+    def _goes_alone(self, spec: RunSpec) -> bool:
+        """Whether runs like this one, which raised, have one more try: those that were not compiled side by side.
+
+        XLA has no sparse gradients and no loops of several members at once. Whether it can compile an optimizer depends on
+        nothing else, so a run is trained the same way again.
+        """
+        key = self._compiled_for(spec)
+        trainer = self._trainers.get(key)
+        if not isinstance(trainer, Trainer) or trainer.width == 1 or trainer.compiled:
+            return False
+        self._alone.add(key)
+        del self._trainers[key]
+        return True
+
     def _compiled_for(self, spec: RunSpec) -> str:
         """What a trainer is compiled for: the hyperparameters, without learning rate and schedule."""
         return json.dumps(arm_hyperparameters(self._entry, spec.arm, spec.extended), sort_keys=True)
@@ -138,5 +156,5 @@ class OptimizerJob:
         """One compiled trainer for each set of hyperparameters."""
         key = self._compiled_for(spec)
         if key not in self._trainers:
-            self._trainers[key] = make_trainer(self._problem, self._entry, spec, self._by_keras)
+            self._trainers[key] = make_trainer(self._problem, self._entry, spec, self._by_keras, key in self._alone)
         return self._trainers[key]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.provenance import source_digest
@@ -22,7 +23,7 @@ from descentlab.problems.table import BUILTIN_PROBLEMS
 from descentlab.storage.atomic import write_text
 from descentlab.training.engine.keras_trainer import KERAS_MODES
 from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
-from descentlab.training.engine.modes import modes_to_try
+from descentlab.training.engine.modes import choose_width, modes_to_try
 from descentlab.training.execution.time_limit import time_limit
 from descentlab.training.run_digest import hash_json, problem_code
 
@@ -52,18 +53,18 @@ def plan_mode(
     Raises:
         ProblemError: Keras can't train it, or not in the mode that the config asks for.
     """
-    if config.mode in KERAS_MODES:
-        return ModeTrial(config.mode, by_example=False)
-    automatic = config.mode == "auto"
-    tried = modes_to_try(problem.build_model(), device, batch_size) if automatic else (config.mode,)
-    builtin = config.problem in BUILTIN_PROBLEMS  # known to be trained as Keras does
-    if builtin and (not automatic or tried[0] == "xla"):
-        return ModeTrial(tried[0], by_example=True)
+    automatic, own_step = config.mode == "auto", config.mode in KERAS_MODES
+    model = problem.build_model()
+    tried = modes_to_try(model, device, batch_size) if automatic else (config.mode,) * (not own_step)
+    if (
+        config.problem in BUILTIN_PROBLEMS and tried[:1] == ("xla",) and is_dense(model)
+    ):  # known to be trained as Keras does
+        return ModeTrial("xla", True, choose_width(model, "xla"))
     decisive = {
         "problem": [problem.name, problem_code(problem, config.problem)],
         "data": data.hash(),
         "batch_size": batch_size,
-        "tried": tried,
+        "tried": tried or config.mode,
         "machine": [device, platform.node(), platform.machine(), os.cpu_count()],
         "code": source_digest("descentlab.training.engine.mode_trial"),
         "versions": {name: versions[name] for name in ("tensorflow", "keras", "numpy")},
@@ -72,7 +73,8 @@ def plan_mode(
     way = None if path is None else _remembered(path)
     if way is None:
         with trial_limit(execution, f"problem '{config.name}'"):
-            way = ModeTrials(problem, data, batch_size).choose(tried, fastest=automatic)
+            own = (config.mode,) if own_step else KERAS_MODES
+            way = ModeTrials(problem, data, batch_size, own).choose(tried, fastest=automatic)
         if path is not None:
             write_text(path, json.dumps(asdict(way)))
     if not automatic and config.mode != way.mode:
@@ -82,11 +84,19 @@ def plan_mode(
     return way
 
 
+def is_dense(model: Any) -> bool:
+    """Whether a model is of dense layers alone."""
+    import keras
+
+    plain = keras.layers.InputLayer, keras.layers.Dense, keras.layers.Flatten
+    return all(isinstance(layer, plain) for layer in model.layers)
+
+
 def _remembered(path: Path) -> ModeTrial | None:
     """The choice in a file; None if there is none, or if it is damaged."""
     try:
         way = json.loads(path.read_text(encoding="utf-8"))
-        return ModeTrial(str(way["mode"]), bool(way["by_example"]), tuple(map(str, way["reasons"])))
+        return ModeTrial(str(way["mode"]), bool(way["by_example"]), int(way["width"]), tuple(map(str, way["reasons"])))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

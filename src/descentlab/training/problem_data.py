@@ -33,6 +33,7 @@ class ProblemData:
         evaluation_limit: maximum number of examples per split in an evaluation during a run; None for all.
         requested_mode: how runs are to be trained; ``auto`` chooses by model and device.
         by_example: whether the compiled loop evaluates too, rather than ``model.evaluate``.
+        requested_width: members that train side by side; None chooses by model and mode.
         device: what :func:`~descentlab.training.engine.device.configure_device` returned.
     """
 
@@ -46,6 +47,7 @@ class ProblemData:
     evaluation_limit: int | None
     requested_mode: str
     by_example: bool
+    requested_width: int | None
     device: str
     _splits: dict[int, Split] = field(default_factory=dict, repr=False)
     _initial: dict[int, list[np.ndarray]] = field(default_factory=dict, repr=False)
@@ -71,7 +73,9 @@ class ProblemData:
 
     @cached_property
     def width(self) -> int:
-        """How many members train side by side."""
+        """How many members train side by side, with an optimizer that allows it."""
+        if self.requested_width is not None:
+            return self.requested_width
         return choose_width(self._model, self.mode) if self.by_example else 1
 
     @cached_property
@@ -88,6 +92,11 @@ class ProblemData:
     def compiled(self) -> CompiledModel:
         """The compiled model, shared by all optimizers; training never changes its variables."""
         return CompiledModel(self.trainable, self.mode, self.width, None if self.by_example else self.judge)
+
+    @cached_property
+    def compiled_alone(self) -> CompiledModel:
+        """The same for one member, for optimizers that can't be computed side by side."""
+        return CompiledModel(self.trainable, self.mode, 1, None if self.by_example else self.judge)
 
     @cached_property
     def data(self) -> Data:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.optimizers.copies import lost_in_copy
+from descentlab.optimizers.import_path import one_line
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training
@@ -36,21 +38,33 @@ class KerasModel:
 
     def __init__(self, problem: Problem, optimizer: Any, batch_size: int, eager: bool = False) -> None:
         self.problem = problem
-        self.optimizer = optimizer
         self.eager = eager
         self.batch_size = batch_size
         self.model = problem.build_model()
-        self.model.compile(
-            optimizer=optimizer,
-            loss=problem.loss,
-            loss_weights=problem.loss_weights,
-            metrics=new_metrics(problem.compiled_metrics()),
-            run_eagerly=eager,
-            jit_compile=False,
-        )
+        try:
+            self.model.compile(
+                optimizer=optimizer,
+                loss=problem.loss,
+                loss_weights=problem.loss_weights,
+                metrics=new_metrics(problem.compiled_metrics()),
+                run_eagerly=eager,
+                jit_compile=False,
+            )
+        except TypeError as error:
+            if not overrides(self.model, "compile"):
+                raise
+            raise ProblemError(
+                f"problem '{problem.name}': its model has a compile of its own that doesn't take one optimizer, a loss and "
+                f"metrics, as the comparison of optimizers needs: {one_line(error)}"
+            ) from error
         self.compile_seconds = 0.0
         self._arrays: tuple[Data | None, dict[bool, Any]] = None, {}
         self._loops: dict[Any, Any] = {}
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer that the model is trained with: in float16, Keras wraps it into one that scales the loss."""
+        return self.model.optimizer
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
         """Give the model's variables these values."""
@@ -107,10 +121,8 @@ class KerasModel:
         for rows in batches:
             if rows.size:
                 logs = test(arrays, tf.constant(rows, tf.int32))
-        metrics = self.model.get_metrics_result()
-        return dict(
-            metrics if set(logs) == set(metrics) else logs
-        )  # as evaluate does for a test_step of the model's own
+        metrics, logs = self.model.get_metrics_result(), flat_logs(logs)
+        return dict(metrics if set(logs) == set(metrics) else logs)  # as evaluate does for a test_step of the model's own
 
     def prepare(self, data: Data, index: np.ndarray) -> list[str]:
         """Trace the evaluation of examples of these data before a clock runs.
@@ -140,7 +152,7 @@ class KerasModel:
             started = time.perf_counter()
             values = self.values()
             few = tf.constant(index[: self.batch_size], tf.int32)
-            self.model.test_on_batch(*gather_examples(arrays, few))  # creates the metrics' variables
+            self.model.test_step(gather_examples(arrays, few))  # creates the metrics' variables
             any_shape = tf.TensorSpec((None, None), tf.int32)
             test = tf.function(self._test, autograph=False).get_concrete_function(arrays, any_shape)
             test(arrays, few[None])  # prepares the graph
@@ -219,7 +231,7 @@ class KerasModel:
     def _metric_sums(self, part: Data) -> list[np.ndarray]:
         """What the metrics keep after these examples alone."""
         self.model.reset_metrics()
-        self.model.test_on_batch(*for_keras(part.fields()))
+        self.model.test_step(tuple(field for field in for_keras(part.fields()) if field is not None))
         return [np.asarray(variable).copy() for variable in self.model.metrics_variables]
 
     def _metric_of(self, sums: list[np.ndarray]) -> float:
@@ -230,11 +242,14 @@ class KerasModel:
     def _metric_names(self) -> list[str]:
         """What Keras calls the problem's metrics; known after an evaluation.
 
-        It names them in their order. With several outputs, or a step of the model's own, there are others among them, and the
-        problem's names count.
+        With one output it names them in their order. With several outputs, or a step of the model's own, the order is another
+        and there are others among them, so the problem's names count; a single one needs no name.
         """
-        reported = [name for name in self.model.get_metrics_result() if name != "loss" and not name.endswith("_loss")]
         wanted = [metric.name for metric in (self.problem.metric, *self.problem.metrics)]
+        reported = [name for name in self.model.get_metrics_result() if name != "loss"]
+        if overrides(self.model, "test_step") or len(self.model.outputs or [None]) > 1:
+            single = [name for name in reported if not name.endswith("_loss")]
+            return single if wanted[0] not in reported and len(single) == len(wanted) == 1 else wanted
         return reported if len(reported) == len(wanted) else wanted
 
     def _reported(self, logs: dict[str, Any], names: list[str]) -> list[float]:
@@ -249,6 +264,14 @@ class KerasModel:
         return [float(np.mean(logs[name])) for name in names]
 
 
+def flat_logs(logs: dict[str, Any]) -> dict[str, Any]:
+    """What a step reports, with the metrics of a metric that holds several among them, as ``evaluate`` gives it."""
+    flat: dict[str, Any] = {}
+    for name, value in logs.items():
+        flat |= flat_logs(value) if isinstance(value, dict) else {name: value}
+    return flat
+
+
 def new_metrics(structure: Any) -> Any:
     """What ``compile(metrics=…)`` takes, with new metric objects: two models that share one add to the same sums."""
     import keras
@@ -257,8 +280,9 @@ def new_metrics(structure: Any) -> Any:
         if not isinstance(metric, keras.metrics.Metric):
             return metric
         try:
-            return type(metric).from_config(metric.get_config())
-        except Exception:  # a reader's metric may lack a config; its sums are then reset before each use
+            copy = type(metric).from_config(metric.get_config())
+        except Exception:  # a reader's metric may lack a config
             return metric
+        return metric if lost_in_copy(metric, copy) else copy  # its sums are reset before each use
 
     return keras.tree.map_structure(renew, structure)

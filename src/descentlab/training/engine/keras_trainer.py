@@ -131,7 +131,13 @@ class KerasTrainer:
 
     def _fresh_state(self) -> list[np.ndarray]:
         """The values of a new optimizer's variables at the model's current weights."""
+        import keras
+
         fresh = self._make_optimizer()
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
+            fresh, type(self.optimizer)
+        ):
+            fresh = keras.optimizers.LossScaleOptimizer(fresh, name=self.optimizer.name)
         fresh.build(self.model.trainable_variables)
         return [np.array(variable) for variable in fresh.variables]
 
@@ -151,7 +157,7 @@ class KerasTrainer:
 
         started = time.perf_counter()
         order, rates, zero = tf.constant(member.order), tf.constant(member.rates, tf.float32), tf.constant(0)
-        self.model.test_on_batch(*gather_examples(arrays, order[0]))  # creates the metrics' variables
+        self.model.test_step(gather_examples(arrays, order[0]))  # creates the metrics' variables
         self._keras.assign(member.initial)
         self._advance = tf.function(self._loop, autograph=False).get_concrete_function(arrays, order, rates, zero, zero)
         int(self._advance(arrays, order, rates, zero, zero))  # prepares the graph
@@ -183,7 +189,7 @@ class KerasTrainer:
         for update in range(start, stop):
             if self._has_learning_rate:
                 self.optimizer.learning_rate = member.rates[update]
-            self.model.train_on_batch(*gather_examples(arrays, member.order[update % len(member.order)]))
+            self.model.train_step(gather_examples(arrays, member.order[update % len(member.order)]))
 
     def _evaluate(self, data: Data, member: Member, updates: int, last: bool) -> Evaluation:
         trained = self._keras.values()
@@ -204,7 +210,8 @@ class KerasTrainer:
     def evaluated_variables(self, member: int = 0) -> list[np.ndarray]:
         """The values of ``model.variables`` that are evaluated, which may differ from the trained ones."""
         del member
-        averaged = evaluation_weights(self.optimizer, self.model.trainable_variables)
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        averaged = evaluation_weights(inner, self.model.trainable_variables)
         values = self._keras.values()
         if averaged is not None:
             places = {id(variable): place for place, variable in enumerate(self.model.variables)}

@@ -72,6 +72,8 @@ def check_compilable(problem: Problem, model: Any) -> None:
     for method in ("train_step", "compute_loss"):
         if overrides(model, method):
             raise ProblemError(f"{where}: the model has its own {method}, which only Keras' own step can follow")
+    if model.dtype_policy.name == "mixed_float16":
+        raise ProblemError(f"{where}: in float16 Keras scales the loss, which only its own step does")
     if not model.built:
         raise ProblemError(f"{where}: the model is not built; begin it with keras.Input")
     if len(getattr(model, "outputs", None) or [None]) != 1 or isinstance(problem.loss, dict | list | tuple):

@@ -51,6 +51,7 @@ class Trainer:
         self._packed: tuple[list[Any], list[Any]] = ([], [])
         self._evaluate: Callable[..., list[Evaluation]] = lambda *_: []
         self._seconds = 0.0, 0.0
+        self.compiled = False  # whether a training has come as far as its first update
 
     def _new_optimizer(self) -> Any:
         optimizer = without_distribution(self._make_optimizer())
@@ -125,6 +126,7 @@ class Trainer:
         advance, averaged = self._compile_for(arrays, model, state, order, rates_now())
         evaluate = compiled.evaluation(data, padded, averaged(model, state) if averaged else model)
         self.compile_seconds += compiled.compile_seconds - before
+        self.compiled = True
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
             start = time.perf_counter()
