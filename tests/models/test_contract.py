@@ -60,6 +60,14 @@ EXPECTED = {
         adversarial_step heads_list heads_dict heads_one_metric structured_data text_vectorization
     """,
 }
+# Small enough to train side by side, without anything that several members can't do at once, as XLA's loops.
+WIDE = set(
+    """
+    token_weights flat_targets weighted_l2 quantiles smoothed_labels focal poisson metric_string gaussian_noise dropout
+    keras_counter max_norm subclassed graph text_embedding_bag class_weights
+    """.split()
+)
+SPARSE = {"text_embedding_bag"}  # gradients: side by side with some optimizers only (tests/training/test_own_models.py)
 WAYS = {name: way for way, names in EXPECTED.items() for name in names.split()}
 NAMES = list(zoo.places())
 ONE_OF_A_KIND = set(
@@ -113,7 +121,7 @@ def trained(name: str, turn: int = 0) -> Trained:
     way = ModeTrials(problem, data, problem.batch_size).choose(tuple(dict.fromkeys((mode, "graph"))), fastest=False)
     make_optimizer = OPTIMIZERS[(NAMES.index(name) + turn) % len(OPTIMIZERS)]
     member = make_member(problem, data, 0)
-    trainer = make_trainer(problem, make_optimizer, way.mode, way.by_example)
+    trainer = make_trainer(problem, make_optimizer, way.mode, way.by_example, 1 if name in SPARSE else way.width)
     return Trained(problem, data, way, member, make_optimizer, trainer, *train(trainer, data, member))
 
 
@@ -187,6 +195,12 @@ def check_bits(case: Trained) -> None:
     assert [value.tobytes() for value in again] == [value.tobytes() for value in case.weights]
     assert [e.means for e in evaluations] == [e.means for e in case.evaluations]
     assert any(a.tobytes() != b.tobytes() for a, b in zip(other, again, strict=True))
+    if trainer.width > 1:
+        both = [case.member, make_member(case.problem, case.data, 1)]
+        *_, (ours, theirs) = trainer.train_members(case.data, both, [0, UPDATES])
+        assert ours.means == case.evaluations[-1].means != theirs.means
+        assert [value.tobytes() for value in trainer.variables(0)] == [value.tobytes() for value in case.weights]
+        assert [value.tobytes() for value in trainer.variables(1)] == [value.tobytes() for value in other]
 
 
 def case_of(name: str) -> Any:
@@ -198,6 +212,7 @@ def case_of(name: str) -> Any:
 def test_any_keras_model(name: str) -> None:
     case = trained(name)
     assert (case.way.mode, case.way.by_example) == WAYS[name]
+    assert (case.way.width > 1) == (name in WIDE)
     check_evaluations(case)
     check_bits(case)
     if not draws(case.problem):  # else its random numbers are others where it is compiled

@@ -20,6 +20,46 @@ def shared(learning_rate: float = 0.1) -> Any:
     return only_one()
 
 
+class Scaled(keras.optimizers.SGD):
+    """Takes an argument that its config lacks, as most people write it."""
+
+    def __init__(self, learning_rate: float = 0.01, factor: float = 1.0, **settings: Any) -> None:
+        super().__init__(learning_rate, **settings)
+        self.factor = factor
+
+
+@functools.cache
+def only_scaled() -> Any:
+    return Scaled(factor=10.0)
+
+
+@functools.cache
+def only_excluding() -> Any:
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def shared_scaled(learning_rate: float = 0.01) -> Any:
+    return only_scaled()
+
+
+def shared_excluding(learning_rate: float = 0.01) -> Any:
+    return only_excluding()
+
+
+class Wrapper(keras.optimizers.SGD):
+    """Holds another optimizer."""
+
+    def __init__(self, inner: Any, learning_rate: float = 0.01) -> None:
+        super().__init__(learning_rate)
+        self.inner = inner
+
+
+def shared_inner(learning_rate: float = 0.01) -> Any:
+    return Wrapper(only_one(), learning_rate)
+
+
 def averaged(learning_rate: float = 0.01) -> Any:
     return keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=0.8)
 

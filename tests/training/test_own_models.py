@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import EXAMPLES, RUNS
 from descentlab.problems.base import ProblemError
 from descentlab.storage.tables import read_table
+from descentlab.training.engine.modes import WIDTH
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import train_job
 from descentlab.training.make_plan import make_plan
@@ -82,3 +84,26 @@ def test_a_tuning_run_is_given_no_test_example(device: str) -> None:
     assert not problem.sealed_data.x[test].any() and not problem.sealed_data.y[test].any()
     others = np.setdiff1d(np.arange(len(problem.data)), test)
     np.testing.assert_array_equal(problem.sealed_data.x[others], problem.data.x[others])
+
+
+@pytest.mark.parametrize(("problem", "optimizer"), [("recurrent:PLAIN_LSTM", "sgd"), ("text:EMBEDDING_BAG", "rmsprop")])
+def test_a_small_model_trains_whatever_can_be_compiled_side_by_side(
+    problem: str, optimizer: str, tmp_path: Path
+) -> None:
+    """Sequences are found when the plan is made, sparse gradients of an optimizer in its job; a run is the same again."""
+    plan = planned(f"models.zoo.{problem}", mode="xla")
+    assert plan.problems["mine"].width == (1 if optimizer == "sgd" else WIDTH)
+    config = {**json.loads(plan.config.as_json()), "optimizers": [optimizer]}
+    plan = make_plan(parse_config(config, "test"), tmp_path / "cache")
+    for folder in ("first", "again"):
+        train_job(plan, "mine", 0, tmp_path / folder, tmp_path / f"{folder}-cache")
+    first, again = (read_table(tmp_path / folder / "0.runs.parquet", RUNS) for folder in ("first", "again"))
+    assert set(first["status"]) == {"finished"} and set(first["members"]) == {1} and set(first["mode"]) == {"xla"}
+    assert first["test_loss"].equals(again["test_loss"]) and first["train_loss"].notna().all()
+
+
+def test_a_keras_mode_that_is_asked_for_is_tried() -> None:
+    plan = planned("models.zoo.losses:FLAT_TARGETS", mode="eager")
+    assert plan.problems["mine"].mode == "eager"
+    with pytest.raises(ProblemError, match="Keras can't train and evaluate it"):
+        planned("support.own_problems:UNKNOWN_LOSS", mode="keras")

@@ -31,7 +31,7 @@ class Trials:
 
     def choose(self, tried: tuple[str, ...], fastest: bool) -> ModeTrial:
         assert fastest
-        return ModeTrial(tried[Trials.calls % 2], True, ("why",))
+        return ModeTrial(tried[Trials.calls % 2], True, 1, ("why",))
 
 
 def planned(cache: Path | None, batch_size: int = 8, problem: Problem = PROBLEM) -> ModeTrial:
@@ -45,9 +45,9 @@ def test_a_choice_is_remembered_until_what_it_depends_on_changes(
     monkeypatch.setattr(planning, "ModeTrials", Trials)
     monkeypatch.setattr(Trials, "calls", 0)
     first = planned(tmp_path)
-    assert first == ModeTrial("graph", True, ("why",))
+    assert first == ModeTrial("graph", True, 1, ("why",))
     assert planned(tmp_path) == first and Trials.calls == 1
-    assert planned(tmp_path, batch_size=16) == ModeTrial("xla", True, ("why",)) and Trials.calls == 2
+    assert planned(tmp_path, batch_size=16) == ModeTrial("xla", True, 1, ("why",)) and Trials.calls == 2
     assert planned(None).mode == "graph" and Trials.calls == 3
     for file in (tmp_path / "modes").iterdir():
         file.write_text("{")

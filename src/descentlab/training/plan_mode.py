@@ -56,10 +56,9 @@ def plan_mode(
     automatic, own_step = config.mode == "auto", config.mode in KERAS_MODES
     model = problem.build_model()
     tried = modes_to_try(model, device, batch_size) if automatic else (config.mode,) * (not own_step)
-    if (
-        config.problem in BUILTIN_PROBLEMS and tried[:1] == ("xla",) and is_dense(model)
-    ):  # known to be trained as Keras does
-        return ModeTrial("xla", True, choose_width(model, "xla"))
+    settled = tried[:1] == ("xla",) or not (automatic or own_step)
+    if config.problem in BUILTIN_PROBLEMS and settled and is_plain(model):  # known to be trained as Keras does
+        return ModeTrial(tried[0], True, choose_width(model, tried[0]))
     decisive = {
         "problem": [problem.name, problem_code(problem, config.problem)],
         "data": data.hash(),
@@ -84,11 +83,11 @@ def plan_mode(
     return way
 
 
-def is_dense(model: Any) -> bool:
-    """Whether a model is of dense layers alone."""
-    import keras
+def is_plain(model: Any) -> bool:
+    """Whether a model is of dense layers, convolutions and pooling alone."""
+    from keras import layers
 
-    plain = keras.layers.InputLayer, keras.layers.Dense, keras.layers.Flatten
+    plain = layers.InputLayer, layers.Dense, layers.Conv2D, layers.MaxPooling2D, layers.Flatten, layers.Reshape
     return all(isinstance(layer, plain) for layer in model.layers)
 
 

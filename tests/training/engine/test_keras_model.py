@@ -98,3 +98,79 @@ def test_a_metric_that_is_not_reported_is_named() -> None:
     assert str(caught.value).startswith(
         "problem 'tiny': model.evaluate reports accuracy, loss, sparse_top_k_categorical_accuracy, and no 'precision'."
     )
+
+
+def two_outputs() -> tuple[Problem, Data]:
+    """One output is off by 1 for every example, the other by 10."""
+
+    def build_model() -> Any:
+        x = keras.Input((1,))
+        outputs = {name: keras.layers.Dense(1, kernel_initializer="zeros", name=name)(x) for name in ("a", "b")}
+        return keras.Model(x, outputs)
+
+    targets = {"a": np.ones((20, 1), np.float32), "b": np.full((20, 1), 10, np.float32)}
+    data = Data(np.zeros((20, 1), np.float32), targets)
+    metrics = [Metric(f"{name}_mae", False, {name: "mae"}) for name in ("b", "a")]
+    loss = {"a": "mse", "b": "mse"}
+    return Problem("two", "", build_model, lambda path: data, loss, metrics[0], metrics=(metrics[1],)), data
+
+
+def test_metrics_of_several_outputs_go_by_their_names() -> None:
+    """Keras reports them in the order of the outputs."""
+    problem, data = two_outputs()
+    model = KerasModel(problem, None, 8)
+    means = model.evaluate(data, np.arange(20), model.values())
+    assert (means.metric, *means.beside) == pytest.approx((10, 1))
+
+
+class Divergence(keras.Model):
+    """Reports, as variational autoencoders do, a loss of its own beside others; its steps take what ``fit`` gives them."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.kept = [keras.metrics.Mean(name=name) for name in ("loss", "kl_loss", "mae")]
+
+    @property
+    def metrics(self) -> list[Any]:
+        return self.kept
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        loss = keras.ops.mean(keras.ops.square(self(x) - y))
+        for metric, value in zip(self.kept, (loss, 7 * loss, 3 * loss), strict=True):
+            metric.update_state(value)
+        return {"loss": self.kept[0].result(), "others": {metric.name: metric.result() for metric in self.kept[1:]}}
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_step_of_the_models_own_reports_what_the_metric_names(eager: bool) -> None:
+    def build_model() -> Any:
+        x = keras.Input((1,))
+        return Divergence(x, keras.layers.Dense(1, kernel_initializer="zeros")(x))
+
+    data = Data(np.zeros((16, 1), np.float32), np.ones((16, 1), np.float32))
+    problem = Problem("own", "", build_model, lambda path: data, "mse", Metric("kl_loss", False, "mae"))
+    model = KerasModel(problem, None, 8, eager=eager)
+    means = model.evaluate(data, np.arange(16), model.values())
+    assert (means.loss, means.metric) == pytest.approx((1, 7))
+    assert scores_of(model, data, np.arange(16)).mean() == pytest.approx(7)
+
+
+class Within(keras.metrics.Mean):
+    """Has an argument that its config lacks."""
+
+    def __init__(self, tolerance: float = 0.1) -> None:
+        super().__init__("within")
+        self.tolerance = tolerance
+
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(keras.ops.abs(y - y_pred) < self.tolerance)
+
+
+def test_a_metric_without_a_config_keeps_its_arguments() -> None:
+    problem, data = two_outputs()
+    metrics = {"a": [Within(2.0)], "b": [Within(2.0)]}
+    for name, expected in (("a", 1), ("b", 0)):
+        metric = Metric(f"{name}_within", True, {name: metrics[name]})
+        model = KerasModel(replace(problem, metric=metric, metrics=()), None, 8)
+        assert model.evaluate(data, np.arange(20), model.values()).metric == expected

@@ -60,6 +60,15 @@ def test_one_that_every_call_returns_is_copied() -> None:
     assert not first.built
 
 
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("shared_scaled", "factor"), ("shared_excluding", "exclude_from_weight_decay"), ("shared_inner", "inner")],
+)
+def test_what_a_copy_would_lose_is_refused(name: str, lost: str) -> None:
+    with pytest.raises(OptimizerError, match=rf"\b{lost}\b"):
+        build(entry(name), "default", 0.1)
+
+
 @pytest.mark.parametrize("name", ["Counted", "Noisy", "shared", "accumulated"])
 def test_nothing_is_carried_from_run_to_run(name: str) -> None:
     """By Keras' own step: the second of two trainings is the first's bits, and another seed's are others."""

@@ -122,7 +122,9 @@ class KerasModel:
             if rows.size:
                 logs = test(arrays, tf.constant(rows, tf.int32))
         metrics, logs = self.model.get_metrics_result(), flat_logs(logs)
-        return dict(metrics if set(logs) == set(metrics) else logs)  # as evaluate does for a test_step of the model's own
+        return dict(
+            metrics if set(logs) == set(metrics) else logs
+        )  # as evaluate does for a test_step of the model's own
 
     def prepare(self, data: Data, index: np.ndarray) -> list[str]:
         """Trace the evaluation of examples of these data before a clock runs.
@@ -247,7 +249,13 @@ class KerasModel:
         """
         wanted = [metric.name for metric in (self.problem.metric, *self.problem.metrics)]
         reported = [name for name in self.model.get_metrics_result() if name != "loss"]
-        if overrides(self.model, "test_step") or len(self.model.outputs or [None]) > 1:
+        structured = (
+            self.problem.loss,
+            self.problem.metric.per_example,
+            getattr(self.model, "outputs", None) or [None],
+        )
+        several = any(isinstance(part, dict | list | tuple) and len(part) > 1 for part in structured)
+        if several or overrides(self.model, "test_step"):
             single = [name for name in reported if not name.endswith("_loss")]
             return single if wanted[0] not in reported and len(single) == len(wanted) == 1 else wanted
         return reported if len(reported) == len(wanted) else wanted
