@@ -303,3 +303,19 @@ def test_metrics_by_example() -> None:
     np.testing.assert_allclose(error.per_example(np.array([[0.0], [1.0]], np.float32), predicted), [1, 4])
     assert (accuracy.name, accuracy.higher_is_better) == ("accuracy", True)
     assert (error.name, error.higher_is_better) == ("mean squared error", False)
+
+
+def test_what_is_no_problem_is_refused() -> None:
+    mlp = builtin_problem("mlp")
+    assert "metric must be a Metric" in message(lambda: replace(mlp, metric="accuracy"))
+    assert "metric must be a Metric" in message(lambda: replace(mlp, metrics=("auc",)))
+    without_targets = Data(np.zeros((8, 2)), None)
+    assert "targets" in message(lambda: without_targets.check("problem 'p'"))
+
+
+def test_several_outputs_are_split_without_regard_to_classes() -> None:
+    """There is no one array of classes whose shares could be kept."""
+    labels = np.arange(100) % 2
+    data = Data(np.zeros((100, 3)), {"a": labels, "b": labels})
+    split = split_data(replace(builtin_problem("mlp"), dataset=None), data, 0, 10)
+    assert sorted(np.concatenate([split.train, split.val, split.test])) == [*range(100)]

@@ -83,7 +83,7 @@ def test_tuning_and_final_seeds_never_meet(plan: TrainingPlan) -> None:
 
 def test_runs_of_an_optimizer(plan: TrainingPlan) -> None:
     tuning = tuning_runs(plan, "linear_regression", "adam")
-    assert sorted({spec.learning_rate for spec in tuning}) == [0.001, 0.00316, 0.01, 0.0316, 0.1]
+    assert sorted({spec.learning_rate for spec in tuning}) == [0.0001, 0.000316, 0.001, 0.00316, 0.01]
     assert {(spec.arm, spec.phase, spec.schedule) for spec in tuning} == {("tuned", "tuning", "linear")}
     runs = final_runs(plan, "linear_regression", "adam", selection(0.0316, [0.01, 0.1]))
     counted = collections.Counter((spec.arm, spec.phase, spec.schedule, spec.learning_rate) for spec in runs)

@@ -37,8 +37,8 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
     )
     caption = words(
         "Training loss plus penalty above the least possible (L-BFGS in double precision) on one fixed split; means with 95 % t"
-        " intervals over n = {n} seeds. Every optimizer begins with the rate half a decade above the middle of its grid. "
-        "Anything below {least:g} is drawn there: single precision resolves no more.",
+        " intervals over n = {n} seeds. Every optimizer begins with the same rate in every panel, high enough to show the floor "
+        "of a constant one. Anything below {least:g} is drawn there: single precision resolves no more.",
         n=table["seed"].nunique(),
         least=LEAST,
     )
