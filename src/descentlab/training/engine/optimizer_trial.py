@@ -17,7 +17,8 @@ from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 EXAMPLES, UPDATES = 16, 6  # enough for averages and slow weights that are written every few updates
-TRIED = ("graph", "xla")
+TRIED = {"graph": 1, "xla": 2}  # modes and their widths; under XLA small models train side by side
+LONGEST_FAULT = 200  # characters: XLA's errors go on for pages
 
 
 def trial_problem(sparse: bool) -> Problem:
@@ -65,11 +66,11 @@ def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float |
     member = Member(initial_variables(problem, 0), order, rates, (np.arange(EXAMPLES),), seed=1)
     rated = rate is not None
     expected = run_trial(KerasTrainer(problem, make_optimizer, EXAMPLES, rated), data, member)
-    for mode in TRIED:
+    for mode, width in TRIED.items():
         try:
-            outcome = run_trial(Trainer(CompiledModel(problem, mode), make_optimizer, rated), data, member)
+            outcome = run_trial(Trainer(CompiledModel(problem, mode, width), make_optimizer, rated), data, member)
         except Exception as error:  # TensorFlow and a reader's optimizer may raise anything
-            return f"{mode}: {one_line(error)}"
+            return f"{mode}: {one_line(error)}"[:LONGEST_FAULT]
         if difference := compare(outcome, expected, member.initial):
             return f"{mode}: {difference}"
     return ""

@@ -57,10 +57,14 @@ def sparse_methods(of_backend: Any, of_all: Any) -> dict[str, Any]:
 def without_distribution(optimizer: Any) -> Any:
     """The optimizer itself, not yet built, with the methods that Keras defines for all backends.
 
-    They replace the backend's own in the method resolution order, so what the optimizer overrides stays overridden.
+    They replace the backend's own in the method resolution order, so what the optimizer overrides stays overridden. An optimizer
+    that it wraps is treated alike.
     """
     import keras
 
+    for inner in vars(optimizer).values():
+        if isinstance(inner, keras.optimizers.Optimizer):
+            without_distribution(inner)
     of_backend, of_all = keras.optimizers.Optimizer.__bases__
     methods = {name: getattr(of_all, name) for name in BACKEND_INDEPENDENT}
     methods |= sparse_methods(of_backend, of_all)
@@ -102,15 +106,16 @@ def optimizer_scope(optimizer: Any, variables: list[Any], values: list[Any]) -> 
 
 
 def state_variables(optimizer: Any) -> list[Any]:
-    """Every variable that an optimizer keeps, learning rate and counter included."""
+    """Every variable that an optimizer and those that it wraps keep, learning rates and counters included."""
     import keras
 
     variables = list(optimizer.variables)
-    listed = {id(variable) for variable in variables}
     for value in vars(optimizer).values():
-        if isinstance(value, keras.Variable) and id(value) not in listed:
+        if isinstance(value, keras.Variable):
             variables.append(value)
-    return variables
+        elif isinstance(value, keras.optimizers.Optimizer):
+            variables += state_variables(value)
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def state_bytes(optimizer: Any) -> int:
