@@ -17,7 +17,7 @@ from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
 
 EXAMPLES, UPDATES = 16, 6  # enough for averages and slow weights that are written every few updates
-TRIED = {"graph": 1, "xla": 2}  # modes and their widths; under XLA small models train side by side
+TRIED = {"graph": 1, "xla": 2}  # modes, and how many members train side by side
 LONGEST_FAULT = 200  # characters: XLA's errors go on for pages
 
 
