@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
 from descentlab.experiment.entries import snake_case, table_entry
-from descentlab.optimizers.table import ASSUMED, CONFIG, OPTIMIZERS
+from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS
 from support.config_cases import BASE, optimizer, parsed, problem
 
 SLIDES_ADAGRAD = "descentlab.optimizers.slides_adagrad:SlidesAdaGrad"
@@ -46,6 +46,9 @@ def test_defaults() -> None:
         ("ScheduleFreeAdamW", "schedule_free_adamw", "ScheduleFreeAdamW"),
         ("gd", "gd", "SGD"),
         ("nesterov", "nesterov", "SGD"),
+        ("prodigy", "prodigy", "descentlab.optimizers.literature.prodigy:Prodigy"),
+        ("AdEMAMix", "ademamix", "descentlab.optimizers.literature.ademamix:AdEMAMix"),
+        ("ScheduleFreeSGD", "schedule_free_sgd", "descentlab.optimizers.literature.schedule_free_sgd:ScheduleFreeSGD"),
         (SLIDES_ADAGRAD, "slides_ada_grad", SLIDES_ADAGRAD),
     ],
 )
@@ -55,6 +58,19 @@ def test_names_keras_strings_and_import_paths(written: str, name: str, factory: 
     assert (entry.name, entry.factory) == (name, factory)
     if name in OPTIMIZERS:
         assert entry.hyperparameters == OPTIMIZERS[name].hyperparameters
+
+
+def test_all_stands_for_keras_own_and_all_literature_for_the_others() -> None:
+    assert [o.name for o in parsed(optimizers="all_literature").optimizers] == list(LITERATURE)
+    both = parsed(optimizers=["all", "all_literature", {"optimizer": "adam", "name": "mine"}]).optimizers
+    assert [o.name for o in both] == [*OPTIMIZERS, *LITERATURE, "mine"]
+
+
+def test_a_literature_optimizer_has_an_alpha_of_its_own() -> None:
+    """Of Keras', ``alpha`` is the slides' learning rate."""
+    entry = parsed(optimizers=[{"optimizer": "lookahead", "alpha": 0.8, "k": 10}]).optimizers[0].entry()
+    assert entry.hyperparameters == {"alpha": 0.8, "k": 10}
+    assert entry.center_source == LITERATURE["lookahead"].center_source
 
 
 def test_keras_names_never_pick_a_variant() -> None:

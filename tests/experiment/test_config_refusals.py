@@ -13,7 +13,7 @@ from support.config_cases import BASE, optimizer, parsed, problem, refusal, refu
 PROBLEMS = "linear_regression, logistic_regression, slides_mlp, mlp, digits_cnn, slides_cnn"
 NAMES = (
     "gd, sgd, momentum, nesterov, adagrad, rmsprop, adam, amsgrad, adamw, adamax, nadam, adadelta, adafactor, ftrl, "
-    "lion, lamb, muon, schedule_free_adamw"
+    "lion, lamb, muon, schedule_free_adamw, signum, adabelief, ademamix, adopt, prodigy, soap, schedule_free_sgd, lookahead"
 )
 PLAIN = (
     "a name must be plain (letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters); "
@@ -104,7 +104,7 @@ def test_refuses_unknown_optimizers_and_problems_with_the_list() -> None:
         ({"problems": None}, "problems: must be a list; received None"),
         ({"problems": "mlp"}, "problems: must be a list; received 'mlp'"),
         ({"arms": "tuned"}, "arms: must be a list; received 'tuned'"),
-        ({"optimizers": "adam"}, "optimizers: must be 'all' or a list; received 'adam'"),
+        ({"optimizers": "adam"}, "optimizers: must be 'all', 'all_literature' or a list; received 'adam'"),
         ({"optimizers": [None]}, "optimizers.0: must be a mapping; received None"),
         ({"optimizers": [{"momentum": 0.5}]}, "optimizers.0.optimizer: this key is required"),
         ({"problems": [3]}, "problems.0: must be a mapping; received 3"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from descentlab.experiment import provenance
 from descentlab.experiment.config import Config, parse_config
 from descentlab.experiment.provenance import STAGES, data_files, job_digest, modules_digest, reader_modules_digest
 from descentlab.experiment.reader_code import imported_files
@@ -133,6 +134,18 @@ def test_a_job_depends_on_the_readers_own_module(tmp_path: Path, monkeypatch: py
     module.write_text("Rule = 2\n")
     assert job_digest(own, "mlp", ["rule"]) != before
     assert modules_digest(["no_such_module", "own_rule_of_the_test.Rule"]) == modules_digest([])
+
+
+def test_a_job_depends_on_the_code_of_its_literature_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are named like Keras' own, and are modules of the package that no stage's code imports."""
+    digested: list[str] = []
+    monkeypatch.setattr(provenance, "modules_digest", lambda names: digested.extend(names) or "")
+    both = config(optimizers=["gd", "prodigy"])
+    job_digest(both, "mlp", ["gd"])
+    assert digested == []
+    job_digest(both, "mlp", ["prodigy"])
+    reader_modules_digest(both)
+    assert digested == ["descentlab.optimizers.literature.prodigy"] * 2
 
 
 OWN = {

@@ -14,7 +14,7 @@ from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer
 from descentlab.experiment.runs import final_runs, planned_runs, tuning_runs
-from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.optimizers.table import LITERATURE, OPTIMIZERS
 from descentlab.problems.base import ProblemError
 from descentlab.training.make_plan import make_plan
 
@@ -128,6 +128,17 @@ def test_an_optimizer_without_a_rate_has_no_rate_to_tune(device: str) -> None:
     specs = planned_runs(made, [{**selection(None, []), "optimizer": "slides_ada_grad"}])
     assert {(spec.schedule, spec.learning_rate) for spec in specs} == {("constant", None)}
     assert specs[0].run_id == "linear_regression.slides_ada_grad.tuned.tuning.lr=none.seed=1000"
+
+
+def test_a_literature_optimizer_is_planned_by_its_name(device: str) -> None:
+    """It is tried as a reader's own is, and is not one: its lines aren't counted."""
+    del device
+    made = make_plan(config(optimizers=["adam", "signum"], seeds={"final": 2, "tuning": 2}))
+    planned = made.optimizers["signum"]
+    assert (planned.factory, planned.by_keras) == (LITERATURE["signum"].factory, "")
+    assert (planned.default_learning_rate, planned.source_lines, planned.state_slots) == (1e-4, None, 1)
+    rates = {spec.learning_rate for spec in tuning_runs(made, "linear_regression", "signum")}
+    assert (len(rates), min(rates), max(rates)) == (7, 3.16e-6, 0.00316)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ from descentlab.experiment.settings import (
 )
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.import_path import suggestion
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import LITERATURE, OPTIMIZERS, OptimizerEntry
 
+GROUPS = {"all": OPTIMIZERS, "all_literature": LITERATURE}  # what stands for several optimizers
 RESERVED = ("cache", "mlflow-artifacts")
 RESERVED_RULE = "an experiment can't be called 'cache' or 'mlflow-artifacts': results keeps its own there"
 
@@ -54,7 +55,8 @@ class Config(StrictModel):
     experiment: str = Field(description=f"its name and that of its folders: {NAME_RULE}")
     problems: Annotated[tuple[ProblemConfig, ...], Field(min_length=1)] = Field(description="problems to train")
     optimizers: Annotated[tuple[OptimizerConfig, ...], Field(min_length=1)] = Field(
-        description="'all', or a list of names, Keras classes, import paths or mappings; 'all' may be one of them"
+        description="'all' (Keras' own), 'all_literature', or a list of names, Keras classes, import paths or mappings; both "
+        "words may be among them"
     )
     schedules: tuple[Schedule, ...] = Field(
         default=(),
@@ -91,11 +93,11 @@ class Config(StrictModel):
     @field_validator("optimizers", mode="before")
     @classmethod
     def _all(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "all":
-            raise ValueError("must be 'all' or a list")
+        if isinstance(value, str) and value not in GROUPS:
+            raise ValueError(f"must be {', '.join(map(repr, GROUPS))} or a list")
         if isinstance(value, str | list | tuple):
             items = [value] if isinstance(value, str) else value
-            return [name for item in items for name in (OPTIMIZERS if item == "all" else [item])]
+            return [name for item in items for name in (GROUPS.get(item, [item]) if isinstance(item, str) else [item])]
         return value
 
     @field_validator("measurements")

@@ -23,7 +23,7 @@ from pydantic import (
 
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.schedules import check_schedule
-from descentlab.optimizers.table import ASSUMED, CONFIG, OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS, OptimizerEntry
 from descentlab.problems.table import BUILTIN_PROBLEMS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -148,11 +148,11 @@ class ProblemConfig(StrictModel):
 
 
 class OptimizerConfig(StrictModel):
-    """One optimizer: a name of the table, a class of Keras, or an import path; with what differs from its defaults."""
+    """One optimizer: a name of the tables, a class of Keras, or an import path; with what differs from its defaults."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    optimizer: str = Field(description="name of the table, Keras class, or import path 'package.module:Factory'")
+    optimizer: str = Field(description="name of the tables, Keras class, or import path 'package.module:Factory'")
     name: str = Field(default="", description="its row in the report; by default the optimizer's own name")
     learning_rate: Rate | None = Field(
         default=None, description="rate of the default arm; null on an import path: it has no learning rate"
@@ -161,7 +161,8 @@ class OptimizerConfig(StrictModel):
     full_batch: bool | None = Field(default=None, description="one update uses the whole training set")
     tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
     schedule: Schedule | None = Field(
-        default=None, description="learning-rate schedule in the tuned arm; default: linear, and constant for ftrl"
+        default=None,
+        description="learning-rate schedule in the tuned arm; default: linear, and constant for ftrl and schedule_free_sgd",
     )
 
     @model_validator(mode="before")
@@ -171,17 +172,20 @@ class OptimizerConfig(StrictModel):
             value = {"optimizer": value}
         if not isinstance(value, dict):
             return value
-        for slide_word in ("lr", "alpha"):
+        optimizer = value.get("optimizer")
+        entry = known_entry(optimizer) if isinstance(optimizer, str) else None
+        # Some of the literature's have an alpha of their own, which is no learning rate.
+        slide_words = ("lr",) if entry in LITERATURE.values() else ("lr", "alpha")
+        for slide_word in slide_words:
             if slide_word in value:
                 raise ValueError(f"unknown key '{slide_word}', did you mean 'learning_rate'?")
-        if isinstance(value.get("optimizer"), str):
-            optimizer = value["optimizer"]
-            if table_entry(optimizer) is None and not IMPORT_PATTERN.fullmatch(optimizer):
+        if isinstance(optimizer, str):
+            if entry is None and not IMPORT_PATTERN.fullmatch(optimizer):
+                names = [*OPTIMIZERS, *LITERATURE]
                 raise ValueError(
-                    f"unknown optimizer '{optimizer}'{suggestion(optimizer, OPTIMIZERS)} "
-                    f"Valid: {', '.join(OPTIMIZERS)}, or an import path 'package.module:Factory'"
+                    f"unknown optimizer '{optimizer}'{suggestion(optimizer, names)} "
+                    f"Valid: {', '.join(names)}, or an import path 'package.module:Factory'"
                 )
-            entry = table_entry(optimizer)
             plain = entry.name if entry else snake_case(optimizer.rpartition(":")[2])
             value = {**value, "name": value.get("name") or plain}
         own = list(cls.model_fields)
@@ -206,7 +210,7 @@ class OptimizerConfig(StrictModel):
 
     def entry(self) -> OptimizerEntry:
         """The optimizer as an entry of the table, with this config's changes."""
-        known = table_entry(self.optimizer)
+        known = known_entry(self.optimizer)
         own = self.center_learning_rate or self.learning_rate
         if known is None:
             no_rate = "learning_rate" in self.model_fields_set and self.learning_rate is None
@@ -268,8 +272,21 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def known_entry(name: str) -> OptimizerEntry | None:
+    """The entry of that name in Keras' table, as in :func:`table_entry`, or in the literature's, by class too, ignoring case.
+
+    Example:
+        >>> [known_entry(word).name for word in ("Adam", "soap", "ScheduleFreeSGD")]
+        ['adam', 'soap', 'schedule_free_sgd']
+    """
+    for entry in LITERATURE.values():
+        if name.lower() in (entry.name, entry.factory.rpartition(":")[2].lower()):
+            return entry
+    return table_entry(name)
+
+
 def table_entry(name: str) -> OptimizerEntry | None:
-    """The table's entry by its own name or by that of its Keras class, ignoring case; None if there is none.
+    """The entry of Keras' table by its own name or by that of its class, ignoring case; None if there is none.
 
     Example:
         >>> [table_entry(word).name for word in ("adamw", "AdamW", "keras.optimizers.AdamW")]

@@ -155,7 +155,7 @@ class PlannedOptimizer(ComparedOptimizer):
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         tuned_only: it has no runs in the other arms, as they would repeat those of a row with another schedule.
         extended_trials: what the extended arm tries.
-        source_lines: lines of code of a reader's own optimizer; None for Keras'.
+        source_lines: lines of code of a reader's own optimizer; None for those of the tables.
         by_keras: why its runs are trained by Keras' own step, whatever the problem's mode; empty if they aren't.
     """
 

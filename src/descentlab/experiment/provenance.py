@@ -99,10 +99,10 @@ def _code_bytes(module: str) -> bytes:
 
 
 def job_digest(config: Config, problem: str, optimizers: list[str]) -> str:
-    """Short sha256 of what the config says about one job, and of the reader's modules that it names."""
+    """Short sha256 of what the config says about one job, and of the modules of its problem and optimizers."""
     problem_config = config.problem(problem)
     own = [o for o in config.optimizers if {o.name, f"{o.name}_equal_updates"} & set(optimizers)]
-    paths = [problem_config.problem, *(o.optimizer for o in own)]
+    paths = [problem_config.problem, *(o.entry().factory for o in own)]
     decisive = {
         "problem": problem_config.model_dump(mode="json"),
         "optimizers": [o.model_dump(mode="json") for o in own],
@@ -123,8 +123,8 @@ def data_files(config: Config) -> list[str]:
 
 
 def reader_modules_digest(config: Config) -> str:
-    """sha256 of the modules of all problems and optimizers that the config names by import path."""
-    paths = [*(p.problem for p in config.problems), *(o.optimizer for o in config.optimizers)]
+    """sha256 of the modules of all problems and optimizers that come by import path, the literature's optimizers among them."""
+    paths = [*(p.problem for p in config.problems), *(o.entry().factory for o in config.optimizers)]
     return modules_digest(path.partition(":")[0] for path in paths if ":" in path)
 
 

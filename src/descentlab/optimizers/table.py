@@ -1,4 +1,7 @@
-"""The table of optimizers, the only place that names them: factory, default and grid of learning rates."""
+"""The tables of optimizers, the only place that names them: factory, default and grid of learning rates.
+
+``OPTIMIZERS`` are Keras' own, for which ``all`` stands in a config; ``LITERATURE`` those that papers propose and Keras lacks.
+"""
 
 from __future__ import annotations
 
@@ -134,6 +137,63 @@ _ENTRIES = (
     ),
 )
 OPTIMIZERS: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
+
+_PACKAGE = "descentlab.optimizers.literature"
+_LITERATURE = (
+    OptimizerEntry(
+        "signum", f"{_PACKAGE}.signum:Signum", 1e-4, "Bernstein et al. 2018, on ImageNet", 1, "Bernstein et al. 2018"
+    ),
+    OptimizerEntry(
+        "adabelief",
+        f"{_PACKAGE}.adabelief:AdaBelief",
+        0.001,
+        "Zhuang et al. 2020, algorithm 2",
+        2,
+        "Zhuang et al. 2020",
+    ),
+    OptimizerEntry(
+        "ademamix",
+        f"{_PACKAGE}.ademamix:AdEMAMix",
+        0.001,
+        "Pagliardini et al. 2024, the authors' code",
+        3,
+        "Pagliardini et al. 2024",
+    ),
+    OptimizerEntry(
+        "adopt", f"{_PACKAGE}.adopt:ADOPT", 0.001, "Taniguchi et al. 2024, algorithm 2", 2, "Taniguchi et al. 2024"
+    ),
+    OptimizerEntry(
+        "prodigy",
+        f"{_PACKAGE}.prodigy:Prodigy",
+        1.0,
+        "Mishchenko & Defazio 2023: a factor of the rate that the rule finds",
+        4,
+        "Mishchenko & Defazio 2023",
+    ),
+    # Besides two variables of the weights' size, it keeps two square matrices for each of their axes.
+    OptimizerEntry(
+        "soap", f"{_PACKAGE}.soap:SOAP", 0.003, "Vyas et al. 2024, the authors' code", None, "Vyas et al. 2024"
+    ),
+    # Its averages stand in for a schedule, and the paper trains it without one.
+    OptimizerEntry(
+        "schedule_free_sgd",
+        f"{_PACKAGE}.schedule_free_sgd:ScheduleFreeSGD",
+        1.0,
+        "Defazio et al. 2024, the authors' code: momentum's, 10 to 50 times larger",
+        2,
+        "Defazio et al. 2024",
+        tuned_schedule="constant",
+    ),
+    OptimizerEntry(
+        "lookahead",
+        f"{_PACKAGE}.lookahead:lookahead_momentum",
+        0.1,
+        "Zhang et al. 2019, on ImageNet",
+        2,
+        "Zhang et al. 2019, around SGD with momentum",
+    ),
+)
+LITERATURE: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _LITERATURE}
 
 # Public classes of keras.optimizers that aren't optimizers in their own right; a test fails when Keras adds another.
 EXCLUDED = {

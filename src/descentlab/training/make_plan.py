@@ -33,7 +33,7 @@ from descentlab.optimizers.build import (
 from descentlab.optimizers.import_path import one_line
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.search_space import Trial, extended_trials
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import LITERATURE, OPTIMIZERS, OptimizerEntry
 from descentlab.training.find_problem import find_problem
 
 
@@ -178,7 +178,7 @@ def _checked_schedule(entry: OptimizerEntry) -> str:
 
 
 def _why_by_keras(entry: OptimizerEntry, config: Config, arms: Sequence[Arm], rate: float | None) -> str:
-    """Why the compiled loop can't follow an optimizer; empty if it can. The table's own are known to be followed.
+    """Why the compiled loop can't follow an optimizer; empty if it can. Keras' own are known to be followed.
 
     Raises:
         OptimizerError: Keras can't train with it either.
@@ -213,8 +213,8 @@ def _checked_trials(entry: OptimizerEntry, config: Config) -> list[Trial]:
 
 
 def source_lines(entry: OptimizerEntry) -> int | None:
-    """Lines of code of a reader's optimizer, without docstrings, comments and blank lines; None for Keras' own."""
-    if ":" not in entry.factory:
+    """Lines of code of a reader's optimizer, without docstrings, comments and blank lines; None for those of the tables."""
+    if ":" not in entry.factory or entry.factory in {known.factory for known in LITERATURE.values()}:
         return None
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(resolve_factory(entry))))

@@ -50,7 +50,7 @@ class TestADOPT(LiteratureContract):
         np.testing.assert_allclose(path[:, 0], [0.0, -1e-4 if clip else -100.0], rtol=1e-5)
 
     def test_a_gradient_does_not_divide_itself(self) -> None:
-        """v holds earlier squares only, so a gradient ten times the first moves ten times as far (unclipped)."""
+        """The divisor holds earlier squares only, so a gradient ten times the first moves ten times as far (unclipped)."""
         moved = [self.path([np.ones(1), np.array([g])], np.zeros(1), clip=False)[1, 0] for g in (1.0, 10.0)]
         assert moved[1] == pytest.approx(10 * moved[0], rel=1e-5)
 

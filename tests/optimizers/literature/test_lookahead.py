@@ -46,7 +46,7 @@ class TestLookahead(LiteratureContract):
 
     @pytest.mark.parametrize("inner", ["adam", "rmsprop", "nadam"])
     def test_one_step_all_the_way_is_the_inner_optimizer(self, inner: str) -> None:
-        """k = 1 and α = 1, bit for bit."""
+        """With k = 1 and α = 1, bit for bit."""
         import keras
 
         alone, _ = trained(keras.optimizers.get(inner), VECTOR, VECTOR_GRADIENTS)

@@ -10,7 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class AdaBelief(keras.optimizers.Optimizer):
-    """Adam that divides by how far gradients are from their average, rather than by how large they are::
+    """Adam that divides by how far gradients are from their average, rather than by how large they are.
+
+    The rule::
 
         m ← β₁ m + (1 − β₁) g
         s ← β₂ s + (1 − β₂) (g − m)² + ε

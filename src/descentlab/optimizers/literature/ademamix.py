@@ -11,7 +11,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class AdEMAMix(keras.optimizers.Optimizer):
-    """Adam's step plus α times an average of gradients over thousands of updates::
+    """Adam's step plus α times an average of gradients over thousands of updates.
+
+    The rule::
 
         m₁ ← β₁ m₁ + (1 − β₁) g
         m₂ ← β₃(t) m₂ + (1 − β₃(t)) g
@@ -25,8 +27,8 @@ class AdEMAMix(keras.optimizers.Optimizer):
         β₃(t) = exp(ln β₁ ln β₃ / ((1 − t/T) ln β₃ + (t/T) ln β₁))   for t < T, then β₃
 
     The defaults are those of the authors' code, with α = 8 as in its example and in the paper's language models. In the paper T
-    is the number of updates of the whole training. An optimizer doesn't know it, so by default there is no warm-up; early
-    steps are then larger, and the paper reports that training may diverge. Nothing else departs from the paper: m₂ has no
+    is the number of updates of the whole training. An optimizer doesn't know it, so by default there is no warm-up; then
+    early training is less stable, which is why the paper has the schedulers. Nothing else departs from the paper: m₂ has no
     correction of its bias, and weight decay is decoupled.
 
     Args:

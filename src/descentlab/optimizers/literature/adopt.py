@@ -10,7 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class ADOPT(keras.optimizers.Optimizer):
-    """Adam that divides a gradient by the root of earlier squares only, and averages afterward::
+    """Adam that divides a gradient by the root of earlier squares only, and averages afterward.
+
+    The rule::
 
         t = 0:  v ← g², and the weights stay
         t ≥ 1:  m ← β₁ m + (1 − β₁) clip(g / max(√v, ε), ±t^¼)
@@ -69,9 +71,7 @@ class ADOPT(keras.optimizers.Optimizer):
         average = ops.where(begun, average, ops.zeros_like(average))
         square = ops.square(gradient)
         self.assign(self._averages[place], average)
-        self.assign(
-            self._squares[place], ops.where(begun, self.beta_2 * squares + (1 - self.beta_2) * square, square)
-        )
+        self.assign(self._squares[place], ops.where(begun, self.beta_2 * squares + (1 - self.beta_2) * square, square))
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * average)
 
     def get_config(self) -> dict[str, Any]:

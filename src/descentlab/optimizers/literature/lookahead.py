@@ -10,7 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class Lookahead(keras.optimizers.Optimizer):
-    """Lets another optimizer make k updates, then moves only a part of the way and starts again from there::
+    """Lets another optimizer make k updates, then moves only a part of the way and starts again from there.
+
+    The rule::
 
         fast ← one update of the inner optimizer
         after every k updates:  slow ← slow + α (fast − slow),   fast ← slow
@@ -19,8 +21,8 @@ class Lookahead(keras.optimizers.Optimizer):
     weights while it trains; the result is the slow ones. ``fit`` puts them into the model at its end, and descentlab evaluates
     them; before the first k updates are done, they are the initial weights.
 
-    The defaults are those of the paper's experiments on ImageNet. The inner optimizer keeps its state when the fast weights move,
-    as in the paper's main experiments. Nothing departs from the paper.
+    The defaults are those of the paper's experiments on ImageNet. The inner optimizer keeps its state when the fast weights move
+    back, one of the choices that the paper compares. Nothing departs from the paper.
 
     Weight decay, clipping, averages and the learning rate are the inner optimizer's: give them to it. With its ``use_ema``, the
     result is that average of the fast weights. It must update the weights that it finds in the model, which Keras'

@@ -10,7 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class Prodigy(keras.optimizers.Optimizer):
-    """Adam whose step is d, an estimate of the distance from the first weights w₀ to the solution that never falls::
+    """Adam whose step is d, an estimate of the distance from the first weights w₀ to the solution that never falls.
+
+    The rule::
 
         m ← β₁ m + (1 − β₁) d g
         v ← β₂ v + (1 − β₂) d² g²
@@ -24,8 +26,8 @@ class Prodigy(keras.optimizers.Optimizer):
 
     There is no learning rate to tune: γ = 1, and may follow a schedule (the paper anneals it with a cosine). d₀ is a number that
     is surely too small. The other defaults are the paper's too. Two things depart from the form in which it is written: r is
-    kept by variable, and r and s are divided by d₀², which single precision could not tell from zero; neither changes their
-    quotient. Weight decay is decoupled, w (1 − γ d λ) before the step, with the rate that the step has, as in the authors' code.
+    kept by variable, and r and s are divided by d₀², so that they don't vanish in single precision; neither changes their quotient.
+    Weight decay is decoupled, w (1 − γ d λ) before the step, as in the authors' code.
 
     Args:
         learning_rate: γ, a factor that multiplies the estimated rate.
@@ -87,7 +89,9 @@ class Prodigy(keras.optimizers.Optimizer):
             return
         for variable in variables:
             if self._use_weight_decay(variable):
-                share = ops.cast(self.learning_rate, variable.dtype) * ops.cast(self.d, variable.dtype) * self.weight_decay
+                share = (
+                    ops.cast(self.learning_rate, variable.dtype) * ops.cast(self.d, variable.dtype) * self.weight_decay
+                )
                 self.assign_sub(variable, share * variable)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:

@@ -10,15 +10,17 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class ScheduleFreeSGD(keras.optimizers.Optimizer):
-    """SGD on z, with gradients taken at y between z and the average x of all z's::
+    """SGD on z, with gradients taken at y between z and the average x of all z's.
+
+    The rule::
 
         y = (1 − β) z + β x
         γ_t = γ min(1, t / warmup_steps)
         z ← z − γ_t (∇f(y) + λ y)
         x ← (1 − c) x + c z,   c = γ_t² / (γ₁² + … + γ_t²)
 
-    Defazio et al. 2024, *The Road Less Scheduled*, equations 3 to 5 with the warm-up and the weights c of its section 4. The model
-    holds y while it trains; the result is x. ``fit`` puts x into the model at its end, and descentlab evaluates x.
+    Defazio et al. 2024, *The Road Less Scheduled*, with the warm-up and the weights c of its algorithm 1. The model holds y while
+    it trains; the result is x. ``fit`` puts x into the model at its end, and descentlab evaluates x.
 
     The defaults are those of the authors' code; they advise rates 10 to 50 times those of SGD with momentum. Two things depart
     from it: x is kept in a variable of its own, where the authors compute it from y and z, so that training can go on after

@@ -10,7 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class Signum(keras.optimizers.Optimizer):
-    """Moves every weight by exactly the learning rate, against the sign of its averaged gradient::
+    """Moves every weight by exactly the learning rate, against the sign of its averaged gradient.
+
+    The rule::
 
         m ← β m + (1 − β) g
         w ← w − γ sign(m)

@@ -11,7 +11,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="descentlab")
 class SOAP(keras.optimizers.Optimizer):
-    """Adam on a matrix's gradient G in coordinates that turn slowly with the gradients' own directions::
+    """Adam on a matrix's gradient G in coordinates that turn slowly with the gradients' own directions.
+
+    The rule::
 
         M ← β₁ M + (1 − β₁) G
         V ← β₂ V + (1 − β₂) (Qₗᵀ G Qᵣ)²
@@ -20,8 +22,8 @@ class SOAP(keras.optimizers.Optimizer):
         every f updates:  Qₗ ← orthogonal factor of L Qₗ,   Qᵣ ← orthogonal factor of R Qᵣ
 
     Vyas et al. 2024, *SOAP: Improving and Stabilizing Shampoo using Adam*, algorithms 3 and 4. The first update only finds the
-    eigenvectors of the first L and R and moves no weight, so that no gradient is turned by itself; a vector's bases are identities,
-    so it is updated by Adam from the second update on. A tensor has a basis for each of its axes.
+    eigenvectors of the first L and R and moves no weight, so that no gradient is turned by itself. A vector keeps the identity as
+    its basis: it is updated by Adam from the second update on. A tensor has a basis for each of its axes.
 
     As in the authors' code, and not in the paper's listing: M̂ and V̂ are corrected for their bias as in Adam, and a basis's
     directions, V along with them, are sorted by their estimated eigenvalues, the largest first, before they are orthogonalized.
