@@ -26,8 +26,8 @@ class Prodigy(keras.optimizers.Optimizer):
 
     There is no learning rate to tune: γ = 1, and may follow a schedule (the paper anneals it with a cosine). d₀ is a number that
     is surely too small. The other defaults are the paper's too. Two things depart from the form in which it is written: r is
-    kept by variable, and r and s are divided by d₀², so that they don't vanish in single precision; neither changes their quotient.
-    Weight decay is decoupled, w (1 − γ d λ) before the step, as in the authors' code.
+    kept by variable, and r and s are divided by d₀², so that they don't vanish in single precision; neither changes their
+    quotient. Weight decay is decoupled, w (1 − γ d λ) before the step, as in the authors' code.
 
     Args:
         learning_rate: γ, a factor that multiplies the estimated rate.
