@@ -210,8 +210,11 @@ class KerasTrainer:
     def evaluated_variables(self, member: int = 0) -> list[np.ndarray]:
         """The values of ``model.variables`` that are evaluated, which may differ from the trained ones."""
         del member
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        averaged = evaluation_weights(inner, self.model.trainable_variables)
+        import keras
+
+        scales_loss = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        optimizer = self.optimizer.inner_optimizer if scales_loss else self.optimizer
+        averaged = evaluation_weights(optimizer, self.model.trainable_variables)
         values = self._keras.values()
         if averaged is not None:
             places = {id(variable): place for place, variable in enumerate(self.model.variables)}
