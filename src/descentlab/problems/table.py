@@ -23,6 +23,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "mlp": 0.003,
         "digits_cnn": 0.012,
         "slides_cnn": 4.0,
+        "breast_cancer": 0.0005,
     }
 )
 
