@@ -24,6 +24,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "digits_cnn": 0.012,
         "slides_cnn": 4.0,
         "breast_cancer": 0.0005,
+        "doctor_visits": 0.005,
     }
 )
 
