@@ -25,6 +25,8 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "slides_cnn": 4.0,
         "breast_cancer": 0.0005,
         "doctor_visits": 0.005,
+        "heavy_tail": 0.01,
+        "graph": 0.01,
     }
 )
 
