@@ -7,10 +7,10 @@ the class is frequent, so gradient descent with one rate for all fits the rare c
 weight's gradient by its own magnitude does not wait. Meanwhile their loss is above that of initial weights, which give every
 class the same chance. The metric is the loss of the rarest group alone.
 
-Unlike the paper's (and those of ``measurements/imbalance.py``, which follows it) the inputs say something about the class: each is the mean
-of its class plus Gaussian noise. Otherwise only the training loss would mean anything. The mini-batches are another difference: with
-them and a tuned rate that decays to zero, plain SGD comes as low as Adam (2026-11), so the effect is one of the rate and of the
-first updates.
+Unlike the paper's (and those of ``measurements/imbalance.py``, which follows it) the inputs say something about the class: each
+is the mean of its class plus Gaussian noise. Otherwise only the training loss would mean anything. Mini-batches are another
+difference: with them and a tuned rate that decays to zero, plain SGD comes as low as Adam (2026-11), so the effect is one of
+the rate and of the first updates.
 """
 
 from __future__ import annotations
