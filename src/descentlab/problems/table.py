@@ -26,7 +26,9 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "breast_cancer": 0.0005,
         "doctor_visits": 0.005,
         "heavy_tail": 0.01,
-        "graph": 0.01,
+        "graph": 0.003,
+        "mnist1d_conv": 0.05,
+        "burgers": 0.003,
     }
 )
 
