@@ -23,12 +23,12 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "mlp": 0.003,
         "digits_cnn": 0.012,
         "slides_cnn": 4.0,
-        "breast_cancer": 0.0005,
+        "breast_cancer": 0.0007,
         "doctor_visits": 0.005,
-        "heavy_tail": 0.01,
-        "graph": 0.003,
-        "mnist1d_conv": 0.05,
-        "burgers": 0.003,
+        "heavy_tail": 0.02,
+        "graph": 0.008,
+        "mnist1d_conv": 0.07,
+        "burgers": 0.0025,
     }
 )
 
