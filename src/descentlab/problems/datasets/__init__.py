@@ -1,0 +1,1 @@
+"""Data that several problems read, one file for each set."""
