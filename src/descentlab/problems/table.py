@@ -30,6 +30,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "mnist1d_conv": 0.07,
         "burgers": 0.0025,
         "char_gru": 0.85,
+        "which_module": 0.3,
         "word_transformer": 5.0,
     }
 )
