@@ -29,6 +29,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "graph": 0.008,
         "mnist1d_conv": 0.07,
         "burgers": 0.0025,
+        "word_vectors": 0.04,
         "char_gru": 0.85,
         "which_module": 0.3,
         "word_transformer": 5.0,
