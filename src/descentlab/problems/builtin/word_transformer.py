@@ -100,6 +100,8 @@ PROBLEM = Problem(
         "optimizers a standard error of about 0.015"
     ),
     stratified=False,
-    count="words 128,000 + positions 1,024 + 2 × (attention 4,224 + perceptron 8,352 + norms 128) + norm 64 = 154,496",
+    count=message(
+        "words 128,000 + positions 1,024 + 2 × (attention 4,224 + perceptron 8,352 + norms 128) + norm 64 = 154,496"
+    ),
     source=SOURCE,
 )
