@@ -47,8 +47,10 @@ def dense_cases() -> list[Case]:
 
 def cnn_case() -> Case:
     """The slides' network with batches of 128, on 40 batches."""
-    cnn = builtin_problem("slides_cnn")
-    images = cnn.load_data(None) if os.environ.get("DESCENTLAB_DATA") else generated_images(8_000)
+    cnn = replace(builtin_problem("slides_cnn"), batch_size=128)
+    images = (
+        cnn.load_data(None) if os.environ.get("DESCENTLAB_DATA") else generated_images(8_000)
+    )  # the 5,000 are too few
     return Case(cnn, images, SLIDES_CNN_GOAL, fit_epochs=2, engine_epochs=2, train_examples=40 * cnn.batch_size)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from descentlab.optimizers.build import OptimizerError, build
+from descentlab.problems.table import BUILTIN_PROBLEMS
 from support.config_cases import BASE, optimizer, parsed, problem, refusal, refusal_of
 
-PROBLEMS = "linear_regression, logistic_regression, slides_mlp, mlp, digits_cnn, slides_cnn"
+PROBLEMS = ", ".join(BUILTIN_PROBLEMS)
 NAMES = (
     "gd, sgd, momentum, nesterov, adagrad, rmsprop, adam, amsgrad, adamw, adamax, nadam, adadelta, adafactor, ftrl, "
     "lion, lamb, muon, schedule_free_adamw, signum, adabelief, ademamix, adopt, prodigy, soap, schedule_free_sgd, lookahead"

@@ -176,7 +176,8 @@ def test_data_that_are_missing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as refused:
         make_plan(config(problems=[{"problem": "slides_cnn", "data": str(path)}]))
     assert str(refused.value) == (
-        f"the data of slides_cnn must be an .npz file with x_train, y_train, x_test, y_test; no file at '{path}'"
+        "data must be keras.datasets.mnist, keras.datasets.fashion_mnist or an .npz file with x_train, y_train, x_test, "
+        f"y_test; no file at '{path}'"
     )
 
 

@@ -112,7 +112,9 @@ class ProblemConfig(StrictModel):
         default=None,
         description="examples of each split that evaluations during a run take; the last one takes all; all by default",
     )
-    data: Line | None = Field(default=None, description="path of the data file, for problems that read one")
+    data: Line | None = Field(
+        default=None, description="path of a data file, or a set of keras.datasets, for problems that take one"
+    )
     mode: Literal["auto", "xla", "graph", "patches", "keras", "eager"] = Field(
         default="auto",
         description="how a run is trained; auto: the fastest that does what Keras does. patches: XLA with convolutions as "

@@ -1,4 +1,4 @@
-"""The loss, metric and digits data that the classification problems share."""
+"""The loss, the metric and the data that the classification problems share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Metric, Problem
+from descentlab.problems.datasets.mnist import SOURCE, load_mnist_5k
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)
@@ -40,4 +41,19 @@ digits_problem = functools.partial(
         "their difference is 1.8 in a hundred"
     ),
     test_share=1 / 3,
+)
+
+# A problem on the 5,000 images of MNIST, likewise.
+mnist_problem = functools.partial(
+    Problem,
+    load_data=load_mnist_5k,
+    dataset="mnist",
+    loss=CROSS_ENTROPY,
+    metric=ACCURACY,
+    margin=0.015,
+    margin_reason=message(
+        "three images in two hundred; where two models answer 5 % of the 1,250 test images differently, twice the standard error "
+        "of their difference is 1.3 in a hundred"
+    ),
+    source=SOURCE,
 )
