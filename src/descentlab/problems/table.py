@@ -33,6 +33,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "char_gru": 0.85,
         "which_module": 0.3,
         "word_transformer": 5.0,
+        "resnet": 1.5,
     }
 )
 
