@@ -34,6 +34,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "which_module": 0.3,
         "word_transformer": 5.0,
         "resnet": 1.5,
+        "vit": 0.4,
     }
 )
 
