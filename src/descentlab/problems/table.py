@@ -35,6 +35,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "word_transformer": 5.0,
         "resnet": 1.5,
         "vit": 0.4,
+        "noisy_labels": 0.05,
     }
 )
 
