@@ -70,3 +70,4 @@ def test_a_built_in_problem_is_timed_only_where_modes_differ(monkeypatch: pytest
     assert (mode_of("digits_cnn", mode="graph"), Trials.calls) == ("graph", 0)
     assert (mode_of("digits_cnn"), Trials.calls) == ("graph", 1)
     assert (mode_of("digits_cnn"), Trials.calls) == ("patches", 2)
+    assert (mode_of("vae"), Trials.calls) == ("graph", 3)  # a layer adds a loss, which a compiled evaluation would lack

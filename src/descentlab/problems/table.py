@@ -36,6 +36,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "resnet": 1.5,
         "vit": 0.4,
         "noisy_labels": 0.05,
+        "vae": 0.2,
         "denoise": 0.12,
     }
 )
