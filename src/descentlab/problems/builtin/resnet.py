@@ -52,7 +52,7 @@ PROBLEM = mnist_problem(
         "Residual network with BatchNormalization and augmentation (5,000 images of MNIST, 19,810 parameters)"
     ),
     build_model=build_model,
-    epochs=12,
+    epochs=15,
     batch_size=64,
     count=message(
         "convolutions 72 + 576 + 576 + 1,152 + 2,304 + 128 + 4,608 + 9,216 + 512, normalizations 3 × 16 + 3 × 32 + 3 × 64, "
