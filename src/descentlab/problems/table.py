@@ -22,7 +22,7 @@ BUILTIN_PROBLEMS: Mapping[str, float] = MappingProxyType(
         "slides_mlp": 0.001,
         "mlp": 0.003,
         "digits_cnn": 0.012,
-        "slides_cnn": 4.0,
+        "slides_cnn": 2.0,
         "breast_cancer": 0.0007,
         "doctor_visits": 0.005,
         "heavy_tail": 0.02,

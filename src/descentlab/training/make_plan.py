@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from descentlab.experiment.config import Config
 from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
@@ -99,7 +101,10 @@ def _plan_problem(
     split = split_data(problem, data, 0, batch_size, limit)
     of_problem = config.seeds_of(problem_config.name)
     seeds = [*range(of_problem.looks[-1]), *of_problem.tuning_seeds]
-    absent = absent_classes(data.y, ((seed, split_data(problem, data, seed, batch_size, limit)) for seed in seeds))
+    # Whole numbers that are no integers may be counts, unless the problem says that they are classes.
+    countable = problem.stratified or not (isinstance(data.y, np.ndarray) and data.y.dtype.kind == "f")
+    splits = ((seed, split_data(problem, data, seed, batch_size, limit)) for seed in seeds)
+    absent = absent_classes(data.y, splits) if countable else ()
     way = plan_mode(problem_config, problem, data, batch_size, device, config.execution, versions, cache)
     return PlannedProblem(
         problem=problem_config.problem,
