@@ -24,11 +24,13 @@ from descentlab.report.sections.minima import minima
 from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.report.sections.ranks import ranks
 from descentlab.report.sections.tuning import alarms, sensitivity
+from descentlab.report.sections.when import when
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     answer,  # what the page begins with
     claims,
     paired_differences,
+    when,
     final_metric,
     ranks,
     convergence,

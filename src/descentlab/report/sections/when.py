@@ -1,0 +1,89 @@
+"""When Adam ends better than plain SGD: its advantage beside the traits of each problem."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from descentlab.analysis.advantages import (
+    LEAST_PROBLEMS,
+    associate_traits,
+    measure_advantages,
+    ordered_advantage,
+)
+from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.i18n.wording import joined, message, words
+from descentlab.measurements.traits import TRAITS
+from descentlab.report.blocks import ARM_WORDS, Evidence, Section, Table, interval, number
+from descentlab.report.phrases import VERDICTS
+
+TRAIT_WORDS = {
+    "class_slope": message("tail of the classes"),
+    "embedding_share": message("share of embeddings"),
+    "attention": message("attention"),
+    "batch_norm": message("batch normalization"),
+    "convex": message("convex"),
+    "noise_scale": message("noise of the gradient"),
+    "curvature_spread": message("spread of the curvature"),
+}
+
+
+def when(evidence: Evidence) -> Section | None:
+    """A row for each problem, the largest advantage first; below the title, which traits go with it."""
+    traits, arm = evidence.measurement("traits"), evidence.plan.main_arm
+    advantages = measure_advantages(evidence.plan, evidence.comparison.contrasts, traits)
+    shown = advantages[advantages["arm"] == arm]
+    if traits.empty or shown.empty:
+        return None
+    shown = shown.iloc[ordered_advantage(shown).fillna(0).argsort(kind="stable")[::-1]]
+    rows = [
+        [
+            row["problem"],
+            interval(row["advantage"], row["low"], row["high"], row["n"], signed=True),
+            words(VERDICTS[row["verdict"]]),
+            *(number(row[trait]) for trait in TRAITS),
+        ]
+        for row in shown.to_dict("records")
+    ]
+    headers = [words("problem"), words("Adam − plain SGD, in margins"), words("verdict")]
+    headers += [words(TRAIT_WORDS[trait]) for trait in TRAITS]
+    caption = words(
+        "Measured at the initial weights, before any optimizer: slope of the classes' log frequency over log rank (0 is "
+        "balanced, −1 is Zipf's law); share of the parameters that are embeddings; variance of a batch's gradient over the squared mean "
+        "gradient; largest curvature over the root mean square of all. 1 is yes. A trait goes with an advantage if its rank "
+        "correlation over at least {least} problems has an interval without 0, at 95 % for all traits together.",
+        least=LEAST_PROBLEMS,
+    )
+    title = f"{words(ARM_WORDS[arm].rates).capitalize()}: {count_words(shown)}; {trait_words(associate_traits(shown))}"
+    numeric = frozenset(range(3, 3 + len(TRAITS)))
+    return Section(
+        "when", words("When Adam ends better"), [Table("when", title, headers, rows, caption, shown, numeric)]
+    )
+
+
+def count_words(advantages: pd.DataFrame) -> str:
+    """On how many problems Adam ends better, level, worse, and open."""
+    counts = advantages["verdict"].value_counts()
+    level = sum(counts.get(verdict, 0) for verdict in (Verdict.NEGLIGIBLE, Verdict.IDENTICAL))
+    better, worse = (counts.get(verdict, 0) for verdict in (Verdict.BETTER, Verdict.WORSE))
+    return words(
+        "of {n} problems Adam ends better than plain SGD on {better}, level on {level}, worse on {worse}; {open} are open",
+        n=len(advantages),
+        better=better,
+        level=level,
+        worse=worse,
+        open=len(advantages) - better - level - worse,
+    )
+
+
+def trait_words(associations: pd.DataFrame) -> str:
+    """Which traits go with a larger or smaller advantage, with their correlations."""
+    if associations.empty:
+        return words("with fewer than {least} problems nothing is said of the traits", least=LEAST_PROBLEMS)
+    found = associations[(associations["low"] > 0) | (associations["high"] < 0)]
+    if found.empty:
+        return words("no trait goes with it")
+    named = [
+        f"{words(TRAIT_WORDS[row['trait']])} {interval(row['correlation'], row['low'], row['high'], row['n'], signed=True)}"
+        for row in found.to_dict("records")
+    ]
+    return words("what goes with it (rank correlation): {traits}", traits=joined(named))
