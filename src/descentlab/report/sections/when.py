@@ -49,8 +49,8 @@ def when(evidence: Evidence) -> Section | None:
     caption = words(
         "Measured at the initial weights, before any optimizer: slope of the classes' log frequency over log rank (0 is "
         "balanced, −1 is Zipf's law); share of the parameters that are embeddings; variance of a batch's gradient over the "
-        "squared mean gradient; largest curvature over the root mean square of all. 1 is yes. A trait goes with an advantage if its rank "
-        "correlation over at least {least} problems has an interval without 0, at 95 % for all traits together.",
+        "squared mean gradient; largest curvature over the root mean square of all. 1 is yes. A trait goes with an advantage "
+        "if its rank correlation over at least {least} problems has an interval without 0, at 95 % for all traits together.",
         least=LEAST_PROBLEMS,
     )
     title = f"{words(ARM_WORDS[arm].rates).capitalize()}: {count_words(shown)}; {trait_words(associate_traits(shown))}"
