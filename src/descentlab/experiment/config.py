@@ -20,6 +20,7 @@ from descentlab.experiment.entries import (
     OptimizerConfig,
     PositiveInt,
     ProblemConfig,
+    ProblemSeeds,
     Schedule,
     StrictModel,
     check_name,
@@ -171,7 +172,7 @@ class Config(StrictModel):
 
     def seeds_of(self, problem: str) -> SeedsConfig:
         """The numbers of seeds of a problem. One with its own number of final seeds has one look, at these."""
-        own = self.problem(problem).seeds
+        own = next((entry.seeds for entry in self.problems if entry.name == problem), ProblemSeeds())
         given = {name: number for name, number in own if number is not None}
         return self.seeds.model_copy(update=given | ({"most": None} if own.final else {}))
 
