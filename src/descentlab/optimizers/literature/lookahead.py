@@ -37,10 +37,9 @@ class Lookahead(keras.optimizers.Optimizer):
     Raises:
         ValueError: k is not a positive whole number.
 
-    Example:
-        >>> optimizer = Lookahead(keras.optimizers.Adam(0.001), k=5, alpha=0.5)
-        >>> round(float(optimizer.learning_rate), 6)
-        0.001
+    Example::
+
+        optimizer = Lookahead(keras.optimizers.Adam(0.001), k=5, alpha=0.5)
     """
 
     def __init__(self, inner_optimizer: Any, k: int = 5, alpha: float = 0.5, name: str | None = None) -> None:
