@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -319,3 +321,14 @@ def test_several_outputs_are_split_without_regard_to_classes() -> None:
     data = Data(np.zeros((100, 3)), {"a": labels, "b": labels})
     split = split_data(replace(builtin_problem("mlp"), dataset=None), data, 0, 10)
     assert sorted(np.concatenate([split.train, split.val, split.test])) == [*range(100)]
+
+
+@pytest.mark.parametrize("name", BUILTIN_PROBLEMS)
+def test_a_problem_says_where_its_data_come_from_and_why_its_margin(name: str) -> None:
+    problem = builtin_problem(name)
+    assert problem.source and problem.margin_reason
+
+
+def test_the_page_of_problems_has_them_all() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "problems.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.M)) == sorted(BUILTIN_PROBLEMS)

@@ -77,6 +77,7 @@ class PlannedProblem(ComparedProblem):
 
     Attributes:
         margin_reason: why smaller differences are negligible; empty where none is given.
+        data_source: where the data come from, and under which license; empty where it isn't said.
         epochs: budget in passes over the training set.
         batch_size: examples per update of the mini-batch optimizers.
         requested_examples: training examples before rounding down to whole batches.
@@ -95,6 +96,7 @@ class PlannedProblem(ComparedProblem):
     mode: str
     device: str
     margin_reason: str = ""
+    data_source: str = ""
     epochs: int
     batch_size: int
     requested_examples: int

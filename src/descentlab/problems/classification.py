@@ -12,6 +12,7 @@ from descentlab.problems.base import Data, Metric, Problem
 from descentlab.problems.datasets.mnist import SOURCE, load_mnist_5k
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+DIGITS_SOURCE = message("scikit-learn, load_digits (UCI, Alpaydin & Kaynak 1998; CC BY 4.0)")
 ACCURACY = Metric(message("accuracy"), True, keras.metrics.sparse_categorical_accuracy)
 
 
@@ -41,6 +42,7 @@ digits_problem = functools.partial(
         "their difference is 1.8 in a hundred"
     ),
     test_share=1 / 3,
+    source=DIGITS_SOURCE,
 )
 
 # A problem on the 5,000 images of MNIST, likewise.

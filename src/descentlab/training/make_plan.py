@@ -113,6 +113,7 @@ def _plan_problem(
         higher_is_better=problem.metric.higher_is_better,
         margin=problem.margin,
         margin_reason=problem.margin_reason,
+        data_source=problem.source,
         convex=problem.convex,
         divergence_factor=problem.divergence_factor,
         epochs=problem_config.epochs or problem.epochs,

@@ -21,7 +21,7 @@ import numpy as np
 
 from descentlab.i18n.message import message
 from descentlab.problems.base import Data, Problem
-from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, load_digits
+from descentlab.problems.classification import ACCURACY, CROSS_ENTROPY, DIGITS_SOURCE, load_digits
 
 NEIGHBORS = 6
 HIDDEN = 32
@@ -97,5 +97,5 @@ PROBLEM = Problem(
     test_share=0.5,
     validation_share=0.8,
     count="gc1 64 × 32 + 32 + gc2 32 × 10 + 10 = 2,410",
-    source=message("scikit-learn, load_digits (UCI, Alpaydin & Kaynak 1998; CC BY 4.0)"),
+    source=DIGITS_SOURCE,
 )

@@ -63,4 +63,5 @@ PROBLEM = Problem(
     convex=True,
     optimum=least_mse,
     count=message("10 weights + 1 bias = 11"),
+    source=message("scikit-learn, load_diabetes (Efron et al. 2004)"),
 )

@@ -44,4 +44,5 @@ PROBLEM = Problem(
         "their difference is as much"
     ),
     count="W1 12 + W2 20 + W3 10 + B1 4 + B2 5 + B3 2 = 53",
+    source=message("generated"),
 )

@@ -122,6 +122,8 @@ def models(evidence: Evidence) -> Section:
             margin=number(info.margin),
             mode=info.mode,
         )
+        if info.data_source:
+            caption += " " + words("Data: {source}.", source=words(info.data_source))
         if info.train_examples < info.requested_examples:
             caption += " " + words(
                 "Of {requested:,} training examples {train:,} make whole batches and are trained on.",
