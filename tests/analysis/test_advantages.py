@@ -17,7 +17,7 @@ from descentlab.analysis.advantages import (
     rank_correlation,
 )
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.measurements.traits import TRAITS
+from descentlab.experiment.traits import TRAITS
 from support.report_evidence import generated_plan
 
 

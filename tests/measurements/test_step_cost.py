@@ -128,7 +128,7 @@ def test_a_loop_of_updates_is_as_many_updates(optimizer: str) -> None:
             call(1)
         for one, other, start in zip(together, weights(), workload("slides_mlp").initial, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-            assert np.abs(one - start).max() > 1e-3
+            assert np.abs(one - start).max() > 1e-4
 
 
 def test_updates_use_the_constant_gradients_and_steps_new_ones() -> None:
@@ -143,7 +143,7 @@ def test_updates_use_the_constant_gradients_and_steps_new_ones() -> None:
         np.testing.assert_allclose(found, value, rtol=0, atol=1e-6)
     compiled.start()
     compiled.step(3)
-    assert max(np.abs(found - value).max() for found, value in zip(weights(), expected, strict=True)) > 1e-3
+    assert max(np.abs(found - value).max() for found, value in zip(weights(), expected, strict=True)) > 1e-5
     compiled.start()
     compiled.step(1)
     for found, start, gradient in zip(weights(), work.initial, work.gradients, strict=True):

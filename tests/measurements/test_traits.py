@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from descentlab.experiment.config import parse_config
+from descentlab.experiment.traits import TRAITS_COLUMNS
 from descentlab.measurements.traits import (
-    TRAITS_COLUMNS,
     Slopes,
     class_slope,
     curvature_spread,

@@ -238,7 +238,10 @@ def test_a_loss_far_above_the_initial_one_is_a_divergence(tmp_path: Path, monkey
         .all()
     )
     assert (runs["updates"] == 0).all()
-    assert json.loads((output / "0.selections.json").read_text())[0]["learning_rate"] == 0.3
+    assert (
+        json.loads((output / "0.selections.json").read_text())[0]["learning_rate"]
+        == OPTIMIZERS["sgd"].center_learning_rate
+    )
     assert not (tmp_path / "e/models/exploding/sgd.keras").exists()
 
 

@@ -52,6 +52,7 @@ UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", 
 # What is there all the same, and why.
 ELSEWHERE = {
     ("optimizers/import_path.py", "import_module"): "an import path of the config is code, as README.md says",
+    ("optimizers/literature/__init__.py", "import_module"): "one of the package's own modules, from a table",
     ("problems/table.py", "import_module"): "one of the package's own modules, from a table",
     ("training/make_plan.py", "subprocess"): "git, in the package's own folder: a list of words, none from a config",
     ("training/execution/gpu_slots.py", "ctypes"): "finds CUDA's libraries, calls nothing in them",

@@ -13,7 +13,7 @@ from scipy import stats
 from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan
-from descentlab.measurements.traits import TRAITS
+from descentlab.experiment.traits import TRAITS
 from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.storage.tables import Column, check_table
 

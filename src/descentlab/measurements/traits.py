@@ -13,51 +13,17 @@ import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.traits import TRAITS_COLUMNS
 from descentlab.problems.arrays import flat_arrays, map_arrays
 from descentlab.problems.base import Data, Problem
 from descentlab.problems.splits import split_data
-from descentlab.storage.tables import Column, check_table
+from descentlab.storage.tables import check_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.trainable import compile_loss
 from descentlab.training.find_problem import planned_problem
 
 BATCHES = 20  # of the noise scale
 CURVATURE_EXAMPLES, POWER_ITERATIONS, PROBES = 256, 15, 5
-
-TRAITS: dict[str, Column] = {
-    "class_slope": Column(
-        "float64",
-        "",
-        "",
-        "slope of log frequency over log rank of the training targets' classes: 0 where they are balanced, −1 by Zipf's law; NaN "
-        "without classes",
-    ),
-    "embedding_share": Column("float64", "share", "", "of the trainable parameters that are rows of embeddings"),
-    "attention": Column("float64", "", "", "1 if the model has a layer of attention"),
-    "batch_norm": Column("float64", "", "", "1 if the model has BatchNormalization"),
-    "convex": Column("float64", "", "", "1 if the loss is convex in the weights"),
-    "noise_scale": Column(
-        "float64",
-        "",
-        "",
-        "variance of a mini-batch's gradient over the squared norm of the mean gradient, both summed over weights, at the "
-        "initial weights and the batch size used",
-    ),
-    "curvature_spread": Column(
-        "float64",
-        "",
-        "",
-        "largest absolute eigenvalue of the Hessian over the root mean square of all, at the initial weights: 1 where all "
-        "directions are curved alike",
-    ),
-}
-TRAITS_COLUMNS: dict[str, Column] = {
-    "problem": Column("str", "", "", "problem"),
-    "train_examples": Column("int64", "examples", "", "of training"),
-    "parameters": Column("int64", "parameters", "", "trainable"),
-    "batch_size": Column("int64", "examples", "", "of an update"),
-    **TRAITS,
-}
 
 
 def class_slope(targets: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.advantages import ASSOCIATION_COLUMNS, LEAST_PROBLEMS
-from descentlab.measurements.traits import TRAITS
+from descentlab.experiment.traits import TRAITS
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.when import TRAIT_WORDS, count_words, trait_words, when
 from support.report_evidence import evidence_of, found, table_named, values_of

@@ -11,8 +11,8 @@ from descentlab.analysis.advantages import (
     ordered_advantage,
 )
 from descentlab.analysis.statistics.verdicts import Verdict
+from descentlab.experiment.traits import TRAITS
 from descentlab.i18n.wording import joined, message, words
-from descentlab.measurements.traits import TRAITS
 from descentlab.report.blocks import ARM_WORDS, Evidence, Section, Table, interval, number
 from descentlab.report.phrases import VERDICTS
 
