@@ -40,7 +40,7 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
         for absent in planned.absent_classes if isinstance(planned, PlannedProblem) else ():
             of_class = {"label": absent.label, "split": absent.split}
             rows.append(_alarm("absent class", "absent class", len(absent.seeds), problem, **of_class))
-    seeds = min(plan.config.seeds_of(problem).final for problem in plan.problems)
+    seeds = plan.fewest_seeds
     if seeds < LEAST_SEEDS:
         rows.append(_alarm("few seeds", "few seeds", seeds, least=LEAST_SEEDS))
     for entry in plan.unknown if isinstance(plan, ImportedPlan) else ():

@@ -142,10 +142,7 @@ def compare_runs(
 def measure_coverage(plan: Plan) -> pd.DataFrame:
     """How often the report's intervals hold the truth, for this many seeds and the smallest test split."""
     recorded = [planned.test_examples for planned in plan.problems.values()]
-    examples, seeds = (
-        [n for n in recorded if n is not None],
-        min(plan.config.seeds_of(problem).final for problem in plan.problems),
-    )
+    examples, seeds = [n for n in recorded if n is not None], plan.fewest_seeds
     if seeds < 2 or len(examples) < len(recorded):  # externally logged runs do not record their test examples
         return empty_table(TABLES["coverage"])
     return fill_table(simulate_coverage(seeds, min(*examples, 1000), COVERAGE_TRIALS, 0), "coverage")

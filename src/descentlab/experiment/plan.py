@@ -63,6 +63,11 @@ class Plan:
         return Arm.TUNED if Arm.TUNED in self.config.arms else self.config.arms[0]
 
     @property
+    def fewest_seeds(self) -> int:
+        """Final seeds of the problem that has the fewest."""
+        return min(self.config.seeds_of(problem).final for problem in self.problems)
+
+    @property
     def reference(self) -> str:
         """The optimizer that the others are compared with in pairs."""
         return self.config.report.reference

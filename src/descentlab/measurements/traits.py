@@ -14,12 +14,12 @@ import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.traits import TRAITS_COLUMNS
-from descentlab.problems.arrays import flat_arrays, map_arrays
+from descentlab.problems.arrays import flat_arrays
 from descentlab.problems.base import Data, Problem
-from descentlab.problems.splits import split_data
 from descentlab.storage.tables import check_table
+from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.device import configure_device
-from descentlab.training.engine.trainable import compile_loss
+from descentlab.training.engine.trainable import compile_loss, count_parameters, for_keras
 from descentlab.training.find_problem import planned_problem
 
 BATCHES = 20  # of the noise scale
@@ -76,9 +76,8 @@ def curvature_spread(multiply: Callable[[np.ndarray], np.ndarray], weights: int,
     """
     generator = np.random.default_rng(seed)
     probes = generator.choice([-1.0, 1.0], (PROBES, weights))
-    mean_square = np.mean(
-        [np.mean(multiply(probe) ** 2) for probe in probes]
-    )  # Hutchinson's estimate of tr(H²) / weights
+    # Hutchinson's estimate of tr(H²) / weights.
+    mean_square = np.mean([np.mean(multiply(probe) ** 2) for probe in probes])
     vector, largest = generator.standard_normal(weights), 0.0
     for _ in range(POWER_ITERATIONS):
         vector = multiply(vector / np.linalg.norm(vector))
@@ -108,7 +107,7 @@ class Slopes:
     @property
     def parameters(self) -> int:
         """The number of trainable parameters."""
-        return sum(self._sizes)
+        return count_parameters(self.model)
 
     def gradient(self, index: np.ndarray) -> np.ndarray:
         """The gradient of the mean loss over some examples, shape (weights,), as a training step computes it."""
@@ -127,7 +126,7 @@ class Slopes:
 
     def _batch(self, index: np.ndarray) -> tuple[Any, Any]:
         rows = self._data.rows(index)
-        return map_arrays(_constant, rows.x), map_arrays(_constant, rows.y)
+        return for_keras(rows.x), for_keras(rows.y)
 
     def _loss(self, x: Any, y: Any) -> Any:
         return self.model.compute_loss(x, y, self.model(x, training=True))
@@ -159,12 +158,6 @@ class Slopes:
         return np.concatenate(parts)
 
 
-def _constant(array: np.ndarray) -> Any:
-    import tensorflow as tf
-
-    return tf.constant(array)
-
-
 def parts_of_model(model: Any) -> dict[str, float]:
     """Share of embeddings among the trainable parameters, and whether there is attention and BatchNormalization."""
     import keras
@@ -181,7 +174,7 @@ def parts_of_model(model: Any) -> dict[str, float]:
     return {
         "embedding_share": sum(trainable[key] for key in embedded) / max(1, sum(trainable.values())),
         "attention": float(any(isinstance(layer, attention) for layer in layers)),
-        "batch_norm": float(any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)),
+        "batch_norm": float(bool(normalization_layers(model))),
     }
 
 
@@ -231,8 +224,7 @@ def plan_traits(plan: TrainingPlan) -> pd.DataFrame:
     rows = []
     for name, planned in plan.problems.items():
         source = planned_problem(plan, name, device)
-        limit = plan.config.problem(name).train_examples
-        train = split_data(source.problem, source.data, 0, source.batch_size, limit).train
+        train = source.split(0).train
         measured = measure_traits(source.problem, source.data, train, planned.batch_size, seed=0)
         rows.append({"problem": name, "train_examples": len(train), "batch_size": planned.batch_size, **measured})
     return check_table(pd.DataFrame(rows), TRAITS_COLUMNS, "traits")

@@ -98,11 +98,11 @@ def all_trials(
         center: the rate around which theirs lie.
     """
     first = Trial(tuned_rate, "constant" if tuned_rate is None else tuned_schedule, {})
-    if tuned_rate is None or center is None:
-        return [first, *(trial for trial in trials if trial != first)]
-    moved = [replace(trial, learning_rate=_moved(trial.learning_rate, tuned_rate / center)) for trial in trials]
+    factor = 1.0 if tuned_rate is None or center is None else tuned_rate / center
+    moved = [
+        trial
+        if trial.learning_rate is None
+        else replace(trial, learning_rate=float(f"{trial.learning_rate * factor:.3g}"))
+        for trial in trials
+    ]
     return [first, *(trial for trial in moved if trial != first)]
-
-
-def _moved(rate: float | None, factor: float) -> float | None:
-    return None if rate is None else float(f"{rate * factor:.3g}")

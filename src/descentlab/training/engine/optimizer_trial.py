@@ -68,18 +68,15 @@ def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float |
     rated = rate is not None
     expected = run_trial(KerasTrainer(problem, make_optimizer, EXAMPLES, rated), data, member)
     for mode, widths in TRIED.items():
-        raised = ""
         for width in widths:
             try:
                 outcome = run_trial(Trainer(CompiledModel(problem, mode, width), make_optimizer, rated), data, member)
             except Exception as error:  # TensorFlow and a reader's optimizer may raise anything
-                what = str(error).partition("\n")[0]  # XLA adds pages, with the places of files on this machine
-                raised = f"{mode}: {type(error).__name__}: {what}"
-                continue
-            if difference := compare(outcome, expected, member.initial):
-                return f"{mode}: {difference}"
-            raised = ""
-            break
-        if raised:
-            return raised
+                # XLA adds pages, with the places of files on this machine.
+                fault = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            else:
+                fault = compare(outcome, expected, member.initial)
+                break
+        if fault:
+            return f"{mode}: {fault}"
     return ""
