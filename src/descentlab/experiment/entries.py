@@ -26,6 +26,7 @@ from descentlab.optimizers.schedules import check_schedule
 from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS, OptimizerEntry
 from descentlab.problems.table import BUILTIN_PROBLEMS
 
+CONSTANT = [entry.name for entry in (*OPTIMIZERS.values(), *LITERATURE.values()) if entry.tuned_schedule == "constant"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 KERAS_PATH = re.compile(r"(tensorflow\.|tf\.)?keras\.optimizers[.:]")
 IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -164,7 +165,7 @@ class OptimizerConfig(StrictModel):
     tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
     schedule: Schedule | None = Field(
         default=None,
-        description="learning-rate schedule in the tuned arm; default: linear, and constant for ftrl and schedule_free_sgd",
+        description=f"learning-rate schedule in the tuned arm; default: linear, and constant for {', '.join(CONSTANT)}",
     )
 
     @model_validator(mode="before")

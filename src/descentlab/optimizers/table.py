@@ -127,6 +127,7 @@ _ENTRIES = (
     OptimizerEntry("lion", "Lion", 0.0002, "Chen et al. 2023: AdamW's, 3 to 10 times smaller", 1, "Chen et al. 2023"),
     OptimizerEntry("lamb", "Lamb", 0.001, "Dahl et al. 2023, middle of the search space", 2, "You et al. 2020"),
     OptimizerEntry("muon", "Muon", 0.02, "Jordan et al. 2024", None, "Jordan et al. 2024; Liu et al. 2025"),
+    # The averages of both schedule-free methods stand in for a schedule, and the paper trains them without one.
     OptimizerEntry(
         "schedule_free_adamw",
         "ScheduleFreeAdamW",
@@ -134,6 +135,7 @@ _ENTRIES = (
         "Defazio et al. 2024: AdamW's, 1 to 10 times larger",
         2,
         "Defazio et al. 2024",
+        tuned_schedule="constant",
     ),
 )
 OPTIMIZERS: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
@@ -174,7 +176,6 @@ _LITERATURE = (
     OptimizerEntry(
         "soap", f"{_PACKAGE}.soap:SOAP", 0.003, "Vyas et al. 2024, the authors' code", None, "Vyas et al. 2024"
     ),
-    # Its averages stand in for a schedule, and the paper trains it without one.
     OptimizerEntry(
         "schedule_free_sgd",
         f"{_PACKAGE}.schedule_free_sgd:ScheduleFreeSGD",
