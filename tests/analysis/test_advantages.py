@@ -59,6 +59,21 @@ def test_nothing_is_said_of_fewer_problems_than_declared_or_of_a_trait_that_all_
     assert associate_traits(advantages(values[1:], class_slope=tail[1:])).empty
 
 
+def test_a_correlation_is_computed_again_without_each_problem() -> None:
+    """Ranks agree but for one problem, which goes the other way: without it the correlation is 1."""
+    values = np.arange(16.0)
+    trait = np.append(np.arange(1.0, 16), 0)  # of the largest advantage the smallest
+    row = associate_traits(advantages(values, noise_scale=trait)).iloc[0]
+    others = [stats.spearmanr(np.delete(values, i), np.delete(trait, i)).statistic for i in range(16)]
+    assert (row["most"], row["least"]) == (pytest.approx(1), pytest.approx(min(others)))
+    assert row["least"] < row["correlation"] < row["most"]
+
+
+def test_a_trait_of_a_single_problem_rests_on_it() -> None:
+    row = associate_traits(advantages(np.arange(16.0), attention=np.eye(16)[15])).iloc[0]
+    assert np.isnan([row["least"], row["most"]]).all()
+
+
 def test_a_rank_correlation_is_the_textbooks() -> None:
     """By hand: Σd² = 8 of five pairs, 1 − 6 · 8 / (5 · 24) = 0.6; z ± 1.96 √((1 + 0.18) / 2)."""
     rho, low, high = rank_correlation(np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 5, 3, 4]), 0.05)

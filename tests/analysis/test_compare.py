@@ -12,6 +12,7 @@ from descentlab.analysis.compare import compare_results
 from descentlab.analysis.comparison import TABLES, read_comparison, write_comparison
 from descentlab.analysis.pairing import PairingError
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.traits import TRAITS_COLUMNS
 from descentlab.report.answers import write_answers
 from descentlab.storage.tables import empty_table, write_table
 from support.comparison_fixture import (
@@ -68,7 +69,7 @@ def test_what_is_absent_is_not_tested_and_the_rest_is(absent: str, arm: str, unt
     plan = of_optimizers(plan, [name for name in plan.optimizers if name != absent])
     selections = [s for s in generated_selections() if s["optimizer"] != absent] if arm == "tuned" else []
     found = compared(plan, runs, selections=selections)
-    answers = write_answers(plan, found.summary, found.contrasts, found.claims, found.alarms)
+    answers = write_answers(plan, found, empty_table(TRAITS_COLUMNS))
     assert {answer["id"] for answer in answers if not answer["details"]} - {"alarms"} == untested
     assert set(found.summary["arm"]) == ({"default", "tuned"} if arm == "tuned" else {"default"})
 

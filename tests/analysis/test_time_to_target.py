@@ -129,6 +129,9 @@ def test_profiles_count_problems_within_a_factor_of_the_fastest() -> None:
     assert [mine.loc[(name, 4.0), "share"] for name in ("momentum", "sgd")] == [1, 0]
     assert mine.loc[("sgd", 8.0), "share"] == 1
     assert "gd" not in mine.index.get_level_values("optimizer")
+    # 8.4 / 1.8 is beyond 4 times the fastest, and adam is the fastest whichever problem is left out.
+    assert mine.loc[("sgd", 1.0), "integral"] == 0
+    assert (mine.loc[("adam", 1.0), ["integral", "integral_least", "integral_most"]] == 1).all()
 
 
 def test_a_divergence_reaches_no_target() -> None:

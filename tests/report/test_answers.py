@@ -9,11 +9,22 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from descentlab.analysis.advantages import LEAST_PROBLEMS
 from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.report.answers import BY_CLAIM, PHRASES, answer_claim, answer_contrast, answer_ranking, write_answers
+from descentlab.experiment.traits import TRAITS
+from descentlab.report.answers import (
+    BY_CLAIM,
+    PHRASES,
+    answer_claim,
+    answer_contrast,
+    answer_ranking,
+    answer_when,
+    write_answers,
+)
 from descentlab.report.formatting import BOUND_SIGNS, interval, number
 from descentlab.report.phrases import ARM_WORDS, reason_words, remark_words
+from descentlab.report.trait_phrases import TRAIT_WORDS
 from support.comparison_fixture import SEEDS, generated_plan
 from support.generated_comparisons import generated_comparison
 from support.report_evidence import values_of
@@ -139,7 +150,7 @@ def test_a_problem_without_the_contrast_is_not_tested_and_counted() -> None:
 
 def test_the_first_page_says_what_the_contrasts_found() -> None:
     found = generated_comparison()
-    answers = write_answers(generated_plan(), found.summary, found.contrasts, found.claims, found.alarms)
+    answers = write_answers(generated_plan(), found, pd.DataFrame())
     (said,) = [answer for answer in answers if answer["id"] == "tuned-adam-momentum"]
     assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 2]
     assert PHRASES[Verdict.BETTER] in said["head"]
@@ -148,3 +159,16 @@ def test_the_first_page_says_what_the_contrasts_found() -> None:
     for detail, row in zip(said["details"], rows.to_dict("records"), strict=True):
         expected = [row["difference_mean"], row["low_corrected"], row["high_corrected"], SEEDS]
         assert values_of(detail["text"])[:4] == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_first_page_says_which_traits_go_with_adams_advantage_from_fifteen_problems_on() -> None:
+    names = [f"p{i}" for i in range(LEAST_PROBLEMS)]
+    traits = pd.DataFrame({"problem": names, **dict.fromkeys(TRAITS, 0.0)}).assign(noise_scale=range(LEAST_PROBLEMS))
+    pair = {"arm": "tuned", "first": "adam", "second": "sgd", "margin": 1.0, "verdict": "better", "n": 3}
+    rows = pd.DataFrame({"problem": names, "difference_mean": range(LEAST_PROBLEMS)})
+    rows = rows.assign(low_corrected=0.0, high_corrected=1.0, **pair)
+    (said,) = answer_when(generated_plan(), rows, traits)
+    assert [name for name in TRAIT_WORDS.values() if name in said["head"]] == [TRAIT_WORDS["noise_scale"]]
+    assert values_of(said["head"])[-3:] == [LEAST_PROBLEMS, 1, 1]  # n, and what is left without one problem
+    assert not answer_when(generated_plan(), rows[1:], traits[1:])
+    assert not answer_when(generated_plan(), rows, pd.DataFrame())

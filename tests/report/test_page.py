@@ -111,7 +111,7 @@ def test_downloads_hold_the_numbers(page: str) -> None:
 
 def test_the_answer_comes_first_and_from_the_data(page: str) -> None:
     found = generated_comparison()
-    said = write_answers(generated_plan(), found.summary, found.contrasts, found.claims, found.alarms)
+    said = write_answers(generated_plan(), found, pd.DataFrame())
     first = html.unescape(page[: page.index("<section")])
     assert all(answer["head"] in first for answer in said)
     assert page.index('<span class="verdict better">') < page.index("<section")

@@ -13,11 +13,13 @@ from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.experiment.looks import Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.traits import TRAITS_COLUMNS
 from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO
 from descentlab.report.alarm_phrases import alarm_sentence
 from descentlab.report.answers import write_answers
 from descentlab.report.phrases import place_words, remark_words
 from descentlab.report.sections.ledger import ledger_lines
+from descentlab.storage.tables import empty_table
 from support.comparison_fixture import (
     generated_plan,
     generated_runs,
@@ -122,9 +124,7 @@ def shown_texts(plan: TrainingPlan, comparison: Comparison) -> list[str]:
     """Every text of a comparison that the report shows as it stands, in the language that is spoken."""
     answers = [
         text
-        for answer in write_answers(
-            plan, comparison.summary, comparison.contrasts, comparison.claims, comparison.alarms
-        )
+        for answer in write_answers(plan, comparison, empty_table(TRAITS_COLUMNS))
         for text in (answer["head"], *(detail[part] for detail in answer["details"] for part in ("problem", "text")))
     ]
     claims = [

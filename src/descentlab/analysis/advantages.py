@@ -37,6 +37,8 @@ ASSOCIATION_COLUMNS: dict[str, Column] = {
     "correlation": Column("float64", "", "", "Spearman's rank correlation of trait and advantage over problems"),
     "low": Column("float64", "", "", "its interval at 95 % for all traits together"),
     "high": Column("float64", "", "", "likewise"),
+    "least": Column("float64", "", "", "the least correlation if one problem is left out"),
+    "most": Column("float64", "", "", "the largest correlation if one problem is left out"),
     "n": Column("int64", "problems", "", "problems that have the trait measured and the pair tested"),
 }
 
@@ -80,11 +82,17 @@ def rank_correlation(first: np.ndarray, second: np.ndarray, level: float) -> tup
         >>> rank_correlation(np.arange(20.0), np.arange(20.0) ** 3, 0.05)[0]
         1.0
     """
-    rho = float(stats.spearmanr(first, second).statistic)
+    rho = _correlation(first, second)
     within = float(np.clip(rho, -0.999999, 0.999999))  # a perfect order has no finite transform
     error = np.sqrt((1 + within**2 / 2) / (len(first) - 3))
     half = float(stats.norm.isf(level / 2)) * error
     return rho, float(np.tanh(np.arctanh(within) - half)), float(np.tanh(np.arctanh(within) + half))
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's; NaN where one is constant."""
+    constant = len(np.unique(first)) < 2 or len(np.unique(second)) < 2
+    return np.nan if constant else float(stats.spearmanr(first, second).statistic)
 
 
 def ordered_advantage(advantages: pd.DataFrame) -> pd.Series:
@@ -114,10 +122,10 @@ def associate_traits(advantages: pd.DataFrame) -> pd.DataFrame:
         ]
         for trait in tested:
             here = known[trait]
-            rho, low, high = rank_correlation(
-                ordered[here].to_numpy(), group.loc[here, trait].to_numpy(), LEVEL / len(tested)
-            )
-            rows.append(
-                {"arm": arm, "trait": trait, "correlation": rho, "low": low, "high": high, "n": int(here.sum())}
-            )
+            values, gains = group.loc[here, trait].to_numpy(), ordered[here].to_numpy()
+            rho, low, high = rank_correlation(gains, values, LEVEL / len(tested))
+            # NaN where all the rest have the same trait, so that the trait rests on one problem alone.
+            others = [_correlation(np.delete(gains, i), np.delete(values, i)) for i in range(len(values))]
+            about = {"arm": arm, "trait": trait, "correlation": rho, "low": low, "high": high, "n": len(values)}
+            rows.append({**about, "least": float(np.min(others)), "most": float(np.max(others))})
     return check_table(pd.DataFrame(rows, columns=list(ASSOCIATION_COLUMNS)), ASSOCIATION_COLUMNS, "associations")

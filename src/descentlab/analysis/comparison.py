@@ -223,6 +223,13 @@ TABLES: dict[str, dict[str, Column]] = {
         **_text("arm", "target", "optimizer"),
         **_numbers("ratio", "lower", ratio="factor of the fastest mean time to the target"),
         **_numbers("share", "higher", share="of the problems on which the optimizer is within the factor"),
+        **_numbers(
+            "share",
+            "higher",
+            integral="mean share over factors from 1 to 4",
+            integral_least="the least if one problem is left out",
+            integral_most="the largest if one problem is left out",
+        ),
         "n": Column("int64", "problems", "", "problems"),
     },
     "gaps": {

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from descentlab.analysis.statistics.intervals import LEVEL
+from descentlab.analysis.statistics.resampling import leave_one_out
 from descentlab.experiment.records import DECIMALS
 from descentlab.problems.base import metric_sign
 from descentlab.storage.tables import Column, check_table, empty_table
@@ -23,6 +24,11 @@ RANK_COLUMNS: dict[str, Column] = {
     "arm": Column("str", "", "", "arm"),
     "optimizer": Column("str", "", "", "optimizer that all problems have"),
     "mean_rank": Column("float64", "ranks", "lower", "mean over problems; 1 = best mean test metric, ties share"),
+    "least": Column("float64", "ranks", "lower", "the least mean rank if one problem is left out"),
+    "most": Column("float64", "ranks", "lower", "the largest mean rank if one problem is left out"),
+    "n_first": Column(
+        "int64", "problems", "", "without how many of the problems, one at a time, its mean rank is the best"
+    ),
     "n": Column("int64", "problems", "", "problems"),
     "n_optimizers": Column("int64", "optimizers", "", "optimizers that are ranked"),
     "friedman": Column("float64", "", "", "Friedman's chi-squared, corrected for ties"),
@@ -93,7 +99,11 @@ def measure_ranks(summary: pd.DataFrame, arm: str) -> pd.DataFrame:
         return empty_table(RANK_COLUMNS)
     tied = bool((ranks.nunique(axis="columns") == 1).all())  # the tie correction would divide 0 by 0
     statistic, p = (0.0, 1.0) if tied else stats.friedmanchisquare(*ranks.to_numpy().T)
+    values = ranks.to_numpy().T
+    least, most = leave_one_out(values)
+    without = (values.sum(axis=1, keepdims=True) - values).round(DECIMALS)  # sums of the ranks without each problem
     means = ranks.mean().rename("mean_rank").rename_axis("optimizer").reset_index()
+    means = means.assign(least=least, most=most, n_first=(without == without.min(axis=0)).sum(axis=1))
     table = means.sort_values(["mean_rank", "optimizer"]).assign(
         arm=arm,
         n=problems,

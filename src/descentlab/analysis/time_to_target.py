@@ -10,8 +10,10 @@ import pandas as pd
 
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.statistics.intervals import reached_after
+from descentlab.analysis.statistics.resampling import leave_one_out
 from descentlab.analysis.statistics.survival import (
     performance_profile,
+    profile_areas,
     restricted_mean,
     restricted_ratio,
     share_interval,
@@ -23,6 +25,7 @@ from descentlab.optimizers.roles import PLAIN
 # Shares of the way from the initial validation loss to the reference's lowest.
 TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
 SPEED_ARM = "tuned_for_speed"
+PROFILE_INTEGRAL_TO = 4.0  # times the fastest, as in Dahl et al. 2023
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
 
 
@@ -200,7 +203,7 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
 
 
 def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
-    """Performance profiles over problems (Dolan & Moré 2002), by arm and target, from the restricted means.
+    """Performance profiles over problems and their integrals, by arm and target, from the restricted means.
 
     Only optimizers with the problem's full budget of updates are compared; one with a miss counts as never reaching.
     """
@@ -211,7 +214,9 @@ def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
     for (arm, target), group in comparable.groupby(["arm", "target"], sort=False):
         table = group.pivot(index="optimizer", columns="problem", values="mean")
         shares = performance_profile(table.to_numpy(), PROFILE_RATIOS)
-        for name, share in zip(table.index, shares, strict=True):
+        areas = profile_areas(table.to_numpy(), PROFILE_INTEGRAL_TO)
+        integrals = zip(areas.mean(axis=1), *leave_one_out(areas), strict=True)
+        for name, share, (integral, least, most) in zip(table.index, shares, integrals, strict=True):
             rows.append(
                 pd.DataFrame(
                     {
@@ -220,6 +225,9 @@ def measure_profiles(speed: pd.DataFrame) -> pd.DataFrame:
                         "optimizer": name,
                         "ratio": PROFILE_RATIOS,
                         "share": share,
+                        "integral": integral,
+                        "integral_least": least,
+                        "integral_most": most,
                         "n": table.shape[1],
                     }
                 )

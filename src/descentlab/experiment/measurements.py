@@ -51,6 +51,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         {"seeds": [*range(10)]},
         alone=True,
     ),
+    "slides_network": Measurement("descentlab.measurements.slides_network:measure_slides_network", ("slides_network",)),
     "memory": Measurement("descentlab.measurements.memory:measure_memory", ("memory",), alone=True),
     "landscapes": Measurement(
         "descentlab.measurements.landscapes:measure_landscapes",

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from descentlab.analysis.advantages import associate_traits, measure_advantages
 from descentlab.analysis.claims.judgment import value_of
+from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan
@@ -20,6 +22,7 @@ from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.formatting import BOUND_SIGNS, interval, marked_titles, optimizer_title
 from descentlab.report.phrases import ARM_WORDS, NOT_RUN, place_words, reason_words, remark_words
+from descentlab.report.trait_phrases import trait_words
 
 MOST_ALARMS = 8
 
@@ -127,14 +130,13 @@ ALARMS = {
 PROBLEMS = message("{n} problem"), message("{n} problems")
 
 
-def write_answers(
-    plan: Plan,
-    summary: pd.DataFrame,
-    contrasts: pd.DataFrame,
-    claims: list[dict[str, Any]],
-    alarms: pd.DataFrame,
-) -> list[dict[str, Any]]:
+def write_answers(plan: Plan, compared: Comparison, traits: pd.DataFrame) -> list[dict[str, Any]]:
     """The first page's statements, in its order.
+
+    Args:
+        plan: the experiment's plan.
+        compared: the tables of the comparison.
+        traits: of its problems; may be empty.
 
     Returns:
         Each ``{"id", "section", "head", "details"}``: the section with the data behind it, a sentence, and under it one line
@@ -142,10 +144,11 @@ def write_answers(
     """
     answers = []
     for arm in reversed(plan.config.arms):
-        answers += [answer_contrast(plan, contrasts, arm, second) for second in (MOMENTUM, PLAIN)]
-    answers += [answer_claim(claims, identity, plan.main_arm) for identity in BY_CLAIM]
-    answers += [answer_ranking(plan, summary, arm) for arm in reversed(plan.config.arms)]
-    answers.append(answer_alarms(alarms))
+        answers += [answer_contrast(plan, compared.contrasts, arm, second) for second in (MOMENTUM, PLAIN)]
+    answers += answer_when(plan, compared.contrasts, traits)
+    answers += [answer_claim(compared.claims, identity, plan.main_arm) for identity in BY_CLAIM]
+    answers += [answer_ranking(plan, compared.summary, arm) for arm in reversed(plan.config.arms)]
+    answers.append(answer_alarms(compared.alarms))
     return answers
 
 
@@ -192,6 +195,20 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         **named,
     )
     return _statement(identity, "differences", head, details)
+
+
+def answer_when(plan: Plan, contrasts: pd.DataFrame, traits: pd.DataFrame) -> list[dict[str, Any]]:
+    """Which traits of a problem go with Adam's advantage over plain SGD; nothing where too few problems have any measured."""
+    advantages = measure_advantages(plan, contrasts, traits)
+    associations = associate_traits(advantages[advantages["arm"] == plan.main_arm])
+    if associations.empty:
+        return []
+    head = words(
+        "{arm}, Adam's advantage over plain SGD: {traits}.",
+        arm=words(ARM_WORDS[plan.main_arm].title),
+        traits=trait_words(associations),
+    )
+    return [_statement("when", "when", head)]
 
 
 def fit_words(row: Mapping[Hashable, Any]) -> str:

@@ -60,7 +60,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
     """The page as HTML."""
     config = evidence.plan.config
     compared = evidence.comparison
-    answers = write_answers(evidence.plan, compared.summary, compared.contrasts, compared.claims, compared.alarms)
+    answers = write_answers(evidence.plan, compared, evidence.measurement("traits"))
     shown = {section.identity for section in sections}
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
     return (

@@ -12,6 +12,7 @@ from statsmodels.duration.survfunc import SurvfuncRight
 from descentlab.analysis.statistics.survival import (
     kaplan_meier,
     performance_profile,
+    profile_areas,
     restricted_mean,
     restricted_ratio,
     share_interval,
@@ -106,3 +107,11 @@ def test_profiles_by_hand() -> None:
     # Two methods on three problems: ratios to the best are 1, 2, inf and 2, 1, inf (nobody solves the third).
     times = np.array([[1.0, 4.0, np.inf], [2.0, 2.0, np.nan]])
     np.testing.assert_allclose(performance_profile(times, np.array([1.0, 2.0])), [[1 / 3, 2 / 3], [1 / 3, 2 / 3]])
+    np.testing.assert_allclose(profile_areas(times, 4.0), [[1, 2 / 3, 0], [2 / 3, 1, 0]])
+
+
+def test_the_areas_of_a_profile_are_its_integral() -> None:
+    times = np.random.default_rng(0).lognormal(size=(4, 6))
+    ratios = np.linspace(1, 4, 30_001)
+    integral = np.trapezoid(performance_profile(times, ratios), ratios, axis=1) / 3
+    np.testing.assert_allclose(profile_areas(times, 4.0).mean(axis=1), integral, atol=1e-4)

@@ -54,9 +54,12 @@ def times(
 
 
 def profiles(shares: dict[str, list[float]], n: int) -> pd.DataFrame:
-    """Shares at factors 1, 2 and 4."""
+    """Shares at factors 1, 2 and 4; as integral the last, and what is left of it half and all of that."""
     rows = [
-        {"arm": "tuned", "target": "medium", "optimizer": name, "ratio": ratio, "share": share, "n": n}
+        {
+            **{"arm": "tuned", "target": "medium", "optimizer": name, "ratio": ratio, "share": share, "n": n},
+            **{"integral": values[-1], "integral_least": values[-1] / 2, "integral_most": values[-1]},
+        }
         for name, values in shares.items()
         for ratio, share in zip((1.0, 2.0, 4.0), values, strict=True)
     ]
@@ -161,7 +164,7 @@ def test_profiles_name_who_is_fastest_and_who_is_never_far_behind() -> None:
     table = profiles({"adam": [0.5, 0.5, 0.5], "sgd": [0.25, 1.0, 1.0], "momentum": [0.25, 0.5, 1.0]}, n=4)
     figure = profile_figure(evidence(table=table), "tuned")
     assert figure is not None
-    assert values_of(figure.takeaway) == ["adam", 2, 4, "sgd", 4, 4]
+    assert values_of(figure.takeaway) == ["adam", 2, 4, "sgd", 4, 4, "sgd", "momentum", 1, 0.5, 1]
     assert profile_figure(evidence(table=table), "default") is None
 
 
@@ -180,4 +183,5 @@ def test_a_share_of_one_problem_is_no_share() -> None:
 def test_who_is_level_is_named_or_counted(names: tuple[str, ...], share: float, values: list[str | float]) -> None:
     figure = profile_figure(evidence(table=profiles({name: [share] * 3 for name in names}, n=2)), "tuned")
     assert figure is not None
-    assert values_of(figure.takeaway) == 2 * values  # fastest, and within twice the fastest
+    # Fastest, within twice the fastest, and the largest integral with what is left of it.
+    assert values_of(figure.takeaway) == [*2 * values, *values[:-2], share, share / 2, share]

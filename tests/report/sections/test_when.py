@@ -7,10 +7,10 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from descentlab.analysis.advantages import ASSOCIATION_COLUMNS, LEAST_PROBLEMS
+from descentlab.analysis.advantages import LEAST_PROBLEMS
 from descentlab.experiment.traits import TRAITS
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.when import TRAIT_WORDS, count_words, trait_words, when
+from descentlab.report.sections.when import count_words, when
 from support.report_evidence import evidence_of, found, table_named, values_of
 
 
@@ -19,10 +19,6 @@ def evidence() -> Evidence:
     plain = evidence_of()
     traits = pd.DataFrame([{"problem": name, **dict.fromkeys(TRAITS, 0.25)} for name in plain.plan.problems])
     return dataclasses.replace(plain, measured={"traits": traits})
-
-
-def test_every_trait_has_a_name() -> None:
-    assert set(TRAIT_WORDS) == set(TRAITS)
 
 
 def test_without_the_measurement_there_is_no_section(evidence: Evidence) -> None:
@@ -48,16 +44,3 @@ def test_counts_are_those_of_the_verdicts() -> None:
     verdicts = ["better", "better", "negligible", "identical", "worse", "inconclusive", "not tested"]
     said = values_of(count_words(pd.DataFrame({"verdict": verdicts})))
     assert [value for value in said if isinstance(value, float)] == [7, 2, 2, 1, 2]
-
-
-def test_only_traits_whose_interval_lacks_zero_are_named() -> None:
-    rows = [
-        ("tuned", "class_slope", -0.7, -0.9, -0.3, 20),
-        ("tuned", "attention", 0.2, -0.3, 0.6, 20),
-    ]
-    table = pd.DataFrame(rows, columns=list(ASSOCIATION_COLUMNS))
-    said = trait_words(table)
-    assert TRAIT_WORDS["class_slope"] in said and TRAIT_WORDS["attention"] not in said
-    assert values_of(said)[-4:] == [-0.7, -0.9, -0.3, 20]
-    assert not any(isinstance(value, float) for value in values_of(trait_words(table.iloc[1:])))
-    assert values_of(trait_words(table.iloc[:0])) == [LEAST_PROBLEMS]

@@ -25,6 +25,27 @@ def resample_seeds(seeds: int) -> tuple[np.ndarray, np.ndarray]:
     return different, counts / DRAWS
 
 
+def leave_one_out(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest mean when one of those it is over is left out: how much a mean leans on a single problem.
+
+    Args:
+        values: shape (k, n); the means are over n.
+
+    Returns:
+        Two arrays of shape (k,); NaN of fewer than two.
+
+    Example:
+        >>> least, most = leave_one_out(np.array([[1.0, 2.0, 6.0]]))
+        >>> least.tolist(), most.tolist()
+        ([1.5], [4.0])
+    """
+    count = values.shape[1]
+    if count < 2:
+        return np.full(len(values), np.nan), np.full(len(values), np.nan)
+    means = (values.sum(axis=1, keepdims=True) - values) / (count - 1)
+    return means.min(axis=1), means.max(axis=1)
+
+
 def weighted_variance(values: np.ndarray, weights: np.ndarray) -> float:
     """The variance of values that occur with ``weights``, of sum 1; both of shape (values,)."""
     return float(weights @ (values - weights @ values) ** 2)

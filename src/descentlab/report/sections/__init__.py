@@ -23,6 +23,7 @@ from descentlab.report.sections.magnitude import magnitude
 from descentlab.report.sections.minima import minima
 from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.report.sections.ranks import ranks
+from descentlab.report.sections.slides_network import slides_network
 from descentlab.report.sections.tuning import alarms, sensitivity
 from descentlab.report.sections.when import when
 
@@ -45,6 +46,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     magnitude,
     batches,
     alarms,
+    slides_network,
     models,
     protocol,
     glossary,

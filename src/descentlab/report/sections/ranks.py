@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from descentlab.analysis.ranks import alike
@@ -32,7 +31,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     figure, (axes,) = new_figure(
         1, 4.2, 0.22 * (len(order) + 2), left=label_room(order), right=0.3 + 4.2 * BAR * len(groups)
     )
-    draw_rows(axes, table.assign(low=np.nan, high=np.nan), order, "mean_rank", "low", "high")
+    draw_rows(axes, table, order, "mean_rank", "least", "most")
     axes.set_ylim(len(order) - 0.4, -2.2)
     axes.set_xlim(0.7, len(order) + 0.3)
     axes.plot([1, 1 + critical_difference], [-1.0, -1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
@@ -57,7 +56,8 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     takeaway = rank_words(table, arm, groups)
     caption = words(
         "Rank of each optimizer's mean test metric, averaged over n = {n} problems; ties share a rank, and one with a diverged "
-        "seed ranks behind those without. Bars join optimizers whose mean ranks differ by less than Nemenyi's critical "
+        "seed ranks behind those without. Lines reach from the least to the largest mean with one problem "
+        "left out. Bars join optimizers whose mean ranks differ by less than Nemenyi's critical "
         "difference (level {level:g} over all pairs; Demšar 2006). A rank says neither how much better an optimizer is nor how "
         "certain that is on any one problem, and these problems are not a random sample of all: the ranks hold for these.",
         n=int(table["n"].iloc[0]),
@@ -83,7 +83,7 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
         return words("With {arm}, the mean ranks of {ranked} optimizers are indistinguishable ({test})", **fields)
     last = groups[0][1] if groups and groups[0][0] == 0 else 0
     leaders = table.loc[table["mean_rank"] == first["mean_rank"], "optimizer"]
-    return counted(
+    text = counted(
         len(leaders),
         "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} has the best, {rank}, distinguished from "
         "{beaten} of the other {others} by a critical difference of {least}",
@@ -95,4 +95,10 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
         others=len(table) - len(leaders),
         least=number(first["critical_difference"]),
         **fields,
+    )
+    return words(
+        "{text}; with one problem left out at a time, the best stays best {n_first} of {n} times",
+        text=text,
+        n_first=int(first["n_first"]),
+        n=int(first["n"]),
     )

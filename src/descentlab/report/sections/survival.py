@@ -10,6 +10,7 @@ from scipy import stats
 
 from descentlab.analysis.statistics.intervals import CONFIDENCE
 from descentlab.analysis.statistics.survival import kaplan_meier
+from descentlab.analysis.time_to_target import PROFILE_INTEGRAL_TO
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import LECTURE
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title
@@ -196,11 +197,13 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {profile_words(rows, order)}"
     caption = words(
         "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
-        "fastest's (Dolan & Moré 2002); higher and further left is better. An optimizer that missed with any seed does not "
+        "fastest's (Dolan & Moré 2002); higher and further left is better. A profile's integral is its mean from the fastest to "
+        "{factor} times the fastest (Dahl et al. 2023). An optimizer that missed with any seed does not "
         "reach it on that problem; full batch, whose budget has a different number of updates, isn't compared. {n} problems are"
         " few: these shares describe them and no others. Each line is a hair above the one before.",
         n=int(rows["n"].max()),
         target=words(TARGET),
+        factor=number(PROFILE_INTEGRAL_TO),
     )
     if len(front) < len(order):
         caption += " " + words("Dashed: the others (hover for names).")
@@ -208,18 +211,34 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
 
 
 def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
-    """Who is fastest most often, and who is within twice the fastest most often."""
+    """Who is fastest most often, who is within twice the fastest most often, and whose integral is the largest."""
     n = int(rows["n"].max())
     texts = []
     for factor, head in PROFILE_HEADS.items():
         shares = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
-        best = [name for name in order if name in shares.index and shares[name] == shares.max() > 0]
-        if not best:
-            names = words("no optimizer")
-        elif len(best) <= MOST_NAMED:
-            names = joined([optimizer_title(name) for name in best])
-        else:
-            names = words("{n} optimizers", n=len(best))
         count = round(float(shares.max()) * n) if len(shares) else 0
-        texts.append(words(head, target=words(TARGET), names=names, count=count, problems=n))
+        texts.append(words(head, target=words(TARGET), names=leaders(shares, order), count=count, problems=n))
+    integrals = rows.drop_duplicates("optimizer").set_index("optimizer")
+    largest = integrals.loc[integrals["integral"].idxmax()]
+    texts.append(
+        words(
+            "largest integral: {names}, {integral} ({least} to {most} with one problem left out)",
+            names=leaders(integrals["integral"], order),
+            integral=number(largest["integral"]),
+            least=number(largest["integral_least"]),
+            most=number(largest["integral_most"]),
+        )
+    )
     return "; ".join(texts)
+
+
+def leaders(values: pd.Series, order: list[str]) -> str:
+    """Who has the largest of ``values``, by optimizer: their names or how many they are; nobody where it is 0."""
+    best = [name for name in order if name in values.index and values[name] == values.max() > 0]
+    if not best:
+        return words("no optimizer")
+    return (
+        joined([optimizer_title(name) for name in best])
+        if len(best) <= MOST_NAMED
+        else words("{n} optimizers", n=len(best))
+    )

@@ -12,19 +12,10 @@ from descentlab.analysis.advantages import (
 )
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.traits import TRAITS
-from descentlab.i18n.wording import joined, message, words
+from descentlab.i18n.wording import words
 from descentlab.report.blocks import ARM_WORDS, Evidence, Section, Table, interval, number
 from descentlab.report.phrases import VERDICTS
-
-TRAIT_WORDS = {
-    "class_slope": message("tail of the classes"),
-    "embedding_share": message("share of embeddings"),
-    "attention": message("attention"),
-    "batch_norm": message("batch normalization"),
-    "convex": message("convex"),
-    "noise_scale": message("noise of the gradient"),
-    "curvature_spread": message("spread of the curvature"),
-}
+from descentlab.report.trait_phrases import TRAIT_WORDS, trait_words
 
 
 def when(evidence: Evidence) -> Section | None:
@@ -73,17 +64,3 @@ def count_words(advantages: pd.DataFrame) -> str:
         worse=worse,
         open=len(advantages) - better - level - worse,
     )
-
-
-def trait_words(associations: pd.DataFrame) -> str:
-    """Which traits go with a larger or smaller advantage, with their correlations."""
-    if associations.empty:
-        return words("with fewer than {least} problems nothing is said of the traits", least=LEAST_PROBLEMS)
-    found = associations[(associations["low"] > 0) | (associations["high"] < 0)]
-    if found.empty:
-        return words("no trait goes with it")
-    named = [
-        f"{words(TRAIT_WORDS[row['trait']])} {interval(row['correlation'], row['low'], row['high'], row['n'], signed=True)}"
-        for row in found.to_dict("records")
-    ]
-    return words("what goes with it (rank correlation): {traits}", traits=joined(named))
