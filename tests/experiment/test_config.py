@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
 from descentlab.experiment.entries import snake_case, table_entry
+from descentlab.optimizers.build import build
 from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS
 from support.config_cases import BASE, optimizer, parsed, problem
 
@@ -177,6 +178,28 @@ def test_every_schedule_has_a_row_of_every_optimizer() -> None:
         "slides_ada_grad": ("linear", False),
     }
     assert rows["gd_cosine"].grid(7) == rows["gd"].grid(7)
+
+
+@pytest.mark.usefixtures("device")
+def test_every_weight_decay_has_a_row_of_every_optimizer_beside_the_schedules() -> None:
+    raw = {"experiment": "e", "problems": ["mlp"], "schedules": ["linear", "wsd"], "weight_decays": [0, 0.0045]}
+    rateless = {"optimizer": SLIDES_ADAGRAD, "learning_rate": None}
+    optimizers = ["muon", {"optimizer": "adam", "tuned_weight_decay": 0.1, "schedule": "step"}, rateless]
+    config = parse_config({**raw, "optimizers": optimizers}, "here")
+    rows = {entry.name: entry for entry in config.entries(config.problems[0])}
+    assert {name: (e.tuned_schedule, e.tuned_weight_decay, e.tuned_only) for name, e in rows.items()} == {
+        "muon": ("linear", 0, False),
+        "muon_decay_45e-4": ("linear", 0.0045, True),
+        "muon_wsd": ("wsd", 0, True),
+        "muon_wsd_decay_45e-4": ("wsd", 0.0045, True),
+        "adam": ("step", 0.1, False),
+        "slides_ada_grad": ("linear", None, False),
+    }
+    # Of both groups of its weights; and the default arm keeps Keras' decay.
+    assert [build(rows["muon_decay_45e-4"], arm, 0.1).adam_weight_decay for arm in ("tuned", "default")] == [
+        0.0045,
+        0.004,
+    ]
 
 
 def test_a_problem_by_import_path_is_called_as_its_object() -> None:

@@ -42,7 +42,7 @@ def test_refuses_what_is_no_config(raw: Any, expected: str) -> None:
 def test_refuses_unknown_keys_everywhere() -> None:
     assert refusal_of(experimnt="x") == (
         "here: experimnt: unknown key 'experimnt', did you mean 'experiment'? Valid: experiment, problems, optimizers, "
-        "schedules, arms, patience, seeds, budget, tuning, sweep, measurements, execution, tracking, report"
+        "schedules, weight_decays, arms, patience, seeds, budget, tuning, sweep, measurements, execution, tracking, report"
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"
@@ -202,7 +202,7 @@ def test_refuses_duplicate_names() -> None:
     )
     assert refusal_of(arms=["tuned", "tuned"]) == "here: arms: names must be unique; repeated: tuned"
     assert refusal_of(optimizers=["gd", *optimizer(name="gd_equal_updates")]) == (
-        "here: optimizers: the name is taken by another row of a full-batch optimizer or of schedules: gd_equal_updates"
+        "here: optimizers: another row (of full batches, schedules or weight decays) has this name: gd_equal_updates"
     )
     assert refusal_of(optimizers=["sgd", "adam"], problems=problem(optimizers=["adm"])) == (
         "here: problems: 'mlp' has an optimizer that the experiment lacks: 'adm', did you mean 'adam'? Valid: sgd, adam"
@@ -252,6 +252,12 @@ def test_refuses_a_count_that_no_table_can_hold(key: str) -> None:
             "here: schedules.0: unknown schedule 'cosin', did you mean 'cosine'? Valid: constant, ",
         ),
         ({"schedules": ["wsd", "wsd"]}, "here: schedules: names must be unique; repeated: wsd"),
+        ({"weight_decays": [0.01, 1e-2]}, "here: weight_decays: names must be unique; repeated: 0.01"),
+        ({"weight_decays": [-0.01]}, "here: weight_decays.0: must be greater than or equal to 0; received -0.01"),
+        (
+            {"weight_decays": [0.01], "arms": ["default"]},
+            "here: weight_decays: they are the tuned arm's, so arms needs 'tuned'",
+        ),
         (
             {"schedules": ["wsd"], "arms": ["default"]},
             "here: schedules: they are the tuned arm's, so arms needs 'tuned'",
@@ -259,9 +265,16 @@ def test_refuses_a_count_that_no_table_can_hold(key: str) -> None:
         ({"patience": 0}, "here: patience: must be greater than 0; received 0"),
         (
             {"schedules": ["linear", "wsd"], "optimizers": ["sgd", {"optimizer": "adam", "name": "sgd_wsd"}]},
-            "here: optimizers: the name is taken by another row of a full-batch optimizer or of schedules: sgd_wsd",
+            "here: optimizers: another row (of full batches, schedules or weight decays) has this name: sgd_wsd",
         ),
     ],
 )
 def test_refuses_schedules_and_patience_that_mean_nothing(changes: dict[str, Any], said: str) -> None:
     assert refusal_of(**changes).startswith(said)
+
+
+@pytest.mark.usefixtures("device")
+def test_no_weight_decay_is_a_value_where_keras_takes_it() -> None:
+    entry = replace(OPTIMIZERS["muon"], hyperparameters={"weight_decay": None, "adam_weight_decay": None})
+    built = build(entry, "default", 0.1)
+    assert (built.weight_decay, built.adam_weight_decay) == (None, None)

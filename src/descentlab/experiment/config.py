@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from descentlab.experiment.entries import (
     NAME_RULE,
+    Decay,
     OptimizerConfig,
     PositiveInt,
     ProblemConfig,
@@ -25,7 +26,7 @@ from descentlab.experiment.entries import (
     StrictModel,
     check_name,
     equal_updates_row,
-    schedule_rows,
+    tuned_rows,
 )
 from descentlab.experiment.measurements import MEASUREMENTS
 from descentlab.experiment.settings import (
@@ -63,6 +64,11 @@ class Config(StrictModel):
         default=(),
         description="learning-rate schedules of the tuned arm, for every optimizer that names none; each further one adds a "
         "row for every optimizer, tuned by itself",
+    )
+    weight_decays: tuple[Decay, ...] = Field(
+        default=(),
+        description="weight decays of the tuned arm, for every optimizer that has a learning rate and names none; each further "
+        "one adds a row for every optimizer, tuned by itself",
     )
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = Field(
         default=(Arm.DEFAULT, Arm.TUNED), description="what is tuned, arm by arm; reported separately"
@@ -118,6 +124,7 @@ class Config(StrictModel):
             ("optimizers", [o.name for o in self.optimizers]),
             ("arms", [str(arm) for arm in self.arms]),
             ("schedules", list(self.schedules)),
+            ("weight_decays", [f"{decay:g}" for decay in self.weight_decays]),
             ("measurements", list(self.measurements)),
         ):
             repeated = sorted({name for name in names if names.count(name) > 1})
@@ -125,8 +132,9 @@ class Config(StrictModel):
                 raise ValueError(f"{key}: names must be unique; repeated: {', '.join(repeated)}")
         if Arm.EXTENDED in self.arms and Arm.TUNED not in self.arms:
             raise ValueError("arms: 'extended' begins with the tuned arm's choice, so it needs 'tuned' too")
-        if self.schedules and Arm.TUNED not in self.arms:
-            raise ValueError("schedules: they are the tuned arm's, so arms needs 'tuned'")
+        for axis in ("schedules", "weight_decays"):
+            if getattr(self, axis) and Arm.TUNED not in self.arms:
+                raise ValueError(f"{axis}: they are the tuned arm's, so arms needs 'tuned'")
         names = [optimizer.name for optimizer in self.optimizers]
         for problem in self.problems:
             for name in problem.optimizers or ():
@@ -153,7 +161,9 @@ class Config(StrictModel):
         for optimizer in self.optimizers:
             if problem.optimizers is not None and optimizer.name not in problem.optimizers:
                 continue
-            for entry in schedule_rows(optimizer.entry(), () if optimizer.schedule else self.schedules):
+            schedules = () if optimizer.schedule else self.schedules
+            decays = self.weight_decays if optimizer.tuned_weight_decay is None else ()
+            for entry in tuned_rows(optimizer.entry(), schedules, decays):
                 entries.append(entry)
                 if entry.full_batch and problem.gd_equal_updates:
                     entries.append(equal_updates_row(entry))
@@ -164,7 +174,7 @@ class Config(StrictModel):
         names = [entry.name for entry in entries]
         if repeated := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(
-                f"optimizers: the name is taken by another row of a full-batch optimizer or of schedules: {repeated}"
+                f"optimizers: another row (of full batches, schedules or weight decays) has this name: {repeated}"
             )
         for name in names:
             check_name(name)

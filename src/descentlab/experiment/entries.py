@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -162,7 +163,9 @@ class OptimizerConfig(StrictModel):
     )
     center_learning_rate: Rate | None = Field(default=None, description="middle of its tuning grid")
     full_batch: bool | None = Field(default=None, description="one update uses the whole training set")
-    tuned_weight_decay: Decay | None = Field(default=None, description="weight decay in the tuned arm")
+    tuned_weight_decay: Decay | None = Field(
+        default=None, description="weight decay in the tuned and the extended arm; default: the class's own"
+    )
     schedule: Schedule | None = Field(
         default=None,
         description=f"learning-rate schedule in the tuned arm; default: linear, and constant for {', '.join(CONSTANT)}",
@@ -252,22 +255,45 @@ def equal_updates_row(entry: OptimizerEntry) -> OptimizerEntry:
     return replace(entry, name=f"{entry.name}_equal_updates", equal_updates=True)
 
 
-def schedule_rows(entry: OptimizerEntry, schedules: Sequence[str]) -> list[OptimizerEntry]:
-    """An optimizer with each of the schedules in turn: the first under its own name, and each other in a row of its own.
+def tuned_rows(entry: OptimizerEntry, schedules: Sequence[str], weight_decays: Sequence[float]) -> list[OptimizerEntry]:
+    """An optimizer with each schedule and each weight decay: the first of both under its own name, each other as a row.
 
-    The default arm has no schedule and the extended arm chooses one, so the other rows have no runs there; nor has an optimizer
-    without a learning rate any.
+    The default arm has neither, and the extended arm chooses a schedule, so the other rows have no runs there. An optimizer
+    without a learning rate has no such rows: a decoupled decay is in units of it.
+
+    Args:
+        entry: the optimizer.
+        schedules: those of its tuned arm; empty for its own.
+        weight_decays: likewise.
     """
-    if not schedules or entry.center_learning_rate is None:
+    if entry.center_learning_rate is None:
         return [entry]
-    first, *others = schedules
-    return [
-        replace(entry, tuned_schedule=first),
-        *(
-            replace(entry, name=f"{entry.name}_{name.rpartition(':')[2]}", tuned_schedule=name, tuned_only=True)
-            for name in others
-        ),
+    rows = [
+        replace(
+            entry,
+            name=entry.name
+            + (f"_{schedule.rpartition(':')[2]}" if i else "")
+            + (f"_decay_{plain_name(decay)}" if j else ""),
+            tuned_schedule=schedule,
+            tuned_weight_decay=decay,
+            tuned_only=True,
+        )
+        for i, schedule in enumerate(schedules or [entry.tuned_schedule])
+        for j, decay in enumerate(weight_decays or [entry.tuned_weight_decay])
     ]
+    return [replace(rows[0], tuned_only=entry.tuned_only), *rows[1:]]
+
+
+def plain_name(number: float | None) -> str:
+    """A number as it may stand in a name, all its digits kept.
+
+    Example:
+        >>> plain_name(0.0045), plain_name(0.1), plain_name(0)
+        ('45e-4', '1e-1', '0')
+    """
+    sign, digits, exponent = Decimal(str(number)).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    return f"{text}e{exponent}" if exponent else text
 
 
 def snake_case(name: str) -> str:

@@ -188,7 +188,6 @@ def type_rule(factory: Any, name: str, value: Any) -> str:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else "true or false"
-    if isinstance(default, (int, float)):
-        return "" if number else "a number"
-    optional = name in {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
-    return "" if number or value is None or not optional else "a number or null"
+    if name in {"weight_decay", "adam_weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}:
+        return "" if number or value is None else "a number or null"
+    return "" if number or not isinstance(default, (int, float)) else "a number"
