@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from descentlab.optimizers.build import OptimizerError, build
+from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.table import BUILTIN_PROBLEMS
 from support.config_cases import BASE, optimizer, parsed, problem, refusal, refusal_of
 
