@@ -82,17 +82,24 @@ def rank_correlation(first: np.ndarray, second: np.ndarray, level: float) -> tup
         >>> rank_correlation(np.arange(20.0), np.arange(20.0) ** 3, 0.05)[0]
         1.0
     """
-    rho = _correlation(first, second)
+    rho = float(rank_correlations(first[None], second[None])[0])
     within = float(np.clip(rho, -0.999999, 0.999999))  # a perfect order has no finite transform
     error = np.sqrt((1 + within**2 / 2) / (len(first) - 3))
     half = float(stats.norm.isf(level / 2)) * error
     return rho, float(np.tanh(np.arctanh(within) - half)), float(np.tanh(np.arctanh(within) + half))
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's; NaN where one is constant."""
-    constant = len(np.unique(first)) < 2 or len(np.unique(second)) < 2
-    return np.nan if constant else float(stats.spearmanr(first, second).statistic)
+def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of each row of ``first`` and ``second``, shape (k, n), as shape (k,); NaN where one is constant.
+
+    Example:
+        >>> rank_correlations(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 8.0, 27.0]])).tolist()
+        [1.0]
+    """
+    ranks = [stats.rankdata(side, axis=1) for side in (first, second)]
+    x, y = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)))
 
 
 def ordered_advantage(advantages: pd.DataFrame) -> pd.Series:
@@ -125,7 +132,8 @@ def associate_traits(advantages: pd.DataFrame) -> pd.DataFrame:
             values, gains = group.loc[here, trait].to_numpy(), ordered[here].to_numpy()
             rho, low, high = rank_correlation(gains, values, LEVEL / len(tested))
             # NaN where all the rest have the same trait, so that the trait rests on one problem alone.
-            others = [_correlation(np.delete(gains, i), np.delete(values, i)) for i in range(len(values))]
+            kept = np.array([np.delete(np.arange(len(values)), left_out) for left_out in range(len(values))])
+            others = rank_correlations(gains[kept], values[kept])
             about = {"arm": arm, "trait": trait, "correlation": rho, "low": low, "high": high, "n": len(values)}
-            rows.append({**about, "least": float(np.min(others)), "most": float(np.max(others))})
+            rows.append({**about, "least": float(others.min()), "most": float(others.max())})
     return check_table(pd.DataFrame(rows, columns=list(ASSOCIATION_COLUMNS)), ASSOCIATION_COLUMNS, "associations")
