@@ -129,7 +129,7 @@ def shown_texts(plan: TrainingPlan, comparison: Comparison) -> list[str]:
     ]
     claims = [
         text
-        for entry in ledger_lines(comparison.claims)
+        for entry in ledger_lines(comparison.claims, empty_table(TRAITS_COLUMNS))
         for text in (
             entry["reason"],
             entry["sides"],

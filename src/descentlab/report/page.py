@@ -73,7 +73,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
             problems=len(evidence.plan.problems),
             recommendations=recommendations(evidence),
             answers=answers,
-            claims=ledger_lines(evidence.comparison.claims),
+            claims=ledger_lines(evidence.comparison.claims, evidence.measurement("traits")),
             evidence_of={answer["id"]: answer["section"] for answer in answers if answer["section"] in shown},
             sections=sections,
         )

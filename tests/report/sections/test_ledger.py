@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from descentlab.analysis.claims.judgment import ClaimVerdict
+from descentlab.experiment.traits import TRAITS
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
 from descentlab.report.phrases import VERDICTS, reason_words
-from descentlab.report.sections.ledger import claims
-from support.report_evidence import evidence_of, table_named
+from descentlab.report.sections.ledger import claims, separation_words
+from descentlab.report.trait_phrases import TRAIT_WORDS
+from support.report_evidence import evidence_of, table_named, values_of
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,16 @@ def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence
     (untested,) = [b.text for b in section.blocks if isinstance(b, Paragraph) and b.identity == "claim-most-used"]
     entry = entries["most-used"]
     assert untested.count(entry["spanish"]) == 1 and entry["english"] not in untested
+
+
+def test_a_mixed_claim_names_the_traits_that_separate_its_sides() -> None:
+    verdicts = {"a": "supported", "b": "negligible", "c": "negligible"}
+    pieces = [{"place": {"code": "problem", "problem": name}, "verdict": said} for name, said in verdicts.items()]
+    traits = pd.DataFrame({"problem": list(verdicts), **dict.fromkeys(TRAITS, 0.0)}).assign(
+        attention=[1.0, 0.0, 0.0], convex=[0.0, 0.0, 1.0]
+    )
+    said = separation_words(pieces, traits)
+    assert [trait for trait, name in TRAIT_WORDS.items() if name in said] == ["attention"]
+    # One problem against two, two traits that vary: either separates them by chance in 8 of 9 cases.
+    assert values_of(said)[:2] == [1, 2] and "89%" in said.replace("\N{NO-BREAK SPACE}", "")
+    assert separation_words(pieces[1:], traits) == ""

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from descentlab.analysis.claims.judgment import LARGE, SMALL, ClaimVerdict, value_of
+from descentlab.analysis.claims.separating_traits import separate_sides
 from descentlab.analysis.remarks import name_place, pack_remarks
-from descentlab.i18n.wording import current_language, message, words
+from descentlab.i18n.wording import current_language, joined, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.formatting import BOUND_SIGNS
 from descentlab.report.phrases import place_words, reason_words, remark_words, unit_words, verdict_words
+from descentlab.report.trait_phrases import TRAIT_WORDS
 
 HEADERS = (
     message("on"),
@@ -41,16 +43,21 @@ def claims(evidence: Evidence) -> Section:
         )
     ]
     for entry in evidence.comparison.claims:
-        blocks.append(claim_table(entry) if entry["pieces"] else untested_claim(entry))
+        blocks.append(claim_table(entry, evidence.measurement("traits")) if entry["pieces"] else untested_claim(entry))
     return Section("claims", words("The slides' claims, piece by piece"), blocks)
 
 
-def ledger_lines(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The claims for the first page: each with where it stands which way, or why it was not tested, in words."""
+def ledger_lines(claims: list[dict[str, Any]], traits: pd.DataFrame) -> list[dict[str, Any]]:
+    """The claims for the first page: each with where it stands which way, or why it was not tested, in words.
+
+    Args:
+        claims: the ledger.
+        traits: of the problems; may be empty.
+    """
     return [
         {
             **entry,
-            "sides": sides_words(entry["pieces"]),
+            "sides": "; ".join(filter(None, [sides_words(entry["pieces"]), separation_words(entry["pieces"], traits)])),
             "reason": reason_words(entry["reason"]) if entry["reason"] else "",
         }
         for entry in claims
@@ -66,6 +73,24 @@ def sides_words(pieces: list[dict[str, Any]]) -> str:
         if alike:
             sides[verdict_words(alike[0])] = ", ".join(place_words(piece["place"]) for piece in alike)
     return "; ".join(f"{judged}: {places}" for judged, places in sides.items())
+
+
+def separation_words(pieces: list[dict[str, Any]], traits: pd.DataFrame) -> str:
+    """Which traits separate the sides of a mixed claim, and how often chance does; empty where it isn't mixed over problems."""
+    found = separate_sides(pieces, traits)
+    if found is None:
+        return ""
+    names = joined([words(TRAIT_WORDS[trait]) for trait in found.traits]) if found.traits else words("no trait")
+    return words(
+        "what separates the {n} problems where it is {verdict} from the other {rest}: {traits} (of {all} traits any does so by "
+        "chance in {chance:.0%} of cases)",
+        n=found.n,
+        verdict=verdict_words({"verdict": found.verdict, "size": ""}),
+        rest=found.n_rest,
+        traits=names,
+        all=found.n_traits,
+        chance=found.chance,
+    )
 
 
 def untested_claim(entry: dict[str, Any]) -> Paragraph:
@@ -84,8 +109,8 @@ def untested_claim(entry: dict[str, Any]) -> Paragraph:
     return Paragraph(text, identity=f"claim-{entry['id']}")
 
 
-def claim_table(entry: dict[str, Any]) -> Table:
-    """One claim: a row a piece of evidence."""
+def claim_table(entry: dict[str, Any], traits: pd.DataFrame) -> Table:
+    """One claim: a row a piece of evidence; the caption says which traits separate the sides, if it is mixed."""
     rows = []
     for piece in entry["pieces"]:
         low, high = (value_of(piece[end]) for end in ("low", "high"))
@@ -118,6 +143,8 @@ def claim_table(entry: dict[str, Any]) -> Table:
             spanish=entry["spanish"],
             **sides,
         )
+    if separation := separation_words(entry["pieces"], traits):
+        caption += f" {separation[0].upper()}{separation[1:]}."
     data = pd.DataFrame([downloaded(piece) for piece in entry["pieces"]])
     title = f"{verdict_words(entry).capitalize()}: {claim}"
     headers = [words(header) for header in HEADERS]
