@@ -1,7 +1,7 @@
 """SGD on the noisy quadratic model: updates to a target by batch size, what momentum gains, and Keras' SGD against both.
 
-Zhang et al. 2019, *Which Algorithmic Choices Matter at Which Batch Sizes? Insights From a Noisy Quadratic Model*, section 3: up to
-a critical batch size twice the examples halve the updates, beyond it they gain little; momentum gains nothing before, and
+Zhang et al. 2019, *Which Algorithmic Choices Matter at Which Batch Sizes? Insights From a Noisy Quadratic Model*, section 3: up
+to a critical batch size twice the examples halve the updates, beyond it they gain little; momentum gains nothing before, and
 moves it up. Here 10,000 curvatures 1/i, from a risk of 4.9 to one of 0.1, each at its best constant rate.
 
 The updates are those of an independent run with a coarse grid of rates, so they may exceed the fewest.
@@ -50,7 +50,10 @@ def test_counts_are_those_of_update_after_update(momentum: float) -> None:
 
 
 def test_two_updates_by_hand() -> None:
-    """One dimension, h = 1, η = 0.5, B = 2: x = 0.5 + n, v = −0.5 + n with E n² = 0.125, then x = 0.25 − 0.5 m + (0.5 + m) n + n'."""
+    """One dimension, h = 1, η = 0.5, B = 2: x = 0.5 + n and v = −0.5 + n with E n² = 0.125.
+
+    Then x = 0.25 − 0.5 m + (0.5 + m) n + n'.
+    """
     one = curvatures(1)
     assert risks(0.5, 0.0, 2, one, 2) == pytest.approx([0.5, 0.1875, 0.109375])
     second = (0.25 - 0.5 * 0.9) ** 2 + ((0.5 + 0.9) ** 2 + 1) * 0.125
