@@ -164,7 +164,7 @@ def test_rare_classes_are_the_last_for_descent_and_the_first_for_methods_that_no
 
 
 def test_adagrad_of_keras_is_plain_descent_here(measured: pd.DataFrame) -> None:
-    """Its accumulator starts at 0.1, far above squared gradients of 1/600: it divides all by √0.1, so 3.16 is descent's 10."""
+    """Its accumulator starts at 0.1, far above squared gradients here: it divides all by √0.1, so 3.16 is descent's 10."""
     rates = measured.groupby("optimizer")["learning_rate"].first()
     assert rates["adagrad"] / np.sqrt(0.1) == pytest.approx(rates["sgd"], rel=0.01)
     assert (ends(measured, RARE)["adagrad"] - ends(measured, RARE)["sgd"]).abs().max() < 0.5

@@ -3,7 +3,8 @@
 ("Heavy-Tailed Class Imbalance and Why Adam Outperforms Gradient Descent on Language Models".) The gradient with respect
 to a class's weights is about as large as the class is frequent. With a rate that suits the frequent classes, gradient descent
 hardly moves the rare ones, though together they hold as many examples; a method that divides each weight's gradient by its
-own magnitude is not slowed down.
+own magnitude is not slowed down. Keras' AdaGrad is, as its accumulator starts at 0.1, far above the squares of these gradients:
+it divides them all by the same.
 
 As in that paper the inputs are uniform and independent of the label, so the imbalance is the whole problem, and
 batches are full, so noise plays no part. Each optimizer gets its own constant rate: of seven, half a decade apart, and only of

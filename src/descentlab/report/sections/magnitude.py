@@ -157,7 +157,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
         "to 1/k ({sizes}). Every update uses all examples, so plain SGD is gradient descent here. Mean training loss, bands are"
         " 95 % t intervals, n = {n} seeds. Constant rates, each the best of an equally long half-decade grid by the loss of all"
         " classes at the end, with another seed: {rates}. Rates at which that loss is ever above the start's are not chosen: "
-        "there the frequent classes are thrown far off and end above the rare ones. Update 0 is drawn left of 1.",
+        "such steps throw the frequent classes far off. Update 0 is drawn left of 1.",
         sizes=joined(sizes),
         n=int(curves["n"].max()),
         rates=joined(rates),
