@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
 from descentlab.experiment.entries import snake_case, table_entry
+from descentlab.experiment.jobs import is_swept
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS
 from support.config_cases import BASE, optimizer, parsed, problem
@@ -271,3 +272,9 @@ def test_what_differs_from_the_defaults_is_the_same_experiment() -> None:
     assert plain["optimizers"][2] == {"optimizer": path, "name": "none", "learning_rate": None}
     assert "learning_rate" not in plain["optimizers"][1]
     assert parse_config(plain, "test") == config
+
+
+def test_a_problem_can_be_left_out_of_the_sweep() -> None:
+    config = parsed(problems=[*problem(sweep=False), "slides_mlp"], optimizers=["sgd", "muon"])
+    swept = {(p.name, name): is_swept(config, p.name, name) for p in config.problems for name in ("sgd", "muon")}
+    assert [pair for pair, yes in swept.items() if yes] == [("slides_mlp", "sgd")]

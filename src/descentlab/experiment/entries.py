@@ -126,6 +126,7 @@ class ProblemConfig(StrictModel):
         default=None, description="names of those that train this problem; all of the experiment's by default"
     )
     seeds: ProblemSeeds = ProblemSeeds()
+    sweep: bool = Field(default=True, description="whether the robustness sweep has runs on this problem")
     gd_equal_updates: bool = Field(
         default=True, description="a second row of gd with as many updates as the others, not only as many examples"
     )

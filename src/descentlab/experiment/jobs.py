@@ -36,9 +36,9 @@ def runs_per_optimizer(config: Config, problem: str, tuned_only: bool = False) -
     return sum(by_arm[arm] for arm in config.arms if arm == Arm.TUNED or not tuned_only)
 
 
-def is_swept(config: Config, optimizer: str) -> bool:
-    """Whether the robustness sweep includes the optimizer."""
-    return Arm.TUNED in config.arms and optimizer in config.sweep.optimizers
+def is_swept(config: Config, problem: str, optimizer: str) -> bool:
+    """Whether the robustness sweep includes the optimizer on this problem."""
+    return Arm.TUNED in config.arms and optimizer in config.sweep.optimizers and config.problem(problem).sweep
 
 
 def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
@@ -60,7 +60,7 @@ def cut_jobs(config: Config) -> dict[str, list[list[str]]]:
             most = per_job
         else:
             epoch_seconds = BUILTIN_PROBLEMS.get(problem.problem, UNKNOWN_EPOCH_SECONDS)
-            swept = sum(is_swept(config, name) for name in names) / len(names)
+            swept = sum(is_swept(config, problem.name, name) for name in names) / len(names)
             runs = runs_per_optimizer(config, problem.name) + swept * SWEPT_RATES * config.sweep.seeds
             seconds = COMPILE_SECONDS + runs * epoch_seconds * (problem.epochs or 20)
             most = max(1, math.ceil(9 * START_SECONDS / seconds))

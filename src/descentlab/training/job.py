@@ -140,7 +140,7 @@ class Job:
         beyond = 0  # runs that were announced when they became known
         if selection is not None:
             beyond = len(self._tables.runs) - before - len(tuning_runs(plan, problem.name, entry.name))
-            if is_swept(plan.config, entry.name) and selection["learning_rate"] is not None:
+            if is_swept(plan.config, problem.name, entry.name) and selection["learning_rate"] is not None:
                 selection["sweep"] = self._sweep(runs, entry, selection["learning_rate"])
                 beyond += len(sweep_runs(plan, problem.name, entry.name, selection["sweep"]))
             self._extend(runs, entry, selection)
