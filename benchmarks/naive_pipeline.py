@@ -90,7 +90,9 @@ def read_experiment(runs_table: Path) -> tuple[TrainingPlan, pd.DataFrame]:
         for name, entry in entries_of(plan, problem).items():
             rate = entry.center_learning_rate
             beside = [entry.rate_at(k) for k in (-1, 1)] if rate else []
-            swept = [entry.rate_at(k / 2) for k in range(SWEPT_RATES)] if rate and is_swept(config, problem, name) else []
+            swept = (
+                [entry.rate_at(k / 2) for k in range(SWEPT_RATES)] if rate and is_swept(config, problem, name) else []
+            )
             grid = entry.grid(config.tuning.points)
             about = {"problem": problem, "optimizer": name, "learning_rate": rate, "grid": grid}
             selections.append({**about, "neighbors": beside, "sweep": swept})

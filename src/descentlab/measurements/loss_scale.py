@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descentlab.measurements.adagrad_from_zero import centered_entry
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN, RMSPROP
 from descentlab.optimizers.schedules import learning_rates
-from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.optimizers.table import OptimizerEntry
 from descentlab.problems.base import Data
 from descentlab.problems.divergence import loss_bound
 from descentlab.problems.random_streams import data_order
@@ -68,10 +69,7 @@ def scaled_entry(name: str) -> OptimizerEntry:
     Its first step moves every weight by the full rate. At 0.3 the network then amplifies rounding errors until paths diverge
     that are identical in exact arithmetic.
     """
-    if name != ADAGRAD_FROM_ZERO:
-        return replace(OPTIMIZERS[name], center_learning_rate=RATES[name])
-    constants = {"initial_accumulator_value": 0.0, "epsilon": 1e-30}
-    return replace(OPTIMIZERS[ADAGRAD], center_learning_rate=RATES[ADAGRAD] / 10, hyperparameters=constants)
+    return centered_entry(name, RATES[ADAGRAD] / 10 if name == ADAGRAD_FROM_ZERO else RATES[name])
 
 
 def relative_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import pandas as pd
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.optimizers.roles import LECTURE
 from descentlab.report.blocks import Figure, distinct
+from descentlab.report.formatting import optimizer_label
 from descentlab.report.plotting import (
     GRAY,
     figure_svg,
@@ -203,7 +204,9 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], *, marked: bool
             scalex=False,
             scaley=False,
         )
-        axes.text(1.1, height, name, transform=axes.transAxes, va="center", fontsize=8.5, clip_on=False)
+        axes.text(
+            1.1, height, optimizer_label(name), transform=axes.transAxes, va="center", fontsize=8.5, clip_on=False
+        )
 
 
 def draw_rows(

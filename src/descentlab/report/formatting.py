@@ -22,6 +22,11 @@ def optimizer_title(name: str) -> str:
     return words(DISPLAY[name]) if name in DISPLAY else name
 
 
+def optimizer_label(name: str) -> str:
+    """An optimizer's name beside its row or line: the code that a config has, except for the one that no config has."""
+    return optimizer_title(name) if name == ADAGRAD_FROM_ZERO else name
+
+
 def marked(name: str, undertuned: bool, not_default: bool = False) -> str:
     """A name with the marks of an optimizer whose grid was too narrow, and of one that isn't its class's default.
 

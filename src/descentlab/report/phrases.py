@@ -187,9 +187,12 @@ PLACES = {
     "scaled loss, without constants": message("loss times {scale:g} (AdaGrad without Keras' accumulator and epsilon)"),
     "valley along the axes": message("ill-conditioned quadratic along the axes"),
     "valley across the axes": message("ill-conditioned quadratic across the axes"),
-    "rare classes": message("rare classes"),
-    "frequent classes": message("frequent classes"),
-    "all classes": message("all classes"),
+    "rare classes": message("rare classes (AdaGrad as Keras has it)"),
+    "frequent classes": message("frequent classes (AdaGrad as Keras has it)"),
+    "all classes": message("all classes (AdaGrad as Keras has it)"),
+    "rare classes, without constants": message("rare classes (AdaGrad without Keras' accumulator and epsilon)"),
+    "frequent classes, without constants": message("frequent classes (AdaGrad without Keras' accumulator and epsilon)"),
+    "all classes, without constants": message("all classes (AdaGrad without Keras' accumulator and epsilon)"),
 }
 # Why a claim has no evidence.
 REASONS = {

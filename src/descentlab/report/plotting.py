@@ -239,7 +239,7 @@ def figure_svg(figure: Figure, alt: str, identity: str) -> str:
     identity = re.sub(r"[^\w.-]", "_", identity)
     svg = re.sub(r'id="([^"]+)"', rf'id="{identity}-\1"', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{identity}-", svg)
-    svg = re.sub(r'<g id="[^"]*-linename-([\w-]+)--">', r'<g class="series"><title>\1</title>', svg)
+    svg = re.sub(r'<g id="[^"]*-linename-([^"]+)--">', r'<g class="series"><title>\1</title>', svg)
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     text = html.escape(alt, quote=True)
     head = f'<svg class="plot" role="img" aria-label="{text}" viewBox="0 0 {width} {height}" '

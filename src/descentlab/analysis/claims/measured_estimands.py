@@ -22,7 +22,7 @@ HALF = 0.5  # of the memory
 SAME_DIRECTION = 0.9  # cosine of two updates
 GROUPS = {"rare": "rare classes", "frequent": "frequent classes", "all": "all classes"}  # likewise, of classes
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
-SCALED = {ADAGRAD: "scaled loss", ADAGRAD_FROM_ZERO: "scaled loss, without constants"}  # the codes of their places
+ADAGRADS = {ADAGRAD: "", ADAGRAD_FROM_ZERO: ", without constants"}  # what the codes of their places end with
 # AdaGrad divides coordinate by coordinate: it helps most along the axes; across them is the contrast.
 VALLEYS = {"quadratic": "valley along the axes", "rotated_quadratic": "valley across the axes"}
 
@@ -168,10 +168,10 @@ def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     if not scaled.empty:
         for scale, group in scaled.groupby("scale"):
             far = group.pivot(index="seed", columns="optimizer", values="relative_distance")
-            for name, code in SCALED.items():
+            for name, constants in ADAGRADS.items():
                 if {name, PLAIN} <= set(far):
                     d = (far[PLAIN] - far[name]).to_numpy()
-                    place = remark(code, scale=scale)
+                    place = remark(f"scaled loss{constants}", scale=scale)
                     pieces.append(Piece(place, estimate_difference(d), margin, unit="relative distance"))
     valley = evidence.measured.get("landscapes", pd.DataFrame())
     for landscape, code in VALLEYS.items():
@@ -189,7 +189,8 @@ def normalized_magnitude(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         last = rare[rare["updates"] == rare["updates"].max()]
         for group_name, code in GROUPS.items():
             ends = last[last["group"] == group_name].pivot(index="seed", columns="optimizer", values="loss")
-            if {ADAGRAD, PLAIN} <= set(ends):
-                d = (ends[PLAIN] - ends[ADAGRAD]).to_numpy()
-                pieces.append(Piece(remark(code), estimate_difference(d), margin, unit="loss"))
+            for name, constants in ADAGRADS.items():
+                if {name, PLAIN} <= set(ends):
+                    d = (ends[PLAIN] - ends[name]).to_numpy()
+                    pieces.append(Piece(remark(f"{code}{constants}"), estimate_difference(d), margin, unit="loss"))
     return pieces, remark("no adagrad measurement")

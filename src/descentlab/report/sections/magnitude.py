@@ -10,7 +10,7 @@ import pandas as pd
 
 from descentlab.analysis.statistics.intervals import average_by, t_interval
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, PLAIN
+from descentlab.optimizers.roles import ADAGRAD, PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
@@ -22,6 +22,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import draw_rows, finish, label_ends, label_rows
+from descentlab.report.formatting import optimizer_label
 from descentlab.report.phrases import VARIANTS
 from descentlab.report.plotting import GRAY, label_room, new_figure, new_row_figure, optimizer_color, use_log_scale
 
@@ -67,7 +68,7 @@ def loss_scale_figure(table: pd.DataFrame) -> Figure:
     """How far a factor on the loss moves the training path: one panel per factor, one row per optimizer."""
     means = average_by(table, ["scale", "optimizer"], ["relative_distance"])
     scales, order = sorted(set(table["scale"])), distinct(table["optimizer"])
-    labels = [optimizer_title(name) if name == ADAGRAD_FROM_ZERO else name for name in order]
+    labels = [optimizer_label(name) for name in order]
     figure, axes = new_row_figure(len(scales), 3.0, labels, row=0.26, margin=0.1)
     for panel, scale in zip(axes, scales, strict=True):
         on_scale = means[means["scale"] == scale]
@@ -149,7 +150,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
                 words("{classes} {group} with {n} examples", classes=row["classes"], group=group, n=row["n_examples"])
             )
     rates = [
-        f"{row['optimizer']} {number(row['learning_rate'])}"
+        f"{optimizer_label(row['optimizer'])} {number(row['learning_rate'])}"
         for row in table.drop_duplicates("optimizer").to_dict("records")
     ]
     caption = words(
