@@ -77,7 +77,7 @@ def generated_measurements() -> dict[str, pd.DataFrame]:
             for size, parts in ((64, 1), (4096, 64), (4096, 1))
         ),
         "loss_scale": rows(scaled, scale=1e-3, relative_distance=0.5),
-        "imbalance": rows({**three, "seed": range(5), "group": ["rare", "frequent", "all"]}, updates=1, loss=1.0),
+        "imbalance": rows({**scaled, "group": ["rare", "frequent", "all"]}, updates=1, loss=1.0),
     }
 
 
