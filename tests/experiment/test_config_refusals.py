@@ -24,7 +24,7 @@ PLAIN = (
 )
 PROBLEM_KEYS = (
     "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, optimizers, seeds, "
-    "gd_equal_updates"
+    "sweep, gd_equal_updates"
 )
 
 

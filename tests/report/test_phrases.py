@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from descentlab.analysis.claims.judgment import ClaimVerdict
-from descentlab.analysis.claims.measured_estimands import ESCAPES, GROUPS, SCALED, VALLEYS
+from descentlab.analysis.claims.measured_estimands import ADAGRADS, ESCAPES, GROUPS, VALLEYS
 from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
@@ -43,7 +43,8 @@ def constants(room: str, function: str) -> Iterator[str]:
 
 def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> None:
     used = set(constants("analysis", "remark"))
-    by_table = {*SCALED.values(), *VALLEYS.values(), *ESCAPES, *GROUPS.values()}
+    of_both = {f"{code}{constants}" for code in ("scaled loss", *GROUPS.values()) for constants in ADAGRADS.values()}
+    by_table = {*of_both, *VALLEYS.values(), *ESCAPES}
     in_loops = {"update", "whole step", "as trained", "matched units", "batch", "accumulated batch"}
     from_tables = by_table | in_loops
     special = {"lacks", "claim"}  # put together from their values
