@@ -82,7 +82,7 @@ def separation_words(pieces: list[dict[str, Any]], traits: pd.DataFrame) -> str:
         return ""
     names = joined([words(TRAIT_WORDS[trait]) for trait in found.traits]) if found.traits else words("no trait")
     return words(
-        "what separates the {n} problems where it is {verdict} from the other {rest}: {traits} (of {all} traits any does so by "
+        "what separates where it is {verdict} (n = {n}) from the rest (n = {rest}): {traits} (of {all} traits any does so by "
         "chance in {chance:.0%} of cases)",
         n=found.n,
         verdict=verdict_words({"verdict": found.verdict, "size": ""}),

@@ -130,7 +130,7 @@ def imbalance_figure(table: pd.DataFrame) -> Figure:
     curves = average_by(table, ["group", "optimizer", "updates"], ["loss"])
     groups = [group for group in DRAWN_GROUPS if (curves["group"] == group).any()]
     room = label_room(distinct(table["optimizer"]))
-    figure, axes = new_figure(len(groups), 2.2, 2.5, right=room, gap=room + 0.25, share_y=True)
+    figure, axes = new_figure(len(groups), 1.55, 2.5, right=room, gap=room + 0.25, share_y=True)
     for panel, group in zip(axes, groups, strict=True):
         panel.set_title(words(GROUP_TITLES[group]))
         panel.set_xlabel(words("updates"))
