@@ -161,9 +161,7 @@ _LITERATURE = (
         3,
         "Pagliardini et al. 2024",
     ),
-    OptimizerEntry(
-        "adopt", f"{_PACKAGE}.adopt:ADOPT", 0.001, "Taniguchi et al. 2024, algorithm 2", 2, "Taniguchi et al. 2024"
-    ),
+    OptimizerEntry("adopt", f"{_PACKAGE}.adopt:ADOPT", 0.001, "Taniguchi et al. 2024", 2, "Taniguchi et al. 2024"),
     OptimizerEntry(
         "prodigy",
         f"{_PACKAGE}.prodigy:Prodigy",

@@ -1,4 +1,4 @@
-"""ADOPT: algorithm 2 of Taniguchi et al. 2024, clipped and not."""
+"""ADOPT: the rule of Taniguchi et al. 2024, clipped and not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prodigy: algorithm 4 of Mishchenko & Defazio 2023, and that it finds its rate whatever the scale of the loss."""
+"""Prodigy: the rule of Mishchenko & Defazio 2023, and that it finds its rate whatever the scale of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SOAP: algorithms 3 and 4 of Vyas et al. 2024, and that it doesn't matter in which basis a matrix is written."""
+"""SOAP: the rule of Vyas et al. 2024, and that it doesn't matter in which basis a matrix is written."""
 
 from __future__ import annotations
 

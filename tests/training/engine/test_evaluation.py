@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from descentlab.problems.base import ProblemError
+from descentlab.problems.base import Metric, ProblemError
 from descentlab.problems.random_streams import data_order
 from descentlab.problems.table import builtin_problem
-from descentlab.training.engine.compiled_model import CHUNK, CompiledModel, chunked
+from descentlab.training.engine import compiled_model
+from descentlab.training.engine.compiled_model import CompiledModel, chunked
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.modes import choose_mode, choose_width
 from descentlab.training.engine.stateless_optimizer import state_variables
@@ -50,8 +52,15 @@ def test_losses_and_scores_are_those_of_evaluate() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_evaluates_any_number_of_examples_in_their_order(mode: str) -> None:
-    """More than a chunk, not a multiple of it, at the end another set than before, and other data by one trainer."""
+@pytest.mark.parametrize("outputs", [compiled_model.CHUNK_OUTPUTS, 3 * 7])
+def test_evaluates_any_number_of_examples_in_their_order(
+    mode: str, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a chunk, not a multiple of it, at the end another set than before, and other data by one trainer.
+
+    A chunk of a model with many outputs is smaller: of three classes, 7 examples have 21.
+    """
+    monkeypatch.setattr(compiled_model, "CHUNK_OUTPUTS", outputs)
     data = tiny_data(1100)
     initial = initial_variables(tiny_problem(), 0)
     order = data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
@@ -66,13 +75,36 @@ def test_evaluates_any_number_of_examples_in_their_order(mode: str) -> None:
     np.testing.assert_allclose(first.loss, log_losses(initial, few.x[during], few.y[during]), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("examples", [1, CHUNK - 1, CHUNK, CHUNK + 1, 8 * CHUNK + 76])
-def test_chunks_hold_every_index_and_pad_with_the_first(examples: int) -> None:
-    indices = np.arange(7, 7 + examples)
-    rows = chunked(indices)
-    assert (rows.shape, rows.dtype) == ((math.ceil(examples / CHUNK), min(examples, CHUNK)), np.int32)
+def test_the_last_evaluation_of_more_examples_is_not_compiled_for_itself() -> None:
+    """A metric of the reader's own runs in Python only while an evaluation is compiled."""
+    import keras
+
+    def traced(last: np.ndarray | None) -> int:
+        calls: list[str] = []
+
+        def hit(y: Any, predicted: Any) -> Any:
+            calls.append("hit")
+            return keras.ops.cast(keras.ops.argmax(predicted, axis=-1) == y, "float32")
+
+        trainer = Trainer(
+            CompiledModel(replace(tiny_problem(), metric=Metric("hit", True, hit)), "xla"), optimizer_maker("sgd")
+        )
+        initial, order = initial_variables(tiny_problem(), 0), data_order("tiny", 0, TRAIN, BATCH, EPOCHS)
+        list(trainer.train(tiny_data(), initial, order, decayed_rates("sgd"), [2, 4], TRAIN[:20], last))
+        return len(calls)
+
+    assert traced(TRAIN) == traced(None) > 0
+
+
+@pytest.mark.parametrize("examples", [1, 31, 32, 33, 8 * 32 + 19])
+@pytest.mark.parametrize("more", [0, 2])
+def test_chunks_hold_every_index_and_pad_with_the_first(examples: int, more: int) -> None:
+    indices, needed = np.arange(7, 7 + examples), math.ceil(examples / 32)
+    rows = chunked(indices, 32, needed + more)
+    assert (rows.shape, rows.dtype) == ((needed + more, 32), np.int32)
     np.testing.assert_array_equal(rows.ravel()[:examples], indices)
     assert set(rows.ravel()[examples:]) <= {7}
+    np.testing.assert_array_equal(chunked(indices, 32), rows[:needed])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class ADOPT(keras.optimizers.Optimizer):
                 w ← w − α m
                 v ← β₂ v + (1 − β₂) g²
 
-    Taniguchi et al. 2024, *ADOPT: Modified Adam Can Converge with Any β₂ with the Optimal Rate*, algorithm 2. The clipping was
+    Taniguchi et al. 2024, *ADOPT: Modified Adam Can Converge with Any β₂ with the Optimal Rate*. The clipping was
     added in the paper's revised version, because a first gradient near zero makes the next quotient huge; the authors
     recommend it and so it is the default here. ``clip=False`` is the first version.
 

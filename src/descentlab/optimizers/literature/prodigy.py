@@ -22,7 +22,7 @@ class Prodigy(keras.optimizers.Optimizer):
         d ← max(d, r / ‖s‖₁)
 
     d, r and the norm ‖s‖₁ are of all variables together; all lines use the d from before the update. Mishchenko & Defazio 2023,
-    *Prodigy: An Expeditiously Adaptive Parameter-Free Learner*, algorithm 4.
+    *Prodigy: An Expeditiously Adaptive Parameter-Free Learner*, the form with Adam's step.
 
     There is no learning rate to tune: γ = 1, and may follow a schedule (the paper anneals it with a cosine). d₀ is a number that
     is surely too small. The other defaults are the paper's too. Two things depart from the form in which it is written: r is

@@ -21,7 +21,7 @@ class SOAP(keras.optimizers.Optimizer):
         L ← β₂ L + (1 − β₂) G Gᵀ,   R ← β₂ R + (1 − β₂) Gᵀ G
         every f updates:  Qₗ ← orthogonal factor of L Qₗ,   Qᵣ ← orthogonal factor of R Qᵣ
 
-    Vyas et al. 2024, *SOAP: Improving and Stabilizing Shampoo using Adam*, algorithms 3 and 4. The first update only finds the
+    Vyas et al. 2024, *SOAP: Improving and Stabilizing Shampoo using Adam*. The first update only finds the
     eigenvectors of the first L and R and moves no weight, so that no gradient is turned by itself. A vector keeps the identity as
     its basis: it is updated by Adam from the second update on. A tensor has a basis for each of its axes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,20 +23,30 @@ from descentlab.training.engine.trainable import check_compilable, compile_loss,
 
 Evaluate = Callable[..., list[Evaluation]]
 CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer spend the time on calls
+CHUNK_OUTPUTS = 2**20  # numbers that a member's model puts out for a chunk at most: 4 MiB, for the same reason
 
 
-def chunked(indices: np.ndarray) -> np.ndarray:
-    """Indices padded with their first and split into rows of at most CHUNK, int32.
+def chunked(indices: np.ndarray, width: int, rows: int | None = None) -> np.ndarray:
+    """Indices padded with their first and split into rows of ``width``, int32.
+
+    Args:
+        indices: shape (n,).
+        width: examples in a row.
+        rows: as many as hold the indices if None, else at least these.
 
     Example:
-        >>> chunked(np.array([5, 6, 7])).tolist()
-        [[5, 6, 7]]
+        >>> chunked(np.array([5, 6, 7]), 2).tolist()
+        [[5, 6], [7, 5]]
     """
-    width = min(CHUNK, len(indices))
-    rows = -(-len(indices) // width)
+    rows = chunks_of(len(indices), width) if rows is None else rows
     padded = np.full(rows * width, indices[0], dtype=np.int32)
     padded[: len(indices)] = indices
     return padded.reshape(rows, width)
+
+
+def chunks_of(examples: int, width: int) -> int:
+    """How many rows of ``width`` hold these examples."""
+    return -(-examples // width)
 
 
 def mean_by_part(
@@ -152,23 +163,26 @@ class CompiledModel:
             self.by_keras.prepare(data, members[0].parts[0])
             self.compile_seconds += self.by_keras.compile_seconds - before
             return partial(self._evaluate_by_keras, self.by_keras, data, members)
-        arrays, parts = (
-            self.device_arrays(data),
-            {last: [m.evaluated_parts(last) for m in members] for last in (False, True)},
-        )
+        arrays = self.device_arrays(data)
+        parts = {last: [member.evaluated_parts(last) for member in members] for last in (False, True)}
         class_weights = None if self.problem.class_weight is None else weights_by_class(self.problem, data)
-        index_of, compiled = {}, {}
-        for last, parts_of_members in parts.items():
-            rows = [chunked(np.concatenate(parts_of_member)) for parts_of_member in parts_of_members]
-            index_of[last] = index = tf.constant(np.stack(rows, axis=1))
-            key = shapes_of(arrays, packed, index)
-            if key not in self._evaluations:
-                self._evaluations[key] = self.compile(self._evaluate(), arrays, packed, index, tf.constant(0))
-            compiled[last] = self._evaluations[key]
+        examples = {last: [np.concatenate(of_member) for of_member in parts[last]] for last in parts}
+        counts = {last: len(examples[last][0]) for last in parts}
+        # Both evaluations have the shape of the larger, so that they are compiled once; the chunks of padding are not computed.
+        width = min(self._chunk(data), max(counts.values()))
+        rows = chunks_of(max(counts.values()), width)
+        index_of = {
+            last: tf.constant(np.stack([chunked(indices, width, rows) for indices in examples[last]], axis=1))
+            for last in parts
+        }
+        chunks = {last: tf.constant(chunks_of(counts[last], width)) for last in parts}
+        key = shapes_of(arrays, packed, index_of[True])
+        if key not in self._evaluations:
+            self._evaluations[key] = self.compile(self._evaluate(), arrays, packed, index_of[True], tf.constant(0))
+        compiled = self._evaluations[key]
 
         def evaluate(updates: int, packed: list[Any], last: bool) -> list[Evaluation]:
-            index = index_of[last]
-            results = compiled[last](arrays, packed, index, tf.constant(index.shape[0]))
+            results = compiled(arrays, packed, index_of[last], chunks[last])
             *assessed, penalty = (np.asarray(tensor) for tensor in results)
             return [
                 mean_by_part(
@@ -182,6 +196,14 @@ class CompiledModel:
             ]
 
         return evaluate
+
+    def _chunk(self, data: Data) -> int:
+        """Examples of each member in a chunk: CHUNK, or fewer of a model with so many outputs that they fill the cache."""
+        import keras
+
+        batch = keras.tree.map_structure(lambda part: keras.KerasTensor((1, *part.shape[1:]), part.dtype), data.x)
+        outputs = keras.tree.flatten(self.model.compute_output_spec(batch))
+        return max(1, min(CHUNK, CHUNK_OUTPUTS // sum(math.prod(output.shape) for output in outputs)))
 
     def _evaluate_by_keras(
         self, model: KerasModel, data: Data, members: list[Member], updates: int, packed: list[Any], last: bool
