@@ -102,23 +102,24 @@ def measure_choice_noise(
     positions, weights = resample_seeds(len(seeds))
     ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
     ended = ended.assign(end=ended[value].where(ended["status"] == "finished"))
-    by_rate = ended.pivot(index=["problem", "optimizer", "learning_rate"], columns="seed", values="end")
-    known = by_rate[by_rate.notna().mean(axis=1) >= 0.5]
-    by_row = dict(tuple(tuning.groupby(["problem", "optimizer"], sort=False)))
+    index = ["problem", "optimizer", "learning_rate"]
+    by_rate = ended.pivot(index=index, columns="seed", values="end")
+    known = dict(tuple(by_rate[by_rate.notna().mean(axis=1) >= 0.5].groupby(level=[0, 1])))
+    signs = {name: problem.sign for name, problem in plan.problems.items()}
+    tuning = tuning.assign(goodness=tuning["problem"].map(signs) * tuning["val_metric"])
+    tuning.loc[tuning["status"] != "finished", ["goodness", "val_loss"]] = np.nan
+    tried = dict(
+        tuple(tuning.pivot(index=index, columns="seed", values=["goodness", "val_loss"]).groupby(level=[0, 1]))
+    )
     by_choice = {}
     for selection in selections:
         row = selection["problem"], selection["optimizer"]
-        if row not in by_row or row not in known.index:
+        if row not in tried or row not in known:
             continue
-        finals = known.loc[row]
-        planned = plan.problems[row[0]]
-        finished = by_row[row].assign(goodness=planned.sign * by_row[row]["val_metric"])
-        finished.loc[finished["status"] != "finished", ["goodness", "val_loss"]] = np.nan
-        table = finished.pivot(index="learning_rate", columns="seed", values=["goodness", "val_loss"])
-        goodness, loss = (table[name].reindex(columns=seeds).to_numpy() for name in ("goodness", "val_loss"))
-        rates = table.index.to_numpy()
+        goodness, loss = np.split(tried[row].to_numpy(), 2, axis=1)
+        rates, finals = (table.index.get_level_values("learning_rate").to_numpy() for table in (tried[row], known[row]))
         chosen = int(np.flatnonzero(rates == selection["learning_rate"])[0])
-        again = rates[choose_again(goodness, loss, positions, planned.margin, chosen)]
-        nearest = np.abs(np.log(again)[:, None] - np.log(finals.index.to_numpy())[None, :]).argmin(axis=1)
-        by_choice[row] = finals.to_numpy()[nearest]
+        again = rates[choose_again(goodness, loss, positions, plan.problems[row[0]].margin, chosen)]
+        nearest = np.abs(np.log(again)[:, None] - np.log(finals)[None, :]).argmin(axis=1)
+        by_choice[row] = known[row].to_numpy()[nearest]
     return ChoiceNoise(by_choice, weights, len(seeds) - 1)
