@@ -28,7 +28,7 @@ $(EXTRAS:%=test-%): test-%: .venv/installed .extras/%
 	$(WITH)$* $(BIN)/python -m pytest -m cluster tests/workflow/test_$*.py
 
 zoo: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "zoo or not zoo" tests/models
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m zoo
 
 soak: .venv/installed
 	PYTHONPATH=tests $(BIN)/python -m support.soak

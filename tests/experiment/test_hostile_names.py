@@ -52,7 +52,7 @@ def make(learning_rate, note):
 """
 CONFIG: dict[str, Any] = {
     "experiment": "hostile",
-    "problems": [{"problem": "linear_regression", "epochs": 1, "name": "p", "data": "d"}],
+    "problems": [{"problem": "linear_regression", "epochs": 1, "mode": "graph", "name": "p", "data": "d"}],
     "optimizers": ["sgd", {"optimizer": "own_optimizer:make", "name": "own", "note": "n"}],
     "arms": ["default"],
     "seeds": {"final": 2, "tuning": 1},

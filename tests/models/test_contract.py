@@ -24,6 +24,7 @@ from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials
 from descentlab.training.engine.modes import choose_mode
 from descentlab.training.engine.trainable import for_keras, initial_variables, with_built_models
 from models import zoo
+from support.zoo_cases import one_of_a_kind
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -75,9 +76,8 @@ WAYS = {name: way for way, names in EXPECTED.items() for name in names.split()}
 NAMES = list(zoo.places())
 ONE_OF_A_KIND = set(
     """
-    vae_own_steps resnet augmented ctc masked_loss ignore_class flat_targets float64_targets auc dropout keras_random tf_random
-    numpy_function activity_regularizer mixed_bfloat16 subclassed recommender heads_dict structured_data masked_gru_characters
-    plain_lstm text_embedding_bag class_weights class_weights_auc
+    vae_own_steps mlp_mixer augmented ctc masked_loss flat_targets auc dropout tf_random numpy_function activity_regularizer
+    heads_dict structured_data masked_gru_characters text_embedding_bag class_weights
     """.split()
 )
 # What Keras calls the metric and those beside it, where there are several.
@@ -212,12 +212,7 @@ def check_bits(case: Trained) -> None:
         assert [value.tobytes() for value in trainer.variables(1)] == [value.tobytes() for value in other]
 
 
-def case_of(name: str) -> Any:
-    """``make test`` runs the third of the zoo that has a kind of its own; ``make zoo`` the whole."""
-    return pytest.param(name, marks=[] if name in ONE_OF_A_KIND else pytest.mark.zoo)
-
-
-@pytest.mark.parametrize("name", [case_of(name) for name in NAMES])
+@pytest.mark.parametrize("name", one_of_a_kind(NAMES, ONE_OF_A_KIND))
 def test_any_keras_model(name: str) -> None:
     case = trained(name)
     assert (case.way.mode, case.way.by_example) == WAYS[name]

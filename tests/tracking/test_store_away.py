@@ -16,7 +16,7 @@ def written_config(folder: Path, uri: str) -> Path:
     """A config of one run."""
     config = {
         "experiment": "away",
-        "problems": [{"problem": "linear_regression", "epochs": 1}],
+        "problems": [{"problem": "linear_regression", "epochs": 1, "mode": "graph"}],
         "optimizers": ["sgd"],
         "arms": ["default"],
         "seeds": {"final": 1},

@@ -183,7 +183,7 @@ def undisturbed(device: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     config = {
         "experiment": "e",
-        "problems": [{"problem": PROBLEM, "epochs": 1}],
+        "problems": [{"problem": PROBLEM, "epochs": 1, "mode": "graph"}],
         "optimizers": ["sgd"],
         "arms": ["default"],
         "seeds": {"final": 3},

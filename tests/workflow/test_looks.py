@@ -20,8 +20,8 @@ from support.workflow_fixture import run_snakemake
 CONFIG = {
     "experiment": "looks",
     "problems": [
-        {"problem": "linear_regression", "epochs": 2},
-        {"problem": "slides_mlp", "epochs": 1, "optimizers": ["sgd", "adam"], "seeds": {"final": 3}},
+        {"problem": "linear_regression", "epochs": 2, "mode": "graph"},
+        {"problem": "slides_mlp", "epochs": 1, "mode": "graph", "optimizers": ["sgd", "adam"], "seeds": {"final": 3}},
     ],
     "optimizers": ["sgd", "momentum", "adam"],
     "arms": ["default"],
