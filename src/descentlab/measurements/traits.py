@@ -19,6 +19,7 @@ from descentlab.problems.base import Data, Problem
 from descentlab.storage.tables import check_table
 from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.layers import every_layer
 from descentlab.training.engine.trainable import compile_loss, count_parameters, for_keras
 from descentlab.training.find_problem import planned_problem
 
@@ -162,7 +163,7 @@ def parts_of_model(model: Any) -> dict[str, float]:
     """Share of embeddings among the trainable parameters, and whether there is attention and BatchNormalization."""
     import keras
 
-    layers = model._flatten_layers(include_self=False, recursive=True)  # only this finds the layers of a reader's layer
+    layers = every_layer(model)
     trainable = {id(variable): int(np.prod(variable.shape)) for variable in model.trainable_variables}
     attention = keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention, keras.layers.Attention
     embedded = {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.problems.base import Data
+from descentlab.training.engine.layers import every_layer
 from descentlab.training.engine.trainable import for_keras
 
 
@@ -19,8 +20,9 @@ def normalization_layers(model: Any) -> list[Any]:
     """The model's BatchNormalization layers that training changes, those inside other layers too."""
     import keras
 
-    layers = model._flatten_layers(include_self=False, recursive=True)  # only this finds the layers of a reader's layer
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [
+        layer for layer in every_layer(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
 
 
 def renormalized(

@@ -11,6 +11,8 @@ import functools
 import math
 from typing import Any
 
+from descentlab.training.engine.layers import every_layer
+
 # Activations that act elementwise, so that the order of the axes doesn't matter.
 ELEMENTWISE = {
     "linear",
@@ -45,7 +47,7 @@ def convolution_layers(model: Any) -> list[Any]:
     from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
     kinds = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableConv)
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
+    return [layer for layer in every_layer(model) if isinstance(layer, kinds)]
 
 
 def multiply_adds(model: Any) -> int:
