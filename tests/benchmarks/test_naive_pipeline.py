@@ -50,9 +50,8 @@ def test_the_keras_schedule_gives_every_update_the_rate_that_ours_has() -> None:
 def test_without_a_finished_experiment_the_runs_are_counted_from_the_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of test.yaml, of whose three optimizers on two problems each is swept: two final runs in both arms, two tuning runs at
-    three rates, two at both neighbors, five at each of ten rates of the sweep.
-    """
+    # Three optimizers on two problems: two final runs in both arms, two tuning runs at three rates, two at both neighbors,
+    # five at each of ten rates of the sweep.
     monkeypatch.setattr(naive_pipeline, "CONFIG", TEST_CONFIG)
     plan, runs = read_experiment(tmp_path / "runs.parquet")
     assert len(runs) == 2 * 3 * (2 * 2 + 3 * 2 + 2 * 2 + 10 * 5)
