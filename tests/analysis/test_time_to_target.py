@@ -11,9 +11,11 @@ import pytest
 from descentlab.analysis.time_to_target import (
     SPEED_ARM,
     choose_for_speed,
+    faster_untrained,
     measure_reached,
     measure_speed,
     targets_by_problem,
+    time_tuning_runs,
 )
 from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
 from support.generated_comparisons import compared, final, generated_comparison, row
@@ -47,7 +49,11 @@ def with_fast_rate(runs: pd.DataFrame, optimizer: str) -> pd.DataFrame:
 
 
 def chosen(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    return choose_for_speed(runs, final(runs), history, targets_by_problem(generated_plan(), runs, history))
+    return choose_for_speed(runs, times(runs, history))
+
+
+def times(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    return time_tuning_runs(runs, history, targets_by_problem(generated_plan(), runs, history))
 
 
 def crossed(factor: float, before: int, after: int, share: float) -> float:
@@ -83,6 +89,19 @@ def test_without_neighbors_or_a_reference_there_is_nothing_else_to_take() -> Non
     assert set(chosen(runs, generated_history(runs))["learning_rate"]) == {0.01}
     others = runs[runs["optimizer"] != "momentum"]
     assert chosen(others, generated_history(others)).empty
+
+
+def test_a_rate_that_was_faster_where_no_final_seed_was_trained_is_known() -> None:
+    runs = with_neighbors()
+    history = with_fast_rate(runs, "adam")
+    assert faster_untrained(times(runs, history)) == set()
+    runs = runs[(runs["phase"] != "neighbor") | (runs["learning_rate"] != FASTER)]
+    problems = set(runs["problem"])
+    assert faster_untrained(times(runs, history)) == {(problem, "adam") for problem in problems}
+    found = compared(runs=runs, history=history).speed
+    marked = found[found["faster_untrained"]]
+    assert set(marked["arm"]) == {SPEED_ARM} and set(marked["optimizer"]) == {"adam"}
+    assert set(marked["problem"]) == problems
 
 
 def test_both_choices_stand_in_the_table_of_speed() -> None:

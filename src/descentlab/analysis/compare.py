@@ -28,10 +28,12 @@ from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
 from descentlab.analysis.time_to_target import (
     choose_for_speed,
+    faster_untrained,
     measure_profiles,
     measure_reached,
     measure_speed,
     targets_by_problem,
+    time_tuning_runs,
 )
 from descentlab.analysis.tuning_effects import measure_tuning_effects
 from descentlab.experiment.looks import Look, read_looks
@@ -109,11 +111,12 @@ def compare_runs(
     sensitivity = measure_sensitivity(runs[(runs["phase"] == "tuning") & (runs["arm"] == Arm.TUNED)], selections)
     widths = measure_widths(plan, runs)
     targets = targets_by_problem(plan, runs, history)
-    timed = pd.concat([finals, choose_for_speed(runs, finals, history, targets)])
+    times = time_tuning_runs(runs, history, targets)
+    timed = pd.concat([finals, choose_for_speed(runs, times)])
     reached = measure_reached(timed, history[history["run_id"].isin(timed["run_id"])], targets)
     step_cost = measured.get("step_cost", empty_table(STEP_COST_COLUMNS))
     costs = step_microseconds_by_row(plan, step_cost)
-    speed = measure_speed(reached, costs)
+    speed = measure_speed(reached, costs, faster_untrained(times))
     tables = {
         "summary": summary,
         "scores": finals[list(TABLES["scores"])],

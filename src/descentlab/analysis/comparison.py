@@ -207,6 +207,12 @@ TABLES: dict[str, dict[str, Column]] = {
             ratio_high="95 % t interval",
         ),
         **_text("ratio_bound"),
+        "faster_untrained": Column(
+            "bool",
+            "",
+            "",
+            "in tuning a rate was faster at which the final seeds were not trained (rates tuned for speed)",
+        ),
     },
     "reached": {
         **_ROW,

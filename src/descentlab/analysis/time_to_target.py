@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,46 +71,69 @@ def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray
     }
 
 
-def choose_for_speed(
-    runs: pd.DataFrame, finals: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
+def time_tuning_runs(
+    runs: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
 ) -> pd.DataFrame:
-    """The final seeds' runs at the rate that reaches the medium target soonest, with SPEED_ARM as their arm.
-
-    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer gets, of that rate and its neighbors
-    on the grid, the one whose tuning runs take the fewest updates on average (a miss or a divergence counts as the budget),
-    or the tuned arm's rate if they tie. The test split plays no part.
+    """How soon the tuning runs at each learning rate reached the medium target.
 
     Args:
         runs: all runs.
-        finals: the final ones.
         history: evaluations of all runs.
         targets: of each problem.
+
+    Returns:
+        By ``problem``, ``optimizer`` and ``learning_rate``: ``updates``, their mean, where a miss or a divergence counts as
+        the budget; whether it is the ``chosen`` rate; and whether the final seeds were ``trained`` at it.
     """
     searched = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
+    row = ["problem", "optimizer", "learning_rate"]
+    chosen = set(searched.loc[searched["phase"] == "final", row].itertuples(index=False, name=None))
+    trained = chosen | set(searched.loc[searched["phase"] == "neighbor", row].itertuples(index=False, name=None))
     tuning = searched[searched["phase"] == "tuning"]
     curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
-    fastest_runs = []
-    for problem in dict.fromkeys(finals["problem"]):
-        target = targets[problem].get("medium")
-        if target is None:
-            continue
-        for _, group in searched[searched["problem"] == problem].groupby("optimizer", sort=False):
-            seed_runs = group[group["phase"].isin(["final", "neighbor"])]
-            chosen = set(seed_runs.loc[seed_runs["phase"] == "final", "learning_rate"])
-            means = {}
-            for rate, trials in group[group["phase"] == "tuning"].groupby("learning_rate"):
-                if rate in set(seed_runs["learning_rate"]):
-                    times = [
-                        min(reached_after(*curves[run["run_id"]], target), run["updates_planned"])
-                        if run["status"] == "finished"
-                        else run["updates_planned"]
-                        for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
-                    ]
-                    means[rate] = (float(np.mean(times)), rate not in chosen)
-            if means:
-                fastest = min(means, key=lambda rate: means[rate])
-                fastest_runs.append(seed_runs[seed_runs["learning_rate"] == fastest])
-    return pd.concat(fastest_runs).assign(arm=SPEED_ARM) if fastest_runs else finals.iloc[:0]
+    rows = []
+    for place, trials in tuning.groupby(row, sort=False):
+        target = targets[place[0]].get("medium")
+        if target is not None:
+            times = [
+                min(reached_after(*curves[run["run_id"]], target), run["updates_planned"])
+                if run["status"] == "finished"
+                else run["updates_planned"]
+                for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
+            ]
+            rows.append((*place, float(np.mean(times)), place in chosen, place in trained))
+    kinds = {"learning_rate": float, "updates": float, "chosen": bool, "trained": bool}
+    return pd.DataFrame(rows, columns=[*row, "updates", "chosen", "trained"]).astype(kinds)
+
+
+def choose_for_speed(runs: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """The final seeds' runs at the rate that reaches the medium target soonest, with SPEED_ARM as their arm.
+
+    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer gets, of that rate and its neighbors
+    on the grid, the one whose tuning runs take the fewest updates on average, or the tuned arm's rate if they tie. The test
+    split plays no part.
+
+    Args:
+        runs: all runs.
+        times: result of :func:`time_tuning_runs`.
+    """
+    in_order = times[times["trained"]].sort_values(
+        ["updates", "chosen", "learning_rate"], ascending=[True, False, True]
+    )
+    fastest = in_order.drop_duplicates(["problem", "optimizer"])[["problem", "optimizer", "learning_rate"]]
+    seeded = runs[(runs["arm"] == Arm.TUNED) & runs["phase"].isin(["final", "neighbor"])]
+    return seeded.merge(fastest, on=list(fastest)).assign(arm=SPEED_ARM)
+
+
+def faster_untrained(times: pd.DataFrame) -> set[tuple[str, str]]:
+    """(problem, optimizer) where a rate at which the final seeds weren't trained was faster than all at which they were.
+
+    Args:
+        times: result of :func:`time_tuning_runs`.
+    """
+    least = times.groupby(["problem", "optimizer", "trained"])["updates"].min().unstack("trained")
+    least = least.reindex(columns=[False, True])
+    return set(least.index[least[False] < least[True]])
 
 
 def measure_reached(
@@ -149,12 +172,17 @@ def measure_reached(
     return fill_table(pd.DataFrame(rows), "reached")
 
 
-def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+def measure_speed(
+    reached: pd.DataFrame,
+    step_microseconds: Mapping[tuple[str, str], float],
+    faster: Container[tuple[str, str]] = (),
+) -> pd.DataFrame:
     """Time to each target by problem, arm and optimizer, with censoring (docs/protocol.md, "Time to target").
 
     Args:
         reached: result of :func:`measure_reached`.
         step_microseconds: serially measured cost of a step by (problem, optimizer); absent where it was not measured.
+        faster: result of :func:`faster_untrained`.
     """
     rows: list[dict[str, Any]] = []
     by = ["problem", "arm", "target"]
@@ -197,6 +225,7 @@ def measure_speed(reached: pd.DataFrame, step_microseconds: Mapping[tuple[str, s
                     "ratio_low": ratio.ratio.low,
                     "ratio_high": ratio.ratio.high,
                     "ratio_bound": ratio.bound if ratio.ratio.n else "",
+                    "faster_untrained": arm == SPEED_ARM and (problem, optimizer) in faster,
                 }
             )
     return fill_table(pd.DataFrame(rows), "speed")
