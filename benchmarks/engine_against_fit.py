@@ -188,7 +188,9 @@ def compare_with_fit(case: Case, repeats: int) -> Timing:
     initial = {seed: initial_variables(problem, seed) for seed in range(SEED, SEED + 1 + (case.members - 1) // 4)}
     engine, engine_warm_up, compile_seconds = time_engine(case, split, way, initial)
     fit, fit_warm_up = time_fit(case, split, initial[SEED])
-    engine_seconds, fit_seconds, difference = [], [], 0.0
+    engine_seconds: list[float] = []
+    fit_seconds: list[float] = []
+    difference = 0.0
     for repeat in range(repeats):
         order = [(engine, engine_seconds), (fit, fit_seconds)]
         losses = {}

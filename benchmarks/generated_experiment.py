@@ -12,14 +12,14 @@ import pandas as pd
 from descentlab.experiment.config import Config, parse_config
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
-from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES, RunSpec
 from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text
-from descentlab.storage.tables import write_table
+from descentlab.storage.tables import empty_table, write_table
 
 NAME = "generated"
 USUAL_RUNS = 1_250  # of a problem with every optimizer and the usual seeds
@@ -58,7 +58,7 @@ def make_plan(config: Config) -> TrainingPlan:
         higher_is_better=True,
         margin=0.01,
         convex=False,
-        loss_bound=1e4,
+        divergence_factor=1e3,
         epochs=EPOCHS,
         batch_size=BATCH,
         requested_examples=TRAIN_EXAMPLES,
@@ -76,6 +76,7 @@ def make_plan(config: Config) -> TrainingPlan:
         entry.name: PlannedOptimizer(
             factory=entry.factory,
             center_learning_rate=entry.center_learning_rate,
+            center_source=entry.center_source,
             tuned_weight_decay=entry.tuned_weight_decay,
             paper=entry.paper,
             state_slots=entry.state_slots,
@@ -104,11 +105,12 @@ def make_selections(plan: TrainingPlan, runs: int) -> list[dict[str, Any]]:
     config = plan.config
     each = config.tuning.points * config.seeds.tuning + 4 * config.seeds.final
     missing = (runs - each * len(plan.problems) * len(plan.optimizers)) // config.sweep.seeds
-    selections = []
+    selections: list[dict[str, Any]] = []
+    left = missing
     for problem in plan.problems:
         for name, optimizer in plan.optimizers.items():
             grid = list(optimizer.grid)
-            selection = {
+            selection: dict[str, Any] = {
                 "problem": problem,
                 "optimizer": name,
                 "learning_rate": grid[3],
@@ -122,8 +124,8 @@ def make_selections(plan: TrainingPlan, runs: int) -> list[dict[str, Any]]:
                 "tuning_seeds": config.seeds.tuning_seeds,
             }
             if name in config.sweep.optimizers:
-                left = missing - sum(len(made.get("sweep", [])) for made in selections)
                 selection["sweep"] = grid[: min(left, len(grid))]
+                left -= len(selection["sweep"])
             selections.append(selection)
     return selections
 
@@ -190,6 +192,8 @@ def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> d
         init_hash="i" + named["seed"].astype(str),
         split_hash="s" + named["seed"].astype(str),
     )
+    unknown = [name for name in RUNS if name not in runs]
+    runs = runs.assign(**dict.fromkeys(unknown, np.nan))  # the model has no BatchNormalization
     open_runs = named["run_id"].to_numpy()[~sealed]
     right = generator.random((len(open_runs), TEST_EXAMPLES)) < at_end["test_metric"][~sealed][:, None]
     examples = {
@@ -237,7 +241,8 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
             specs += sweep_runs(plan, problem, name, selection.get("sweep", []))
             specs += final_runs(plan, problem, name, selection)
         tables = make_tables(plan, specs, evaluations)
-        for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES)):
+        tables["beside"] = empty_table(BESIDE)
+        for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES), ("beside", BESIDE)):
             write_table(tables[name], columns, results / "train" / problem / f"0.{name}.parquet")
         write_text(results / "train" / problem / "0.selections.json", json.dumps(mine))
         written += len(specs)

@@ -27,7 +27,8 @@ from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.storage.tables import read_table
-from descentlab.training.cache import RunResult, store_result
+from descentlab.training.cache import store_result
+from descentlab.training.run_result import RunResult
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).with_name("SCALE.md")

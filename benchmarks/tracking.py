@@ -111,8 +111,9 @@ def measure_tracking(runs: int = 280) -> Row:
         runs: to train.
     """
     settings = small_config(1)
-    each = runs_per_optimizer(parse_config(settings, "benchmark"))
-    optimizers = min(len(OPTIMIZERS), max(1, round(runs / (each * len(PROBLEMS)))))
+    config = parse_config(settings, "benchmark")
+    each = sum(runs_per_optimizer(config, problem.name) for problem in config.problems)
+    optimizers = min(len(OPTIMIZERS), max(1, round(runs / each)))
     with tempfile.TemporaryDirectory() as name:
         folder, results = Path(name), Path(name, "results", EXPERIMENT)
         settings = small_config(optimizers)
