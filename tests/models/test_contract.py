@@ -76,8 +76,9 @@ WAYS = {name: way for way, names in EXPECTED.items() for name in names.split()}
 NAMES = list(zoo.places())
 ONE_OF_A_KIND = set(
     """
-    vae_own_steps mlp_mixer augmented ctc masked_loss flat_targets auc dropout tf_random numpy_function activity_regularizer
-    heads_dict structured_data masked_gru_characters text_embedding_bag class_weights
+    vae_own_steps resnet augmented ctc masked_loss ignore_class flat_targets float64_targets auc dropout keras_random tf_random
+    numpy_function activity_regularizer mixed_bfloat16 subclassed recommender heads_dict structured_data masked_gru_characters
+    plain_lstm text_embedding_bag class_weights class_weights_auc
     """.split()
 )
 # What Keras calls the metric and those beside it, where there are several.

@@ -113,7 +113,7 @@ def test_the_arm_needs_the_tuned_one() -> None:
 def test_the_arm_is_trained_selected_and_recorded(tmp_path: Path) -> None:
     raw = {
         "experiment": "e",
-        "problems": [{"problem": "logistic_regression", "epochs": 2, "mode": "graph"}],
+        "problems": [{"problem": "logistic_regression", "epochs": 2}],
         "optimizers": ["sgd", "adam"],
         "arms": ["tuned", "extended"],
         "seeds": {"final": 2, "tuning": 2},

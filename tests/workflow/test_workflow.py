@@ -135,7 +135,7 @@ def test_only_new_runs_are_trained(finished_workflow: Path, tmp_path: Path) -> N
     folder = copied(finished_workflow, tmp_path / "copy")
     before = read_table(folder / "results/test/runs.parquet", RUNS)
     known = {path: path.stat().st_mtime_ns for path in (folder / "results/cache").rglob("*.npz")}
-    extended = run_snakemake(folder, "--", "results/test/runs.parquet", config=changed_config(tmp_path, **changes))
+    extended = run_snakemake(folder, config=changed_config(tmp_path, **changes))
     assert extended.returncode == 0, extended.stdout
     after = read_table(folder / "results/test/runs.parquet", RUNS)
     added = after[~after["run_id"].isin(before["run_id"])]
