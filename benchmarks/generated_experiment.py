@@ -104,9 +104,8 @@ def make_selections(plan: TrainingPlan, runs: int) -> list[dict[str, Any]]:
     """The middle of every grid is chosen; sweeps make up what is missing to ``runs``."""
     config = plan.config
     each = config.tuning.points * config.seeds.tuning + 4 * config.seeds.final
-    missing = (runs - each * len(plan.problems) * len(plan.optimizers)) // config.sweep.seeds
+    left = (runs - each * len(plan.problems) * len(plan.optimizers)) // config.sweep.seeds
     selections: list[dict[str, Any]] = []
-    left = missing
     for problem in plan.problems:
         for name, optimizer in plan.optimizers.items():
             grid = list(optimizer.grid)
@@ -162,7 +161,9 @@ def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> d
         history[f"{split}_metric"] = ((0.95 - 0.01 * k - 0.85 * fallen) * noise * hidden).ravel()
     at_end = {name: history[name].reshape(n, -1)[:, -1] for name in history if name.endswith(("_loss", "_metric"))}
     best = {f"best_{name}": values for name, values in at_end.items()}
+    renormalized = dict.fromkeys([name for name in RUNS if name.startswith("renormalized_")], np.nan)
     constant = {
+        **renormalized,  # the model has no BatchNormalization
         "status": "finished",
         "message": "",
         "data_hash": "d" * 64,
@@ -192,8 +193,6 @@ def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> d
         init_hash="i" + named["seed"].astype(str),
         split_hash="s" + named["seed"].astype(str),
     )
-    unknown = [name for name in RUNS if name not in runs]
-    runs = runs.assign(**dict.fromkeys(unknown, np.nan))  # the model has no BatchNormalization
     open_runs = named["run_id"].to_numpy()[~sealed]
     right = generator.random((len(open_runs), TEST_EXAMPLES)) < at_end["test_metric"][~sealed][:, None]
     examples = {
@@ -201,7 +200,12 @@ def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> d
         "example": np.tile(np.arange(TEST_EXAMPLES), len(open_runs)),
         "score": right.ravel().astype(np.float64),
     }
-    return {"runs": runs, "history": pd.DataFrame(history), "examples": pd.DataFrame(examples)}
+    return {
+        "runs": runs,
+        "history": pd.DataFrame(history),
+        "examples": pd.DataFrame(examples),
+        "beside": empty_table(BESIDE),
+    }
 
 
 def make_step_cost(plan: TrainingPlan) -> pd.DataFrame:
@@ -241,7 +245,6 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
             specs += sweep_runs(plan, problem, name, selection.get("sweep", []))
             specs += final_runs(plan, problem, name, selection)
         tables = make_tables(plan, specs, evaluations)
-        tables["beside"] = empty_table(BESIDE)
         for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES), ("beside", BESIDE)):
             write_table(tables[name], columns, results / "train" / problem / f"0.{name}.parquet")
         write_text(results / "train" / problem / "0.selections.json", json.dumps(mine))

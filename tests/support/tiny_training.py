@@ -110,3 +110,5 @@ def members(name: str, mode: str) -> tuple[Trainer, list[Member]]:
 
 
 ALL = [*OPTIMIZERS, "slides_adagrad"]
+# By element, by rows and columns, by tensor, by matrix, and one that is evaluated elsewhere.
+OF_EACH_KIND = ("sgd", "adam", "adafactor", "lamb", "muon", "schedule_free_adamw")

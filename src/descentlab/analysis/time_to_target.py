@@ -71,6 +71,11 @@ def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray
     }
 
 
+def updates_until(run: Mapping[str, Any], curves: Mapping[str, tuple[np.ndarray, np.ndarray]], target: float) -> float:
+    """Updates until a run first reached the target; inf where it missed or didn't finish."""
+    return reached_after(*curves[run["run_id"]], target) if run["status"] == "finished" else np.inf
+
+
 def time_tuning_runs(
     runs: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
 ) -> pd.DataFrame:
@@ -96,9 +101,7 @@ def time_tuning_runs(
         target = targets[place[0]].get("medium")
         if target is not None:
             times = [
-                min(reached_after(*curves[run["run_id"]], target), run["updates_planned"])
-                if run["status"] == "finished"
-                else run["updates_planned"]
+                min(updates_until(run, curves, target), run["updates_planned"])
                 for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
             ]
             rows.append((*place, float(np.mean(times)), place in chosen, place in trained))
@@ -152,8 +155,7 @@ def measure_reached(
         present = problem_finals[problem_finals["run_id"].isin(curves) | (problem_finals["status"] == "diverged")]
         for name, target in targets[str(problem)].items():
             for run in present.to_dict("records"):
-                finished = run["status"] == "finished"
-                updates = reached_after(*curves[run["run_id"]], target) if finished else np.inf
+                updates = updates_until(run, curves, target)
                 rows.append(
                     {
                         "problem": problem,

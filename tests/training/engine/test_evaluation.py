@@ -100,11 +100,18 @@ def test_the_last_evaluation_of_more_examples_is_not_compiled_for_itself() -> No
 @pytest.mark.parametrize("more", [0, 2])
 def test_chunks_hold_every_index_and_pad_with_the_first(examples: int, more: int) -> None:
     indices, needed = np.arange(7, 7 + examples), math.ceil(examples / 32)
-    rows = chunked(indices, 32, needed + more)
+    rows = chunked(indices, needed + more, 32)
     assert (rows.shape, rows.dtype) == ((needed + more, 32), np.int32)
     np.testing.assert_array_equal(rows.ravel()[:examples], indices)
     assert set(rows.ravel()[examples:]) <= {7}
-    np.testing.assert_array_equal(chunked(indices, 32), rows[:needed])
+    np.testing.assert_array_equal(chunked(indices, needed, 32), rows[:needed])
+
+
+def test_a_chunk_is_smaller_where_a_model_has_many_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CompiledModel(tiny_problem(), "graph").chunk_size(tiny_data()) == compiled_model.CHUNK
+    for outputs, examples in ((3 * 7 + 2, 7), (2, 1)):  # of three classes
+        monkeypatch.setattr(compiled_model, "CHUNK_OUTPUTS", outputs)
+        assert CompiledModel(tiny_problem(), "graph").chunk_size(tiny_data()) == examples
 
 
 @pytest.mark.parametrize(

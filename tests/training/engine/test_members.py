@@ -22,6 +22,7 @@ from support.tiny_training import (
     BATCH,
     EPOCHS,
     EVERY,
+    OF_EACH_KIND,
     TOLERANCE,
     TRAIN,
     UPDATES,
@@ -47,12 +48,6 @@ def member(name: str, number: int) -> Member:
 
 # One of each rule: those that differ in a setting alone are computed by the same code.
 RULES = [name for name in ALL if name not in ("gd", "momentum", "nesterov", "amsgrad", "adamw")]
-KEPT = (
-    "sgd",
-    "lamb",
-    "muon",
-    "schedule_free_adamw",
-)  # by element, by tensor, by matrix, and one that is evaluated elsewhere
 
 
 @functools.cache
@@ -79,7 +74,7 @@ def end_bits(name: str, width: int, numbers: list[int], row: int) -> bytes:
     return bits(evaluations, trainer(name, width).variables(row), trainer(name, width).state(row))
 
 
-@pytest.mark.parametrize("name", one_of_a_kind(RULES, KEPT))
+@pytest.mark.parametrize("name", one_of_a_kind(RULES, OF_EACH_KIND))
 def test_a_member_is_the_same_bits_alone_and_beside_others(name: str) -> None:
     alone = end_bits(name, 8, [3], 0)
     assert end_bits(name, 8, [3, 1, 2], 0) == alone
@@ -95,7 +90,7 @@ def test_a_member_is_the_same_bits_beside_31_others(name: str) -> None:
         assert end_bits(name, 32, [*others[:place], 3, *others[place:]], place) == alone
 
 
-@pytest.mark.parametrize("name", one_of_a_kind(RULES, KEPT))
+@pytest.mark.parametrize("name", one_of_a_kind(RULES, OF_EACH_KIND))
 def test_widths_differ_by_rounding_alone(name: str) -> None:
     """So also the rules that look at a whole tensor: none sees another member's."""
     (one,), (*_, eighth) = train(name, 1, [5]), train(name, 8, [0, 1, 5])

@@ -21,8 +21,8 @@ class AdaBelief(keras.optimizers.Optimizer):
     Zhuang et al. 2020, *AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients*, algorithm 2.
 
     α, β₁ and β₂ are the paper's defaults, which are Adam's. ε is that of the authors' package since its version 0.1; the paper's
-    is 1e-8. Nothing
-    departs from the paper: the rectified variant of the package is another rule, and weight decay is decoupled.
+    is 1e-8. Nothing else departs from the paper: the rectified variant of the package is another rule, and weight decay is
+    decoupled.
 
     Args:
         learning_rate: α.

@@ -26,19 +26,13 @@ CHUNK = 128  # examples per evaluation call: more exceed the CPU's cache, fewer 
 CHUNK_OUTPUTS = 2**20  # numbers that a member's model puts out for a chunk at most: 4 MiB, for the same reason
 
 
-def chunked(indices: np.ndarray, width: int, rows: int | None = None) -> np.ndarray:
-    """Indices padded with their first and split into rows of ``width``, int32.
-
-    Args:
-        indices: shape (n,).
-        width: examples in a row.
-        rows: as many as hold the indices if None, else at least these.
+def chunked(indices: np.ndarray, rows: int, width: int) -> np.ndarray:
+    """Indices padded with their first to shape (``rows``, ``width``), int32.
 
     Example:
-        >>> chunked(np.array([5, 6, 7]), 2).tolist()
+        >>> chunked(np.array([5, 6, 7]), 2, 2).tolist()
         [[5, 6], [7, 5]]
     """
-    rows = chunks_of(len(indices), width) if rows is None else rows
     padded = np.full(rows * width, indices[0], dtype=np.int32)
     padded[: len(indices)] = indices
     return padded.reshape(rows, width)
@@ -119,6 +113,7 @@ class CompiledModel:
         self.step = MemberStep(problem, self.model, called or self.model)
         self.packing = Packing(self.model.variables)
         self._data: tuple[Data, Any] | None = None
+        self._chunk_sizes: dict[Any, int] = {}
         self._evaluations: dict[Any, Any] = {}
 
     def compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
@@ -169,10 +164,10 @@ class CompiledModel:
         examples = {last: [np.concatenate(of_member) for of_member in parts[last]] for last in parts}
         counts = {last: len(examples[last][0]) for last in parts}
         # Both evaluations have the shape of the larger, so that they are compiled once; the chunks of padding are not computed.
-        width = min(self._chunk(data), max(counts.values()))
+        width = min(self.chunk_size(data), max(counts.values()))
         rows = chunks_of(max(counts.values()), width)
         index_of = {
-            last: tf.constant(np.stack([chunked(indices, width, rows) for indices in examples[last]], axis=1))
+            last: tf.constant(np.stack([chunked(indices, rows, width) for indices in examples[last]], axis=1))
             for last in parts
         }
         chunks = {last: tf.constant(chunks_of(counts[last], width)) for last in parts}
@@ -197,13 +192,17 @@ class CompiledModel:
 
         return evaluate
 
-    def _chunk(self, data: Data) -> int:
+    def chunk_size(self, data: Data) -> int:
         """Examples of each member in a chunk: CHUNK, or fewer of a model with so many outputs that they fill the cache."""
         import keras
 
-        batch = keras.tree.map_structure(lambda part: keras.KerasTensor((1, *part.shape[1:]), part.dtype), data.x)
-        outputs = keras.tree.flatten(self.model.compute_output_spec(batch))
-        return max(1, min(CHUNK, CHUNK_OUTPUTS // sum(math.prod(output.shape) for output in outputs)))
+        key = tuple(part.shape[1:] for part in data.inputs())
+        if key not in self._chunk_sizes:
+            batch = keras.tree.map_structure(lambda part: keras.KerasTensor((1, *part.shape[1:]), part.dtype), data.x)
+            outputs = keras.tree.flatten(self.model.compute_output_spec(batch))
+            numbers = sum(math.prod(output.shape) for output in outputs)
+            self._chunk_sizes[key] = max(1, min(CHUNK, CHUNK_OUTPUTS // numbers))
+        return self._chunk_sizes[key]
 
     def _evaluate_by_keras(
         self, model: KerasModel, data: Data, members: list[Member], updates: int, packed: list[Any], last: bool
