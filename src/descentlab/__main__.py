@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     part = train.add_mutually_exclusive_group(required=True)
     part.add_argument("--job", type=int, help="number of the job")
     part.add_argument("--look", type=int, help="the runs that this look added to the problem")
+    part.add_argument("--speed", action="store_true", help="the final seeds at the rates that were fastest in tuning")
 
     look = verb("look", _look, "judge the primary contrasts so far, and choose those that get more seeds")
     look.add_argument("results", type=Path, help="results/EXPERIMENT")
@@ -127,13 +128,35 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from descentlab.training.job import train_added, train_job
-
     plan, results, cache = TrainingPlan.read(options.plan), options.plan.parent, options.plan.parents[1] / "cache"
-    if options.look is not None:
+    if options.speed:
+        _train_for_speed(plan, options.problem, results, cache)
+    elif options.look is not None:
+        from descentlab.training.later_runs import train_added
+
         train_added(plan, options.problem, Look.read(look_file(results, options.look)), results, cache)
     else:
+        from descentlab.training.job import train_job
+
         train_job(plan, options.problem, options.job, results / "train" / options.problem, cache)
+
+
+def _train_for_speed(plan: TrainingPlan, problem: str, results: Path, cache: Path) -> None:
+    from descentlab.analysis.fastest_rates import find_untrained
+    from descentlab.experiment.records import HISTORY, RUNS
+    from descentlab.training.collect import read_all
+    from descentlab.training.job_files import fastest_rates_file, problem_jobs, speed_job, write_no_runs
+
+    jobs = problem_jobs(plan, results, problem)
+    rates = find_untrained(plan, read_all(jobs, "runs", RUNS), read_all(jobs, "history", HISTORY))
+    # On disk before any run that sees a test target.
+    write_text(fastest_rates_file(results, problem), json.dumps(rates, indent=1))
+    if rates:  # the import takes seconds
+        from descentlab.training.later_runs import train_for_speed
+
+        train_for_speed(plan, problem, results, cache)
+    else:
+        write_no_runs(speed_job(results, problem))
 
 
 def _look(options: argparse.Namespace) -> None:

@@ -5,55 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from descentlab.analysis.time_to_target import (
-    SPEED_ARM,
-    choose_for_speed,
-    faster_untrained,
-    measure_reached,
-    measure_speed,
-    targets_by_problem,
-    time_tuning_runs,
-)
+from descentlab.analysis.targets import targets_by_problem
+from descentlab.analysis.time_to_target import measure_reached, measure_speed
+from descentlab.optimizers.arms import SPEED_ARM
 from support.comparison_fixture import SEEDS, generated_history, generated_plan, generated_runs
-from support.generated_comparisons import compared, final, generated_comparison, row
-
-FASTER = 0.1  # the rate above the chosen one
-
-
-def with_neighbors() -> pd.DataFrame:
-    """The generated runs, and the final seeds at both rates beside the chosen one."""
-    runs = generated_runs(0)
-    tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
-    beside = [
-        tuned.assign(
-            phase="neighbor",
-            learning_rate=rate,
-            run_id=tuned["run_id"].str.replace("final", "neighbor").str.replace("lr=0.01", f"lr={rate:g}"),
-        )
-        for rate in (0.001, FASTER)
-    ]
-    return pd.concat([runs, *beside], ignore_index=True)
-
-
-def with_fast_rate(runs: pd.DataFrame, optimizer: str) -> pd.DataFrame:
-    """Histories in which the optimizer's runs at FASTER are twice as fast as at the other rates."""
-    history = generated_history(runs)
-    fast = runs[(runs["optimizer"] == optimizer) & (runs["learning_rate"] == FASTER)]["run_id"]
-    mine = history["run_id"].isin(fast)
-    losses = [name for name in history if name.endswith("_loss")]
-    history.loc[mine, losses] = history.loc[mine, losses] ** 2
-    return history
-
-
-def chosen(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    return choose_for_speed(runs, times(runs, history))
-
-
-def times(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    return time_tuning_runs(runs, history, targets_by_problem(generated_plan(), runs, history))
+from support.generated_comparisons import compared, final, generated_comparison, row, with_fast_rate, with_neighbors
 
 
 def crossed(factor: float, before: int, after: int, share: float) -> float:
@@ -61,47 +19,6 @@ def crossed(factor: float, before: int, after: int, share: float) -> float:
     target = 1 - share * (1 - 0.8**16)
     assert factor**after <= target < factor**before
     return before + (after - before) * (factor**before - target) / (factor**before - factor**after)
-
-
-def test_the_faster_neighbor_is_taken_and_where_all_are_alike_the_chosen_rate() -> None:
-    runs = with_neighbors()
-    found = chosen(runs, with_fast_rate(runs, "adam"))
-    assert set(found["arm"]) == {SPEED_ARM}
-    rates = found.groupby("optimizer")["learning_rate"].unique().map(list).to_dict()
-    assert rates == {"gd": [0.01], "sgd": [0.01], "momentum": [0.01], "rmsprop": [0.01], "adam": [FASTER]}
-    assert (found.groupby(["problem", "optimizer"]).size() == SEEDS).all()
-
-
-def test_tuning_runs_choose_and_a_divergence_counts_as_the_budget() -> None:
-    runs = with_neighbors()
-    history = with_fast_rate(runs, "adam")
-    tuning = (runs["optimizer"] == "adam") & (runs["phase"] == "tuning") & (runs["learning_rate"] == FASTER)
-    runs.loc[tuning, "status"] = "diverged"
-    assert set(chosen(runs, history)["learning_rate"]) == {0.01}
-    # What the final seeds did has no say.
-    neighbors = (runs["optimizer"] == "adam") & (runs["phase"] == "neighbor")
-    runs.loc[tuning, "status"], runs.loc[neighbors, "status"] = "finished", "diverged"
-    assert FASTER in set(chosen(runs, history)["learning_rate"])
-
-
-def test_without_neighbors_or_a_reference_there_is_nothing_else_to_take() -> None:
-    runs = generated_runs(0)
-    assert set(chosen(runs, generated_history(runs))["learning_rate"]) == {0.01}
-    others = runs[runs["optimizer"] != "momentum"]
-    assert chosen(others, generated_history(others)).empty
-
-
-def test_a_rate_that_was_faster_where_no_final_seed_was_trained_is_known() -> None:
-    runs = with_neighbors()
-    history = with_fast_rate(runs, "adam")
-    assert faster_untrained(times(runs, history)) == set()
-    runs = runs[(runs["phase"] != "neighbor") | (runs["learning_rate"] != FASTER)]
-    problems = set(runs["problem"])
-    assert faster_untrained(times(runs, history)) == {(problem, "adam") for problem in problems}
-    found = compared(runs=runs, history=history).speed
-    marked = found[found["faster_untrained"]]
-    assert set(marked["arm"]) == {SPEED_ARM} and set(marked["optimizer"]) == {"adam"}
-    assert set(marked["problem"]) == problems
 
 
 def test_both_choices_stand_in_the_table_of_speed() -> None:

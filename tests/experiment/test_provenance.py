@@ -15,7 +15,7 @@ from descentlab.experiment.reader_code import imported_files
 from support.edited_package import copy_package, edited, output_of
 
 # Tracking imports what it logs from several stages, so nearly every edit touches it.
-DECIDED = {"plan", "train", "measure", "collect", "compare", "report"}
+DECIDED = {"plan", "train", "train_later", "measure", "collect", "compare", "report"}
 
 
 def config(**changes: object) -> Config:
@@ -56,9 +56,9 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "touched"),
     [
-        ("training/engine/trainer.py", {"plan", "train", "measure"}),
+        ("training/engine/trainer.py", {"plan", "train", "train_later", "measure"}),
         # A plan tries how to train, and a comparison imports the columns of step cost from what measures it.
-        ("training/engine/compiled_model.py", {"plan", "train", "measure", "compare"}),
+        ("training/engine/compiled_model.py", {"plan", "train", "train_later", "measure", "compare"}),
         ("problems/builtin/mlp.py", DECIDED - {"collect"}),
         ("report/sections/differences.py", {"report"}),
         ("analysis/ranks.py", {"compare", "report"}),
@@ -101,7 +101,7 @@ def test_a_new_module_counts_as_soon_as_it_is_imported(package: Path, before: di
     ranks = (package / "analysis/ranks.py").read_text() + "from descentlab.analysis.added import VALUE as VALUE\n"
     assert touched_by(package, before, **alone, **{"analysis/ranks.py": ranks}) & DECIDED == {"compare", "report"}
     first = touched_by(package, before, **{"problems/added.py": "VALUE = 1\n"})
-    assert first == {"plan", "train", "measure"}, "a problem is imported by its name"
+    assert first == {"plan", "train", "train_later", "measure"}, "a problem is imported by its name"
 
 
 @pytest.mark.parametrize(

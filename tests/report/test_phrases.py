@@ -11,10 +11,10 @@ from descentlab.analysis.claims.judgment import ClaimVerdict
 from descentlab.analysis.claims.measured_estimands import ADAGRADS, ESCAPES, GROUPS, VALLEYS
 from descentlab.analysis.remarks import name_place, pack_remarks, remark, unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
+from descentlab.analysis.targets import TARGETS
 from descentlab.experiment.provenance import PACKAGE
 from descentlab.optimizers import roles
-from descentlab.optimizers.arms import LOGGED_ARM, Arm
+from descentlab.optimizers.arms import LOGGED_ARM, SPEED_ARM, Arm
 from descentlab.report import alarm_phrases
 from descentlab.report.phrases import (
     ARM_WORDS,

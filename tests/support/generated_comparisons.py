@@ -13,7 +13,8 @@ from descentlab.analysis import compare
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.pairing import ROW
-from descentlab.analysis.time_to_target import measure_reached, targets_by_problem
+from descentlab.analysis.targets import targets_by_problem
+from descentlab.analysis.time_to_target import measure_reached
 from descentlab.experiment.looks import Look
 from descentlab.experiment.plan import TrainingPlan
 from support.comparison_fixture import (
@@ -25,6 +26,7 @@ from support.comparison_fixture import (
 )
 
 TRIALS = 2
+FASTER = 0.1  # the rate above the chosen one
 
 
 def few_trials() -> Any:
@@ -85,3 +87,28 @@ def row(table: pd.DataFrame, **values: object) -> dict[str, Any]:
     found = table[(table[list(values)] == pd.Series(values)).all(axis=1)]
     assert len(found) == 1, f"{len(found)} rows for {values}"
     return dict(found.iloc[0])
+
+
+def with_neighbors() -> pd.DataFrame:
+    """The generated runs, and the final seeds at both rates beside the chosen one."""
+    runs = generated_runs(0)
+    tuned = runs[(runs["arm"] == "tuned") & (runs["phase"] == "final")]
+    beside = [
+        tuned.assign(
+            phase="neighbor",
+            learning_rate=rate,
+            run_id=tuned["run_id"].str.replace("final", "neighbor").str.replace("lr=0.01", f"lr={rate:g}"),
+        )
+        for rate in (0.001, FASTER)
+    ]
+    return pd.concat([runs, *beside], ignore_index=True)
+
+
+def with_fast_rate(runs: pd.DataFrame, optimizer: str) -> pd.DataFrame:
+    """Histories in which the optimizer's runs at FASTER are twice as fast as at the other rates."""
+    history = generated_history(runs)
+    fast = runs[(runs["optimizer"] == optimizer) & (runs["learning_rate"] == FASTER)]["run_id"]
+    mine = history["run_id"].isin(fast)
+    losses = [name for name in history if name.endswith("_loss")]
+    history.loc[mine, losses] = history.loc[mine, losses] ** 2
+    return history

@@ -5,6 +5,7 @@ rule collect:
     input:
         plan=f"{RESULTS}/plan.json",
         tables=planned_tables,
+        speed=sum(map(speed_tables, JOBS), []),
         added=lambda wildcards: added_by(len(experiment.seeds.looks) - 1),
     output:
         runs=f"{RESULTS}/runs.parquet",

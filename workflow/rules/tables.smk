@@ -1,6 +1,7 @@
 # Which files jobs and looks write: the functions that rules name as their inputs.
 from pathlib import Path
 
+from descentlab.experiment.jobs import is_timed
 from descentlab.experiment.looks import Look, extended_problems, look_file
 
 
@@ -12,6 +13,16 @@ def job_tables(problem, jobs):
         job=jobs,
         table=("history", "runs", "examples", "beside"),
     )
+
+
+def speed_tables(problem):
+    """What the final seeds write at the rates that are tuned for speed."""
+    if not is_timed(experiment):
+        return []
+    return [
+        f"{RESULTS}/train/{problem}/speed.json",
+        *job_tables(problem, ["speed"]),
+    ]
 
 
 def planned_tables(wildcards):

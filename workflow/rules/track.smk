@@ -27,7 +27,8 @@ rule track:
             f"{RESULTS}/train/{wildcards.problem}/{{job}}.{{table}}.parquet",
             job=range(len(JOBS[wildcards.problem])),
             table=("history", "runs"),
-        ),
+        )
+        + speed_tables(wildcards.problem),
         store=ancient(f"{RESULTS}/tracking/store.done"),
     output:
         touch(f"{RESULTS}/tracking/{{problem}}.done"),

@@ -69,6 +69,36 @@ rule train:
         "descentlab train {input.plan:q} --problem {wildcards.problem:q} --job {wildcards.job} 2>&1 | tee {log:q}"
 
 
+# The final seeds at the rates that were fastest in tuning, once all optimizers of the problem are tuned: the target is the
+# reference's. Where tuning's fastest rates were trained already, the tables are empty.
+rule train_for_speed:
+    input:
+        plan=f"{RESULTS}/plan.json",
+        tables=lambda wildcards: [
+            path
+            for path in planned_tables(wildcards)
+            if path.startswith(f"{RESULTS}/train/{wildcards.problem}/")
+        ],
+    output:
+        f"{RESULTS}/train/{{problem}}/speed.json",
+        job_tables("{problem}", ["speed"]),
+    log:
+        f"{RESULTS}/logs/train/{{problem}}.speed.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{problem}}.speed.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        code=lambda wildcards: code_digest("train_later"),
+    message:
+        "Training {wildcards.problem} at rates tuned for speed"
+    shell:
+        "descentlab train {input.plan:q} --problem {wildcards.problem:q} --speed 2>&1 | tee {log:q}"
+
+
 # One more look at the open contrasts: which of them get more seeds (docs/protocol.md, "Looks").
 checkpoint look:
     input:
@@ -115,7 +145,7 @@ rule train_added:
     resources:
         gpu=1,
     params:
-        code=lambda wildcards: code_digest("train"),
+        code=lambda wildcards: code_digest("train_later"),
     message:
         "Training {wildcards.problem}, seeds added by look {wildcards.number}"
     shell:

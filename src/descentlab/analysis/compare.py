@@ -19,6 +19,7 @@ from descentlab.analysis.claims.ledger import make_ledger
 from descentlab.analysis.comparison import TABLES, Comparison, fill_table, write_comparison
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.coverage import simulate_coverage
+from descentlab.analysis.fastest_rates import choose_for_speed, faster_untrained, time_tuning_runs
 from descentlab.analysis.pairing import ROW, scores_by_run
 from descentlab.analysis.rank_stability import measure_rank_stability
 from descentlab.analysis.ranks import measure_ranks
@@ -26,15 +27,8 @@ from descentlab.analysis.recommendation import measure_recommendations
 from descentlab.analysis.regret import measure_regret
 from descentlab.analysis.sensitivity import measure_sensitivity, measure_widths
 from descentlab.analysis.summary import average_beside, average_curves, measure_gaps, summarize
-from descentlab.analysis.time_to_target import (
-    choose_for_speed,
-    faster_untrained,
-    measure_profiles,
-    measure_reached,
-    measure_speed,
-    targets_by_problem,
-    time_tuning_runs,
-)
+from descentlab.analysis.targets import targets_by_problem
+from descentlab.analysis.time_to_target import measure_profiles, measure_reached, measure_speed
 from descentlab.analysis.tuning_effects import measure_tuning_effects
 from descentlab.experiment.looks import Look, read_looks
 from descentlab.experiment.measurements import read_measured

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.comparison import fill_table
-from descentlab.analysis.statistics.intervals import reached_after
 from descentlab.analysis.statistics.resampling import leave_one_out
 from descentlab.analysis.statistics.survival import (
     performance_profile,
@@ -18,125 +17,12 @@ from descentlab.analysis.statistics.survival import (
     restricted_ratio,
     share_interval,
 )
-from descentlab.experiment.plan import Plan
-from descentlab.optimizers.arms import Arm
+from descentlab.analysis.targets import loss_curves, updates_until
+from descentlab.optimizers.arms import SPEED_ARM
 from descentlab.optimizers.roles import PLAIN
 
-# Shares of the way from the initial validation loss to the reference's lowest.
-TARGETS = {"easy": 0.6, "medium": 0.85, "hard": 0.97}
-SPEED_ARM = "tuned_for_speed"
 PROFILE_INTEGRAL_TO = 4.0  # times the fastest, as in Dahl et al. 2023
 PROFILE_RATIOS = np.round(2.0 ** np.arange(0, 4.25, 0.25), 4)
-
-
-def find_targets(plan: Plan, runs: pd.DataFrame, history: pd.DataFrame) -> dict[str, float]:
-    """The validation losses that count as reached on one problem (docs/protocol.md, "Time to target").
-
-    The way goes from the median of the reference's first losses (those of the initial weights, where evaluated) to the median of
-    its lowest: of its tuning runs at the rate that was chosen, so that no run that is timed has set its own target. Where
-    nothing was tuned, of its final runs. Empty without a finished run of the reference.
-
-    Args:
-        plan: the experiment's plan.
-        runs: the problem's.
-        history: their evaluations.
-    """
-    finished = runs[(runs["optimizer"] == plan.reference) & (runs["status"] == "finished")]
-    finals = finished[finished["phase"] == "final"]
-    tuned = finals[finals["arm"] == Arm.TUNED]
-    tuning = finished[(finished["phase"] == "tuning") & (finished["arm"] == Arm.TUNED)]
-    in_main_arm = finals[finals["arm"] == plan.main_arm]
-    candidates = (tuning[tuning["learning_rate"].isin(tuned["learning_rate"])], in_main_arm, finals)
-    reference_runs = next((found for found in candidates if len(found)), finals)
-    curves = history[history["run_id"].isin(reference_runs["run_id"]) & history["val_loss"].notna()]
-    if curves.empty:
-        return {}
-    first = curves.sort_values("updates", kind="stable").drop_duplicates("run_id")
-    start = first["val_loss"].median()
-    lowest = curves.groupby("run_id")["val_loss"].min().median()
-    return {name: float(start - share * (start - lowest)) for name, share in TARGETS.items()}
-
-
-def targets_by_problem(plan: Plan, runs: pd.DataFrame, history: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The targets of every problem, of all runs and their evaluations."""
-    by_problem = runs.groupby("problem", sort=False)
-    return {str(name): find_targets(plan, group, history) for name, group in by_problem}
-
-
-def loss_curves(history: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Updates and validation loss of each run's evaluations, two arrays of shape (evaluations,), by run id."""
-    return {
-        str(run): (group["updates"].to_numpy(), group["val_loss"].to_numpy())
-        for run, group in history.groupby("run_id", sort=False)
-    }
-
-
-def updates_until(run: Mapping[str, Any], curves: Mapping[str, tuple[np.ndarray, np.ndarray]], target: float) -> float:
-    """Updates until a run first reached the target; inf where it missed or didn't finish."""
-    return reached_after(*curves[run["run_id"]], target) if run["status"] == "finished" else np.inf
-
-
-def time_tuning_runs(
-    runs: pd.DataFrame, history: pd.DataFrame, targets: Mapping[str, Mapping[str, float]]
-) -> pd.DataFrame:
-    """How soon the tuning runs at each learning rate reached the medium target.
-
-    Args:
-        runs: all runs.
-        history: evaluations of all runs.
-        targets: of each problem.
-
-    Returns:
-        By ``problem``, ``optimizer`` and ``learning_rate``: ``updates``, their mean, where a miss or a divergence counts as
-        the budget; whether it is the ``chosen`` rate; and whether the final seeds were ``trained`` at it.
-    """
-    searched = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
-    row = ["problem", "optimizer", "learning_rate"]
-    chosen = set(searched.loc[searched["phase"] == "final", row].itertuples(index=False, name=None))
-    trained = chosen | set(searched.loc[searched["phase"] == "neighbor", row].itertuples(index=False, name=None))
-    tuning = searched[searched["phase"] == "tuning"]
-    curves = loss_curves(history[history["run_id"].isin(tuning["run_id"])])
-    rows = []
-    for place, trials in tuning.groupby(row, sort=False):
-        target = targets[place[0]].get("medium")
-        if target is not None:
-            times = [
-                min(updates_until(run, curves, target), run["updates_planned"])
-                for run in trials[["run_id", "status", "updates_planned"]].to_dict("records")
-            ]
-            rows.append((*place, float(np.mean(times)), place in chosen, place in trained))
-    kinds = {"learning_rate": float, "updates": float, "chosen": bool, "trained": bool}
-    return pd.DataFrame(rows, columns=[*row, "updates", "chosen", "trained"]).astype(kinds)
-
-
-def choose_for_speed(runs: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """The final seeds' runs at the rate that reaches the medium target soonest, with SPEED_ARM as their arm.
-
-    The tuned arm's rate is the best at the end, not the fastest. Here each optimizer gets, of that rate and its neighbors
-    on the grid, the one whose tuning runs take the fewest updates on average, or the tuned arm's rate if they tie. The test
-    split plays no part.
-
-    Args:
-        runs: all runs.
-        times: result of :func:`time_tuning_runs`.
-    """
-    in_order = times[times["trained"]].sort_values(
-        ["updates", "chosen", "learning_rate"], ascending=[True, False, True]
-    )
-    fastest = in_order.drop_duplicates(["problem", "optimizer"])[["problem", "optimizer", "learning_rate"]]
-    seeded = runs[(runs["arm"] == Arm.TUNED) & runs["phase"].isin(["final", "neighbor"])]
-    return seeded.merge(fastest, on=list(fastest)).assign(arm=SPEED_ARM)
-
-
-def faster_untrained(times: pd.DataFrame) -> set[tuple[str, str]]:
-    """(problem, optimizer) where a rate at which the final seeds weren't trained was faster than all at which they were.
-
-    Args:
-        times: result of :func:`time_tuning_runs`.
-    """
-    least = times.groupby(["problem", "optimizer", "trained"])["updates"].min().unstack("trained")
-    least = least.reindex(columns=[False, True])
-    return set(least.index[least[False] < least[True]])
 
 
 def measure_reached(
@@ -184,7 +70,7 @@ def measure_speed(
     Args:
         reached: result of :func:`measure_reached`.
         step_microseconds: serially measured cost of a step by (problem, optimizer); absent where it was not measured.
-        faster: result of :func:`faster_untrained`.
+        faster: result of :func:`descentlab.analysis.fastest_rates.faster_untrained`.
     """
     rows: list[dict[str, Any]] = []
     by = ["problem", "arm", "target"]

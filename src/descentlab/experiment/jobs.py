@@ -17,6 +17,8 @@ SWEPT_RATES = 10  # learning rates of a typical sweep beyond those that tuning t
 def runs_per_optimizer(config: Config, problem: str, tuned_only: bool = False) -> int:
     """Runs of one optimizer on one problem, including both neighbors of the chosen rate, if its grid doesn't grow.
 
+    A rate tuned for speed that is none of these takes ``seeds.final`` more.
+
     Args:
         config: the experiment.
         problem: name of one of its problems.
@@ -30,10 +32,15 @@ def runs_per_optimizer(config: Config, problem: str, tuned_only: bool = False) -
     """
     seeds = config.seeds_of(problem)
     tuned = config.tuning.points * seeds.tuning + seeds.final
-    neighbors = 2 * seeds.final if config.tuning.neighbors and config.tuning.points > 1 else 0
+    neighbors = 2 * seeds.final if is_timed(config) else 0
     extended = (config.tuning.extended_trials + 1) * seeds.tuning + seeds.final
     by_arm = {Arm.DEFAULT: seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
     return sum(by_arm[arm] for arm in config.arms if arm == Arm.TUNED or not tuned_only)
+
+
+def is_timed(config: Config) -> bool:
+    """Whether the final seeds are trained at the rates that are tuned for speed."""
+    return Arm.TUNED in config.arms and config.tuning.neighbors and config.tuning.points > 1
 
 
 def is_swept(config: Config, problem: str, optimizer: str) -> bool:

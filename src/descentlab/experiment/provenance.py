@@ -24,6 +24,7 @@ PACKAGE = Path(descentlab.__file__).parent
 STAGES = {
     "plan": ("descentlab.training.make_plan", "descentlab.problems"),
     "train": ("descentlab.training.job", "descentlab.problems"),
+    "train_later": ("descentlab.analysis.fastest_rates", "descentlab.training.later_runs", "descentlab.problems"),
     "measure": ("descentlab.measurements", "descentlab.problems"),
     "look": ("descentlab.training.collect", "descentlab.analysis.next_look"),
     "collect": ("descentlab.training.collect",),

@@ -68,7 +68,7 @@ RUNS: dict[str, Column] = {
     "problem": Column("str", "", "", "problem"),
     "optimizer": Column("str", "", "", "optimizer"),
     "arm": Column("str", "", "", "one of default, tuned, extended"),
-    "phase": Column("str", "", "", "one of tuning, sweep, final, added, neighbor"),
+    "phase": Column("str", "", "", "one of tuning, sweep, final, added, neighbor, speed"),
     "learning_rate": Column("float64", "", "", "initial learning rate; NaN if the optimizer has none"),
     "schedule": Column("str", "", "", "schedule of the learning rate: a name, or an import path"),
     "hyperparameters": Column("str", "", "", "what the extended arm set, as JSON; empty elsewhere"),

@@ -9,6 +9,7 @@ from typing import Any
 from descentlab.optimizers.arms import Arm
 
 SEALED_PHASES = ("tuning", "sweep")  # never see the test split
+SPEED = "speed"  # the phase of the final seeds at the rate that is tuned for speed
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class RunSpec:
             schedule too; docs/protocol.md, "Arms").
         phase: ``tuning`` (chooses the learning rate), ``sweep`` (how far off a learning rate may be; neither ever sees the
             test split), ``final`` (the runs that count), ``added`` (the same on more seeds, for contrasts that were still
-            open) or ``neighbor`` (final seeds at the grid points next to the chosen one).
+            open), ``neighbor`` (final seeds at the grid points next to the chosen one) or ``speed`` (final seeds at the rate
+            that reached the target soonest in tuning, where that is none of these).
         learning_rate: initial learning rate; None if the optimizer has none.
         schedule: one of schedules.SCHEDULES, or an import path.
         batch_size: examples per update, 0 for the full training set.

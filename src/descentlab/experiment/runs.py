@@ -9,7 +9,7 @@ from typing import Any
 
 from descentlab.experiment.looks import ADDED, Look, added_seeds
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.run_spec import RunSpec
+from descentlab.experiment.run_spec import SPEED, RunSpec
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.search_space import Trial, all_trials
 from descentlab.optimizers.table import OptimizerEntry
@@ -83,7 +83,7 @@ def extended_runs(
 
 
 def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapping[str, Any] | None) -> list[RunSpec]:
-    """The runs that count: every arm's at its choice, and those at the neighbors of the tuned arm's.
+    """The runs that count: every arm's at its choice, and those at the neighbors of the tuned arm's and at its fastest rate.
 
     ``selection`` is the optimizer's entry of ``selections.json``; None if nothing is selected (yet): then only the default
     arm's runs are known.
@@ -100,6 +100,8 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
         runs += [
             _spec(plan, problem, optimizer, Arm.TUNED, "neighbor", rate, seed) for rate in neighbors for seed in seeds
         ]
+        fastest = [selection["fastest"]] if "fastest" in selection else []
+        runs += [_spec(plan, problem, optimizer, Arm.TUNED, SPEED, rate, seed) for rate in fastest for seed in seeds]
     if selection is not None and "extended" in selection:
         trial = Trial(**selection["extended"])
         runs += [_extended(plan, problem, optimizer, "final", trial, seed) for seed in seeds]

@@ -78,7 +78,8 @@ class TuningConfig(StrictModel):
         description="points by which a grid of several may grow, while the good rates reach its end",
     )
     neighbors: bool = Field(
-        default=True, description="also train the final seeds at the two neighbors of the chosen rate"
+        default=True,
+        description="also train the final seeds at the two neighbors of the chosen rate, and at the fastest one in tuning",
     )
     extended_trials: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
         default=30,

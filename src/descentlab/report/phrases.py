@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 from descentlab.analysis.claims.judgment import LARGE, SMALL, ClaimVerdict
 from descentlab.analysis.remarks import Remark, name_place
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.analysis.time_to_target import SPEED_ARM
 from descentlab.i18n.wording import message, words
-from descentlab.optimizers.arms import LOGGED_ARM, Arm
+from descentlab.optimizers.arms import LOGGED_ARM, SPEED_ARM, Arm
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 
 # Of the table of contrasts and of the ledger; both enums' members are equal where they have the same code.

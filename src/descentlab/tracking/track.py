@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.statistics.intervals import reached_after
-from descentlab.analysis.time_to_target import find_targets
+from descentlab.analysis.targets import find_targets
+from descentlab.experiment.jobs import is_timed
 from descentlab.experiment.looks import Look, added_tables, extended_problems, look_file
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import BESIDE, HISTORY, RUNS, optimum_gap, rate_from_table
@@ -46,7 +47,7 @@ from descentlab.tracking.store import (
     store_uri,
 )
 from descentlab.training.best_model import best_final_run
-from descentlab.training.job_files import job_table
+from descentlab.training.job_files import job_table, problem_jobs, speed_job
 
 __all__ = ["TrackError", "TrackSummary", "create_store", "follow", "track_problem", "track_report"]
 
@@ -70,8 +71,8 @@ class TrackSummary:
 
 
 def expected_jobs(plan: TrainingPlan, results: Path, problem: str) -> tuple[list[Path], bool]:
-    """The paths of a problem's jobs and of the runs that looks added, without suffixes, and whether every look has decided."""
-    jobs = [results / "train" / problem / str(job) for job in range(len(plan.jobs[problem]))]
+    """The paths of a problem's jobs and of its later runs, without suffixes, and whether every look has decided."""
+    jobs = problem_jobs(plan, results, problem) + [speed_job(results, problem)] * is_timed(plan.config)
     files = [look_file(results, number) for number in range(1, len(plan.config.seeds.looks))]
     looks = [Look.read(file) for file in files if file.exists()]
     jobs += [added_tables(results, problem, look.number) for look in looks if problem in extended_problems(look)]

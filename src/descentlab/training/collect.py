@@ -19,7 +19,7 @@ from descentlab.experiment.runs import planned_runs
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, check_table, empty_table, read_table, write_table
 from descentlab.training.execution.progress import say
-from descentlab.training.job_files import job_table, selections_of
+from descentlab.training.job_files import job_table, problem_jobs, selections_of, speed_job
 
 
 def collect_runs(plan: TrainingPlan, results: Path) -> None:
@@ -83,14 +83,16 @@ def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> l
         looks: those whose added runs count.
     """
     jobs = {
-        results / "train" / problem / str(job): f"{problem}, job {job} ({', '.join(optimizers)})"
-        for problem, problem_jobs in plan.jobs.items()
-        for job, optimizers in enumerate(problem_jobs)
+        path: f"{problem}, job {path.name} ({', '.join(optimizers)})"
+        for problem, cut in plan.jobs.items()
+        for path, optimizers in zip(problem_jobs(plan, results, problem), cut, strict=True)
     }
     for look in looks:
         for problem in extended_problems(look):
             jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
-    finished = [path for path in jobs if job_table(path, "history").exists()]
+    # Looks don't wait for the runs at rates tuned for speed; what is missing of them, missing rows say.
+    timed = [speed_job(results, problem) for problem in plan.jobs]
+    finished = [path for path in (*jobs, *timed) if job_table(path, "history").exists()]
     for path in jobs:
         if path not in finished:
             say(f"{jobs[path]}: no tables at {path}.*, so its runs are missing")

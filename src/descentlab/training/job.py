@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from descentlab.experiment.jobs import is_swept, runs_per_optimizer
-from descentlab.experiment.looks import Look, added_tables
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.experiment.runs import added_runs, entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
+from descentlab.experiment.runs import entries_of, extended_runs, final_runs, sweep_runs, tuning_runs
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.atomic import write_text
@@ -30,7 +29,6 @@ from descentlab.training.execution.gpu_slots import gpu_slot
 from descentlab.training.execution.progress import Progress, say
 from descentlab.training.failed_runs import FaultPolicy
 from descentlab.training.find_problem import planned_problem
-from descentlab.training.job_files import selections_of
 from descentlab.training.job_tables import JobTables, say_failures
 from descentlab.training.optimizer_job import OptimizerJob
 from descentlab.training.problem_data import ProblemData
@@ -60,31 +58,6 @@ def train_job(plan: TrainingPlan, problem_name: str, job: int, output: Path, cac
     with gpu_slot(plan.config.execution.jobs_per_gpu):
         problem = planned_problem(plan, problem_name, configure_device())
         Job(plan, problem, job, output, cache).train()
-
-
-def train_added(plan: TrainingPlan, problem_name: str, look: Look, results: Path, cache: Path) -> None:
-    """Train the runs that a look added to a problem, and write their tables as a job does.
-
-    Args:
-        plan: the experiment's plan.
-        problem_name: the problem's name in the config.
-        look: what it decided.
-        results: ``results/<experiment>``.
-        cache: folder of the run cache.
-
-    Raises:
-        TrainingError, ProblemError, WriteError: as :func:`train_job`. JobFileError: the file of a job's selections is damaged.
-    """
-    with gpu_slot(plan.config.execution.jobs_per_gpu):
-        problem = planned_problem(plan, problem_name, configure_device())
-        specs = added_runs(plan, problem_name, look, selections_of(plan, results, problem_name))
-        say(f"{problem_name}: {len(specs)} more runs for its open contrasts, on {problem.device}, {problem.mode}")
-        tables, progress, entries = JobTables(problem), Progress(len(specs)), entries_of(plan, problem_name)
-        for name in dict.fromkeys(spec.optimizer for spec in specs):
-            runs = OptimizerJob(plan, problem, entries[name], cache, fault_policy(plan))
-            run_into(tables, progress, runs, [spec for spec in specs if spec.optimizer == name])
-        tables.write(added_tables(results, problem_name, look.number))
-        say_failures(tables.runs)
 
 
 def fault_policy(plan: TrainingPlan) -> FaultPolicy:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
+from descentlab.storage.tables import empty_table, write_table
 
 
 class JobFileError(ValueError):
@@ -23,26 +25,50 @@ def job_table(job: Path, name: str) -> Path:
     return job.with_name(f"{job.name}.{name}.parquet")
 
 
+def problem_jobs(plan: TrainingPlan, results: Path, problem: str) -> list[Path]:
+    """The paths of a problem's jobs, without the suffixes of their files."""
+    return [results / "train" / problem / str(job) for job in range(len(plan.jobs[problem]))]
+
+
+def speed_job(results: Path, problem: str) -> Path:
+    """The path of the runs at the rates that are tuned for speed, without the suffixes of their files."""
+    return results / "train" / problem / "speed"
+
+
+def fastest_rates_file(results: Path, problem: str) -> Path:
+    """Where the rates that are tuned for speed, and trained for it alone, are kept: a rate by optimizer."""
+    return speed_job(results, problem).with_suffix(".json")
+
+
+def write_no_runs(job: Path) -> None:
+    """Write the tables of a job without runs, the history last, as it marks the job as complete.
+
+    Raises:
+        WriteError: a file can't be written.
+    """
+    for name, columns in (("examples", EXAMPLES), ("beside", BESIDE), ("runs", RUNS), ("history", HISTORY)):
+        write_table(empty_table(columns), columns, job_table(job, name))
+
+
 def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:
-    """The selections that a problem's jobs made.
+    """The selections that a problem's jobs made, each with the ``fastest`` rate if final seeds are trained at it alone.
 
     Raises:
         JobFileError: a file is damaged.
     """
-    folder, jobs = results / "train" / problem, range(len(plan.jobs[problem]))
-    return [entry for job in jobs for entry in read_selections(folder / f"{job}.selections.json")]
+    fastest = _read_json(fastest_rates_file(results, problem), {})
+    return [
+        entry | ({"fastest": fastest[entry["optimizer"]]} if entry["optimizer"] in fastest else {})
+        for job in problem_jobs(plan, results, problem)
+        for entry in _read_json(job.with_name(f"{job.name}.selections.json"), [])
+    ]
 
 
-def read_selections(path: Path) -> list[dict[str, Any]]:
-    """The selections that a job made; empty if it made none.
-
-    Raises:
-        JobFileError: the file is damaged.
-    """
+def _read_json(path: Path, absent: Any) -> Any:
     if not path.exists():
-        return []
+        return absent
     try:
-        return list(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JobFileError(
             f"{path}: damaged ({error}); delete it and run the same command again: finished runs come from the cache"

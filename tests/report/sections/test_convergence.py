@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.comparison import TABLES
-from descentlab.analysis.time_to_target import TARGETS
+from descentlab.analysis.targets import TARGETS
 from descentlab.report.blocks import ARM_WORDS, Figure, interval
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.convergence import (

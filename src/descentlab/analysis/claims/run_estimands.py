@@ -19,10 +19,9 @@ from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
 from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.survival import BOUNDS
-from descentlab.analysis.time_to_target import SPEED_ARM
 from descentlab.experiment.plan_parts import PlannedOptimizer
 from descentlab.experiment.records import optimum_gap
-from descentlab.optimizers.arms import Arm
+from descentlab.optimizers.arms import SPEED_ARM, Arm
 from descentlab.optimizers.roles import ADAM, PLAIN
 
 OPTIMUM_TOLERANCE = 0.01

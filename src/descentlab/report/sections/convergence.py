@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from descentlab.analysis.time_to_target import SPEED_ARM, TARGETS
+from descentlab.analysis.targets import TARGETS
 from descentlab.i18n.wording import joined, words
+from descentlab.optimizers.arms import SPEED_ARM
 from descentlab.report.blocks import (
     ARM_WORDS,
     Evidence,
@@ -158,12 +159,16 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
     )
     if arm == SPEED_ARM:
         caption += " " + words(
-            "From the tuned rate and its neighbors on the grid, each optimizer has the one whose tuning runs reach the target "
-            "soonest: tuned rates are the best at the end, not the fastest. On {faster} of {rows} rows a rate further away, at "
-            "which the final seeds weren't trained, was faster in tuning.",
-            faster=int(rows["faster_untrained"].sum()),
-            rows=len(rows),
+            "Each optimizer has the rate whose tuning runs reach the target soonest: tuned rates are the best at the end, not "
+            "the fastest."
         )
+        if rows["faster_untrained"].any():
+            caption += " " + words(
+                "On {faster} of {rows} rows that rate wasn't trained on the final seeds, and the soonest of those that were "
+                "stands for it.",
+                faster=int(rows["faster_untrained"].sum()),
+                rows=len(rows),
+            )
     return finish(figure, f"time-to-target-{arm.replace('_', '-')}", takeaway=takeaway, caption=caption, data=rows)
 
 
