@@ -58,7 +58,7 @@ def test_the_final_seeds_are_trained_at_the_fastest_rate_and_timed_there(results
     plan, runs = TrainingPlan.read(results), runs_of(results)
     fastest = json.loads((results / f"train/{NAME}/speed.json").read_text())
     speed = runs[runs["phase"] == "speed"]
-    assert set(fastest) == set(speed["optimizer"]) == {"momentum"}  # of sgd, a neighbor is the fastest
+    assert set(fastest) == set(speed["optimizer"]) == {"momentum"}  # sgd misses the target at every rate
     assert (speed["learning_rate"] == speed["optimizer"].map(fastest)).all()
     assert (speed["status"] == "finished").all() and speed["test_metric"].notna().all()
     assert speed.groupby("optimizer")["seed"].apply(set).tolist() == [set(range(SEEDS))]
@@ -76,7 +76,8 @@ def test_the_final_seeds_are_trained_at_the_fastest_rate_and_timed_there(results
     medium = table[table["target"] == "medium"].pivot(
         index="optimizer", columns="arm", values="updates_restricted_mean"
     )
-    assert (medium[SPEED_ARM] < medium["tuned"]).all()
+    assert medium.loc["momentum", SPEED_ARM] < medium.loc["momentum", "tuned"]
+    assert medium.loc["sgd", SPEED_ARM] == medium.loc["sgd", "tuned"]
     assert not table["faster_untrained"].any()
 
 

@@ -60,11 +60,12 @@ def test_everything_promised_comes_out(finished_workflow: Path) -> None:
     history = read_table(results / "history.parquet", HISTORY)
     examples = read_table(results / "examples.parquet", EXAMPLES)
     selections = json.loads((results / "selections.json").read_text())
-    # 2 problems × 3 optimizers × 2 arms × 2 final seeds, and 2 seeds at each rate of a grid and at each neighbor, 5 at each
-    # rate of the sweep.
+    # 2 problems × 3 optimizers × 2 arms × 2 final seeds, and 2 seeds at each rate of a grid, at each neighbor and at a fastest
+    # rate that is none of these, 5 at each rate of the sweep.
     keys = ("grid", "neighbors", "sweep")
     tried, neighbors, swept = (sum(len(selection[key]) for selection in selections) for key in keys)
-    assert len(runs) == 2 * 3 * 4 + 2 * (tried + neighbors) + 5 * swept
+    fastest = sum("fastest" in selection for selection in selections)
+    assert len(runs) == 2 * 3 * 4 + 2 * (tried + neighbors + fastest) + 5 * swept
     assert runs["run_id"].is_unique
     finished = runs["status"] == "finished"
     assert set(runs[~finished]["status"]) <= {"diverged"}
@@ -171,7 +172,7 @@ def test_a_killed_job_goes_on_after_its_last_finished_run(finished_workflow: Pat
     assert_same_tables(tmp_path / tables, finished_workflow / tables, "0.")
 
 
-FROM_TRAINING_ON = {"train", "measure", "track", "collect", "compare", "report", "track_report"}
+FROM_TRAINING_ON = {"train", "train_for_speed", "measure", "track", "collect", "compare", "report", "track_report"}
 
 
 def test_an_edit_reruns_the_stages_that_it_touches(finished_workflow: Path, tmp_path: Path) -> None:
