@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+# A small process between, which starts the program and waits for it: the kernel counts what the starting process holds in
+# memory as the started one's peak. Into a file: seconds, user and system seconds, peak memory in the kernel's unit, status.
+STARTER = """
+import json, os, sys, time
+begun = time.perf_counter()
+child = os.spawnv(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
+_, status, used = os.wait4(child, 0)
+seconds = time.perf_counter() - begun
+with open(sys.argv[1], "w") as file:
+    json.dump([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, os.waitstatus_to_exitcode(status)], file)
+"""
 
 
 @dataclass(frozen=True)
@@ -33,15 +45,13 @@ def run_module(folder: Path, module: str, *arguments: str) -> Used:
     """
     kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment = {**kept, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", module, *arguments]
-    with tempfile.TemporaryFile("w+") as said:
-        begun = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+    with tempfile.TemporaryFile("w+") as said, tempfile.NamedTemporaryFile("r") as measured:
+        starter = [sys.executable, "-I", "-S", "-c", STARTER, measured.name]
+        command = [*starter, sys.executable, "-m", module, *arguments]
+        subprocess.run(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT, check=True)
+        seconds, cpu_seconds, peak, status = json.load(measured)
+        if status:
             said.seek(0)
             raise RuntimeError(f"{' '.join(arguments)} must end well; it said {said.read()[-1000:]}")
-    kib = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Used(seconds, used.ru_utime + used.ru_stime, kib / 1024**2)
+    kib = peak / (1024 if sys.platform == "darwin" else 1)
+    return Used(seconds, cpu_seconds, kib / 1024**2)
