@@ -21,6 +21,7 @@ from descentlab.experiment.records import BESIDE, HISTORY, RUNS
 from descentlab.storage.tables import empty_table, write_table
 from descentlab.tracking.store import create_store
 from descentlab.tracking.track import TrackSummary, track_problem
+from descentlab.training.job_files import speed_job, write_no_runs
 from support.comparison_fixture import generated_history, generated_plan, generated_runs
 
 RESULTS = Path("results/generated")
@@ -63,6 +64,7 @@ def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
         write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
         write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")
         write_table(empty_table(BESIDE), BESIDE, RESULTS / "train" / PROBLEM / f"{job}.beside.parquet")
+    write_no_runs(speed_job(RESULTS, PROBLEM))
 
 
 @functools.cache
