@@ -20,6 +20,7 @@ from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import empty_table, write_table
+from descentlab.training.job_files import speed_job, write_no_runs
 
 NAME = "generated"
 USUAL_RUNS = 1_250  # of a problem with every optimizer and the usual seeds
@@ -247,6 +248,7 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
         tables = make_tables(plan, specs, evaluations)
         for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES), ("beside", BESIDE)):
             write_table(tables[name], columns, results / "train" / problem / f"0.{name}.parquet")
+        write_no_runs(speed_job(results, problem))
         write_text(results / "train" / problem / "0.selections.json", json.dumps(mine))
         written += len(specs)
     write_table(make_step_cost(plan), STEP_COST_COLUMNS, results / "measured" / "step_cost.parquet")
