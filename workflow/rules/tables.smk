@@ -1,7 +1,7 @@
 # Which files jobs and looks write: the functions that rules name as their inputs.
 from pathlib import Path
 
-from descentlab.experiment.jobs import is_timed
+from descentlab.experiment.jobs import trains_for_speed
 from descentlab.experiment.looks import Look, extended_problems, look_file
 
 
@@ -17,7 +17,7 @@ def job_tables(problem, jobs):
 
 def speed_tables(problem):
     """What the final seeds write at the rates that are tuned for speed."""
-    if not is_timed(experiment):
+    if not trains_for_speed(experiment):
         return []
     return [
         f"{RESULTS}/train/{problem}/speed.json",
