@@ -195,7 +195,7 @@ def test_orders_are_permutations_that_the_seed_chooses() -> None:
     assert not np.array_equal(orders, round_orders(7, 5, 1))
 
 
-def test_each_cell_trains_for_speed_once_a_round_in_the_seeds_order() -> None:
+def test_each_cell_is_timed_once_a_round_in_the_seeds_order() -> None:
     entries = [OPTIMIZERS[name] for name in ("sgd", "momentum")]
     table = measure_step_cost(entries, 3, ["slides_mlp"], rounds=4, cell_seconds=0.0)
     assert list(table.columns) == list(STEP_COST_COLUMNS)

@@ -54,7 +54,7 @@ def test_a_choice_is_remembered_until_what_it_depends_on_changes(
     assert planned(tmp_path).mode == "xla" and Trials.calls == 4
 
 
-def test_a_built_in_problem_trains_for_speed_only_where_modes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_built_in_problem_is_timed_only_where_modes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "ModeTrials", Trials)
     monkeypatch.setattr(Trials, "calls", 0)
 

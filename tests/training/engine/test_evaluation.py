@@ -145,7 +145,7 @@ def test_what_is_evaluated_of_the_others_is_what_is_trained() -> None:
     assert evaluated == [w.tobytes() for w in member.weights]
 
 
-def test_compilation_trains_for_speed_and_kept_out_of_training() -> None:
+def test_compilation_is_timed_and_kept_out_of_training() -> None:
     trainer = Trainer(CompiledModel(tiny_problem(), "xla"), optimizer_maker("sgd"))
     member = train_member(trainer, 0, decayed_rates("sgd"))
     assert trainer.compile_seconds > 0.1
