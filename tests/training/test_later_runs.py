@@ -17,8 +17,8 @@ from descentlab.experiment.plan import PLAN_FILE, TrainingPlan
 from descentlab.experiment.records import EXAMPLES, HISTORY, RUNS
 from descentlab.optimizers.arms import SPEED_ARM
 from descentlab.storage.tables import read_table, write_table
-from descentlab.training.collect import collect_runs
-from descentlab.training.job_files import JobFileError, selections_of
+from descentlab.training.collect import collect_runs, merge_jobs
+from descentlab.training.job_files import JobFileError, timed_selections_of
 from descentlab.training.make_plan import make_plan
 from support.generated_comparisons import few_trials
 
@@ -100,6 +100,16 @@ def test_what_was_to_be_trained_and_is_not_there_is_a_missing_row(results: Path,
     assert np.count_nonzero(lost["status"] == "missing") == SEEDS
 
 
+def test_looks_and_an_experiment_without_them_read_none_of_their_files(results: Path) -> None:
+    """Those of a look may be written meanwhile, those of an earlier config are not of this one."""
+    plan = TrainingPlan.read(results)
+    tuning = plan.config.tuning.model_copy(update={"neighbors": False})
+    without = replace(plan, config=plan.config.model_copy(update={"tuning": tuning}))
+    for merged in (merge_jobs(plan, results, ()), merge_jobs(without, results, (), speed=True)):
+        assert "speed" not in set(merged.runs["phase"])
+        assert not any("fastest" in entry for entry in merged.selections)
+
+
 def test_where_tuning_was_fastest_at_a_trained_rate_the_tables_are_empty(results: Path, tmp_path: Path) -> None:
     plan, copy = TrainingPlan.read(results), tmp_path / "e"
     (copy / "train" / NAME).mkdir(parents=True)
@@ -121,4 +131,4 @@ def test_a_damaged_file_of_rates_is_named(results: Path, tmp_path: Path) -> None
     damaged.parent.mkdir(parents=True)
     damaged.write_text("{")
     with pytest.raises(JobFileError, match="speed.json"):
-        selections_of(TrainingPlan.read(results), tmp_path, NAME)
+        timed_selections_of(TrainingPlan.read(results), tmp_path, NAME)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from descentlab.experiment.jobs import trains_for_speed
 from descentlab.experiment.looks import Look, added_tables, extended_problems, read_looks
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
@@ -19,7 +20,7 @@ from descentlab.experiment.runs import planned_runs
 from descentlab.storage.atomic import write_text
 from descentlab.storage.tables import Column, check_table, empty_table, read_table, write_table
 from descentlab.training.execution.progress import say
-from descentlab.training.job_files import job_table, problem_jobs, selections_of, speed_job
+from descentlab.training.job_files import job_table, problem_jobs, selections_of, speed_job, timed_selections_of
 
 
 def collect_runs(plan: TrainingPlan, results: Path) -> None:
@@ -32,7 +33,7 @@ def collect_runs(plan: TrainingPlan, results: Path) -> None:
     Raises:
         JobFileError, TableError, LookError: a job's file, or what a look decided, is damaged.
     """
-    merged = merge_jobs(plan, results, read_looks(results, range(1, len(plan.config.seeds.looks))))
+    merged = merge_jobs(plan, results, read_looks(results, range(1, len(plan.config.seeds.looks))), speed=True)
     say_unfinished(merged.runs)
     write_text(results / "selections.json", json.dumps(merged.selections, indent=1))
     write_table(merged.examples, EXAMPLES, results / "examples.parquet")
@@ -57,30 +58,34 @@ class MergedJobs(NamedTuple):
     selections: list[dict[str, Any]]
 
 
-def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> MergedJobs:
+def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], speed: bool = False) -> MergedJobs:
     """Read the jobs' tables.
 
     Args:
         plan: the experiment's plan.
         results: ``results/<experiment>``.
         looks: those whose added runs count.
+        speed: whether the runs at rates tuned for speed count; looks don't wait for them.
 
     Raises:
         JobFileError, TableError: a job's file is damaged.
     """
-    jobs = finished_jobs(plan, results, looks)
-    selections = [entry for problem in plan.problems for entry in selections_of(plan, results, problem)]
+    speed = speed and trains_for_speed(plan.config)  # otherwise its files are of an earlier config
+    jobs = finished_jobs(plan, results, looks, speed)
+    read = timed_selections_of if speed else selections_of
+    selections = [entry for problem in plan.problems for entry in read(plan, results, problem)]
     runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections, looks)
     return MergedJobs(jobs, runs, read_all(jobs, "examples", EXAMPLES), selections)
 
 
-def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> list[Path]:
+def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], speed: bool) -> list[Path]:
     """The paths of every job's tables, without their suffixes; a job that wrote none is said.
 
     Args:
         plan: the experiment's plan.
         results: ``results/<experiment>``.
         looks: those whose added runs count.
+        speed: whether the runs at rates tuned for speed count.
     """
     jobs = {
         path: f"{problem}, job {path.name} ({', '.join(optimizers)})"
@@ -90,9 +95,9 @@ def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look]) -> l
     for look in looks:
         for problem in extended_problems(look):
             jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
-    # Looks don't wait for the runs at rates tuned for speed; what is missing of them, missing rows say.
-    timed = [speed_job(results, problem) for problem in plan.jobs]
-    finished = [path for path in (*jobs, *timed) if job_table(path, "history").exists()]
+    for problem in plan.jobs if speed else ():
+        jobs[speed_job(results, problem)] = f"{problem}, rates tuned for speed"
+    finished = [path for path in jobs if job_table(path, "history").exists()]
     for path in jobs:
         if path not in finished:
             say(f"{jobs[path]}: no tables at {path}.*, so its runs are missing")

@@ -51,7 +51,17 @@ def write_no_runs(job: Path) -> None:
 
 
 def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:
-    """The selections that a problem's jobs made, each with the ``fastest`` rate if final seeds are trained at it alone.
+    """The selections that a problem's jobs made.
+
+    Raises:
+        JobFileError: a file is damaged.
+    """
+    jobs = problem_jobs(plan, results, problem)
+    return [entry for job in jobs for entry in _read_json(job.with_name(f"{job.name}.selections.json"), [])]
+
+
+def timed_selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:
+    """The selections, each with the ``fastest`` rate if final seeds are trained at it for speed alone.
 
     Raises:
         JobFileError: a file is damaged.
@@ -59,8 +69,7 @@ def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[
     fastest = _read_json(fastest_rates_file(results, problem), {})
     return [
         entry | ({"fastest": fastest[entry["optimizer"]]} if entry["optimizer"] in fastest else {})
-        for job in problem_jobs(plan, results, problem)
-        for entry in _read_json(job.with_name(f"{job.name}.selections.json"), [])
+        for entry in selections_of(plan, results, problem)
     ]
 
 

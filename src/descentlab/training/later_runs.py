@@ -13,7 +13,7 @@ from descentlab.training.execution.gpu_slots import gpu_slot
 from descentlab.training.execution.progress import Progress, say
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import fault_policy, run_into
-from descentlab.training.job_files import selections_of, speed_job
+from descentlab.training.job_files import selections_of, speed_job, timed_selections_of
 from descentlab.training.job_tables import JobTables, say_failures
 from descentlab.training.optimizer_job import OptimizerJob
 
@@ -33,7 +33,7 @@ def train_for_speed(plan: TrainingPlan, problem: str, results: Path, cache: Path
     """
     specs = [
         spec
-        for selection in selections_of(plan, results, problem)
+        for selection in timed_selections_of(plan, results, problem)
         for spec in final_runs(plan, problem, selection["optimizer"], selection)
         if spec.phase == SPEED
     ]
