@@ -12,15 +12,15 @@ import pandas as pd
 from descentlab.experiment.config import Config, parse_config
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
-from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES, RunSpec
 from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text
-from descentlab.storage.tables import empty_table, write_table
-from descentlab.training.job_files import speed_job, write_no_runs
+from descentlab.storage.tables import write_table
+from descentlab.training.job_files import speed_job, write_job_tables
 
 NAME = "generated"
 USUAL_RUNS = 1_250  # of a problem with every optimizer and the usual seeds
@@ -205,7 +205,6 @@ def make_tables(plan: TrainingPlan, specs: list[RunSpec], evaluations: int) -> d
         "runs": runs,
         "history": pd.DataFrame(history),
         "examples": pd.DataFrame(examples),
-        "beside": empty_table(BESIDE),
     }
 
 
@@ -246,9 +245,8 @@ def write_experiment(results: Path, runs: int, evaluations: int = 50) -> int:
             specs += sweep_runs(plan, problem, name, selection.get("sweep", []))
             specs += final_runs(plan, problem, name, selection)
         tables = make_tables(plan, specs, evaluations)
-        for name, columns in (("runs", RUNS), ("history", HISTORY), ("examples", EXAMPLES), ("beside", BESIDE)):
-            write_table(tables[name], columns, results / "train" / problem / f"0.{name}.parquet")
-        write_no_runs(speed_job(results, problem))
+        write_job_tables(results / "train" / problem / "0", tables)
+        write_job_tables(speed_job(results, problem), {})
         write_text(results / "train" / problem / "0.selections.json", json.dumps(mine))
         written += len(specs)
     write_table(make_step_cost(plan), STEP_COST_COLUMNS, results / "measured" / "step_cost.parquet")

@@ -26,7 +26,7 @@ from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import HISTORY, RUNS
 from descentlab.storage.tables import read_table, write_table
-from descentlab.training.job_files import speed_job, write_no_runs
+from descentlab.training.job_files import speed_job, write_job_tables
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow/config/default.yaml"
@@ -85,7 +85,7 @@ def repeat_optimizers(results: Path, plan: TrainingPlan, times: int) -> int:
                 copies.append(again.assign(optimizer=whole["optimizer"] + f"_{copy}") if name == "runs" else again)
             write_table(pd.concat(copies), columns, folder / f"0.{name}.parquet")
             written += times * len(whole) if name == "runs" else 0
-        write_no_runs(speed_job(results, problem))
+        write_job_tables(speed_job(results, problem), {})
     optimizers = {
         f"{name}_{copy}" if copy else name: optimizer
         for copy in range(times)

@@ -145,7 +145,7 @@ def _train_for_speed(plan: TrainingPlan, problem: str, results: Path, cache: Pat
     from descentlab.analysis.fastest_rates import find_untrained
     from descentlab.experiment.records import HISTORY, RUNS
     from descentlab.training.collect import read_all
-    from descentlab.training.job_files import fastest_rates_file, problem_jobs, speed_job, write_no_runs
+    from descentlab.training.job_files import fastest_rates_file, problem_jobs, speed_job, write_job_tables
 
     jobs = problem_jobs(plan, results, problem)
     rates = find_untrained(plan, read_all(jobs, "runs", RUNS), read_all(jobs, "history", HISTORY))
@@ -156,7 +156,7 @@ def _train_for_speed(plan: TrainingPlan, problem: str, results: Path, cache: Pat
 
         train_for_speed(plan, problem, results, cache)
     else:
-        write_no_runs(speed_job(results, problem))
+        write_job_tables(speed_job(results, problem), {})
 
 
 def _look(options: argparse.Namespace) -> None:

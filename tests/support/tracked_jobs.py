@@ -17,11 +17,9 @@ import pandas as pd
 import pytest
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import BESIDE, HISTORY, RUNS
-from descentlab.storage.tables import empty_table, write_table
 from descentlab.tracking.store import create_store
 from descentlab.tracking.track import TrackSummary, track_problem
-from descentlab.training.job_files import speed_job, write_no_runs
+from descentlab.training.job_files import speed_job, write_job_tables
 from support.comparison_fixture import generated_history, generated_plan, generated_runs
 
 RESULTS = Path("results/generated")
@@ -61,10 +59,9 @@ def write_jobs(runs: pd.DataFrame, jobs: int = 1) -> None:
     plan.write(RESULTS / "plan.json")
     for job, optimizers in enumerate(cut):
         mine = runs[runs["optimizer"].isin(optimizers)]
-        write_table(mine, RUNS, RESULTS / "train" / PROBLEM / f"{job}.runs.parquet")
-        write_table(generated_history(mine), HISTORY, RESULTS / "train" / PROBLEM / f"{job}.history.parquet")
-        write_table(empty_table(BESIDE), BESIDE, RESULTS / "train" / PROBLEM / f"{job}.beside.parquet")
-    write_no_runs(speed_job(RESULTS, PROBLEM))
+        tables = {"runs": mine, "history": generated_history(mine)}
+        write_job_tables(RESULTS / "train" / PROBLEM / str(job), tables)
+    write_job_tables(speed_job(RESULTS, PROBLEM), {})
 
 
 @functools.cache

@@ -25,19 +25,16 @@ def speed_tables(problem):
     ]
 
 
+def problem_tables(problem):
+    """What the jobs of a problem that are known before the runs write."""
+    jobs = range(len(JOBS[problem]))
+    selections = f"{RESULTS}/train/{problem}/{{job}}.selections.json"
+    return [*job_tables(problem, jobs), *expand(selections, job=jobs)]
+
+
 def planned_tables(wildcards):
-    """The tables of every job that is known before the runs."""
-    return [
-        path
-        for problem, jobs in JOBS.items()
-        for path in [
-            *job_tables(problem, range(len(jobs))),
-            *expand(
-                f"{RESULTS}/train/{problem}/{{job}}.selections.json",
-                job=range(len(jobs)),
-            ),
-        ]
-    ]
+    """What every job that is known before the runs writes."""
+    return sum(map(problem_tables, JOBS), [])
 
 
 def decided_looks(last):

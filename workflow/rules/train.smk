@@ -74,11 +74,7 @@ rule train:
 rule train_for_speed:
     input:
         plan=f"{RESULTS}/plan.json",
-        tables=lambda wildcards: [
-            path
-            for path in planned_tables(wildcards)
-            if path.startswith(f"{RESULTS}/train/{wildcards.problem}/")
-        ],
+        tables=lambda wildcards: problem_tables(wildcards.problem),
     output:
         f"{RESULTS}/train/{{problem}}/speed.json",
         job_tables("{problem}", ["speed"]),
@@ -127,10 +123,7 @@ rule train_added:
     input:
         plan=f"{RESULTS}/plan.json",
         decision=f"{RESULTS}/looks/{{number}}.json",
-        tables=lambda wildcards: expand(
-            f"{RESULTS}/train/{wildcards.problem}/{{job}}.selections.json",
-            job=range(len(JOBS[wildcards.problem])),
-        ),
+        tables=lambda wildcards: problem_tables(wildcards.problem),
     output:
         job_tables("{problem}", ["look{number}"]),
     log:

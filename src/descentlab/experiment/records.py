@@ -122,3 +122,5 @@ EXAMPLES: dict[str, Column] = {
         "the metric of this test example at the end; of a group, its jackknife value",
     ),
 }
+# What a job writes, in this order: the history is last, as it marks the job as complete.
+JOB_TABLES: dict[str, dict[str, Column]] = {"examples": EXAMPLES, "beside": BESIDE, "runs": RUNS, "history": HISTORY}

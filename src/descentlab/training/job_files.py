@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import JOB_TABLES
 from descentlab.storage.tables import empty_table, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
 
 
 class JobFileError(ValueError):
@@ -40,14 +45,15 @@ def fastest_rates_file(results: Path, problem: str) -> Path:
     return speed_job(results, problem).with_suffix(".json")
 
 
-def write_no_runs(job: Path) -> None:
-    """Write the tables of a job without runs, the history last, as it marks the job as complete.
+def write_job_tables(job: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write a job's tables; those that are not among ``tables`` are written without rows.
 
     Raises:
         WriteError: a file can't be written.
     """
-    for name, columns in (("examples", EXAMPLES), ("beside", BESIDE), ("runs", RUNS), ("history", HISTORY)):
-        write_table(empty_table(columns), columns, job_table(job, name))
+    for name, columns in JOB_TABLES.items():
+        rows = tables.get(name)
+        write_table(empty_table(columns) if rows is None else rows, columns, job_table(job, name))
 
 
 def selections_of(plan: TrainingPlan, results: Path, problem: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
+from descentlab.experiment.records import RUNS
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.storage.tables import Column, empty_table, write_table
 from descentlab.training.execution.progress import say
-from descentlab.training.job_files import job_table
+from descentlab.training.job_files import write_job_tables
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_result import RunResult
 
@@ -58,20 +56,15 @@ class JobTables:
         return pd.DataFrame([run for run in self.runs if run["optimizer"] == optimizer])
 
     def write(self, path: Path) -> None:
-        """Write ``<path>.*.parquet``, the history last, as it marks the job as complete.
+        """Write ``<path>.*.parquet``.
 
         Raises:
             WriteError: a file can't be written.
         """
-        write_table(_concatenate(self.examples, EXAMPLES), EXAMPLES, job_table(path, "examples"))
-        write_table(_concatenate(self.beside, BESIDE), BESIDE, job_table(path, "beside"))
-        write_table(pd.DataFrame(self.runs), RUNS, job_table(path, "runs"))
-        write_table(_concatenate(self.histories, HISTORY), HISTORY, job_table(path, "history"))
-
-
-def _concatenate(tables: list[pd.DataFrame], columns: Mapping[str, Column]) -> pd.DataFrame:
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else empty_table(dict(columns))
+        rows = {"examples": self.examples, "beside": self.beside, "history": self.histories}
+        filled = {name: [table for table in tables if len(table)] for name, tables in rows.items()}
+        tables = {name: pd.concat(tables, ignore_index=True) for name, tables in filled.items() if tables}
+        write_job_tables(path, tables | {"runs": pd.DataFrame(self.runs)})
 
 
 def say_failures(runs: list[dict[str, Any]]) -> None:
