@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from descentlab.analysis.advantages import LEAST_PROBLEMS
-from descentlab.analysis.remarks import remark
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.traits import TRAITS
 from descentlab.report.answers import (
-    BY_CLAIM,
     PHRASES,
-    answer_claim,
     answer_contrast,
     answer_ranking,
     answer_when,
     write_answers,
 )
-from descentlab.report.formatting import BOUND_SIGNS, interval, number
-from descentlab.report.phrases import ARM_WORDS, reason_words, remark_words
+from descentlab.report.formatting import interval, number
+from descentlab.report.phrases import ARM_WORDS
 from descentlab.report.trait_phrases import TRAIT_WORDS
 from support.comparison_fixture import SEEDS, generated_plan
 from support.generated_comparisons import generated_comparison
@@ -52,52 +48,6 @@ def test_a_signed_number_says_so() -> None:
 def test_an_interval_stands_with_its_n() -> None:
     assert interval(0.5, 0.4, 0.6, 10) == "0.5 [0.4, 0.6], n = 10"
     assert interval(0.5, math.nan, math.nan, 1) == "0.5 (no interval), n = 1"
-
-
-def piece(where: str, verdict: str, bound: str = "") -> dict[str, Any]:
-    return {
-        "place": {"code": "problem", "problem": where},
-        "verdict": verdict,
-        "size": "",
-        "estimate": 2.0,
-        "low": 1.5,
-        "high": None,
-        "n": 10,
-        "bound": bound,
-        "remarks": [{"code": "counted"}],
-    }
-
-
-def test_what_the_ledger_judged_is_what_the_first_page_says() -> None:
-    entry = {"id": "fewer-steps", "reason": None, "pieces": [piece("a", "supported", "at least"), piece("b", "mixed")]}
-    answer = answer_claim([{"id": "other"}, entry], "speed", "tuned")
-    # On 1 of 2 problems Adam beats plain SGD, on 0 it is the other way round, on 1 neither.
-    assert answer["head"].startswith(BY_CLAIM["speed"].subject.format(arm=ARM_WORDS["tuned"].adjective))
-    assert values_of(answer["head"])[:6] == [1, 2, "adam", "sgd", 0, 1]
-    (first, _) = answer["details"]
-    assert (first["problem"], first["verdict"], first["size"]) == ("a", "supported", "")
-    estimate = f"{BOUND_SIGNS['at least']}{interval(2.0, 1.5, math.nan, 10)}"
-    assert first["text"] == f"{estimate}; {remark_words([remark('counted')])}"
-
-
-def test_a_claim_that_is_not_tested_has_its_reason_and_no_details() -> None:
-    reason = remark("lacks", names=["adam"])
-    answer = answer_claim([{"id": "fewer-steps", "reason": reason, "pieces": []}], "speed", "tuned")
-    assert (answer["id"], answer["details"]) == ("speed", [])
-    assert reason_words(reason) in answer["head"] and BY_CLAIM["speed"].scale not in answer["head"]
-
-
-@pytest.mark.parametrize(
-    ("verdict", "phrase"),
-    [("supported", "supported"), ("contradicted", "contradicted"), ("inconclusive", ""), ("negligible", "negligible")],
-)
-def test_of_one_problem_it_is_said_without_counting(verdict: str, phrase: str) -> None:
-    entry = {"id": "adam-rate", "reason": None, "pieces": [piece("a", verdict)]}
-    said = BY_CLAIM["sensitivity"]
-    head = answer_claim([entry], "sensitivity", "default")["head"]
-    subject = said.subject.format(arm=ARM_WORDS["default"].adjective)
-    assert head == f"{subject}: {said.alone[phrase]}. {said.scale}"
-    assert not any(isinstance(value, float) for value in values_of(head))
 
 
 def test_one_contrast_and_one_ranking_are_not_counted() -> None:
@@ -132,7 +82,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
     }
     for names, counted in ((["adam"], []), (["adam", "sgd"], [2])):
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
-        said = answer_ranking(generated_plan(), summary, "tuned")
+        said = answer_ranking(alone, summary, "tuned")
         assert said["head"].startswith(ARM_WORDS["tuned"].title) and values_of(said["head"]) == counted
         (best,) = said["details"]
         assert values_of(best["text"]) == [*names, 0.9, 0.8, 1, 6]
@@ -146,6 +96,14 @@ def test_a_problem_without_the_contrast_is_not_tested_and_counted() -> None:
     assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 1, 1]
     assert PHRASES[Verdict.NOT_TESTED] in said["head"]
     assert [detail["verdict"] for detail in said["details"]] == ["better", "not tested"]
+
+
+def test_a_problem_without_a_mean_is_named_and_not_counted_among_those_with_one() -> None:
+    summary = generated_comparison().summary
+    summary = summary[(summary["problem"] == "up") | (summary["arm"] == "default")]
+    said = answer_ranking(generated_plan(), summary, "tuned")
+    assert [(line["problem"], line["verdict"]) for line in said["details"]] == [("up", ""), ("down", "not tested")]
+    assert values_of(said["head"]) == []  # one optimizer on one problem
 
 
 def test_the_first_page_says_what_the_contrasts_found() -> None:

@@ -6,13 +6,12 @@ The words are chosen by the verdicts alone; nothing here knows how an experiment
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.advantages import associate_traits, measure_advantages
-from descentlab.analysis.claims.judgment import value_of
 from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
@@ -20,67 +19,12 @@ from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
-from descentlab.report.formatting import BOUND_SIGNS, interval, marked_titles, optimizer_title
-from descentlab.report.phrases import ARM_WORDS, NOT_RUN, place_words, reason_words, remark_words
+from descentlab.report.claim_answers import BY_CLAIM, answer_claim
+from descentlab.report.formatting import interval, marked_titles, optimizer_title
+from descentlab.report.phrases import ARM_WORDS, NOT_RUN, remark_words
 from descentlab.report.trait_phrases import trait_words
 
 MOST_ALARMS = 8
-
-
-class ClaimWords(NamedTuple):
-    """What the first page says of a claim about Adam and plain SGD.
-
-    Attributes:
-        claim: its id.
-        section: the page's section with the data behind it.
-        subject: what is compared, with ``arm``.
-        many: what is found on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest``.
-        alone: what is found where there is one, by its verdict; empty for the verdicts that tell nothing.
-        scale: what the numbers below are.
-    """
-
-    claim: str
-    section: str
-    subject: str
-    many: str
-    alone: dict[str, str]
-    scale: str
-
-
-BY_CLAIM = {
-    "speed": ClaimWords(
-        "fewer-steps",
-        "time-to-target",
-        message("Speed, {arm} rates"),
-        message(
-            "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
-            "{rest} the result is inconclusive or negligible"
-        ),
-        {
-            "supported": message("Adam needs fewer updates than plain SGD to the medium target"),
-            "contradicted": message("Adam needs more updates than plain SGD to the medium target"),
-            "negligible": message("Adam needs as many updates as plain SGD to the medium target, within the margin"),
-            "": message("the runs can't settle whether Adam needs fewer updates than plain SGD to the medium target"),
-        },
-        message("Plain SGD's updates over Adam's; above 1, Adam is faster:"),
-    ),
-    "sensitivity": ClaimWords(
-        "adam-rate",
-        "sensitivity",
-        message("Learning rate, {arm} rates"),
-        message(
-            "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
-            "{rest} the result is inconclusive or negligible"
-        ),
-        {
-            "supported": message("Adam has a wider range of good rates than plain SGD"),
-            "contradicted": message("Adam has a narrower range of good rates than plain SGD"),
-            "negligible": message("Adam's range of good rates is as wide as plain SGD's, within the margin"),
-            "": message("the runs can't settle whether Adam has a wider range of good rates than plain SGD"),
-        },
-        message("Difference of the ranges in decades; positive means Adam's is wider:"),
-    ),
-}
 PHRASES = {
     Verdict.BETTER: message("Adam ends better"),
     Verdict.WORSE: message("Adam ends worse"),
@@ -127,6 +71,7 @@ ALARMS = {
         message("{n} learning rates chosen on the seeds that are compared"),
     ),
 }
+NO_MEAN = message("no mean test metric")
 PROBLEMS = message("{n} problem"), message("{n} problems")
 
 
@@ -146,7 +91,8 @@ def write_answers(plan: Plan, compared: Comparison, traits: pd.DataFrame) -> lis
     for arm in reversed(plan.config.arms):
         answers += [answer_contrast(plan, compared.contrasts, arm, second) for second in (MOMENTUM, PLAIN)]
     answers += answer_when(plan, compared.contrasts, traits)
-    answers += [answer_claim(compared.claims, identity, plan.main_arm) for identity in BY_CLAIM]
+    for identity in BY_CLAIM:
+        answers += answer_claim(plan, compared.claims, identity)
     answers += [answer_ranking(plan, compared.summary, arm) for arm in reversed(plan.config.arms)]
     answers.append(answer_alarms(compared.alarms))
     return answers
@@ -221,45 +167,16 @@ def fit_words(row: Mapping[Hashable, Any]) -> str:
     )
 
 
-def answer_claim(claims: list[dict[str, Any]], identity: str, arm: str) -> dict[str, Any]:
-    """A claim about Adam and plain SGD by problem: what the ledger's pieces of it say.
-
-    Args:
-        claims: the ledger.
-        identity: of BY_CLAIM.
-        arm: whose pieces they are.
-    """
-    said = BY_CLAIM[identity]
-    subject = words(said.subject, arm=words(ARM_WORDS[arm].adjective))
-    entry: dict[str, Any] = next(entry for entry in claims if entry["id"] == said.claim)
-    if not entry["pieces"]:
-        return _statement(
-            identity,
-            said.section,
-            words("{subject} is not tested: {reason}.", subject=subject, reason=reason_words(entry["reason"])),
-        )
-    details = []
-    for piece in entry["pieces"]:
-        mean, low, high = (value_of(piece[name]) for name in ("estimate", "low", "high"))
-        text = f"{words(BOUND_SIGNS[piece['bound']])}{interval(mean, low, high, piece['n'])}"
-        text = "; ".join(filter(None, [text, remark_words(piece["remarks"])]))
-        judged = {name: piece[name] for name in ("verdict", "size")}
-        details.append({"problem": place_words(piece["place"]), **judged, "text": text})
-    verdicts = [piece["verdict"] for piece in entry["pieces"]]
-    yes, no = verdicts.count("supported"), verdicts.count("contradicted")
-    one = said.alone.get(verdicts[0], said.alone[""])
-    result = counted(len(verdicts), one, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no)
-    return _statement(identity, said.section, f"{subject}: {result}. {words(said.scale)}", details)
-
-
 def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any]:
     """The best mean test metric of each problem."""
-    details, winners = [], []
+    details, winners, ranked = [], [], 0
     for problem, planned in plan.problems.items():
         rows = summary[(summary["problem"] == problem) & (summary["arm"] == arm) & (summary["rank"] == 1)]
         rows = rows[rows["test_metric_mean"].notna()]  # where all diverged, all share the last rank
         if rows.empty:
+            details.append({"problem": problem, "verdict": Verdict.NOT_TESTED, "text": words(NO_MEAN)})
             continue
+        ranked += 1
         row = rows.iloc[0]
         names = joined(marked_titles(rows))
         winners += list(rows["optimizer"])
@@ -269,12 +186,12 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
         metric = words(planned.metric)
         details.append({"problem": problem, "verdict": "", "text": f"{names}; {metric} {value}"})
     title = words(ARM_WORDS[arm].title)
-    if not details:
+    if not ranked:
         if summary.loc[summary["arm"] == arm, "n_finished"].any():  # an externally logged run may lack a test metric
             return _statement(f"{arm}-best", "test-metric", words("{arm}: no final run has a test metric.", arm=title))
         return _statement(f"{arm}-best", "test-metric", words("{arm}: no final run finished.", arm=title))
-    of = {"arm": title, "problems": counted(len(details), *PROBLEMS)}
-    if len(details) == 1:
+    of = {"arm": title, "problems": counted(ranked, *PROBLEMS)}
+    if ranked == 1:
         leaders = counted(
             len(winners),
             "{arm}: one optimizer has the best mean test metric.",

@@ -36,10 +36,9 @@ SIZED = {
 
 
 class ArmWords(NamedTuple):
-    """How an arm is called: as a noun, before a noun, by its rates, as a heading, and in a cell of a table."""
+    """How an arm is called: as a noun, by its rates, as a heading, and in a cell of a table."""
 
     name: str
-    adjective: str
     rates: str
     title: str
     cell: str
@@ -48,35 +47,30 @@ class ArmWords(NamedTuple):
 ARM_WORDS: dict[str, ArmWords] = {
     Arm.DEFAULT: ArmWords(
         message("default arm"),
-        message("default"),
         message("default rates"),
         message("Default learning rates, nothing tuned"),
         message("default"),
     ),
     Arm.TUNED: ArmWords(
         message("tuned arm"),
-        message("tuned"),
         message("tuned rates"),
         message("Learning rates tuned equally"),
         message("tuned"),
     ),
     Arm.EXTENDED: ArmWords(
         message("extended arm"),
-        message("tuned (everything)"),
         message("everything tuned"),
         message("Momentum, epsilon and schedule tuned too"),
         message("extended"),
     ),
     LOGGED_ARM: ArmWords(
         message("as logged"),
-        message("logged"),
         message("logged rates"),
         message("Learning rates as they were logged"),
         message("logged"),
     ),
     # No arm of its own: the tuned arm's runs at the rate that reaches the target soonest.
     SPEED_ARM: ArmWords(
-        message("tuned for speed"),
         message("tuned for speed"),
         message("rates tuned for speed"),
         message("rates tuned for speed"),

@@ -13,7 +13,7 @@ from descentlab.report.phrases import ARM_WORDS, CELLS, NOT_RUN, VERDICTS, remar
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.differences import NO_PAIR, paired_differences
 from support.comparison_fixture import ADVANTAGE, SEEDS, generated_runs
-from support.report_evidence import evidence_of, found, table_named, titles, values_of
+from support.report_evidence import changed, evidence_of, found, table_named, titles, values_of
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,15 @@ def test_differences_count_the_verdicts_of_each_arm(evidence: Evidence) -> None:
 
 def test_differences_follow_the_data() -> None:
     assert verdict_counts(titles(paired_differences(evidence_of(with_adam_changed(-0.4))))[0]) == [0, 6, 2, 0]
+
+
+def test_what_a_title_counts_adds_up(evidence: Evidence) -> None:
+    contrasts = evidence.comparison.contrasts.copy()
+    tuned = contrasts.index[(contrasts["second"] == "momentum") & (contrasts["arm"] == "tuned")]
+    contrasts.loc[tuned[:3], "verdict"] = ["identical", "identical", "not tested"]
+    *_, title = titles(paired_differences(changed(evidence, contrasts=contrasts)))[:1]
+    n, _, *tallies = values_of(title)
+    assert tallies[-2:] == [2, 1] and sum(map(float, tallies)) == n == 8
 
 
 def test_differences_name_divergences() -> None:

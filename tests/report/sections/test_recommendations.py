@@ -52,6 +52,7 @@ def test_of_one_problem_it_is_said_without_counting(evidence: Evidence) -> None:
 
     regret, contrasts = only_up(evidence.comparison.regret), only_up(evidence.comparison.contrasts)
     one = changed(evidence, regret=regret, contrasts=contrasts, summary=only_up(evidence.comparison.summary))
+    one = replace(one, plan=replace(evidence.plan, problems={"up": evidence.plan.problems["up"]}))
     (figure, *_) = answer(one).blocks
     assert isinstance(figure, Figure)
     takeaway = figure.takeaway

@@ -23,6 +23,15 @@ from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_rows
 from descentlab.report.phrases import NOT_RUN, arm_cell, remark_words, verdict_words
 from descentlab.report.plotting import new_row_figure
 
+COUNTS = {
+    Verdict.BETTER: message("{n} better"),
+    Verdict.WORSE: message("{n} worse"),
+    Verdict.NEGLIGIBLE: message("{n} negligibly different"),
+    Verdict.INCONCLUSIVE: message("{n} inconclusive"),
+    Verdict.IDENTICAL: message("{n} identical"),
+    Verdict.NOT_TESTED: message("{n} not tested"),
+}
+RARE = (Verdict.IDENTICAL, Verdict.NOT_TESTED)  # counted where there are any
 NO_PAIR = message("no pair finished")  # stands in place of a difference, as NOT_RUN does
 
 
@@ -63,15 +72,17 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     reference = optimizer_title(evidence.reference)
     counts = rows["verdict"].value_counts()
     takeaway = words(
-        "{arm}: of {n} comparisons with {reference}, {better} end better, {worse} worse, {negligible} negligibly different, "
-        "{inconclusive} inconclusive",
+        "{arm}: of {n} comparisons with {reference}, {tallies}",
         arm=words(ARM_WORDS[arm].rates).capitalize(),
         n=len(rows),
         reference=reference,
-        better=counts.get(Verdict.BETTER, 0),
-        worse=counts.get(Verdict.WORSE, 0),
-        negligible=counts.get(Verdict.NEGLIGIBLE, 0),
-        inconclusive=counts.get(Verdict.INCONCLUSIVE, 0),
+        tallies=joined(
+            [
+                words(text, n=counts.get(verdict, 0))
+                for verdict, text in COUNTS.items()
+                if verdict in counts or verdict not in RARE
+            ]
+        ),
     )
     margins = []
     for problem in problems:

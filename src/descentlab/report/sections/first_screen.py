@@ -91,26 +91,23 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
 
 
 def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
-    """Adam's verdicts against the reference, counted; the first optimizer's where Adam isn't there."""
+    """Adam's verdicts against the reference, of all problems; the first optimizer's where Adam isn't there."""
     names = present(rows["first"], evidence.optimizers)
     subject = ADAM if ADAM in names else names[0]
-    judged_rows = rows[rows["first"] == subject]
-    verdicts = judged_rows["verdict"]
+    judged = {row["problem"]: row for row in rows[rows["first"] == subject].to_dict("records")}
+    verdicts = [judged[name]["verdict"] if name in judged else Verdict.NOT_TESTED for name in evidence.plan.problems]
     compared = {
         "arm": words(ARM_WORDS[arm].rates).capitalize(),
         "subject": optimizer_title(subject),
         "reference": optimizer_title(evidence.reference),
     }
     if len(verdicts) == 1:
-        where, verdict = str(judged_rows["problem"].iloc[0]), verdict_words(judged_rows.iloc[0].to_dict())
+        ((where, row),) = judged.items()
+        verdict = verdict_words(row)
         return words(
             "{arm}: {subject} against {reference} on {where}: {verdict}", where=where, verdict=verdict, **compared
         )
-    tallies = [
-        words(COUNTS[Verdict(judged)], n=int((verdicts == judged).sum()))
-        for judged in VERDICT_MARKS
-        if (verdicts == judged).any()
-    ]
+    tallies = [words(COUNTS[verdict], n=count) for verdict in VERDICT_MARKS if (count := verdicts.count(verdict))]
     problems = counted(len(verdicts), *PROBLEMS)
     return words(
         "{arm}: {subject} against {reference} on {problems}: {tallies}",

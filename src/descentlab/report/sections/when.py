@@ -44,23 +44,28 @@ def when(evidence: Evidence) -> Section | None:
         "if its rank correlation over at least {least} problems has an interval without 0, at 95 % for all traits together.",
         least=LEAST_PROBLEMS,
     )
-    title = f"{words(ARM_WORDS[arm].rates).capitalize()}: {count_words(shown)}; {trait_words(associate_traits(shown))}"
+    counts = count_words(shown, len(evidence.plan.problems))
+    title = f"{words(ARM_WORDS[arm].rates).capitalize()}: {counts}; {trait_words(associate_traits(shown))}"
     numeric = frozenset(range(3, 3 + len(TRAITS)))
     return Section(
         "when", words("When Adam ends better"), [Table("when", title, headers, rows, caption, shown, numeric)]
     )
 
 
-def count_words(advantages: pd.DataFrame) -> str:
-    """On how many problems Adam ends better, level, worse, and open."""
+def count_words(advantages: pd.DataFrame, problems: int) -> str:
+    """On how many of the experiment's problems Adam ends better, level, worse, and open; not tested where there are such."""
     counts = advantages["verdict"].value_counts()
     level = sum(counts.get(verdict, 0) for verdict in (Verdict.NEGLIGIBLE, Verdict.IDENTICAL))
-    better, worse = (counts.get(verdict, 0) for verdict in (Verdict.BETTER, Verdict.WORSE))
-    return words(
+    better, worse, still_open = (
+        counts.get(verdict, 0) for verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.INCONCLUSIVE)
+    )
+    text = words(
         "of {n} problems Adam ends better than plain SGD on {better}, level on {level}, worse on {worse}; {open} are open",
-        n=len(advantages),
+        n=problems,
         better=better,
         level=level,
         worse=worse,
-        open=len(advantages) - better - level - worse,
+        open=still_open,
     )
+    untested = problems - better - level - worse - still_open
+    return words("{text}; {n} not tested", text=text, n=untested) if untested else text
