@@ -13,7 +13,8 @@ from scipy import stats
 from descentlab.analysis import pairing
 from descentlab.analysis.contrasts import EXPLORATORY, PRIMARY, contrast, correct
 from descentlab.analysis.coverage import draw_differences
-from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference, power
+from descentlab.analysis.power import power_of_looks
+from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
 from descentlab.experiment.plan import ImportedPlan
 from support.comparison_fixture import imported_plan
 
@@ -26,7 +27,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(kind: str) -> None:
     generator = np.random.default_rng(1)
     found = [estimate_crossed(draw_differences(kind, generator, SEEDS, 360)) for _ in range(2500)]
     covered = np.mean([low <= 0 <= high for low, high in (one.interval() for one in found)])
-    assert 0.93 <= covered <= 0.97  # the issue's bounds; the standard error of 2,500 trials is 0.0044
+    assert 0.93 <= covered <= 0.97  # the standard error of 2,500 trials is 0.0044
     # Holm's first step over four problems; the standard error of the share is 0.0022.
     corrected = np.mean([low <= 0 <= high for low, high in (one.interval(0.05 / 4) for one in found)])
     assert 0.98 <= corrected <= 0.995
@@ -39,21 +40,24 @@ def test_seeds_alone_would_promise_too_much() -> None:
     assert alone < 0.93  # why estimate_crossed exists
 
 
-def test_power_with_a_floor_is_a_lower_bound_of_what_is_found() -> None:
-    generator = np.random.default_rng(2)
-    deviation, of_example, n, m = 0.02, 0.2, 6, 200
+@pytest.mark.parametrize(
+    ("seeds", "deviation", "floor"), [(6, 0.67, 0.47), (10, 0.5, 0.3), (5, 0.3, 0.5), (10, 2.0, 0.3)]
+)
+def test_the_power_with_a_floor_is_that_of_simulated_comparisons(seeds: int, deviation: float, floor: float) -> None:
+    """Within 3 points, judged by the estimate that contrasts are judged by."""
+    generator, examples, trials = np.random.default_rng(2), 200, 1500
+    of_example, of_both = floor * np.sqrt(examples), 1e-3
     found = [
         estimate_crossed(
-            0.03
-            + generator.normal(0, deviation, (n, 1))
-            + generator.normal(0, of_example, (1, m))
-            + generator.normal(0, 1e-3, (n, m))
+            1
+            + generator.normal(0, deviation, (seeds, 1))
+            + generator.normal(0, of_example, (1, examples))
+            + generator.normal(0, of_both, (seeds, examples))
         )
-        for _ in range(1000)
+        for _ in range(trials)
     ]
     seen = np.mean([one.p <= 0.05 for one in found])
-    foreseen = power(n, 0.03, deviation, 0.05, of_example / np.sqrt(m))
-    assert foreseen - 3 * 0.016 <= seen <= foreseen + 0.15  # 0.016: standard error of 1,000 trials at one half
+    assert power_of_looks([seeds], deviation, 0.05, floor, examples) == pytest.approx(seen, abs=0.03)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from descentlab.analysis.choice_noise import ChoiceNoise
+from descentlab.analysis.choice_noise import ChoiceNoise, ProblemNoise
 from descentlab.analysis.contrasts import contrast, declared_pairs
 from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.remarks import unpack_remarks
@@ -121,7 +123,7 @@ def test_what_was_tuned_on_too_narrow_a_grid_carries_the_mark() -> None:
 
 def test_the_noise_of_tuning_widens_the_interval() -> None:
     finals, scores = scored_runs(0)
-    noise = ChoiceNoise({("up", "adam"): np.outer([0.0, 0.1], np.ones(SEEDS))}, np.array([0.5, 0.5]), 4)
+    noise = ChoiceNoise({"up": ProblemNoise({"adam": np.outer([0.0, 0.1], np.ones(SEEDS))}, np.array([0.5, 0.5]), 4)})
     wide, plain = (contrast(PLAN, finals, scores, TuningEffects(one)).iloc[0] for one in (noise, ChoiceNoise()))
     assert (wide["problem"], wide["first"], wide["difference_mean"]) == ("up", "adam", plain["difference_mean"])
     assert wide["low"] < plain["low"] < plain["high"] < wide["high"]
@@ -180,14 +182,14 @@ def test_a_divergence_of_the_other_side_does_not_turn_a_negligible_difference_ag
         {"code": "diverged", "name": "sgd", "n": 1, "seeds": 10},
         {"code": "wins, some within", "won": 1, "decided": 1, "level": 9},
     ]
-    assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).wins == (1, 10)
+    assert pair_of(adam, sgd, margin=0.0, sgd=["diverged"] + ["finished"] * 9).test.wins == (1, 10, 0)
 
 
 def test_a_divergence_loses_to_what_finished_not_to_what_is_missing() -> None:
     pair = pair_of(
         [0.9] * 4, [0.8] * 4, adam=["diverged"] * 3 + ["finished"], sgd=["missing", "failed", "diverged", "finished"]
     )
-    assert (pair.one_sided, pair.wins, pair.dropped, pair.remarks) == (False, (1, 1), 3, [])
+    assert (pair.test.one_sided, pair.test.wins, pair.dropped, pair.remarks) == (False, (1, 1, 0), 3, [])
 
 
 def test_a_diverged_run_must_be_a_pair_too() -> None:
@@ -309,16 +311,33 @@ def test_identical_runs_are_identical() -> None:
 def test_equal_rounded_differences_are_no_certainty() -> None:
     """Two-decimal accuracies of two seeds that differ alike: their spread is 0, and two wins of two prove little."""
     pair = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.005)
-    judged = pair.judge(pair.p, 0.05)
-    assert (pair.wins, pair.p, judged["verdict"]) == ((2, 2), 0.5, "inconclusive")
+    judged = pair.judge(pair.test.p, 0.05)
+    assert (pair.test.wins, pair.test.p, judged["verdict"]) == ((2, 2, 0), 0.5, "inconclusive")
     assert np.isnan([judged["low"], judged["high"], judged["low_corrected"], judged["high_corrected"]]).all()
     assert pair.remarks
-    within = pair_of([0.95, 0.96], [0.94, 0.95], margin=0.02)
-    assert within.judge(within.p, 0.05)["verdict"] == "negligible"
     eight = pair_of([0.95] * 8, [0.94] * 8, margin=0.005)
-    assert (eight.p, eight.judge(eight.p, 0.05)["verdict"]) == (2 / 2**8, "better")
+    assert (eight.test.p, eight.judge(eight.test.p, 0.05)["verdict"]) == (2 / 2**8, "better")
     same = pair_of([0.95] * 3, [0.95] * 3)
-    assert (same.p, same.judge(same.p, 0.05)["verdict"]) == (1.0, "identical")
+    assert (same.test.p, same.judge(same.test.p, 0.05)["verdict"]) == (1.0, "identical")
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(2, "inconclusive"), (5, "inconclusive"), (6, "negligible")])
+def test_equal_differences_within_the_margin_are_counted_too(seeds: int, verdict: str) -> None:
+    """Of five pairs that all lie within the margin, 2 / 2⁵ would with even odds: not enough to say that most do."""
+    pair = pair_of([0.95] * seeds, [0.94] * seeds, margin=0.02)
+    # No rejection, which would loosen the levels of the family's other tests.
+    assert (pair.test.p, pair.judge(pair.test.p, 0.05)["verdict"]) == (1.0, verdict)
+    assert pair.remarks == [{"code": "wins, some within", "won": 0, "decided": 0, "level": seeds}]
+
+
+@given(st.lists(st.integers(10, 99), min_size=2, max_size=5), st.integers(1, 9), st.sampled_from([100, 1000, 7]))
+def test_whichever_numbers_differ_alike(hundredths: list[int], shift: int, scale: int) -> None:
+    """0.92 − 0.89 and 0.71 − 0.68 are not the same number to the last digit."""
+    first, second = ([(value + by) / scale for value in hundredths] for by in (shift, 0))
+    pair = pair_of(first, second, margin=1e-9)
+    judged = pair.judge(pair.test.p, 0.05)
+    assert (judged["verdict"], pair.test.p) == ("inconclusive", 2 / 2 ** len(hundredths))
+    assert np.isnan([judged["low"], judged["high_corrected"]]).all()
 
 
 def test_an_optimizer_against_itself_is_rarely_told_apart_by_rounded_metrics() -> None:
@@ -326,5 +345,5 @@ def test_an_optimizer_against_itself_is_rarely_told_apart_by_rounded_metrics() -
     generator = np.random.default_rng(0)
     draws = np.round(0.95 + 0.01 * generator.normal(size=(400, 2, 2)), 2)
     pairs = [pair_of(first.tolist(), second.tolist(), margin=0.005) for first, second in draws]
-    directional = [pair.judge(pair.p, 0.05)["verdict"] in ("better", "worse") for pair in pairs]
+    directional = [pair.judge(pair.test.p, 0.05)["verdict"] in ("better", "worse") for pair in pairs]
     assert np.mean(directional) < 0.05

@@ -63,7 +63,7 @@ def test_from_plan_to_comparison(problem: str, tmp_path: Path, device: str) -> N
     first, second = (finals[finals["optimizer"] == name] for name in ("counted", "sgd"))
     assert (first["init_hash"] == second["init_hash"]).all()
     pair = PairedRuns(first, second, scores, "mine", 0.01)
-    assert pair.estimate.mean == pytest.approx(pair.differences.mean(), abs=1e-4)
+    assert pair.test.estimate.mean == pytest.approx(pair.differences.mean(), abs=1e-4)
 
 
 def test_a_mode_that_is_asked_for_is_used_or_refused() -> None:

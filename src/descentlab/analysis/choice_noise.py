@@ -16,35 +16,32 @@ import pandas as pd
 
 from descentlab.analysis.statistics.resampling import resample_seeds, weighted_variance
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.plateau import middle, plateau
+from descentlab.experiment.plan_parts import ComparedProblem
+from descentlab.experiment.plateau import find_plateaus, middle
 from descentlab.optimizers.arms import Arm
 
 NO_NOISE = (0.0, float("inf"))
 
 
 @dataclass(frozen=True)
-class ChoiceNoise:
-    """The ends of choices made again.
+class ProblemNoise:
+    """The ends of choices made again on one problem, of which all optimizers are tuned with the same seeds.
 
     Attributes:
         ends: how each final seed ended, such as its test metric, at the rate that each resampling of the tuning seeds chooses,
-            by (problem, optimizer); shape (resamplings, final seeds), the same ones for all, NaN where a run didn't finish.
+            by optimizer; shape (resamplings, final seeds), the same ones for all, NaN where a run didn't finish.
         weights: how often each resampling occurs, shape (resamplings,), sum 1.
         degrees: tuning seeds minus 1.
     """
 
-    ends: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    weights: np.ndarray = field(default_factory=lambda: np.ones(1))
-    degrees: int = 0
+    ends: Mapping[str, np.ndarray]
+    weights: np.ndarray
+    degrees: int
 
-    def of(self, problem: str, arm: str, first: str, second: str | None = None) -> tuple[float, float]:
-        """The variance that tuning adds to a mean, or to the difference of two, and its degrees of freedom.
-
-        Optimizers are tuned with the same seeds, so what these do to both cancels. Zero outside the tuned arm, and for an
-        optimizer without a choice.
-        """
-        known = [self.ends[problem, name] for name in (first, second) if name and (problem, name) in self.ends]
-        if arm != Arm.TUNED or not known:
+    def of(self, first: str, second: str | None) -> tuple[float, float]:
+        """The variance that tuning adds to a mean, or to the difference of two, and its degrees of freedom."""
+        known = [self.ends[name] for name in (first, second) if name is not None and name in self.ends]
+        if not known:
             return NO_NOISE
         values = known[0] - known[1] if len(known) == 2 else known[0]
         values = values[:, ~np.isnan(values).any(axis=0)]
@@ -58,6 +55,22 @@ class ChoiceNoise:
 
     def _spread(self, values: np.ndarray) -> float:
         return weighted_variance(values, self.weights)
+
+
+@dataclass(frozen=True)
+class ChoiceNoise:
+    """The noise of tuning, by problem; a problem without tuned rows has none."""
+
+    by_problem: Mapping[str, ProblemNoise] = field(default_factory=dict)
+
+    def of(self, problem: str, arm: str, first: str, second: str | None = None) -> tuple[float, float]:
+        """The variance that tuning adds to a mean, or to the difference of two, and its degrees of freedom.
+
+        Optimizers are tuned with the same seeds, so what these do to both cancels. Zero outside the tuned arm, and for an
+        optimizer without a choice.
+        """
+        known = self.by_problem.get(problem)
+        return NO_NOISE if known is None or arm != Arm.TUNED else known.of(first, second)
 
 
 NOT_TUNED = ChoiceNoise()
@@ -74,9 +87,8 @@ def choose_again(
         margin: in the score's unit.
         chosen: the position that was chosen; also where a resampling has no rate that finished.
     """
-    scores, losses = goodness[:, positions].mean(axis=2), loss[:, positions].mean(axis=2)
-    ends = (plateau(score, other, margin) for score, other in zip(scores.T, losses.T, strict=True))
-    return np.array([chosen if pair is None else middle(pair) for pair in ends])
+    ends = find_plateaus(goodness[:, positions].mean(axis=2).T, loss[:, positions].mean(axis=2).T, margin)
+    return np.array([chosen if first < 0 else middle((first, last)) for first, last in ends.tolist()])
 
 
 def measure_choice_noise(
@@ -95,31 +107,42 @@ def measure_choice_noise(
         value: the column that tells how a final run ended.
     """
     tuned = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
-    tuning = tuned[tuned["phase"] == "tuning"]
-    seeds = sorted(tuning["seed"].unique())
-    if len(seeds) < 2:
-        return NOT_TUNED
-    positions, weights = resample_seeds(len(seeds))
-    ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
-    ended = ended.assign(end=ended[value].where(ended["status"] == "finished"))
-    index = ["problem", "optimizer", "learning_rate"]
-    by_rate = ended.pivot(index=index, columns="seed", values="end")
-    known = dict(tuple(by_rate[by_rate.notna().mean(axis=1) >= 0.5].groupby(level=[0, 1])))
-    signs = {name: problem.sign for name, problem in plan.problems.items()}
-    tuning = tuning.assign(goodness=tuning["problem"].map(signs) * tuning["val_metric"])
-    tuning.loc[tuning["status"] != "finished", ["goodness", "val_loss"]] = np.nan
-    tried = dict(
-        tuple(tuning.pivot(index=index, columns="seed", values=["goodness", "val_loss"]).groupby(level=[0, 1]))
+    return ChoiceNoise(
+        {
+            str(problem): _problem_noise(
+                plan.problems[str(problem)],
+                own,
+                {entry["optimizer"]: entry["learning_rate"] for entry in selections if entry["problem"] == problem},
+                value,
+            )
+            # By itself: problems may have other numbers of seeds.
+            for problem, own in tuned.groupby("problem", sort=False)
+            if own.loc[own["phase"] == "tuning", "seed"].nunique() > 1
+        }
     )
-    by_choice = {}
-    for selection in selections:
-        row = selection["problem"], selection["optimizer"]
-        if row not in tried or row not in known:
-            continue
-        goodness, loss = np.split(tried[row].to_numpy(), 2, axis=1)
-        rates, finals = (table.index.get_level_values("learning_rate").to_numpy() for table in (tried[row], known[row]))
-        chosen = int(np.flatnonzero(rates == selection["learning_rate"])[0])
-        again = rates[choose_again(goodness, loss, positions, plan.problems[row[0]].margin, chosen)]
+
+
+def _problem_noise(problem: ComparedProblem, tuned: pd.DataFrame, chosen: dict[str, Any], value: str) -> ProblemNoise:
+    """A problem's noise, from its tuned arm's runs at a learning rate and the rate chosen for each optimizer."""
+    index = ["optimizer", "learning_rate"]
+    tuning = tuned[tuned["phase"] == "tuning"]
+    tuning = tuning.assign(goodness=problem.sign * tuning["val_metric"])
+    tuning.loc[tuning["status"] != "finished", ["goodness", "val_loss"]] = np.nan
+    tried = dict(tuple(tuning.pivot(index=index, columns="seed", values=["goodness", "val_loss"]).groupby(level=0)))
+    ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
+    ended = ended.assign(end=ended[value].where((ended["status"] == "finished") & np.isfinite(ended[value])))
+    by_rate = ended.pivot(index=index, columns="seed", values="end")
+    known = dict(tuple(by_rate[by_rate.notna().mean(axis=1) >= 0.5].groupby(level=0)))
+    seeds = tuning["seed"].nunique()
+    positions, weights = resample_seeds(seeds)
+    ends = {}
+    for name in chosen.keys() & tried.keys() & known.keys():
+        goodness, loss = np.split(tried[name].to_numpy(), 2, axis=1)
+        rates, finals = (
+            table.index.get_level_values("learning_rate").to_numpy() for table in (tried[name], known[name])
+        )
+        position = int(np.flatnonzero(rates == chosen[name])[0])
+        again = rates[choose_again(goodness, loss, positions, problem.margin, position)]
         nearest = np.abs(np.log(again)[:, None] - np.log(finals)[None, :]).argmin(axis=1)
-        by_choice[row] = known[row].to_numpy()[nearest]
-    return ChoiceNoise(by_choice, weights, len(seeds) - 1)
+        ends[name] = known[name].to_numpy()[nearest]
+    return ProblemNoise(ends, weights, seeds - 1)

@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 
 from descentlab.analysis.comparison import fill_table
-from descentlab.analysis.fit import FIT_MARGIN, estimate_fit, log_objective
+from descentlab.analysis.fit import compare_fit, log_objective
 from descentlab.analysis.pairing import PAIRED, ROW, PairedRuns
 from descentlab.analysis.remarks import Remark, pack_remarks, remark
-from descentlab.analysis.statistics.paired import Estimate
+from descentlab.analysis.statistics.pair_test import PairTest
 from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import (
     benjamini_hochberg,
     benjamini_hochberg_levels,
     holm,
     holm_levels,
-    verdict,
 )
 from descentlab.analysis.tuning_effects import NO_EFFECTS, TuningEffects
 from descentlab.experiment.looks import ADDED, FINAL_PHASES, Contrast, Look, seeds_of_contrasts
@@ -72,7 +71,7 @@ def contrast(
     extended = seeds_of_contrasts(looks)
     rows: list[dict[str, Any]] = []
     pairs: list[PairedRuns] = []
-    fits: list[Estimate] = []
+    fits: list[PairTest] = []
     stages: list[Stage] = []
     for arm in plan.config.arms:
         for (first, second), declared in declared_pairs(list(plan.optimizers), plan.reference).items():
@@ -87,7 +86,7 @@ def contrast(
                 where, tuned = f"{problem}, {arm}: {first} and {second}", tuning.noise.of(problem, arm, first, second)
                 pairs.append(PairedRuns(a, b, scores, where, planned.margin, tuned))
                 tuned = tuning.fit_noise.of(problem, arm, first, second)
-                fits.append(estimate_fit(a["log_objective"], b["log_objective"], tuned))
+                fits.append(compare_fit(a["log_objective"], b["log_objective"], tuned))
                 rows.append(
                     {
                         "problem": problem,
@@ -106,7 +105,7 @@ def contrast(
                     }
                 )
     declared_as, shares = [row["declared"] for row in rows], np.array([stage.share for stage in stages])
-    adjusted, levels = correct(np.array([pair.p for pair in pairs]), declared_as, shares)
+    adjusted, levels = correct(np.array([pair.test.p for pair in pairs]), declared_as, shares)
     _, fit_levels = correct(np.array([fit.p for fit in fits]), declared_as, shares)
     for row, pair, stage, fit, p, level, fit_level in zip(
         rows, pairs, stages, fits, adjusted, levels, fit_levels, strict=True
@@ -150,8 +149,14 @@ def correct(
     return adjusted, levels
 
 
-def judge_fit(estimate: Estimate, level: float) -> dict[str, Any]:
+def judge_fit(fit: PairTest, level: float) -> dict[str, Any]:
     """The columns on the training objective of a contrast."""
-    low, high = estimate.interval(level)
-    judged = verdict(low, high, estimate.mean, estimate.n, FIT_MARGIN)
-    return {"fit_mean": estimate.mean, "fit_low": low, "fit_high": high, "fit_n": estimate.n, "fit_verdict": judged}
+    low, high = fit.interval(level)
+    estimate = fit.estimate
+    return {
+        "fit_mean": estimate.mean,
+        "fit_low": low,
+        "fit_high": high,
+        "fit_n": estimate.n,
+        "fit_verdict": fit.verdict(level),
+    }

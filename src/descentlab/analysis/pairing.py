@@ -11,18 +11,10 @@ import pandas as pd
 from descentlab.analysis.choice_noise import NO_NOISE
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.statistics.intervals import LEVEL
-from descentlab.analysis.statistics.paired import (
-    Estimate,
-    bootstrap_interval,
-    count_wins,
-    estimate_crossed,
-    estimate_difference,
-    judge_wins,
-    seeds_to_settle,
-    sign_test_p,
-)
+from descentlab.analysis.statistics.pair_test import PairTest, Wins
+from descentlab.analysis.statistics.paired import bootstrap_interval, estimate_crossed, seeds_to_settle
 from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
-from descentlab.analysis.statistics.verdicts import Verdict, verdict
+from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.problems.base import metric_sign
 
 
@@ -54,8 +46,7 @@ class PairedRuns:
     """The final runs of two optimizers on one problem, paired by seed.
 
     A diverged run has the worst possible result: it loses to any finished run, and a pair of two diverged runs is no
-    evidence. Pairs with a failed or missing run are dropped. Where all pairs differ by the same amount beyond the margin, as
-    rounded metrics of few seeds can, there is no spread to judge a mean by: the pairs that are won are counted.
+    evidence. Pairs with a failed or missing run are dropped.
 
     Args:
         first, second: final runs indexed by seed.
@@ -73,9 +64,9 @@ class PairedRuns:
         ...     same = {"status": "finished", "higher_is_better": True, "init_hash": "weights", "split_hash": "split"}
         ...     return pd.DataFrame({"run_id": ids, "optimizer": optimizer, "test_metric": accuracies, **same})
         >>> pair = PairedRuns(runs("adam", 0.90, 0.92, 0.94), runs("sgd", 0.80, 0.84, 0.82), {}, "mlp", margin=0.01)
-        >>> pair.differences.tolist(), pair.wins
-        ([0.1, 0.08, 0.12], (3, 3))
-        >>> pair.estimate.interval()  # 0.1 ± 4.303 · 0.02 / √3
+        >>> pair.differences.tolist(), pair.test.wins.won
+        ([0.1, 0.08, 0.12], 3)
+        >>> pair.test.interval()  # 0.1 ± 4.303 · 0.02 / √3
         (0.0503, 0.1497)
     """
 
@@ -102,7 +93,6 @@ class PairedRuns:
                     f"{where}: the runs of a pair differ in {column}, so they can't be compared; seeds: "
                     f"{', '.join(str(seed) for seed in seeds[differing])}"
                 )
-        self.margin = margin
         self.sign = metric_sign(bool(first["higher_is_better"].iloc[0]))
         self.seeds = len(seeds)
         self.diverged = {
@@ -110,42 +100,24 @@ class PairedRuns:
             for side, lost in zip((first, second), diverged, strict=True)
         }
         lost, won = diverged[0] & finished[1], diverged[1] & finished[0]
-        self.one_sided = bool((lost | won).any())
         self.dropped = int((~both).sum())
         self.differences = self.sign * (a["test_metric"] - b["test_metric"])[both]
         one_sided = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
-        self.wins = count_wins(np.r_[self.differences, one_sided], margin)
-        self.level_pairs = len(self.differences) + len(one_sided) - self.wins[1]
         pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
         scored = bool(pairs) and all(run in scores for pair in pairs for run in pair)
-        estimate = (
-            estimate_crossed(
-                self.sign * np.stack([scores[first_id] - scores[second_id] for first_id, second_id in pairs])
-            )
-            if scored
-            else estimate_difference(self.differences)
-        )
-        # All pairs differ by the same amount, beyond the margin: that is no proof of a direction.
-        self.without_spread = estimate.variance == 0 and abs(estimate.mean) > margin
-        self.estimate: Estimate = estimate.with_choice(*choice_noise)
-
-    @property
-    def by_wins(self) -> bool:
-        """Whether the sign test judges: where a divergence is one-sided, which a mean would ignore, or without a spread."""
-        return self.one_sided or self.without_spread
-
-    @property
-    def p(self) -> float:
-        """The p value of the paired t test, or of the sign test."""
-        return sign_test_p(self.wins) if self.by_wins else self.estimate.p
+        crossed = None
+        if scored:
+            by_example = [scores[first_id] - scores[second_id] for first_id, second_id in pairs]
+            crossed = estimate_crossed(self.sign * np.stack(by_example))
+        self.test = PairTest.of(np.r_[self.differences, one_sided], margin, choice_noise, crossed)
 
     @property
     def remarks(self) -> list[Remark]:
         """What a reader must know where the sign test judges; otherwise empty."""
-        if not self.by_wins:
+        if not self.test.by_wins:
             return []
         divergences = [remark("diverged", name=name, n=n, seeds=self.seeds) for name, n in self.diverged.items() if n]
-        return [*divergences, wins_remark(self.wins, self.level_pairs)]
+        return [*divergences, wins_remark(self.test.wins)]
 
     def judge(self, adjusted: float, family_level: float, stage: Stage = ONE_LOOK) -> dict[str, Any]:
         """A row of the table of contrasts.
@@ -155,18 +127,14 @@ class PairedRuns:
             family_level: its level there, over all looks.
             stage: the look that judges it.
         """
-        estimate, d, level = self.estimate, self.differences, family_level * stage.share
+        test, estimate, d, level = self.test, self.test.estimate, self.differences, family_level * stage.share
         deviation = d.std(ddof=1) if len(d) > 1 else np.nan
-        no_interval = np.nan, np.nan
-        low, high = no_interval if self.without_spread else estimate.interval(level)
-        uncorrected = no_interval if self.without_spread else estimate.interval(LEVEL * stage.share)
+        low, high = test.interval(level)
+        uncorrected = test.interval(LEVEL * stage.share)
         bootstrap = bootstrap_interval(d, 0)
-        judged = verdict(low, high, estimate.mean, estimate.n, self.margin)
-        needed = np.nan
-        if judged is Verdict.INCONCLUSIVE:
-            needed = seeds_to_settle(estimate, self.margin, level, stage.later_levels(family_level))
-        if self.by_wins:
-            judged, needed = judge_wins(self.wins, level), np.nan
+        judged, needed = test.verdict(level), np.nan
+        if judged is Verdict.INCONCLUSIVE and not test.by_wins:
+            needed = seeds_to_settle(estimate, test.margin, level, stage.later_levels(family_level))
         return {
             "n": len(d),
             "n_dropped": self.dropped,
@@ -177,7 +145,7 @@ class PairedRuns:
             "high_corrected": high,
             "bca_low": bootstrap[0],
             "bca_high": bootstrap[1],
-            "p": self.p,
+            "p": test.p,
             "p_corrected": adjusted,
             "effect_size": estimate.mean / deviation if deviation > 0 else np.nan,
             "verdict": judged,
@@ -188,14 +156,8 @@ class PairedRuns:
         }
 
 
-def wins_remark(wins: tuple[int, int], level_pairs: int = 0) -> Remark:
-    """How many of the pairs that differ by more than the margin the first side won.
-
-    Args:
-        wins: pairs won, and pairs that differ by more than the margin.
-        level_pairs: pairs that differ by less.
-    """
-    won, decided = wins
-    if level_pairs:
-        return remark("wins, some within", won=won, decided=decided, level=level_pairs)
-    return remark("wins", won=won, decided=decided)
+def wins_remark(wins: Wins) -> Remark:
+    """How many of the pairs that differ by more than the margin the first side won."""
+    if wins.level:
+        return remark("wins, some within", **wins._asdict())
+    return remark("wins", won=wins.won, decided=wins.decided)

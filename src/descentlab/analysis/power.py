@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from descentlab.analysis.contrasts import PRIMARY, declared_pairs
-from descentlab.analysis.statistics.intervals import LEVEL, t_quantile
+from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.paired import power
 from descentlab.analysis.statistics.stages import Stage
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.optimizers.arms import Arm
 
 ENOUGH = 0.8  # power
 TRIALS = 20_000
@@ -51,16 +53,19 @@ def example_floor(differing: float, test_examples: int) -> float:
     return math.sqrt(differing / test_examples)
 
 
-def power_of_looks(looks: Sequence[int], deviation: float, level: float, floor: float = 0.0) -> float:
+def power_of_looks(
+    looks: Sequence[int], deviation: float, level: float, floor: float = 0.0, test_examples: int = 2
+) -> float:
     """The probability that some look's paired t test detects a true difference of 1.
 
-    With several looks it is the share of TRIALS simulated experiments, always the same ones.
+    With several looks, or a floor, it is the share of TRIALS simulated experiments, always the same ones.
 
     Args:
         looks: the seeds of each look, ascending.
         deviation: standard deviation of one seed's difference.
         level: two-sided, of all looks together.
-        floor: standard error that no seed removes, due to the test examples, as :func:`~.statistics.paired.power` takes it.
+        floor: standard error that no seed removes, due to the test examples.
+        test_examples: how many there are, which counts in the degrees of freedom where there is a floor.
 
     Example:
         >>> power_of_looks([10], deviation=1.0, level=0.05)
@@ -68,16 +73,21 @@ def power_of_looks(looks: Sequence[int], deviation: float, level: float, floor: 
         >>> power_of_looks([10, 20, 40, 80], deviation=2.0, level=0.05)
         0.986
     """
-    if len(looks) == 1:
-        return power(looks[0], 1.0, deviation, level, floor)
+    if len(looks) == 1 and not floor:
+        return power(looks[0], 1.0, deviation, level)
     generator = np.random.default_rng(0)
     differences = 1 + deviation * generator.standard_normal((TRIALS, looks[-1]))
     differences += floor * generator.standard_normal((TRIALS, 1))
     found = np.zeros(TRIALS, dtype=bool)
     for seeds in looks:
         seen = differences[:, :seeds]
-        error = np.sqrt(seen.var(axis=1, ddof=1) / seeds + floor**2)
-        found |= np.abs(seen.mean(axis=1)) > -t_quantile(level * Stage.at(looks, seeds).share / 2, seeds - 1) * error
+        of_seeds, of_examples = seen.var(axis=1, ddof=1) / seeds, floor**2
+        variance = of_seeds + of_examples
+        parts = of_seeds**2 / (seeds - 1) + of_examples**2 / (
+            test_examples - 1
+        )  # Satterthwaite's, as in estimate_crossed
+        p = 2 * special.stdtr(variance**2 / parts, -np.abs(seen.mean(axis=1)) / np.sqrt(variance))
+        found |= p < level * Stage.at(looks, seeds).share
     return float(found.mean())
 
 
@@ -114,7 +124,7 @@ def foresee(plan: TrainingPlan) -> dict[str, Foreseen]:
         if by_deviation and planned.metric == "accuracy":
             for share in DIFFERING:
                 floor = example_floor(share, planned.test_examples)
-                floors[share] = floor, power_of_looks(looks, 1.0, level, floor / planned.margin)
+                floors[share] = floor, power_of_looks(looks, 1.0, level, floor / planned.margin, planned.test_examples)
         foreseen[problem] = Foreseen(n, level, by_deviation, floors)
     return foreseen
 
@@ -129,8 +139,8 @@ def most_added_runs(plan: TrainingPlan) -> int:
 
 def power_lines(plan: TrainingPlan) -> list[str]:
     """What :func:`foresee` finds, as sentences."""
-    lines = []
-    for problem, (n, level, chances, floors) in foresee(plan).items():
+    lines, foreseen = [], foresee(plan)
+    for problem, (n, level, chances, floors) in foreseen.items():
         planned = plan.problems[problem]
         delta, metric, examples = planned.margin, planned.metric, planned.test_examples
         pairs = f"{n} pair{'' if n == 1 else 's'} of seeds"
@@ -155,6 +165,11 @@ def power_lines(plan: TrainingPlan) -> list[str]:
                 f"{problem}: {examples:,} test examples, by the share of them that the two answer differently in every seed: "
                 f"{'; '.join(by_share)}"
             )
+    if Arm.TUNED in plan.config.arms and any(one.chances for one in foreseen.values()):
+        lines.append(
+            "The power of the tuned arm is lower than that: which learning rate is chosen varies, too, and by how much only the "
+            "runs can tell"
+        )
     return lines
 
 

@@ -54,17 +54,17 @@ def measure_regret(
                 planned.margin,
                 noise.of(str(problem), str(arm), str(name), leader),
             )
-            low, high = pair.estimate.interval()
+            low, high = pair.test.interval()
             rows.append(
                 {
                     "problem": problem,
                     "arm": arm,
                     "optimizer": name,
                     "leader": leader,
-                    "n": pair.estimate.n,
+                    "n": pair.test.estimate.n,
                     "n_unfinished": int((runs["status"] != "finished").sum()),
                     "val_regret": goodness[leader] - goodness[name],
-                    "difference_mean": pair.estimate.mean,
+                    "difference_mean": pair.test.estimate.mean,
                     "low": low,
                     "high": high,
                     "margin": planned.margin,

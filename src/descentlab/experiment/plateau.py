@@ -23,24 +23,34 @@ def plateau(goodness: np.ndarray, loss: np.ndarray, margin: float) -> tuple[int,
         >>> plateau(np.array([0.5, 0.89, 0.9, 0.89, np.nan]), np.array([3.0, 1.2, 1.0, 1.1, np.nan]), margin=0.01)
         (1, 3)
     """
-    scores = np.round(goodness, DECIMALS)
-    if np.isnan(scores).all():
-        return None
-    best = int(np.lexsort((np.round(loss, DECIMALS), -scores))[0])  # NaN sorts last
-    good = scores >= round(scores[best] - margin, DECIMALS)
-    first = last = best
-    while first > 0 and good[first - 1]:
-        first -= 1
-    while last < len(good) - 1 and good[last + 1]:
-        last += 1
+    first, last = find_plateaus(goodness[None], loss[None], margin)[0]
+    return None if first < 0 else (int(first), int(last))
 
-    def same(one: int, other: int) -> bool:
-        return bool(scores[one] == scores[other] and loss[one] == loss[other])
 
-    steps = [i for i in range(first, last) if not same(i, i + 1)]
-    if not steps:  # one rate, or none that changes anything
-        return middle((first, last)), middle((first, last))
-    return steps[0], steps[-1] + 1
+def find_plateaus(goodness: np.ndarray, loss: np.ndarray, margin: float) -> np.ndarray:
+    """:func:`plateau` of many curves at once.
+
+    Args:
+        goodness, loss: as there, shape (curves, points).
+        margin: as there.
+
+    Returns:
+        The two positions by curve, shape (curves, 2); −1 where there is none.
+    """
+    scores, positions = np.round(goodness, DECIMALS), np.arange(goodness.shape[1])
+    best = np.lexsort((np.round(loss, DECIMALS), -scores))[:, :1]  # NaN sorts last
+    bad = ~(scores >= np.round(np.take_along_axis(scores, best, 1) - margin, DECIMALS))
+    first = np.where(bad & (positions < best), positions + 1, 0).max(axis=1)
+    last = np.where(bad & (positions > best), positions - 1, positions[-1]).min(axis=1)
+    changes = (scores != np.roll(scores, -1, axis=1)) | (loss != np.roll(loss, -1, axis=1))  # from one to the next
+    steps = changes & (positions >= first[:, None]) & (positions < last[:, None])
+    center = (first + last) // 2  # of one rate, or of some that change nothing
+    ends = np.where(
+        steps.any(axis=1),
+        [steps.argmax(axis=1), len(positions) - steps[:, ::-1].argmax(axis=1)],
+        [center, center],
+    )
+    return np.where(np.isnan(scores).all(axis=1), -1, ends).T
 
 
 def middle(ends: tuple[int, int]) -> int:

@@ -21,6 +21,7 @@ from descentlab.analysis.claims.judgment import (
 )
 from descentlab.analysis.claims.ledger import ESTIMANDS
 from descentlab.analysis.remarks import remark
+from descentlab.analysis.statistics.pair_test import Wins
 from descentlab.analysis.statistics.paired import Estimate, estimate_difference
 
 CLAIM = Claim("a-claim", "a slide", "un reclamo", "a claim", unit="metric", margin=0.1, least_n=5)
@@ -48,12 +49,12 @@ def piece(mean: float, spread: float, n: int = 10, **others: object) -> Piece:
         (piece(-0.5, 0.1, bound="at least"), "inconclusive"),
         (piece(0.0, 0.05, bound="at least"), "inconclusive"),  # only a lower bound is negligible
         (piece(0.5, 0.1, bound="unknown"), "inconclusive"),
-        (piece(0.5, 0.1, wins=(10, 10)), "supported"),
-        (piece(0.5, 0.1, wins=(0, 10)), "contradicted"),
-        (piece(0.5, 0.1, wins=(8, 10)), "inconclusive"),
-        (piece(0.5, 0.1, wins=(4, 4)), "inconclusive"),
-        (piece(0.5, 0.1, wins=(0, 0)), "inconclusive"),
-        (piece(0.0, 1.0, bound="unknown", wins=(10, 10)), "supported"),
+        (piece(0.5, 0.1, wins=Wins(10, 10)), "supported"),
+        (piece(0.5, 0.1, wins=Wins(0, 10)), "contradicted"),
+        (piece(0.5, 0.1, wins=Wins(8, 10)), "inconclusive"),
+        (piece(0.5, 0.1, wins=Wins(4, 4)), "inconclusive"),
+        (piece(0.5, 0.1, wins=Wins(0, 0)), "inconclusive"),
+        (piece(0.0, 1.0, bound="unknown", wins=Wins(10, 10)), "supported"),
         (Piece(remark("problem", problem="p"), estimate_difference(np.empty(0)), 0.1), "not tested"),
     ],
 )
@@ -172,3 +173,16 @@ def test_every_claim_of_the_slides_can_be_looked_up() -> None:
         assert bool(claim.not_tested) != (claim.estimand in ESTIMANDS)
         assert claim.not_tested or (claim.contrast and claim.positive and claim.unit)
     assert {claim.estimand for claim in claims} - {""} == set(ESTIMANDS)
+
+
+def test_equal_differences_that_are_judged_by_wins_have_no_interval() -> None:
+    """A ratio of 4.43 [4.43, 4.43] would promise certainty."""
+    equal = Piece(remark("problem", problem="p"), estimate_difference(np.full(6, 0.5)), 0.1, wins=Wins(6, 6))
+    (entry,) = judge_claim(CLAIM, [equal], None)["pieces"]
+    assert (entry["verdict"], entry["estimate"], entry["low"], entry["high"]) == ("supported", 0.5, None, None)
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(5, "inconclusive"), (6, "negligible")])
+def test_equal_differences_within_the_margin_are_counted(n: int, verdict: str) -> None:
+    level = Piece(remark("problem", problem="p"), estimate_difference(np.full(n, 0.05)), 0.1, wins=Wins(0, 0, n))
+    assert judge_piece(CLAIM, level, 0.05).verdict == verdict

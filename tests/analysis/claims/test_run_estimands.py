@@ -9,7 +9,7 @@ import pytest
 from descentlab.analysis.claims import run_estimands
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.judgment import Claim, Piece, judge_piece
-from descentlab.analysis.claims.run_estimands import runs_after
+from descentlab.analysis.claims.run_estimands import bounded_piece, on, runs_after
 from descentlab.analysis.remarks import name_place
 from support.comparison_fixture import SEEDS, generated_history, generated_runs
 from support.generated_comparisons import claim_evidence
@@ -37,7 +37,7 @@ def test_a_run_counts_for_what_it_was_until_it_diverged() -> None:
     # Of 16 updates, 1 and 4 are the last evaluations within 10 and 30 %.
     early, late = found["share: problem=up, share=0.0625"], found["share: problem=up, share=0.25"]
     assert early.wins is None and early.estimate.n == SEEDS
-    assert late.wins == (2, 6)  # adam is ahead by 0.1 where it lives
+    assert late.wins == (2, 6, 0)  # adam is ahead by 0.1 where it lives
     assert late.remarks == [
         {"code": "diverged", "name": "adam", "n": 4, "seeds": 6},
         {"code": "wins", "won": 2, "decided": 6},
@@ -55,7 +55,7 @@ def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
     history = history[~(history["run_id"].isin(runs.loc[gone, "run_id"]) & (history["updates"] > 1))]
     for piece in pieces_of("default_anytime", claim_evidence(runs, history)).values():
         assert judge_piece(CLAIM, piece, 0.05).verdict == "contradicted"
-        assert piece.wins == (0, SEEDS)
+        assert piece.wins == (0, SEEDS, 0)
 
 
 def test_a_metric_that_is_not_finite_is_a_divergence_and_a_run_without_history_is_missing() -> None:
@@ -79,7 +79,7 @@ def test_where_both_sides_missed_the_target_the_pairs_that_are_decided_judge() -
         cut = medium & (reached["optimizer"] == optimizer) & reached["seed"].isin(missed)
         reached.loc[cut, ["reached", "updates"]] = [False, 16.0]
     piece = pieces_of("updates_to_target", evidence)["up"]
-    assert (piece.bound, piece.wins) == ("unknown", (5, 5))
+    assert (piece.bound, piece.wins) == ("unknown", (5, 5, 0))
     assert piece.remarks == [{"code": "reached", "adam": 5, "sgd": 0}, {"code": "wins", "won": 5, "decided": 5}]
     assert judge_piece(CLAIM, piece, 0.05).verdict == "inconclusive"  # five wins of five have p = 0.0625
     assert judge_piece(CLAIM, piece, 0.07).verdict == "supported"
@@ -93,7 +93,7 @@ def test_a_run_that_diverged_missed_the_optimum() -> None:
     assert near["up"].wins is None and near["up"].estimate.mean == pytest.approx(0.01 - 0.0001)
     runs.loc[of(runs, "sgd", "tuned", seeds=5), "status"] = "diverged"
     lost = pieces_of("optimum_reached", claim_evidence(runs), Claim("c", "", "", "", margin=0.001, least_n=5))["up"]
-    assert (lost.wins, lost.estimate.n) == ((1, 6), 1)
+    assert (lost.wins, lost.estimate.n) == ((1, 6, 0), 1)
     assert lost.remarks[-2:] == [
         {"code": "runs diverged", "n": 5, "of": 6},
         {"code": "wins", "won": 1, "decided": 6},
@@ -107,3 +107,12 @@ def test_a_missing_run_takes_no_other_run_with_it() -> None:
     runs.loc[gone, ["status", "state_bytes_per_parameter"]] = ["missing", np.nan]
     piece = pieces_of("state_bytes", claim_evidence(runs))["up"]
     assert (piece.estimate.mean, piece.estimate.n) == (8.0, SEEDS - 1)
+
+
+@pytest.mark.parametrize(("ratio", "wins"), [(1.5, (7, 7, 0)), (1.0, (0, 0, 7)), (1 / 3, (0, 7, 0))])
+def test_equal_times_are_judged_by_wins(ratio: float, wins: tuple[int, int, int]) -> None:
+    """Which they are but for the last digits: 12 / 8 and 33 / 22 have logarithms that differ."""
+    times, never = np.array([7.0, 8, 9.3, 11, 22, 35.7, 1001]), np.zeros(7, bool)
+    piece = bounded_piece(on("up"), np.log(ratio * times / times), never, never, 0.1, [], [])
+    assert piece.wins == wins
+    assert np.isnan(piece.interval(0.05)).all()

@@ -13,13 +13,10 @@ from statsmodels.stats.power import TTestPower
 
 from descentlab.analysis.statistics.paired import (
     bootstrap_interval,
-    count_wins,
     estimate_crossed,
     estimate_difference,
-    judge_wins,
     power,
     seeds_to_settle,
-    sign_test_p,
 )
 
 # Student's sleep data, differences by patient (see test_stats).
@@ -91,33 +88,6 @@ def test_order_and_sign(seed: int) -> None:
     np.testing.assert_allclose(estimate_crossed(3 * d).interval(), (3 * low, 3 * high), atol=1e-12)
 
 
-def test_wins_are_counted_beyond_the_margin_and_where_a_bound_decides() -> None:
-    d = np.array([0.5, 0.05, -0.05, -0.5, np.inf, -np.inf])
-    assert count_wins(d, 0.1) == (2, 4)
-    assert count_wins(d, 0.0) == (3, 6)
-    assert count_wins(np.empty(0), 0.1) == (0, 0)
-    win, loss = np.array([0.5, 0.5]), np.array([-0.5, -0.5])
-    cut = np.array([True, False])
-    assert count_wins(win, 0.1, at_least=cut) == (2, 2)  # it can only be larger
-    assert count_wins(win, 0.1, at_most=cut) == (1, 1)
-    assert count_wins(loss, 0.1, at_most=cut) == (0, 2)
-    assert count_wins(loss, 0.1, at_least=cut) == (0, 1)
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.05, 0.0125, 0.2]))
-def test_the_sign_tests_verdict_and_p_agree(won: int, lost: int, level: float) -> None:
-    wins, swapped = (won, won + lost), (lost, won + lost)
-    assert (judge_wins(wins, level) == "inconclusive") == (sign_test_p(wins) > level)
-    assert sign_test_p(wins) == pytest.approx(sign_test_p(swapped))
-    flipped = {"better": "worse", "worse": "better", "inconclusive": "inconclusive"}
-    assert judge_wins(swapped, level) == flipped[judge_wins(wins, level)]
-
-
-def test_ten_wins_of_ten() -> None:
-    assert sign_test_p((10, 10)) == pytest.approx(2 / 2**10)
-    assert (judge_wins((10, 10), 0.05), judge_wins((0, 10), 0.05)) == ("better", "worse")
-
-
 def test_bca_is_scipys_and_follows_its_seed() -> None:
     low, high = bootstrap_interval(SLEEP, 1)
     assert low < SLEEP.mean() < high
@@ -132,8 +102,6 @@ def test_power_is_that_of_the_paired_t_test() -> None:
         assert power(n, 1.0, deviation) == pytest.approx(expected, abs=1e-8)
     assert power(1, 1.0, 1.0) == 0.0
     assert power(10_000, 1.0, 1.0) == pytest.approx(1.0)  # a tail too thin for SciPy is 0, not NaN
-    for n in (5, 10):  # a floor is a standard error beside that of the seeds
-        assert power(n, 1.0, 0.5, floor=0.3) == pytest.approx(power(n, 1.0, math.sqrt(0.25 + n * 0.09)))
 
 
 def test_seeds_to_settle_is_the_least_number_that_does() -> None:

@@ -88,11 +88,12 @@ def test_a_censored_ratio_is_a_bound(first: tuple[int, ...], second: tuple[int, 
     assert found.ratio.low < 0.5 < found.ratio.high
 
 
-def test_equal_ratios_have_no_interval() -> None:
+@given(st.floats(0.1, 10), st.lists(st.floats(1, 1e5), min_size=2, max_size=10))
+def test_equal_ratios_have_no_interval(factor: float, times: list[float]) -> None:
     """Runs are evaluated at few points; a standard deviation of 0 would promise certainty."""
-    both = np.ones(10, bool)
-    found = restricted_ratio(np.full(10, 20.0), both, np.full(10, 40.0), both)
-    assert (found.ratio.mean, found.ratio.n, found.bound) == (pytest.approx(0.5), 10, "")
+    both, second = np.ones(len(times), bool), np.array(times)
+    found = restricted_ratio(factor * second, both, second, both)
+    assert (found.ratio.mean, found.ratio.n, found.bound) == (pytest.approx(factor), len(times), "")
     assert np.isnan([found.ratio.low, found.ratio.high]).all()
 
 

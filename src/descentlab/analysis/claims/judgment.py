@@ -17,7 +17,8 @@ import numpy as np
 import yaml
 
 from descentlab.analysis.remarks import Remark, remark
-from descentlab.analysis.statistics.paired import Estimate, judge_wins, seeds_to_settle, sign_test_p
+from descentlab.analysis.statistics.pair_test import Wins, judge_wins, sign_test_p
+from descentlab.analysis.statistics.paired import Estimate, seeds_to_settle
 from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
 from descentlab.analysis.statistics.verdicts import Verdict, holm, holm_levels, verdict
 
@@ -100,8 +101,8 @@ class Piece:
         margin: in the unit of the difference.
         bound: ``at least`` if the true difference can only be larger (the other side was cut off by its budget), ``at
             most`` if it can only be smaller, ``unknown`` if both sides were cut off.
-        wins: (pairs that agree with the claim, pairs that differ), both by more than the margin, if a divergence or
-            cut-offs on both sides leave no mean; None otherwise.
+        wins: of the pairs that agree with the claim, if a divergence or cut-offs on both sides leave no mean, or equal
+            differences no spread; None otherwise.
         unit: unit of the difference, if it is not the claim's.
         remarks: what a reader must know about it.
         runs: ids of the runs behind it.
@@ -112,7 +113,7 @@ class Piece:
     estimate: Estimate
     margin: float
     bound: str = ""
-    wins: tuple[int, int] | None = None
+    wins: Wins | None = None
     unit: str = ""
     remarks: Sequence[Remark] = ()
     runs: list[str] = field(default_factory=list)
@@ -123,6 +124,11 @@ class Piece:
         """Two-sided p value of no difference, over all looks."""
         p = sign_test_p(self.wins) if self.wins is not None else self.estimate.p
         return float(np.minimum(1.0, p / self.stage.share))  # NaN stays NaN
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The ends of the estimate's interval; NaN where pairs that differ by the same amount are judged by wins."""
+        without_spread = self.wins is not None and self.estimate.variance == 0
+        return (math.nan, math.nan) if without_spread else self.estimate.interval(level)
 
 
 def read_claims() -> list[Claim]:
@@ -140,8 +146,8 @@ def judge_piece(claim: Claim, piece: Piece, level: float) -> Judged:
     """
     estimate, level = piece.estimate, level * piece.stage.share
     if piece.wins is not None:
-        by_wins = judge_wins(piece.wins, level) if piece.wins[1] >= claim.least_n else Verdict.INCONCLUSIVE
-        return Judged(CLAIM_VERDICTS[by_wins])
+        enough = piece.wins.decided + piece.wins.level >= claim.least_n
+        return Judged(CLAIM_VERDICTS[judge_wins(piece.wins, level) if enough else Verdict.INCONCLUSIVE])
     if estimate.n == 0:
         return Judged(ClaimVerdict.NOT_TESTED)
     if estimate.n < claim.least_n or piece.bound == "unknown":
@@ -190,7 +196,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
     entries, verdicts = [], []
     for piece, adjusted, level in zip(pieces, holm(p), holm_levels(p), strict=True):
         estimate = piece.estimate
-        low, high = estimate.interval(level * piece.stage.share)
+        low, high = piece.interval(level * piece.stage.share)
         judged = judge_piece(claim, piece, level)
         verdicts.append(judged)
         open_question = judged.verdict is ClaimVerdict.INCONCLUSIVE and piece.wins is None and not piece.bound

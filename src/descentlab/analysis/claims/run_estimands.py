@@ -12,11 +12,12 @@ import pandas as pd
 
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces, missing
 from descentlab.analysis.claims.judgment import Claim, Piece
-from descentlab.analysis.fit import estimate_fit, log_objective
+from descentlab.analysis.fit import compare_fit, log_objective
 from descentlab.analysis.pairing import PairedRuns, wins_remark
 from descentlab.analysis.remarks import Remark, remark
 from descentlab.analysis.statistics.intervals import LEVEL
-from descentlab.analysis.statistics.paired import Estimate, count_wins, estimate_difference
+from descentlab.analysis.statistics.pair_test import count_wins
+from descentlab.analysis.statistics.paired import Estimate, equal_but_for_rounding, estimate_difference
 from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.survival import BOUNDS
 from descentlab.experiment.plan_parts import PlannedOptimizer
@@ -46,8 +47,8 @@ def bounded_piece(
     """A piece of evidence from paired differences, some of which are bounds.
 
     If some are lower and others upper bounds, their mean says nothing. But the winner of every pair that was cut on only
-    one side is known, so the sign test judges. It also judges if all differences are equal: runs are evaluated at few
-    points, so equal times are due to rounding, and their standard deviation of 0 would promise certainty.
+    one side is known, so the sign test judges. It also judges if all differences are equal but for the last digits: runs are
+    evaluated at few points, so equal times are due to rounding, and their standard deviation of 0 would promise certainty.
 
     Args:
         place: what the piece was measured on.
@@ -58,7 +59,7 @@ def bounded_piece(
         runs: ids of the runs behind it.
     """
     bound = BOUNDS[bool(at_least.any()), bool(at_most.any())]
-    rounded = len(d) > 1 and np.ptp(d) == 0 and d[0] != 0
+    rounded = len(d) > 1 and equal_but_for_rounding(d, magnitude=1)
     wins = count_wins(d, margin, at_least, at_most) if bound == "unknown" or rounded else None
     by_wins = [wins_remark(wins)] if wins else []
     return Piece(place, estimate_difference(d), margin, bound, wins=wins, remarks=[*remarks, *by_wins], runs=runs)
@@ -68,9 +69,9 @@ def paired_piece(place: Remark, pair: PairedRuns, unit: str, runs: list[str]) ->
     """A piece of evidence from runs paired by seed; the sign test judges where a divergence is one-sided."""
     return Piece(
         place,
-        pair.estimate,
-        pair.margin,
-        wins=pair.wins if pair.by_wins else None,
+        pair.test.estimate,
+        pair.test.margin,
+        wins=pair.test.wins if pair.test.by_wins else None,
         unit=unit,
         remarks=pair.remarks,
         runs=runs,
@@ -199,11 +200,10 @@ def final_difference(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         pair = PairedRuns(sgd, adam, evidence.scores, where, evidence.margin(claim, problem), noise)
         piece = paired_piece(on(problem), pair, planned.metric, [*sgd["run_id"], *adam["run_id"]])
         stage = Stage.at(evidence.plan.config.seeds_of(problem).looks, seeds)
-        fit = estimate_fit(
-            log_objective(adam), log_objective(sgd), evidence.tuning.fit_noise.of(problem, arm, ADAM, PLAIN)
-        )
+        noise = evidence.tuning.fit_noise.of(problem, arm, ADAM, PLAIN)
+        fit = compare_fit(log_objective(adam), log_objective(sgd), noise)
         low, high = fit.interval(LEVEL * stage.share)
-        fits = [remark("fits", decades=fit.mean, low=low, high=high)] if fit.variance >= 0 else []
+        fits = [] if np.isnan(low) else [remark("fits", decades=fit.estimate.mean, low=low, high=high)]
         pieces.append(replace(piece, remarks=[*piece.remarks, *fits], stage=stage))
     return pieces, missing(ADAM, PLAIN)
 

@@ -7,7 +7,6 @@ first − second, positive where the first is better.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ import numpy as np
 from scipy import special, stats
 
 from descentlab.analysis.statistics.intervals import CONFIDENCE, LEVEL, t_quantile
-from descentlab.analysis.statistics.verdicts import Verdict
 
 MOST_SEEDS = 10_000
+SAME = 1e-9  # relative: far above what rounding leaves, far below any spread that can be told from it
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,24 @@ class Estimate:
         return -float(special.ndtri(level / 2)) * math.sqrt(self.example_variance + self.choice_variance)
 
 
+def equal_but_for_rounding(values: np.ndarray, magnitude: float = 0.0) -> bool:
+    """Whether values are the same number but for the last digits, as differences of rounded metrics are.
+
+    Args:
+        values: shape (n,), n > 0.
+        magnitude: of the numbers that they were computed from, where they may be far smaller.
+
+    Example:
+        >>> equal_but_for_rounding(np.array([0.92, 0.71]) - np.array([0.89, 0.68]))
+        True
+    """
+    return bool(np.ptp(values) <= SAME * max(float(np.abs(values).max()), magnitude))
+
+
 def estimate_difference(differences: np.ndarray) -> Estimate:
     """The estimate from one difference per seed, shape (n,): the paired t test.
+
+    Differences that are equal but for rounding have a variance of exactly 0.
 
     Example:
         >>> estimate = estimate_difference(np.array([1.0, 2.0, 3.0]))
@@ -101,7 +116,7 @@ def estimate_difference(differences: np.ndarray) -> Estimate:
     n = len(d)
     if n < 2:
         return Estimate(float(d[0]) if n else math.nan, math.nan, math.nan, math.nan, 0.0, n)
-    spread = 0.0 if np.ptp(d) == 0 else float(d.var(ddof=1))
+    spread = 0.0 if equal_but_for_rounding(d) else float(d.var(ddof=1))
     mean = float(d[0]) if spread == 0 else float(d.mean())
     return Estimate(mean, spread / n, n - 1, spread, 0.0, n)
 
@@ -143,65 +158,10 @@ def estimate_crossed(differences: np.ndarray) -> Estimate:
     return Estimate(plain.mean, variance, max(n - 1, variance**2 / parts), n * from_seeds, extra, n)
 
 
-def count_wins(
-    differences: np.ndarray, margin: float, at_least: np.ndarray | bool = False, at_most: np.ndarray | bool = False
-) -> tuple[int, int]:
-    """The pairs that the first side wins by more than the margin, and the pairs that either side wins so.
-
-    A negligible difference is no win. A difference known only as a bound counts only if the bound decides it.
-
-    Args:
-        differences: shape (n,); inf where the second side has the worst possible result, −inf where the first has it.
-        margin: smaller differences are negligible.
-        at_least: where the true difference may be larger than the given one, shape (n,).
-        at_most: where it may be smaller, shape (n,).
-
-    Example:
-        Two wins (one of them over a run that diverged), a loss, and a pair that differs by less than the margin:
-
-        >>> count_wins(np.array([0.3, np.inf, -0.2, 0.01]), margin=0.1)
-        (2, 3)
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    won, lost = (d > margin) & ~np.asarray(at_most), (d < -margin) & ~np.asarray(at_least)
-    return int(won.sum()), int(won.sum() + lost.sum())
-
-
-@functools.cache
-def sign_test_p(wins: tuple[int, int]) -> float:
-    """Two-sided p value of the sign test; 1 if no pair is decided.
-
-    Example:
-        >>> sign_test_p((6, 6))  # six wins of six: 2 / 2⁶
-        0.03125
-        >>> sign_test_p((3, 6))
-        1.0
-    """
-    return float(stats.binomtest(*wins).pvalue) if wins[1] else 1.0
-
-
-@functools.cache
-def judge_wins(wins: tuple[int, int], level: float) -> Verdict:
-    """The verdict of the sign test, which needs no mean, so that a divergence can count as the worst possible result.
-
-    Example:
-        >>> print(judge_wins((6, 6), level=0.05))
-        better
-        >>> print(judge_wins((5, 6), level=0.05))
-        inconclusive
-    """
-    if not wins[1]:
-        return Verdict.INCONCLUSIVE
-    share = stats.binomtest(*wins).proportion_ci(1 - level)
-    if share.low > 0.5:
-        return Verdict.BETTER
-    return Verdict.WORSE if share.high < 0.5 else Verdict.INCONCLUSIVE
-
-
 def bootstrap_interval(differences: np.ndarray, seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Descriptive BCa interval of the mean over seeds (Efron 1987); NaN with fewer than 3 seeds or equal differences."""
     d = np.asarray(differences, dtype=np.float64)
-    if len(d) < 3 or np.ptp(d) == 0:
+    if len(d) < 3 or equal_but_for_rounding(d):
         return math.nan, math.nan
     interval = stats.bootstrap(
         (d,), np.mean, confidence_level=confidence, method="BCa", n_resamples=2000, rng=np.random.default_rng(seed)
@@ -248,7 +208,7 @@ def seeds_to_settle(
     return float(numbers[enough[0]]) if len(enough) else math.inf
 
 
-def power(n: int, margin: float, deviation: float, level: float = LEVEL, floor: float = 0.0) -> float:
+def power(n: int, margin: float, deviation: float, level: float = LEVEL) -> float:
     """Probability that the paired t test on ``n`` seeds detects a true difference as large as the margin.
 
     Args:
@@ -256,8 +216,6 @@ def power(n: int, margin: float, deviation: float, level: float = LEVEL, floor: 
         margin: the true difference.
         deviation: standard deviation of one seed's difference, in the margin's unit.
         level: two-sided; at Holm's first step, LEVEL divided by the number of problems.
-        floor: standard error that more seeds don't reduce, due to the test examples, in the margin's unit. With one, the
-            probability is a lower bound: the degrees of freedom that examples add are not counted.
 
     Example:
         >>> power(10, margin=0.01, deviation=0.01)
@@ -267,7 +225,7 @@ def power(n: int, margin: float, deviation: float, level: float = LEVEL, floor: 
     """
     if n < 2:
         return 0.0
-    shift = margin / math.hypot(deviation / math.sqrt(n), floor)
+    shift = margin * math.sqrt(n) / deviation
     critical = float(stats.t.isf(level / 2, n - 1))
     wrong_side = float(stats.nct.cdf(-critical, n - 1, shift))
     # SciPy gives NaN if the probability of the wrong side is too small to distinguish from 0.

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from descentlab.analysis.statistics.intervals import CONFIDENCE, Interval, ratio_interval, t_interval
+from descentlab.analysis.statistics.paired import equal_but_for_rounding
 
 # How the true value compares, by whether it may be larger (the first side was cut off) and smaller (the second side was).
 BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
@@ -97,9 +98,9 @@ def restricted_ratio(
 ) -> Ratio:
     """Geometric mean of the paired ratios of times, misses set to the budget, and what it bounds.
 
-    Times are those of evaluations, of which there are few. So ratios that are all equal are due to rounding, and their standard
-    deviation of 0 would promise certainty: they have no interval. If every run missed, the ratio of the budgets says nothing,
-    and there is none.
+    Times are those of evaluations, of which there are few. So ratios that are all equal but for the last digits are due to
+    rounding, and their standard deviation of 0 would promise certainty: they have no interval. If every run missed, the
+    ratio of the budgets says nothing, and there is none.
 
     Args:
         first, second: times of pairs of runs, misses at the budget, shape (n,).
@@ -116,7 +117,10 @@ def restricted_ratio(
     if len(first) and not (np.any(first_reached) or np.any(second_reached)):
         return Ratio(Interval(np.nan, np.nan, np.nan, len(first)), bound)
     ratio = ratio_interval(first, second)
-    return Ratio(ratio if ratio.high > ratio.low else replace(ratio, low=np.nan, high=np.nan), bound)
+    timed = (first > 0) & (second > 0)
+    if ratio.n and equal_but_for_rounding(np.log(first[timed] / second[timed]), magnitude=1):
+        ratio = replace(ratio, low=np.nan, high=np.nan)
+    return Ratio(ratio, bound)
 
 
 def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
