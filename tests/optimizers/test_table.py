@@ -226,7 +226,7 @@ def test_refused_hyperparameters(name: str) -> None:
 def test_what_keras_objects_to_is_named() -> None:
     assert message(entry("SGD", {"momentum": 2.0})) == (
         "optimizer 'mine': SGD could not be built with {'momentum': 2.0, 'learning_rate': 0.1}: "
-        "ValueError: `momentum` must be a float between [0, 1]."
+        "ValueError: `momentum` must be a float between [0, 1]"
     )
 
 
@@ -239,9 +239,9 @@ def test_an_import_path_to_a_function_of_any_hyperparameter(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "reader_optimizers", module)
     made = build(entry("reader_optimizers:make", {"friction": 0.5}), "default", 0.25)
     assert (float(made.learning_rate), made.momentum) == (0.25, 0.5)
-    assert message(entry("reader_optimizers:ragged")) == (
+    assert message(entry("reader_optimizers:ragged")).startswith(
         "optimizer 'mine': reader_optimizers:ragged could not be built with {'learning_rate': 0.1}: "
-        "ValueError: invalid literal for int() with base 10: 'one\\n two'"
+        "ValueError: invalid literal for int() with base 10: 'one\\n two' (line "
     )
 
 

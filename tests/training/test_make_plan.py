@@ -156,7 +156,8 @@ def test_a_literature_optimizer_is_planned_by_its_name(device: str) -> None:
         ),
         (
             "raise KeyError('data')",
-            "problem 'problem': 'bad_problem_module:PROBLEM' can't be imported: KeyError: 'data'",
+            "problem 'problem': 'bad_problem_module:PROBLEM' can't be imported: KeyError: 'data' (line 1 of "
+            "bad_problem_module.py)",
         ),
     ],
 )

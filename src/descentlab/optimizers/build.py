@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.copies import lost_in_copy
-from descentlab.optimizers.import_path import ImportPathError, import_object, one_line, suggestion
+from descentlab.optimizers.error_line import one_line
+from descentlab.optimizers.import_path import ImportPathError, import_object, suggestion
 
 # What decides a run's numbers imports this module, so it must not import the table: a new row makes no other runs.
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def build(entry: OptimizerEntry, arm: str, learning_rate: float | None, extended
             optimizer.learning_rate = float(learning_rate)
         except Exception as error:  # a schedule, or several optimizers in one
             raise OptimizerError(
-                f"{where}: its learning rate can't be set: {one_line(error)} Write learning_rate: null, and it keeps its own"
+                f"{where}: its learning rate can't be set: {one_line(error)}. Write learning_rate: null, and it keeps its own"
             ) from error
     return optimizer
 

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Collection
 from typing import Any
 
+from descentlab.optimizers.error_line import one_line
+
 
 class ImportPathError(ValueError):
     """The config names an object that can't be imported, or one that is not of the kind it must be."""
@@ -24,11 +26,6 @@ def suggestion(received: str, valid: Collection[str]) -> str:
     by_lower = {name.lower(): name for name in valid}
     near = difflib.get_close_matches(received.lower(), list(by_lower), n=1, cutoff=0.6)
     return f", did you mean '{by_lower[near[0]]}'?" if near else "."
-
-
-def one_line(error: Exception) -> str:
-    """Type and message of an error raised by foreign code, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def import_object(path: str, where: str) -> Any:

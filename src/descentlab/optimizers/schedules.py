@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from descentlab.optimizers.import_path import ImportPathError, import_object, one_line, suggestion
+from descentlab.optimizers.error_line import one_line
+from descentlab.optimizers.import_path import ImportPathError, import_object, suggestion
 
 MOST_EPOCH_EVALUATIONS = 100
 WARMUP = "warmup_"

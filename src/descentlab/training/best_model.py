@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.error_line import one_line
 from descentlab.problems.base import Problem, metric_sign
 from descentlab.storage.atomic import written_aside
 from descentlab.training.run_result import RunResult

@@ -20,7 +20,6 @@ UNKNOWN = (
     *("state_bytes_per_parameter", "optimum", "penalty", "best_epoch"),
     *(f"{moment}{measure}" for moment in MOMENTS for measure in MEASURES),
 )
-MOST_LETTERS = 200  # limit of an error's text in a row
 SECONDS = ("train_seconds", "evaluation_seconds", "compile_seconds")
 
 
@@ -49,16 +48,6 @@ class FaultPolicy:
 
 
 END_THE_JOB = FaultPolicy()
-
-
-def reason_of(error: Exception) -> str:
-    """The type of an error and the line of its text that says why; the log has the rest.
-
-    TensorFlow's text for an error in a reader's code starts with "in user code:" and a stack trace, and ends with the error.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    reason = lines[-1] if lines[0] == "in user code:" else lines[0]
-    return f"{type(error).__name__}: {reason if len(reason) <= MOST_LETTERS else reason[:MOST_LETTERS] + '…'}"
 
 
 def failed_result(message: str, batch_size: int, updates_planned: int, parameters: int) -> RunResult:

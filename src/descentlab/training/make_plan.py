@@ -32,7 +32,7 @@ from descentlab.optimizers.build import (
     default_learning_rate,
     resolve_factory,
 )
-from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.error_line import one_line
 from descentlab.optimizers.schedules import learning_rates
 from descentlab.optimizers.search_space import Trial, extended_trials
 from descentlab.optimizers.table import LITERATURE, OPTIMIZERS, OptimizerEntry
@@ -95,7 +95,7 @@ def _plan_problem(
     except ProblemError:
         raise
     except Exception as error:  # a reader's problem may raise anything
-        raise ProblemError(f"{where}: its data or model can't be loaded: {type(error).__name__}: {error}") from error
+        raise ProblemError(f"{where}: its data or model can't be loaded: {one_line(error)}") from error
     batch_size = problem_config.batch_size or problem.batch_size
     limit = problem_config.train_examples
     split = split_data(problem, data, 0, batch_size, limit)

@@ -11,13 +11,14 @@ from pathlib import Path
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.run_spec import RunSpec
 from descentlab.optimizers.build import arm_hyperparameters
+from descentlab.optimizers.error_line import one_line
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.training.cache import load_result, store_result
 from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.trainer import Trainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
-from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result, reason_of
+from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result
 from descentlab.training.member_run import make_trainer, run_budget, train_side_by_side
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_digest import run_digest
@@ -121,13 +122,15 @@ class OptimizerJob:
             singles = [self._train_group({digest: spec}, [spec.seed]) for digest, spec in group.items()]
             return {digest: result for single in singles for digest, result in single.items()}
         ((digest, spec),) = group.items()
-        if not self._failed:  # later ones are mostly the same
+        message = f"run {spec.run_id} raised {one_line(raised)} {_describe(group)}"
+        say(f"{message}; going on with the next" if faults.keep_going else message)
+        if not self._failed:
+            # The line says what to know. The plan was made without this fault, so the stack is kept, behind the line: nothing
+            # else has it. Later ones are mostly the same.
             say("".join(traceback.format_exception(raised)))
-        message = f"run {spec.run_id} raised {reason_of(raised)} {_describe(group)}"
         if not faults.keep_going:
             raise TrainingError(message) from raised
-        say(f"{message}; going on with the next")
-        self._failed[digest] = self._give_up(spec, reason_of(raised))
+        self._failed[digest] = self._give_up(spec, one_line(raised))
         return {digest: self._failed[digest]}
 
     def _give_up(self, spec: RunSpec, message: str) -> RunResult:

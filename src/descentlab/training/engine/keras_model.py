@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from descentlab.optimizers.copies import lost_in_copy
-from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.error_line import one_line
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.error_line import one_line
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.random_streams import stream_generator
 from descentlab.problems.splits import split_data, test_indices

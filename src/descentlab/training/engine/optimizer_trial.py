@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from descentlab.optimizers.error_line import one_line
 from descentlab.problems.base import Data, Metric, Problem
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_trainer import KerasTrainer
@@ -72,8 +73,7 @@ def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float |
             try:
                 outcome = run_trial(Trainer(CompiledModel(problem, mode, width), make_optimizer, rated), data, member)
             except Exception as error:  # TensorFlow and a reader's optimizer may raise anything
-                # XLA adds pages, with the places of files on this machine.
-                fault = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                fault = one_line(error)
             else:
                 fault = compare(outcome, expected, member.initial)
                 break

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.optimizers.import_path import one_line
+from descentlab.optimizers.error_line import one_line
 from descentlab.problems.arrays import map_arrays
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.random_streams import stream_seed
