@@ -190,7 +190,7 @@ def test_snakemake_fails_loudly_or_keeps_going(tmp_path: Path) -> None:
     target = "results/faulty/train/linear_regression/0.runs.parquet"
     loud = run_snakemake(tmp_path, "--", target, config=config)
     assert loud.returncode != 0
-    assert f"descentlab: run {run_id} raised ArithmeticError: no step <today> (line 12 of own_rules.py) " in loud.stdout
+    assert f"descentlab: run {run_id} raised ArithmeticError: no step <today> (line 11 of own_rules.py) " in loud.stdout
     assert '"optimizer": "raises", "arm": "default", "phase": "final", "learning_rate": 0.01' in loud.stdout
     assert str(log) in loud.stdout
     assert f"descentlab: run {run_id} raised" in (tmp_path / log).read_text()
@@ -206,7 +206,8 @@ def test_snakemake_fails_loudly_or_keeps_going(tmp_path: Path) -> None:
     assert set(status.loc["lost"]) == {"failed"}
     page = (tmp_path / "reports/faulty/index.html").read_text()
     for told in (
-        "raises on linear_regression, default arm: 1 of 1 final runs failed (ArithmeticError: no step &lt;today&gt; (line 12 of own_rules.py))",
+        "raises on linear_regression, default arm: 1 of 1 final runs failed (ArithmeticError: no step &lt;today&gt; (line 11 of "
+        "own_rules.py))",
         "hangs on linear_regression, default arm: 1 of 1 final runs failed (took longer than execution.run_minutes (0.4))",
         "sgd on lost, default arm: 1 of 1 final runs failed (FileNotFoundError: targets.txt not found (line 11 of own_data.py))",
     ):

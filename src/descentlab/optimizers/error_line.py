@@ -1,4 +1,4 @@
-"""What went wrong in a reader's code, on one line: in an optimizer, a model or data, or in what Keras and TensorFlow make of them."""
+"""What went wrong in a reader's optimizer, model or data, or in what Keras and TensorFlow make of them, on one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+).*$', re.MULTILINE)
 NODE = re.compile(r"Detected at node '?([^\s']+)'? defined at")
 XLA_STACK = re.compile(r"\nThe op is created at:.*", re.DOTALL)
 # Devices, operations and nodes under the names that TensorFlow gave them.
-NAMES = re.compile(r"\{\{function_node [^}]*\}\}|\[\[\{\{node .*?\}\}\]\]|\[Op:\w+\]( name:)?|\[_XlaMustCompile[^]]*\]|(?<=\)){{node [^}]*}}")
+NAMES = re.compile(
+    r"\{\{function_node [^}]*\}\}|\[\[\{\{node .*?\}\}\]\]|(?<=\))\{\{node [^}]*\}\}|\[Op:\w+\]( name:)?|"
+    r"\[_XlaMustCompile[^]]*\]"
+)
 NAMED_NODE = re.compile(r"\{\{node ([^}]*)\}\}")
 PACKAGE, STANDARD_LIBRARY = Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))
 INSTALLED = {"site-packages", "dist-packages"}
@@ -59,11 +62,9 @@ def one_line(error: BaseException) -> str:
 def what_happened(text: str) -> str:
     """The message of an error alone, on one line."""
     text = ARGUMENTS.sub("", IN_LAYER.split(text)[-1]).strip()
-    if text.startswith(STACKS):
-        for place in PLACE.finditer(text):
-            end = place.end()
-        # Behind the last place stand its line of code, if it is known, and an empty line.
-        text = text[end:].partition("\n\n")[2]
+    ends = [place.end() for place in PLACE.finditer(text)] if text.startswith(STACKS) else []
+    if ends:  # behind the last place stand its line of code, if it is known, and an empty line
+        text = text[ends[-1] :].partition("\n\n")[2] or text
     text = NAMES.sub("", XLA_STACK.sub("", ADVICE.sub("", text)))
     return " ".join(NAMED_NODE.sub(r"\1", text).split()).removesuffix(".")
 
