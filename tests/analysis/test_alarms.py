@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from descentlab.analysis.alarms import LEAST_SEEDS, raise_alarms
+from descentlab.analysis.alarms import LEAST_SEEDS, raise_alarms, unmeasured_tuning
 from support.comparison_fixture import SEEDS, generated_plan, generated_runs, generated_selections
 from support.generated_comparisons import row
 
@@ -50,4 +50,28 @@ def test_a_rate_next_to_divergence_is_an_alarm() -> None:
 def test_few_seeds_are_alarming(seeds: int) -> None:
     alarms = raise_alarms(generated_plan(seeds={"final": seeds, "tuning": 1}), generated_runs(0), [])
     few = [(row["code"], row["count"], values_of_alarm(row)) for row in alarms.to_dict("records")]
+    few = [alarm for alarm in few if alarm[0] == "few seeds"]
     assert few == ([("few seeds", seeds, {"least": LEAST_SEEDS})] if seeds < LEAST_SEEDS else [])
+
+
+ONE = {"problem": "mlp", "name": "up", "seeds": {"tuning": 1}}
+
+
+@pytest.mark.parametrize(
+    ("config", "problems"),
+    [
+        ({}, []),
+        ({"tuning": {"neighbors": False}}, ["up", "down"]),
+        ({"seeds": {"final": SEEDS, "tuning": 1}}, ["up", "down"]),
+        ({"problems": [ONE, {"problem": "mlp", "name": "down"}]}, ["up"]),
+        ({"tuning": {"points": 1, "neighbors": False}}, []),  # there is nothing to choose
+        ({"tuning": {"neighbors": False}, "arms": ["default"]}, []),
+    ],
+)
+def test_noise_of_tuning_that_is_in_no_interval_is_an_alarm(config: dict[str, Any], problems: list[str]) -> None:
+    plan = generated_plan(**config)
+    assert unmeasured_tuning(plan) == problems
+    alarms = raise_alarms(plan, generated_runs(0), []).to_dict("records")
+    assert [(row["kind"], row["count"], values_of_alarm(row)["names"]) for row in alarms] == (
+        [("tuning noise unmeasured", len(problems), ", ".join(problems))] if problems else []
+    )

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from descentlab.analysis.choice_noise import ChoiceNoise, ProblemNoise
-from descentlab.analysis.contrasts import contrast, declared_pairs
+from descentlab.analysis.contrasts import contrast, declared_pairs, remarks_on_looks
 from descentlab.analysis.pairing import PairedRuns, PairingError
 from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.paired import estimate_crossed, estimate_difference
+from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.verdicts import benjamini_hochberg, holm
 from descentlab.analysis.tuning_effects import TuningEffects
+from descentlab.experiment.looks import Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import check_table
@@ -347,3 +349,19 @@ def test_an_optimizer_against_itself_is_rarely_told_apart_by_rounded_metrics() -
     pairs = [pair_of(first.tolist(), second.tolist(), margin=0.005) for first, second in draws]
     directional = [pair.judge(pair.test.p, 0.05)["verdict"] in ("better", "worse") for pair in pairs]
     assert np.mean(directional) < 0.05
+
+
+def test_remarks_say_at_which_look_a_contrast_was_judged_and_why_it_went_no_further() -> None:
+    """Looks at 10, 20 and 40 seeds: the first extends two contrasts, the second leaves one and can't pay for the other."""
+    plan = generated_plan(seeds={"final": 10, "most": 40, "tuning": 2})
+    left, unpaid, other = (Contrast("up", "tuned", "adam", name) for name in ("sgd", "momentum", "rmsprop"))
+    looks = [
+        Look(number=1, seeds=20, contrasts=(left, unpaid)),
+        Look(number=2, seeds=40, left=(left,), unpaid=(unpaid,)),
+    ]
+    second, first = Stage.at([10, 20, 40], 20), Stage.at([10, 20, 40])
+    later = {"code": "settled later", "look": 2, "looks": 3}
+    assert remarks_on_looks(looks, left, second, plan) == [later, {"code": "no seeds settle"}]
+    assert remarks_on_looks(looks, unpaid, second, plan) == [later, {"code": "budget spent"}]
+    assert remarks_on_looks(looks, other, first, plan) == []
+    assert remarks_on_looks([], left, first, plan) == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from descentlab.report.phrases import (
     REASONS,
     REMARKS,
     VERDICTS,
+    contrast_note,
     place_words,
     reason_words,
     remark_words,
@@ -83,6 +86,28 @@ def test_what_an_experiment_lacks_is_listed_with_or(names: list[str]) -> None:
     *others, last = (LACKING[name] for name in names)
     listed = f"{', '.join(others)} or {last}" if others else last
     assert reason_words(remark("lacks", names=names)).endswith(f" {listed}")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({}, True),
+        ({"verdict": "better"}, False),
+        ({"seeds_needed": math.nan}, False),  # the sign test judged
+        ({"choice_share": 0.0, "example_share": 0.9}, False),
+    ],
+)
+def test_an_open_contrast_says_where_only_tuning_seeds_are_lacking(other: dict[str, Any], said: bool) -> None:
+    row = {
+        "verdict": "inconclusive",
+        "remarks": pack_remarks([remark("counted")]),
+        "difference_mean": 0.5,
+        "margin": 1.0,
+    }
+    shares = {"floor": 0.6, "example_share": 0.0, "choice_share": 0.91, "seeds_needed": math.inf}
+    lacking = remark_words([remark("tuning seeds lacking", share=0.91)])
+    expected = f"{REMARKS['counted']}; {lacking}" if said else REMARKS["counted"]
+    assert contrast_note({**row, **shares, **other}) == expected
 
 
 def test_phrases_are_filled() -> None:

@@ -12,11 +12,12 @@ import pandas as pd
 
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW
-from descentlab.experiment.plan import ImportedPlan, Plan
+from descentlab.experiment.plan import ImportedPlan, Plan, TrainingPlan
 from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.optimizers.arms import Arm
 
 LEAST_SEEDS = 5
+LEAST_TUNING_SEEDS = 2  # one has no spread
 
 
 def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
@@ -43,10 +44,31 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
     seeds = plan.fewest_seeds
     if seeds < LEAST_SEEDS:
         rows.append(_alarm("few seeds", "few seeds", seeds, least=LEAST_SEEDS))
+    if blind := unmeasured_tuning(plan):
+        kind = "tuning noise unmeasured"
+        rows.append(
+            _alarm(kind, kind, len(blind), of=len(plan.problems), least=LEAST_TUNING_SEEDS, names=", ".join(blind))
+        )
     for entry in plan.unknown if isinstance(plan, ImportedPlan) else ():
         place = entry["problem"], "", entry["optimizer"]
         rows.append(_alarm(entry["kind"], entry["code"], entry["count"], *place, **entry["values"]))
     return fill_table(pd.DataFrame(rows), "alarms")
+
+
+def unmeasured_tuning(plan: Plan) -> list[str]:
+    """The problems of which the tuned intervals leave out what other tuning seeds would have chosen.
+
+    Measuring it takes LEAST_TUNING_SEEDS, and the final seeds at the rates beside the chosen one (docs/statistics.md, "The noise
+    of tuning"). A grid of one rate has no choice, and no noise.
+    """
+    if not isinstance(plan, TrainingPlan) or Arm.TUNED not in plan.config.arms or plan.config.tuning.points == 1:
+        return []
+    config = plan.config
+    return [
+        problem
+        for problem in plan.problems
+        if not config.tuning.neighbors or config.seeds_of(problem).tuning < LEAST_TUNING_SEEDS
+    ]
 
 
 def _lagging_averages(plan: Plan, finals: pd.DataFrame) -> list[dict[str, Any]]:

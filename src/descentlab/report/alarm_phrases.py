@@ -34,6 +34,11 @@ PHRASES: dict[str, str | tuple[str, str]] = {
         message("{n} final seed is too few to trust intervals; at least {least} are needed"),
         message("{n} final seeds are too few to trust intervals; at least {least} are needed"),
     ),
+    "tuning noise unmeasured": message(
+        "on {n} of {of} problems the intervals of tuned rates leave out what other tuning seeds would have chosen, and may be "
+        "too short: measuring that takes at least {least} tuning seeds, and final runs at the rates beside the chosen one "
+        "(tuning.neighbors)"
+    ),
     "pairing": message(
         "pairing can't be checked: initial weights and splits of these runs are unknown; runs with the same seed number are "
         "compared as pairs"

@@ -13,7 +13,6 @@ import pandas as pd
 
 from descentlab.analysis.advantages import associate_traits, measure_advantages
 from descentlab.analysis.comparison import Comparison
-from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, joined, message, words
@@ -21,7 +20,7 @@ from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.claim_answers import BY_CLAIM, answer_claim
 from descentlab.report.formatting import interval, marked_titles, optimizer_title
-from descentlab.report.phrases import ARM_WORDS, NOT_RUN, remark_words
+from descentlab.report.phrases import ARM_WORDS, NOT_RUN, contrast_note
 from descentlab.report.trait_phrases import trait_words
 
 MOST_ALARMS = 8
@@ -41,6 +40,7 @@ FITS = {
     Verdict.INCONCLUSIVE: message("it is open which fits the training data better"),
     Verdict.IDENTICAL: message("both fit the training data equally well"),
 }
+UNMEASURED = message("noise of tuning not measured")  # of an experiment, so there is one
 ALARMS = {
     "diverged": (message("{n} optimizer with diverged final runs"), message("{n} optimizers with diverged final runs")),
     "failed": (message("{n} optimizer with failed runs"), message("{n} optimizers with failed runs")),
@@ -62,6 +62,7 @@ ALARMS = {
         message("{n} optimizers whose averages of BatchNormalization lag"),
     ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
+    "tuning noise unmeasured": (UNMEASURED, UNMEASURED),
     "unknown": (
         message("{n} unknown about the logged runs"),
         message("{n} unknowns about the logged runs"),
@@ -124,14 +125,8 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
         value = interval(row["difference_mean"], row["low_corrected"], row["high_corrected"], row["n"], signed=True)
         metric = plan.problems[row["problem"]].metric
         text = words("{value}; test {metric}, positive means Adam is better", value=value, metric=words(metric))
-        note = remark_words(unpack_remarks(row["remarks"]))
-        details.append(
-            {
-                "problem": row["problem"],
-                "verdict": row["verdict"],
-                "text": "; ".join(filter(None, [text, fit_words(row), note])),
-            }
-        )
+        text = "; ".join(filter(None, [text, fit_words(row), contrast_note(row)]))
+        details.append({"problem": row["problem"], "verdict": row["verdict"], "text": text})
     details += [{"problem": name, "verdict": Verdict.NOT_TESTED, "text": words(NOT_RUN)} for name in absent]
     head = counted(
         sum(counts.values()),

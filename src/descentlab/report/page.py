@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from descentlab.analysis.comparison import read_comparison
+from descentlab.analysis.contrasts import PRIMARY
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import HISTORY
@@ -73,6 +74,7 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
             problems=len(evidence.plan.problems),
             recommendations=recommendations(evidence),
             answers=answers,
+            primary=int((compared.contrasts["declared"] == PRIMARY).sum()),
             claims=ledger_lines(evidence.comparison.claims, evidence.measurement("traits")),
             evidence_of={answer["id"]: answer["section"] for answer in answers if answer["section"] in shown},
             sections=sections,

@@ -5,11 +5,13 @@ One place for each word, so that a thing has one name on the page, and another l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from descentlab.analysis.claims.judgment import LARGE, SMALL, ClaimVerdict
-from descentlab.analysis.remarks import Remark, name_place
+from descentlab.analysis.remarks import Remark, name_place, remark, unpack_remarks
+from descentlab.analysis.settling import lacks_tuning_seeds
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.arms import LOGGED_ARM, SPEED_ARM, Arm
@@ -126,6 +128,7 @@ CELLS = (
     message("absent class"),
     message("lagging averages"),
     message("few seeds"),
+    message("tuning noise unmeasured"),
     message("unknown"),
     message("same seeds"),
 )
@@ -137,11 +140,15 @@ REMARKS = {
     "wins, some within": message("judged by wins, {won} of {decided} ({level} within the margin)"),
     "reached": message("Adam reached the target in {adam} runs, plain SGD in {sgd}"),
     "fits": message(
-        "Adam's training objective ends {decades:+.2g} [{low:+.2g}, {high:+.2g}] decades lower (positive: it fits better)"
+        "Adam's training objective ends {decades:+.2g} [{low:+.2g}, {high:+.2g}] decades lower (positive: it fits better; 95 % "
+        "over all looks, not corrected for other differences)"
     ),
     "undertuned": message("{name} may be undertuned: its grid of learning rates was too narrow"),
     "settled later": message("judged at look {look} of {looks}"),
     "no seeds settle": message("more seeds wouldn't settle it"),
+    "tuning seeds lacking": message(
+        "more tuning seeds could settle it, more final seeds can't: {share:.0%} of its variance is noise of tuning"
+    ),
     "budget spent": message("the budget for more seeds is spent"),
     "operations": message("{adam:.4g} and {sgd:.4g} operations per parameter"),
     "bytes moved": message("{adam:.3g} and {sgd:.3g} bytes read and written per parameter"),
@@ -237,6 +244,16 @@ def verdict_words(judged: Mapping[str, Any]) -> str:
 def remark_words(remarks: Iterable[Remark]) -> str:
     """Remarks as one text."""
     return "; ".join(_filled(REMARKS, one) for one in remarks)
+
+
+def contrast_note(row: Mapping[Hashable, Any]) -> str:
+    """What a reader must know of a row of the table of contrasts."""
+    remarks = unpack_remarks(row["remarks"])
+    shares = row["example_share"], row["choice_share"]
+    judged_by_interval = row["verdict"] == Verdict.INCONCLUSIVE and not math.isnan(row["seeds_needed"])
+    if judged_by_interval and lacks_tuning_seeds(row["difference_mean"], row["margin"], row["floor"], *shares):
+        remarks.append(remark("tuning seeds lacking", share=row["choice_share"]))
+    return remark_words(remarks)
 
 
 def place_words(place: Remark) -> str:

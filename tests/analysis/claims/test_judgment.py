@@ -34,6 +34,18 @@ def piece(mean: float, spread: float, n: int = 10, **others: object) -> Piece:
 
 
 @pytest.mark.parametrize(
+    ("of_tuning", "of_examples", "share"), [(1.0, 0.0, 0.5), (0.0, 1.0, None), (1.0, 1.0, None), (0.0, 0.0, None)]
+)
+def test_an_open_piece_says_where_only_tuning_seeds_are_lacking(
+    of_tuning: float, of_examples: float, share: float | None
+) -> None:
+    open_estimate = Estimate(0.05, 2.0, 9.0, 10 * (2.0 - of_tuning - of_examples), of_examples, 10, of_tuning)
+    ((found,),) = [judge_claim(CLAIM, [Piece(remark("problem", problem="p"), open_estimate, 0.1)], None)["pieces"]]
+    assert found["verdict"] == "inconclusive"
+    assert found["remarks"] == ([{"code": "tuning seeds lacking", "share": share}] if share else [])
+
+
+@pytest.mark.parametrize(
     ("evidence", "expected"),
     [
         (piece(0.5, 0.1), "supported"),

@@ -58,6 +58,16 @@ def test_an_early_divergence_is_not_flattered_by_the_score_before_it() -> None:
         assert piece.wins == (0, SEEDS, 0)
 
 
+def test_a_share_is_one_at_which_the_compared_optimizers_were_evaluated() -> None:
+    """Full-batch descent is evaluated at 4 of 16 updates, the compared ones at 2 at the latest within 30 %."""
+    runs = generated_runs(0)
+    history = generated_history(runs)
+    compared = history["run_id"].isin(runs.loc[runs["optimizer"].isin(["adam", "sgd"]), "run_id"])
+    found = pieces_of("default_anytime", claim_evidence(runs, history[~(compared & (history["updates"] == 4))]))
+    shares = [piece.place["share"] for piece in found.values() if piece.place["problem"] == "up"]
+    assert shares == [1 / 16, 2 / 16, 1.0]
+
+
 def test_a_metric_that_is_not_finite_is_a_divergence_and_a_run_without_history_is_missing() -> None:
     runs = generated_runs(0)
     finals = runs[of(runs, "adam", "default") & (runs["problem"] == "up")].set_index("seed")

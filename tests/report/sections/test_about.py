@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import yaml
 
 from descentlab.experiment.config import Config
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.optimizers.table import CONFIG
+from descentlab.report.phrases import arm_cell
 from descentlab.report.sections import Evidence
-from descentlab.report.sections.about import grid_words, models, protocol, provenance
+from descentlab.report.sections.about import (
+    GRID,
+    NOISE_IN,
+    NOISE_OUT,
+    NOISE_OUT_ON,
+    SCHEDULES,
+    SELECTION,
+    grid_words,
+    models,
+    protocol,
+    provenance,
+    settings_words,
+)
+from support.comparison_fixture import generated_plan, with_optimizer
 from support.report_evidence import evidence_of, table_named, values_of
 
 
@@ -39,6 +58,57 @@ def test_the_protocol_has_the_experiments_own_numbers() -> None:
     rules = dict(table_named(protocol(evidence_of(seeds=seeds)), "rules").rows)
     assert values_of(rules["Seeds"]) == [7]
     assert values_of(rules["Grid"]) == [7, 2, 15]  # points, seeds, and points at most
+
+
+ONE_SEED = {"problem": "mlp", "name": "up", "seeds": {"tuning": 1}}
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({}, NOISE_IN),
+        ({"tuning": {"neighbors": False}}, NOISE_OUT),
+        ({"problems": [ONE_SEED, {"problem": "mlp", "name": "down"}]}, NOISE_OUT_ON.format(problems="up")),
+    ],
+)
+def test_whether_intervals_hold_the_noise_of_tuning_is_as_the_experiment_has_it(
+    evidence: Evidence, config: dict[str, Any], sentence: str
+) -> None:
+    one = dataclasses.replace(evidence, plan=generated_plan(**config))
+    assert dict(table_named(protocol(one), "rules").rows)[SELECTION].endswith(f" {sentence}")
+
+
+def test_rules_of_tuning_stand_only_where_something_is_tuned(evidence: Evidence) -> None:
+    one = dataclasses.replace(evidence, plan=generated_plan(arms=["default"]))
+    there, left = (dict(table_named(protocol(each), "rules").rows).keys() for each in (evidence, one))
+    assert there - left == {SCHEDULES, GRID, SELECTION}
+
+
+def test_a_center_from_the_config_is_not_said_to_be_found_elsewhere(evidence: Evidence) -> None:
+    assert isinstance(evidence.plan, TrainingPlan)
+    by_config = with_optimizer(evidence.plan, "adam", center_source=CONFIG)
+    said, other = (
+        table_named(models(dataclasses.replace(evidence, plan=plan)), "optimizers").caption
+        for plan in (evidence.plan, by_config)
+    )
+    assert other.startswith(said) and len(other) > len(said)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "said"),
+    [
+        ({}, ""),
+        ({"default": {}, "tuned": {}}, ""),
+        ({"tuned": {"momentum": 0.9, "nesterov": True}}, "momentum=0.9, nesterov=True"),
+        ({"default": {"momentum": 0.9}, "tuned": {"momentum": 0.9}}, "momentum=0.9"),
+        (
+            {"default": {}, "tuned": {"weight_decay": 0.01}},
+            f"{arm_cell('default')}: none; {arm_cell('tuned')}: weight_decay=0.01",
+        ),
+    ],
+)
+def test_what_an_optimizer_sets_stands_once_or_by_arm(hyperparameters: dict[str, Any], said: str) -> None:
+    assert settings_words(hyperparameters) == said
 
 
 def test_provenance_lets_the_reader_do_it_again(evidence: Evidence) -> None:

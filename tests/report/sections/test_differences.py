@@ -87,6 +87,21 @@ def test_all_contrasts_stand_in_the_table_with_interval_and_n(evidence: Evidence
     assert float(mean) == pytest.approx(ADVANTAGE["adam"], abs=0.01)
 
 
+@pytest.mark.parametrize(("negligible", "false"), [(0, 0.8), (4, 0.8), (16, 0)])
+def test_at_most_a_twentieth_of_what_was_rejected_is_expected_to_be_wrong(
+    evidence: Evidence, negligible: int, false: float
+) -> None:
+    """The rate bounds the wrong ones among all rejected differences; those that are negligible may all be right."""
+    contrasts = evidence.comparison.contrasts.copy()
+    exploratory = contrasts.index[contrasts["declared"] == "exploratory"]
+    contrasts.loc[exploratory, ["p_corrected", "verdict"]] = [0.01, "better"]
+    contrasts.loc[exploratory[:negligible], "verdict"] = "negligible"
+    caption = table_named(paired_differences(changed(evidence, contrasts=contrasts)), "contrasts").caption
+    primary = len(contrasts) - len(exploratory)
+    assert values_of(caption)[:5] == [primary, len(exploratory), 5, len(exploratory) - negligible, false]
+    assert "at most" in caption
+
+
 def test_cells_that_are_words_are_among_those_to_be_translated(evidence: Evidence) -> None:
     rows = evidence.comparison.contrasts
     assert set(ARM_WORDS) >= set(rows["arm"])

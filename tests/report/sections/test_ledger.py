@@ -10,7 +10,7 @@ from descentlab.experiment.traits import TRAITS
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
 from descentlab.report.phrases import VERDICTS, reason_words
-from descentlab.report.sections.ledger import claims, separation_words
+from descentlab.report.sections.ledger import claims, ledger_lines, separation_words
 from descentlab.report.trait_phrases import TRAIT_WORDS
 from support.report_evidence import evidence_of, table_named, values_of
 
@@ -54,6 +54,13 @@ def test_in_spanish_a_claim_is_the_slide_s_own_sentence_and_stands_once(evidence
     (untested,) = [b.text for b in section.blocks if isinstance(b, Paragraph) and b.identity == "claim-most-used"]
     entry = entries["most-used"]
     assert untested.count(entry["spanish"]) == 1 and entry["english"] not in untested
+
+
+def test_the_first_page_says_what_was_compared_where_something_was(evidence) -> None:  # type: ignore[no-untyped-def]
+    lines = ledger_lines(evidence.comparison.claims, pd.DataFrame())
+    assert any(line["pieces"] for line in lines) and not all(line["pieces"] for line in lines)
+    for line in lines:
+        assert (line["contrast"] in line["compared"]) if line["pieces"] else (line["compared"] == "")
 
 
 def test_a_mixed_claim_names_the_traits_that_separate_its_sides() -> None:

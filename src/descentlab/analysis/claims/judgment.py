@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from descentlab.analysis.remarks import Remark, remark
+from descentlab.analysis.settling import lacks_tuning_seeds
 from descentlab.analysis.statistics.pair_test import Wins, judge_wins, sign_test_p
 from descentlab.analysis.statistics.paired import Estimate, seeds_to_settle
 from descentlab.analysis.statistics.stages import ONE_LOOK, Stage
@@ -206,6 +207,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
             needed = seeds_to_settle(estimate, piece.margin, *at_looks)
         if open_question and estimate.n < claim.least_n:
             needed = max(needed, claim.least_n)
+        remarks = [*piece.remarks, *remarks_on_tuning(piece, level)] if open_question else list(piece.remarks)
         to_unit = np.exp if claim.unit == "ratio" and not piece.unit else float
         entries.append(
             {
@@ -220,7 +222,7 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
                 "margin": _plain(to_unit(piece.margin)),
                 "bound": piece.bound,
                 "n_needed": _plain(needed),
-                "remarks": list(piece.remarks),
+                "remarks": remarks,
                 "runs": piece.runs,
             }
         )
@@ -236,6 +238,17 @@ def judge_claim(claim: Claim, pieces: list[Piece], reason: Remark | None) -> dic
         "reason": reason,
         "pieces": entries,
     }
+
+
+def remarks_on_tuning(piece: Piece, level: float) -> list[Remark]:
+    """What to say of an open piece that more tuning seeds could settle and no final seeds can, at its level over all looks."""
+    estimate, later = piece.estimate, piece.stage.later_levels(level)
+    if not estimate.variance > 0:
+        return []
+    floor = estimate.floor(later[-1][1] if later else level * piece.stage.share)
+    shares = estimate.example_variance / estimate.variance, estimate.choice_variance / estimate.variance
+    lacking = lacks_tuning_seeds(estimate.mean, piece.margin, floor, *shares)
+    return [remark("tuning seeds lacking", share=shares[1])] if lacking else []
 
 
 def _plain(value: Any) -> float | str | None:

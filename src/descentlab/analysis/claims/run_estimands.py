@@ -171,7 +171,8 @@ def default_anytime(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         finals = {name: evidence.finals(problem, name, Arm.DEFAULT) for name in (ADAM, PLAIN)}
         if any(table.empty for table in finals.values()):
             continue
-        problem_history = history[history["problem"] == problem]
+        # Others' evaluations stand at other shares: full-batch descent has fewer updates.
+        problem_history = history[(history["problem"] == problem) & history["optimizer"].isin(finals)]
         reads = (share_read(finals[ADAM], problem_history, share) for share in SHARES)
         for share in dict.fromkeys(reads):  # a short run's first shares may end at the same evaluation
             sides = [

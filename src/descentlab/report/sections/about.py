@@ -9,32 +9,35 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from descentlab.analysis.alarms import unmeasured_tuning
 from descentlab.analysis.contrasts import PRIMARY
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import PlannedOptimizer, PlannedProblem
 from descentlab.experiment.records import rate_in_table
 from descentlab.i18n.wording import joined, message, words
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.table import ASSUMED, CONFIG
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.phrases import arm_cell
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
 
+SCHEDULES, GRID, SELECTION = message("Schedules"), message("Grid"), message("Selection")
 PATIENCE, LOOKS = message("Patience"), message("Looks")
 RULES = {
     message("Arms"): message(
         "Default (Keras' own learning rate, constant) and tuned (best of a grid, with a schedule) answer different questions; "
         "they are never mixed in one ranking."
     ),
-    message("Schedules"): message("Of the learning rate, in the tuned arm: {schedules}."),
-    message("Grid"): message(
+    SCHEDULES: message("Of the learning rate, in the tuned arm: {schedules}."),
+    GRID: message(
         "{points} learning rates, half a decade apart, and {tuning} tuning seeds. The middle is a rate that the literature "
         "recommends, named in the table of optimizers, unless the config names another. Every optimizer's grid grows by the same "
         "rule, at most to {most_points} rates: while rates as good as the best, within the margin, reach its end."
     ),
-    message("Selection"): message(
+    SELECTION: message(
         "The middle of the learning rates that are as good as the best, within the margin, by the mean validation metric of the "
         "tuning seeds; written to a file before any final run starts. Tuning runs get data whose test examples are set to zero. "
-        "What other tuning seeds would have chosen is part of the tuned intervals."
+        "{noise}"
     ),
     message("Seeds"): message(
         "{final} final seeds, disjoint from the tuning seeds. A seed redraws weights, split into training and validation, data "
@@ -73,6 +76,13 @@ RULES = {
         "and share its test split, so intervals hold for that pool."
     ),
 }
+NOISE_IN = message("What other tuning seeds would have chosen is part of the tuned intervals.")
+NOISE_OUT = message(
+    "What other tuning seeds would have chosen was not measured and is not part of the tuned intervals."
+)
+NOISE_OUT_ON = message(
+    "What other tuning seeds would have chosen is part of the tuned intervals, except on {problems}, where it was not measured."
+)
 OPTIMIZER_HEADERS = (
     message("optimizer"),
     message("class"),
@@ -158,9 +168,13 @@ def models(evidence: Evidence) -> Section:
     headers = [words(header) for header in OPTIMIZER_HEADERS]
     caption = words(
         "Set: what differs from the class's own defaults, which hold for everything else, in every arm or in the one named. "
-        "Grid: learning rates from … to (how many) before it grew. Its center is a rate that the named source recommends; none "
-        "was found on these problems."
+        "Grid: learning rates from … to (how many) before it grew. A center with a source is a rate that it recommends, and was "
+        "not found on these problems."
     )
+    if any(info.center_source == CONFIG for info in plan.optimizers.values()):
+        caption += " " + words(
+            "How a center from the config was found, on these problems or elsewhere, is not recorded."
+        )
     blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
     return Section("models", words("Models and optimizers"), blocks)
 
@@ -211,18 +225,26 @@ def protocol(evidence: Evidence) -> Section:
         "looks": joined([str(number) for number in seeds.looks[:-1] or seeds.looks]),
         "most": seeds.looks[-1],
         "schedules": "; ".join(f"{schedule} ({', '.join(names)})" for schedule, names in optimizers_of.items()),
+        "noise": noise_words(evidence.plan),
     }
-    rules = [
-        [words(rule), words(meaning, **fields)]
-        for rule, meaning in RULES.items()
-        if (rule != PATIENCE or config.patience is not None) and (rule != LOOKS or len(seeds.looks) > 1)
-    ]
+    left_out = {PATIENCE} if config.patience is None else set()
+    left_out |= {LOOKS} if len(seeds.looks) == 1 else set()
+    left_out |= {SCHEDULES, GRID, SELECTION} if Arm.TUNED not in config.arms else set()
+    rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items() if rule not in left_out]
     headers = [words("rule"), words("what it means")]
     blocks = [Table("rules", words("The rules of the comparison"), headers, rules), margin_table(evidence)]
     coverage = evidence.comparison.coverage
     if len(coverage):
         blocks.append(coverage_table(coverage))
     return Section("protocol", words("Protocol"), blocks)
+
+
+def noise_words(plan: TrainingPlan) -> str:
+    """Whether the tuned intervals hold the noise of tuning."""
+    blind = unmeasured_tuning(plan)
+    if len(blind) == len(plan.problems):
+        return words(NOISE_OUT)
+    return words(NOISE_OUT_ON, problems=joined(blind)) if blind else words(NOISE_IN)
 
 
 def margin_table(evidence: Evidence) -> Table:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.analysis.contrasts import PRIMARY
-from descentlab.analysis.remarks import unpack_remarks
 from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.i18n.wording import joined, message, words
@@ -20,7 +19,7 @@ from descentlab.report.blocks import (
     optimizer_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_rows, finish
-from descentlab.report.phrases import NOT_RUN, arm_cell, remark_words, verdict_words
+from descentlab.report.phrases import NOT_RUN, arm_cell, contrast_note, verdict_words
 from descentlab.report.plotting import new_row_figure
 
 COUNTS = {
@@ -117,7 +116,7 @@ def contrast_table(evidence: Evidence) -> Table:
             number(row["p_corrected"]),
             interval(row["fit_mean"], row["fit_low"], row["fit_high"], row["fit_n"], signed=True),
             number(row["effect_size"], signed=True),
-            remark_words(unpack_remarks(row["remarks"])),
+            contrast_note(row),
         ]
         for row in contrasts.to_dict("records")
     ]
@@ -136,15 +135,19 @@ def contrast_table(evidence: Evidence) -> Table:
     title = words("All contrasts as numbers")
     primary = contrasts["declared"] == PRIMARY
     directed = int(contrasts.loc[~primary, "verdict"].isin([Verdict.BETTER, Verdict.WORSE]).sum())
+    # The rate bounds the share of all that are rejected; some of them are negligible, and the wrong ones may all be elsewhere.
+    rejected = int((contrasts.loc[~primary, "p_corrected"] <= LEVEL).sum())
     caption = words(
         "Test metric; positive means the first is better. Intervals and p of the {primary} primary contrasts, which were "
         "declared before the runs, are corrected by Holm's procedure; those of the {exploratory} exploratory ones, which "
         "suggest and don't conclude, to a false discovery rate of 5 %: of their {directed} verdicts with a direction "
-        "{false:.1f} are expected to be wrong. Training objective: loss plus penalty at the end; positive means that the first "
-        "fits the training data better.",
+        "at most {false:.1f} are expected to be wrong. Training objective: loss plus penalty at the end; positive means that "
+        "the first fits the training data better; its intervals are corrected in the same way among themselves. The claims "
+        "judge some of these differences again, corrected over the pieces of one claim: the same difference may have another "
+        "interval and verdict there.",
         primary=int(primary.sum()),
         exploratory=int((~primary).sum()),
         directed=directed,
-        false=LEVEL * directed,
+        false=min(LEVEL * rejected, directed),
     )
     return Table("contrasts", title, headers, rows, caption, contrasts, frozenset({6, 8}), folded=True)

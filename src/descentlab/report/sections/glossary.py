@@ -53,7 +53,7 @@ TERMS = {
         "Widens intervals when several questions are asked at once, so that luck on one of them is not taken for a finding."
     ),
     message("false discovery rate"): message(
-        "Of the exploratory verdicts that say better or worse, the share that is expected to be wrong."
+        "Of the exploratory verdicts that say better or worse, the share that is expected to be wrong: at most 5 % here."
     ),
     message("diverged"): message(
         "The loss became infinite or larger than its bound: the worst result, and counted as such."

@@ -35,7 +35,8 @@ def claims(evidence: Evidence) -> Section:
         Paragraph(
             words(
                 "Each claim is tested by the comparison named under it; a positive difference (or a ratio above 1) agrees with "
-                "the claim. Intervals and p are Holm-corrected over a claim's pieces. A piece is supported or contradicted "
+                "the claim. Intervals and p are Holm-corrected over a claim's pieces alone: among all contrasts, the same "
+                "difference may have another interval and verdict. A piece is supported or contradicted "
                 "where its whole interval lies on one side of 0, negligible where it lies inside the margin, and inconclusive "
                 "otherwise; small where it has a direction, but the estimate lies within the margin. A claim is mixed where its "
                 "pieces settle on different sides, and inconclusive unless more of them settle than stay open."
@@ -48,7 +49,7 @@ def claims(evidence: Evidence) -> Section:
 
 
 def ledger_lines(claims: list[dict[str, Any]], traits: pd.DataFrame) -> list[dict[str, Any]]:
-    """The claims for the first page: each with where it stands which way, or why it was not tested, in words.
+    """The claims for the first page: each with what was compared and where it stands which way, or why it was not tested.
 
     Args:
         claims: the ledger.
@@ -57,6 +58,7 @@ def ledger_lines(claims: list[dict[str, Any]], traits: pd.DataFrame) -> list[dic
     return [
         {
             **entry,
+            "compared": words("compared: {contrast}", contrast=words(entry["contrast"])) if entry["pieces"] else "",
             "sides": "; ".join(filter(None, [sides_words(entry["pieces"]), separation_words(entry["pieces"], traits)])),
             "reason": reason_words(entry["reason"]) if entry["reason"] else "",
         }
