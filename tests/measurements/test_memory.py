@@ -1,10 +1,11 @@
-"""Memory of an update: what a run holds at most is seen, and grows with the batch."""
+"""Memory of an update: what a run holds at most is seen, and grows with the examples that are in memory at once."""
 
 from __future__ import annotations
 
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from descentlab.measurements.memory import MEMORY_COLUMNS, measure_memory, peak_bytes
@@ -13,6 +14,14 @@ pytestmark = [
     pytest.mark.usefixtures("device"),
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the most memory that a process held"),
 ]
+
+FIRST_LAYER = 28 * 28 * 32 * 4  # bytes of its output for an example
+GRADIENTS = 319_370 * 4  # bytes of them all
+
+
+@pytest.fixture(scope="module")
+def measured() -> pd.DataFrame:
+    return measure_memory([1024, 64, 8], repeats=1)
 
 
 @pytest.mark.parametrize("mebibytes", [64, 256])
@@ -24,16 +33,23 @@ def test_an_array_that_is_held_for_a_moment_is_seen(mebibytes: int) -> None:
     assert more == pytest.approx(mebibytes * 2**20, rel=0.1)
 
 
-def test_accumulated_in_parts_a_large_batch_needs_less_than_at_once() -> None:
-    table = measure_memory([64, 1024], repeats=1).set_index(["batch_size", "accumulated"])["peak_bytes"]
-    assert list(table.index) == [(64, 1), (1024, 16), (1024, 1)]
-    assert table[1024, 16] < 0.5 * table[1024, 1]
+def test_every_size_has_a_row_and_the_largest_one_more_in_parts_of_64(measured: pd.DataFrame) -> None:
+    assert list(measured.columns) == list(MEMORY_COLUMNS)
+    cases = measured[["batch_size", "accumulated", "repeat"]].itertuples(index=False, name=None)
+    assert list(cases) == [(8, 1, 0), (64, 1, 0), (1024, 1, 0), (1024, 16, 0)]
+    assert (measured["update_microseconds"] > 0).all()
 
 
-def test_a_large_batch_needs_more_memory_than_a_small_one() -> None:
-    """The first layer alone gives 100,352 bytes an example: 1,024 examples hold 103 MB, 8 hold 0.8."""
-    table = measure_memory([1024, 8], repeats=1)
-    assert list(table.columns) == list(MEMORY_COLUMNS)
-    assert list(zip(table["batch_size"], table["repeat"], strict=True)) == [(8, 0), (1024, 0)]
-    small, large = table["peak_bytes"]
-    assert large > small + 80e6
+def test_memory_grows_with_the_examples_that_are_in_memory_at_once(measured: pd.DataFrame) -> None:
+    """In proportion; an example takes more than the first layer's output and its gradient, which are of one size."""
+    peaks = measured.set_index(["batch_size", "accumulated"])["peak_bytes"]
+    by_example = (peaks[1024, 1] - peaks[64, 1]) / (1024 - 64)
+    assert 2 * FIRST_LAYER < by_example < 5 * FIRST_LAYER
+    assert peaks[1024, 1] / peaks[64, 1] == pytest.approx(16, rel=0.1)
+
+
+def test_accumulated_in_parts_a_large_batch_needs_what_a_part_does_and_the_sums_of_the_gradients(
+    measured: pd.DataFrame,
+) -> None:
+    peaks = measured.set_index(["batch_size", "accumulated"])["peak_bytes"]
+    assert peaks[1024, 16] - peaks[64, 1] == pytest.approx(GRADIENTS, abs=2**19)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import logsumexp
 
+from descentlab.analysis.claims.measured_estimands import LEAST_BARRIER
 from descentlab.measurements.minima import (
     MINIMA_COLUMNS,
     Weights,
@@ -153,15 +154,17 @@ def test_logistic_regression_has_one_minimum(measured: pd.DataFrame) -> None:
     assert convex[["loss_first", "loss_second"]].to_numpy() == pytest.approx(least, abs=1e-5)
 
 
-def test_the_multi_layer_perceptron_has_several(measured: pd.DataFrame) -> None:
-    """All fit their examples, yet lie as far apart as unrelated weights; matching lessens distance and barrier only."""
+def test_the_multi_layer_perceptron_has_several_in_one_valley_up_to_the_order_of_its_units(
+    measured: pd.DataFrame,
+) -> None:
+    """All fit their examples, yet lie as far apart as unrelated weights; matching lessens the distance and takes the barrier."""
     network = measured[measured["problem"] == "mlp"]
     assert network[["loss_first", "loss_second"]].to_numpy().max() < 1e-3
     plain, matched = (network[network["matching"] == word].reset_index() for word in ("as_trained", "matched"))
     assert plain["relative_distance"].min() > 1.2
-    assert plain["barrier"].min() > 0.02
     assert matched["relative_distance"].min() > 0.5
-    assert matched["barrier"].min() > 1e-3  # ten times the loss of the solutions
+    # Of ten seeds: 0.06 to 0.45 as trained, 0.001 to 0.007 matched: up to the order of the units it is one valley.
+    assert 1e-3 < matched["barrier"].min() < matched["barrier"].max() < LEAST_BARRIER < plain["barrier"].min()
     assert (matched["relative_distance"] < plain["relative_distance"]).all()
     assert matched["loss_second"].to_numpy() == pytest.approx(plain["loss_second"].to_numpy(), abs=ROUNDING)
 

@@ -48,7 +48,7 @@ def test_every_code_of_the_analysis_has_words_and_no_words_are_left_over() -> No
     used = set(constants("analysis", "remark"))
     of_both = {f"{code}{constants}" for code in ("scaled loss", *GROUPS.values()) for constants in ADAGRADS.values()}
     by_table = {*of_both, *VALLEYS.values(), *ESCAPES}
-    in_loops = {"update", "whole step", "as trained", "matched units", "batch", "accumulated batch"}
+    in_loops = {"update", "whole step", "batch", "accumulated batch"}
     from_tables = by_table | in_loops
     special = {"lacks", "claim"}  # put together from their values
     assert used | from_tables == {*REMARKS, *PLACES, *REASONS, *special}

@@ -1,12 +1,15 @@
 """How much memory an update needs, by batch size: the slides say that traditional descent needs all examples in memory.
 
-Measured on the slides' convolutional network, whose batches need far more memory than a process uses anyway. The largest batch
-is measured in two ways: at once, and in batches of 64 whose gradients are accumulated into one update, which is the same step of
-gradient descent.
+Measured on the slides' convolutional network. The largest batch is measured in two ways: at once, and in batches of 64 whose
+gradients are accumulated into one update, which is the same step of gradient descent.
+
+What counts is the memory that an update takes beyond what is held before it: the data, the weights and the compiled update
+are there already. So each update is made once before it is measured, and what it frees goes back to the system.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,21 +22,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descentlab.optimizers.arms import Arm
-from descentlab.optimizers.build import build
-from descentlab.optimizers.roles import PLAIN
-from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.problems.base import Data, Problem
+from descentlab.problems.base import Problem
 from descentlab.storage.tables import Column, check_table
-from descentlab.training.engine.compiled_model import CompiledModel
-from descentlab.training.engine.convolution import with_patches
 from descentlab.training.engine.device import configure_device
-from descentlab.training.engine.modes import choose_mode
-from descentlab.training.engine.trainable import compile_loss, initial_variables
-from descentlab.training.engine.trainer import Trainer
+from descentlab.training.engine.trainable import compile_loss
 
 BATCH_SIZES = (1, 8, 64, 512, 2048)
 PART = 64  # examples in memory at once, where gradients are accumulated
+LEARNING_RATE = 0.01
+M_MMAP_THRESHOLD = -3  # glibc's name of a setting
+LARGE_ARRAY = 2**16  # bytes
 
 MEMORY_COLUMNS: dict[str, Column] = {
     "batch_size": Column("int64", "examples", "", "examples per update"),
@@ -43,7 +41,7 @@ MEMORY_COLUMNS: dict[str, Column] = {
         "float64",
         "bytes",
         "lower",
-        "peak memory during an update, minus the memory held before the first; NaN if unknown",
+        "peak memory during an update, minus the memory held before it: data, weights, compiled update; NaN if unknown",
     ),
     "update_microseconds": Column(
         "float64", "microseconds", "lower", "time of the update, forward and backward pass included"
@@ -82,71 +80,82 @@ def peak_bytes(run: Callable[[], object], device: str) -> float:
     return resident_bytes("VmHWM")
 
 
-def accumulated_update(problem: Problem, mode: str) -> Callable[[Data, np.ndarray], None]:
-    """One update of plain descent whose gradients are added up part by part, as a function of data and order.
+def release_freed_arrays() -> None:
+    """Let this process give large arrays back to the system when they are freed; without effect where the C library isn't glibc.
 
-    The order has shape (parts, examples): only one part's examples pass through the network at a time.
+    Otherwise it keeps some of them for later, so that an update would seem to need what updates before it have left, or none.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
+
+
+def descent_update(problem: Problem, device: str) -> Callable[[Any, Any, Any], None]:
+    """One update of plain descent as a function of inputs, targets and order.
+
+    The order has shape (parts, examples). With several parts, their gradients are added up one after the other: only one
+    part's examples pass through the network at a time.
     """
     import tensorflow as tf
 
     model = problem.build_model()
     compile_loss(problem, model)
-    called, weights = with_patches(model) if mode == "patches" else model, model.trainable_variables
+    weights = model.trainable_variables
 
-    @tf.function(jit_compile=mode != "graph", autograph=False)
+    def gradients(x: Any, y: Any, examples: Any) -> list[Any]:
+        inputs, targets = tf.gather(x, examples), tf.gather(y, examples)
+        with tf.GradientTape() as tape:
+            value = model.compute_loss(inputs, targets, model(inputs, training=True))
+        return list(tape.gradient(value, weights))
+
+    if device == "CPU":  # apart, so that TensorFlow computes it alike inside a loop and outside (see Trainer)
+        gradients = tf.function(gradients, autograph=False, experimental_attributes={"_noinline": True})
+
+    @tf.function(jit_compile=device != "CPU", autograph=False)
     def update(x: Any, y: Any, order: Any) -> None:
         def body(done: Any, sums: list[Any]) -> tuple[Any, list[Any]]:
-            inputs, targets = tf.gather(x, order[done]), tf.gather(y, order[done])
-            with tf.GradientTape() as tape:
-                value = model.compute_loss(inputs, targets, called(inputs, training=True))
-            return done + 1, [total + found for total, found in zip(sums, tape.gradient(value, weights), strict=True)]
+            return done + 1, [a + b for a, b in zip(sums, gradients(x, y, order[done]), strict=True)]
 
-        zeros = [tf.zeros_like(weight) for weight in weights]
         parts = order.shape[0]
-        _, sums = tf.while_loop(lambda done, _: done < parts, body, (tf.constant(0), zeros))
+        if parts == 1:
+            sums = gradients(x, y, order[0])
+        else:  # One part at a time: TensorFlow's loops begin up to ten turns before the first has ended.
+            start = tf.constant(0), [tf.zeros_like(weight) for weight in weights]
+            _, sums = tf.while_loop(lambda done, _: done < parts, body, start, parallel_iterations=1)
         for weight, total in zip(weights, sums, strict=True):
-            weight.assign(weight - 0.01 * total / parts)
+            weight.assign_sub(LEARNING_RATE * total / parts)
 
-    return lambda data, order: update(tf.constant(data.x), tf.constant(data.y), tf.constant(order))
+    return update
 
 
 def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """One row of the table (without ``repeat``) per batch size; for a process that has trained nothing yet.
-
-    An allocator keeps the memory that it was given. So the baseline is taken before the first update, and batch sizes
-    ascend, so that none reuses memory left by a larger one.
-    """
+    """One row of the table (without ``repeat``) per batch size, ascending; for a process of its own."""
     from descentlab.problems.builtin.slides_cnn import PROBLEM
 
+    release_freed_arrays()
     device = configure_device()
-    generator = np.random.default_rng(0)
-    images = generator.random((max(batch_sizes), 28, 28, 1), dtype=np.float32)
-    data = Data(images, generator.integers(0, 10, len(images)).astype(np.int32))
-    mode = choose_mode(PROBLEM.build_model(), device, max(batch_sizes))
-    trainer = Trainer(CompiledModel(PROBLEM, mode), lambda: build(OPTIMIZERS[PLAIN], Arm.TUNED, 0.01))
-    initial, rates = initial_variables(PROBLEM, 0), np.array([0.01], np.float32)
-    accumulate = accumulated_update(PROBLEM, mode)
+    import tensorflow as tf
+
+    generator, largest = np.random.default_rng(0), max(batch_sizes)
+    x = tf.constant(generator.random((largest, 28, 28, 1), dtype=np.float32))
+    y = tf.constant(generator.integers(0, 10, largest).astype(np.int32))
+    descend = descent_update(PROBLEM, device)
     seconds: list[float] = []
 
-    def update(batch_size: int, parts: int) -> None:
-        order = np.arange(batch_size, dtype=np.int32)
-        if parts > 1:
-            start = time.perf_counter()
-            accumulate(data, order.reshape(parts, -1))
-            seconds.append(time.perf_counter() - start)
-        else:  # the evaluation afterward uses one example, so the peak is the update's
-            (last,) = trainer.train(data, initial, order[None, :], rates, [1], order[:1])
-            seconds.append(last.train_seconds)
+    def update(order: Any) -> None:
+        start = time.perf_counter()
+        descend(x, y, order)
+        seconds.append(time.perf_counter() - start)
 
-    largest = max(batch_sizes)
-    cases = [(size, 1) for size in batch_sizes]
+    cases = [(size, 1) for size in sorted(batch_sizes)]
     if PART in batch_sizes and largest > PART:
         cases.append((largest, largest // PART))
-    baseline = peak_bytes(lambda: None, device)
     rows: list[dict[str, Any]] = []
-    for batch_size, parts in sorted(cases, key=lambda case: (case[0] // case[1], case[1])):
-        peak = max(peak_bytes(partial(update, batch_size, parts), device) for _ in range(2))
-        measured = {"peak_bytes": peak - baseline, "update_microseconds": seconds[-1] * 1e6}
+    for batch_size, parts in cases:
+        order = tf.constant(np.arange(batch_size, dtype=np.int32).reshape(parts, -1))
+        update(order)  # compiles it
+        held = peak_bytes(lambda: None, device)
+        peak = peak_bytes(partial(update, order), device)
+        measured = {"peak_bytes": peak - held, "update_microseconds": seconds[-1] * 1e6}
         rows.append({"batch_size": batch_size, "accumulated": parts, **measured})
     return rows
 
@@ -154,15 +163,16 @@ def measure_once(batch_sizes: Sequence[int]) -> list[dict[str, Any]]:
 def measure_memory(batch_sizes: Sequence[int] = BATCH_SIZES, repeats: int = 3) -> pd.DataFrame:
     """Memory and time of one plain SGD update of the slides' convolutional network, by batch size.
 
-    Of the data only the batch counts, as the whole data set was in memory before. Its share is small: an image of 28×28
-    takes 3,136 bytes, and the first layer's output for it 100,352.
+    Of the data only the batch counts, as the whole data set is in memory before. Its share is small: an image of 28×28
+    takes 3,136 bytes, and the first layer's output for it 100,352. Accumulated, an update needs the sums of the gradients
+    besides one part's: as much as the weights, 1.2 MiB.
 
     Args:
         batch_sizes: examples per update.
         repeats: number of new processes, each measuring every size.
 
     Returns:
-        A table of MEMORY_COLUMNS, one row per (repeat, batch size), sizes ascending.
+        A table of MEMORY_COLUMNS: in every repeat a row per batch size, ascending, and one of the largest, accumulated.
     """
     rows = []
     for repeat in range(repeats):

@@ -164,6 +164,9 @@ REMARKS = {
     "escapes": message("momentum escapes from {momentum:.1%} of them and plain descent from {sgd:.1%}"),
     "ejections": message("of {n:,} starts inside momentum leaves {momentum:.1%} and plain descent {sgd:.1%}"),
     "solutions": message("mean distance {distance:.2g} of the norm, barrier {barrier:.2g}"),
+    "symmetry": message(
+        "as they were trained, barrier {barrier:.2g}: the order of the hidden units explains {explained:.2g} of it"
+    ),
     "peak memory": message("{first:.3g} MiB against {second:.3g} MiB"),
     "cosines": message("cosine {adagrad:.4f}; of Adam's own terms {own:.4f}, of momentum alone {momentum:.3f}"),
 }
@@ -178,7 +181,6 @@ PLACES = {
     "share": message("{problem} at {share:.0%} of the budget"),
     "update": message("update of {model} ({n:,} parameters)"),
     "whole step": message("whole step of {model} ({n:,} parameters)"),
-    "as trained": message("{problem} (as trained)"),
     "matched units": message("{problem} (units matched)"),
     "batch": message("{problem}, {size:,} examples at once"),
     "accumulated batch": message("{problem}, {size:,} examples in batches of {part}"),

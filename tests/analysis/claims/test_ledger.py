@@ -28,12 +28,6 @@ def ledger(runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return by_id(claim_evidence(runs, history))
 
 
-def measured_alone(**measured: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The ledger of an experiment without runs: claims about measurements need none."""
-    runs = generated_runs(0)
-    return by_id(claim_evidence(runs[:0], generated_history(runs[:1])[:0], measured=measured))
-
-
 def verdicts(entry: dict[str, Any]) -> dict[str, str]:
     return {shown["place"]["problem"]: shown["verdict"] for shown in entry["pieces"]}
 
@@ -86,65 +80,3 @@ def test_without_an_optimizer_nothing_is_claimed() -> None:
     runs = generated_runs(0)
     found = ledger(runs[runs["optimizer"] != "adam"])
     assert found["slightly-worse"]["reason"] == {"code": "lacks", "names": ["adam", "sgd"]}
-
-
-def test_operations_are_of_the_update_and_of_the_whole_step_and_exact() -> None:
-    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 132.0}
-    rows = [
-        {**counts, "optimizer": name, "update_operations": operations, "update_bytes": moved}
-        for name, operations, moved in (("sgd", 1.0, 12.0), ("adam", 8.0, 28.0))
-    ]
-    # The second round was disturbed.
-    timed = [
-        {"model": "mlp", "optimizer": name, "step_microseconds": value * (1 + 9 * number)}
-        for number in range(2)
-        for name, value in (("sgd", 100.0), ("adam", 110.0))
-    ]
-    tables = {"operations": pd.DataFrame(rows), "step_cost": pd.DataFrame(timed)}
-    update, step = measured_alone(**tables)["costlier-steps"]["pieces"]
-    assert [(shown["verdict"], shown["n"]) for shown in (update, step)] == [("supported", 1)] * 2
-    assert (update["estimate"], step["estimate"]) == (pytest.approx(8), pytest.approx(140 / 133))
-    assert update["low"] == update["high"] == update["estimate"]
-    assert step["remarks"][-1] == {"code": "least time", "ratio": pytest.approx(1.1)}
-    large = pd.DataFrame(rows).assign(gradient_operations=7000.0)
-    assert measured_alone(operations=large)["costlier-steps"]["verdict"] == "mixed"
-
-
-def test_escapes_are_of_the_starts_outside_and_what_is_lost_inside_is_said() -> None:
-    """Momentum ends in the basin no more often than plain descent, as it leaves it as often as it enters it."""
-    outside, inside = 200, 200
-    ends = {"sgd": [0] * outside + [1] * inside, "momentum": [1] * 100 + [0] * 100 + [0] * 100 + [1] * 100}
-    rows = [
-        {"landscape": "well", "spurious": True, "optimizer": name, "start": start, "global_basin": bool(end)}
-        for name, values in ends.items()
-        for start, end in enumerate(values)
-    ]
-    table = pd.DataFrame(rows).assign(value=0.0, same_rate_basin=False)
-    best, same = measured_alone(landscapes=table.assign(start_global=table["start"] >= outside))["escapes-minima"][
-        "pieces"
-    ]
-    assert (best["verdict"], best["estimate"], best["n"]) == ("supported", pytest.approx(0.5), outside)
-    assert (same["verdict"], same["estimate"]) == ("negligible", 0.0)
-    assert best["remarks"] == [
-        {"code": "escapes", "momentum": 0.5, "sgd": 0.0},
-        {"code": "ejections", "n": inside, "momentum": 0.5, "sgd": 0.0},
-    ]
-
-
-def test_only_disjoint_pairs_of_solutions_count_and_reordered_copies_are_one_minimum() -> None:
-    rows = [
-        {
-            "problem": "mlp",
-            "first_seed": a,
-            "second_seed": b,
-            "matching": matching,
-            "relative_distance": 0.8,
-            "barrier": barrier + 0.001 * a,
-        }
-        for matching, barrier in (("as_trained", 0.3), ("matched", 0.002))
-        for a in range(10)
-        for b in range(a + 1, 10)
-    ]
-    claim = measured_alone(minima=pd.DataFrame(rows))["several-minima"]
-    assert [(shown["verdict"], shown["n"]) for shown in claim["pieces"]] == [("supported", 5), ("contradicted", 5)]
-    assert claim["verdict"] == "mixed"

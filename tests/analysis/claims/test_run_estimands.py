@@ -11,7 +11,15 @@ from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.judgment import Claim, Piece, judge_piece
 from descentlab.analysis.claims.run_estimands import bounded_piece, on, runs_after
 from descentlab.analysis.remarks import name_place
-from support.comparison_fixture import SEEDS, generated_history, generated_runs
+from descentlab.experiment.plan import TrainingPlan
+from support.comparison_fixture import (
+    SEEDS,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    with_optimizer,
+    with_problems,
+)
 from support.generated_comparisons import claim_evidence
 
 CLAIM = Claim("a-claim", "", "", "", margin=0.02, least_n=5)
@@ -108,6 +116,79 @@ def test_a_run_that_diverged_missed_the_optimum() -> None:
         {"code": "runs diverged", "n": 5, "of": 6},
         {"code": "wins", "won": 1, "decided": 6},
     ]
+
+
+OPTIMUM = Claim("c", "", "", "", margin=0.001, least_n=5)
+
+
+def of_runs(runs: pd.DataFrame, plan: TrainingPlan | None = None) -> ClaimEvidence:
+    """The evidence of runs alone, without their histories."""
+    return ClaimEvidence(plan or generated_plan(), runs, runs, {}, runs)
+
+
+def best_known(runs: pd.DataFrame) -> Piece:
+    """Of the problem "up", had it no known optimum."""
+    plan = with_problems(generated_plan(), convex=False)
+    return pieces_of("optimum_reached", of_runs(runs.assign(optimum=np.nan), plan), OPTIMUM)["best known: problem=up"]
+
+
+def judged(piece: Piece) -> str:
+    return str(judge_piece(OPTIMUM, piece, 0.05).verdict)
+
+
+@pytest.mark.parametrize(
+    ("adam", "gap", "verdict"), [(0.2, 0.1, "supported"), (0.295, 0.005, "inconclusive"), (0.4, 0.0, "inconclusive")]
+)
+def test_elsewhere_the_gap_to_the_best_known_is_no_more_than_a_bound(adam: float, gap: float, verdict: str) -> None:
+    """All others end at 0.3. Where plain SGD ends at the best known, a better one may not have been found."""
+    runs = generated_runs(0)
+    runs.loc[of(runs, "adam", "default"), "train_loss"] = adam + 1e-4 * runs["seed"]  # of any arm
+    piece = best_known(runs)
+    assert piece.estimate.mean == pytest.approx(gap - 0.01, abs=3e-4)
+    assert (piece.bound, piece.estimate.n, judged(piece)) == ("at least", SEEDS, verdict)
+    assert set(piece.runs) == set(runs.loc[of(runs, "sgd", "tuned") & (runs["problem"] == "up"), "run_id"])
+
+
+def test_the_best_known_counts_the_penalty_and_the_same_seed_alone() -> None:
+    runs = generated_runs(0)
+    runs["train_loss"] += 0.1 * runs["seed"]  # seeds have data of their own
+    runs.loc[of(runs, "adam", "tuned"), ["train_loss", "penalty"]] += [-0.2, 0.15]
+    assert best_known(runs).estimate.mean == pytest.approx(0.05 - 0.01)
+    tuning = runs["phase"] == "tuning"
+    runs.loc[tuning, "train_loss"] = 0.0
+    assert best_known(runs).estimate.mean == pytest.approx(0.05 - 0.01)
+
+
+def test_elsewhere_a_run_that_diverged_missed_the_best_known() -> None:
+    runs = generated_runs(0)
+    runs.loc[of(runs, "adam", "tuned"), "train_loss"] = 0.2
+    runs.loc[of(runs, "sgd", "tuned", seeds=2), ["status", "train_loss"]] = ["diverged", np.nan]
+    piece = best_known(runs)
+    assert (piece.wins, piece.estimate.n, judged(piece)) == ((6, 6), 4, "supported")
+    assert piece.remarks[1:] == [{"code": "runs diverged", "n": 2, "of": 6}, {"code": "wins", "won": 6, "decided": 6}]
+    runs.loc[of(runs, "adam", "tuned"), "train_loss"] = 0.4  # what SGD's other runs missed is not known
+    assert (best_known(runs).wins, judged(best_known(runs))) == ((2, 2), "inconclusive")
+
+
+def test_a_problem_whose_optimum_is_known_or_whose_convexity_is_not_has_no_best_known() -> None:
+    runs = generated_runs(0)
+    unknown = runs.assign(optimum=np.nan)
+    for changed, convex in ((runs, False), (unknown, None), (unknown, True)):
+        plan = with_problems(generated_plan(), convex=convex)
+        assert run_estimands.best_known_pieces(of_runs(changed, plan), OPTIMUM) == []
+    without = of_runs(runs[runs["optimizer"] != "sgd"])
+    assert run_estimands.optimum_reached(without, OPTIMUM) == ([], {"code": "no optimum"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdicts"), [(14, ["supported"]), (15, ["supported"]), (17, ["contradicted"]), (None, [])]
+)
+def test_an_own_optimizer_of_at_most_fifteen_lines_is_easy_to_write(lines: int | None, verdicts: list[str]) -> None:
+    plan, runs = with_optimizer(generated_plan(), "rmsprop", source_lines=lines), generated_runs(0)
+    pieces, reason = run_estimands.own_optimizer(of_runs(runs, plan), Claim("c", "", "", ""))
+    assert [str(judge_piece(CLAIM, piece, 0.05).verdict) for piece in pieces] == verdicts
+    assert reason == {"code": "no own optimizer"}
+    assert run_estimands.own_optimizer(of_runs(runs.assign(status="failed"), plan), CLAIM)[0] == []
 
 
 def test_a_missing_run_takes_no_other_run_with_it() -> None:

@@ -5,8 +5,6 @@ A positive difference agrees with the claim.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -18,7 +16,6 @@ from descentlab.optimizers.roles import ADAGRAD, ADAGRAD_FROM_ZERO, ADAM, MOMENT
 
 LEAST_BARRIER = 0.02  # of the loss: where it rises by less between two solutions, they lie in one valley
 ESCAPES = {"best rates": "global_basin", "same rate": "same_rate_basin"}  # codes of places, and what ended there
-HALF = 0.5  # of the memory
 SAME_DIRECTION = 0.9  # cosine of two updates
 GROUPS = {"rare": "rare classes", "frequent": "frequent classes", "all": "all classes"}  # likewise, of classes
 LEAST_VALUE, MOST_VALUE = 1e-12, 1e6  # final values beyond these count as zero, or as divergence
@@ -102,48 +99,45 @@ def escapes(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 
 
 def barrier_between_minima(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Barrier on the line between two networks trained from different seeds, minus the least that counts.
+    """Barrier on the line between two networks trained from different seeds, minus the least that counts, up to symmetry.
 
-    As they were trained, and with the second's hidden units in the order closest to the first's, over disjoint pairs of seeds:
-    a barrier that vanishes when units are reordered separates two copies of one minimum.
+    The second's hidden units are put in the order closest to the first's, which changes nothing that it computes: a barrier
+    that vanishes separates two copies of one minimum. How much of the barrier does stands beside. Over disjoint pairs of seeds.
     """
     table = evidence.measured.get("minima", pd.DataFrame())
     if table.empty:
         return [], remark("no minima")
-    disjoint = table[(table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)]
-    pieces = []
-    for matching, code in (("as_trained", "as trained"), ("matched", "matched units")):
-        pairs = disjoint[(disjoint["problem"] == "mlp") & (disjoint["matching"] == matching)]
-        means = pairs[["relative_distance", "barrier"]].mean()
-        remarks = [remark("solutions", distance=means["relative_distance"], barrier=means["barrier"])]
-        d = pairs["barrier"].to_numpy() - LEAST_BARRIER
-        pieces.append(Piece(remark(code, problem="mlp"), estimate_difference(d), float(claim.margin), remarks=remarks))
-    return pieces, None
+    disjoint = (table["first_seed"] % 2 == 0) & (table["second_seed"] == table["first_seed"] + 1)
+    pairs = table[disjoint & (table["problem"] == "mlp")]
+    means = pairs.groupby("matching")[["relative_distance", "barrier"]].mean()
+    matched, trained = means.loc["matched"], means.loc["as_trained"]
+    remarks = [
+        remark("solutions", distance=matched["relative_distance"], barrier=matched["barrier"]),
+        remark("symmetry", barrier=trained["barrier"], explained=trained["barrier"] - matched["barrier"]),
+    ]
+    d = pairs.loc[pairs["matching"] == "matched", "barrier"].to_numpy() - LEAST_BARRIER
+    place = remark("matched units", problem="mlp")
+    return [Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks)], None
 
 
 def batch_memory(evidence: ClaimEvidence, claim: Claim) -> Pieces:
-    """Logarithm of the ratio of peak memory to that of 64 examples, of the largest batch at once, and accumulated.
+    """Logarithm of the ratio of an update's peak memory to that of an update on one part: all examples at once, and part by part.
 
-    Accumulated, the same update needs not all examples in memory: less than half of what it needs at once contradicts.
+    Part by part it is the same update: if that needs no more memory than one part does, descent doesn't need all examples in
+    memory.
     """
     table = evidence.measured.get("memory", pd.DataFrame())
     if table.empty or table["peak_bytes"].isna().all():
         return [], remark("memory not measured")
-    largest = int(table["batch_size"].max())
+    largest, parts = int(table["batch_size"].max()), int(table["accumulated"].max())
+    part = largest // parts
     peaks = table.pivot(index="repeat", columns=["batch_size", "accumulated"], values="peak_bytes")
-    parts = int(table["accumulated"].max())
     pieces = []
-    for code, first, second, least in (
-        ("batch", (largest, 1), (64, 1), 0.0),
-        ("accumulated batch", (largest, parts), (largest, 1), math.log(HALF)),
-    ):
-        if first == second or not {first, second} <= set(peaks):
-            continue
-        logs = np.log(peaks[first] / peaks[second]) - least
-        mean = {one: peaks[one].mean() / 2**20 for one in (first, second)}
-        remarks = [remark("peak memory", first=mean[first], second=mean[second])]
-        place = remark(code, problem="slides_cnn", size=largest, part=largest // parts)
-        d = logs.replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
+    for code, accumulated in (("batch", 1), ("accumulated batch", parts)):
+        of_all, of_part = peaks[largest, accumulated], peaks[part, 1]
+        d = np.log(of_all / of_part).dropna().to_numpy()
+        remarks = [remark("peak memory", first=of_all.mean() / 2**20, second=of_part.mean() / 2**20)]
+        place = remark(code, problem="slides_cnn", size=largest, part=part)
         pieces.append(Piece(place, estimate_difference(d), float(claim.margin), remarks=remarks))
     return pieces, None
 

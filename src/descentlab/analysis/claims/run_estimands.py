@@ -218,48 +218,53 @@ def optimum_reached(evidence: ClaimEvidence, claim: Claim) -> Pieces:
     pieces = best_known_pieces(evidence, claim)
     for problem in evidence.plan.problems:
         sgd = evidence.finals(problem, PLAIN, evidence.arm)
-        convex_runs = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
-        if convex_runs.empty:
-            continue
-        diverged = (convex_runs["status"] == "diverged").to_numpy()
-        gap = optimum_gap(convex_runs).to_numpy()
-        difference = OPTIMUM_TOLERANCE - gap
-        remarks, wins = [remark("none finished")], None
-        if not diverged.all():
-            remarks = [remark("mean gap", gap=gap[~diverged].mean())]
-        if diverged.any():
-            wins = count_wins(np.where(diverged, -np.inf, difference), float(claim.margin))
-            remarks += [remark("runs diverged", n=int(diverged.sum()), of=len(diverged)), wins_remark(wins)]
-        pieces.append(
-            Piece(
-                on(problem),
-                estimate_difference(difference[~diverged]),
-                float(claim.margin),
-                wins=wins,
-                remarks=remarks,
-                runs=list(convex_runs["run_id"]),
-            )
-        )
+        sgd = sgd[sgd["status"].isin(("finished", "diverged")) & sgd["optimum"].notna()]
+        if len(sgd):
+            pieces.append(gap_piece(on(problem), claim, sgd, optimum_gap(sgd)))
     return pieces, remark("no optimum")
 
 
 def best_known_pieces(evidence: ClaimEvidence, claim: Claim) -> list[Piece]:
-    """Plain SGD's gap to the best known objective of each problem without a known optimum, minus the tolerance."""
-    finals = evidence.runs[(evidence.runs["phase"] == "final") & (evidence.runs["status"] == "finished")]
+    """Plain SGD's gap to the best known objective of each problem without a known optimum, minus the tolerance.
+
+    The best known is no lower than the least possible, so the true gap is at least this one: a gap of 0 settles nothing.
+    """
+    runs = evidence.runs
+    finals = runs[(runs["phase"] == "final") & runs["status"].isin(("finished", "diverged")) & runs["optimum"].isna()]
     pieces = []
     for problem, planned in evidence.plan.problems.items():
-        ours = finals[(finals["problem"] == problem) & finals["optimum"].isna()]
+        ours = finals[finals["problem"] == problem]
         sgd = ours[(ours["optimizer"] == PLAIN) & (ours["arm"] == evidence.arm)].set_index("seed")
         if sgd.empty or planned.convex is not False:  # unknown of runs that were logged elsewhere
             continue
-        objective = ours["train_loss"] + ours["penalty"]
-        best = objective.groupby(ours["seed"]).min()
-        gap = (sgd["train_loss"] + sgd["penalty"] - best.reindex(sgd.index)).to_numpy()
-        place = remark("best known", problem=problem)
-        remarks = [remark("mean gap", gap=gap.mean())]
-        difference = estimate_difference(gap - OPTIMUM_TOLERANCE)
-        pieces.append(Piece(place, difference, float(claim.margin), remarks=remarks, runs=list(sgd["run_id"])))
+        finished = ours[ours["status"] == "finished"]
+        best = (finished["train_loss"] + finished["penalty"]).groupby(finished["seed"]).min()
+        gap = sgd["train_loss"] + sgd["penalty"] - best.reindex(sgd.index)
+        pieces.append(gap_piece(remark("best known", problem=problem), claim, sgd, gap, at_least=True))
     return pieces
+
+
+def gap_piece(place: Remark, claim: Claim, sgd: pd.DataFrame, gap: pd.Series, at_least: bool = False) -> Piece:
+    """A piece of evidence from the gaps of plain SGD's runs to an objective; a diverged run's is infinite.
+
+    Args:
+        place: what the piece was measured on.
+        claim: the claim.
+        sgd: the runs, finished or diverged.
+        gap: of each of them.
+        at_least: whether the true gap may be larger. The claim then says that it is larger than the tolerance; else smaller.
+    """
+    diverged = (sgd["status"] == "diverged").to_numpy()
+    excess = np.where(diverged, np.inf, gap - OPTIMUM_TOLERANCE)
+    difference, margin = excess if at_least else -excess, float(claim.margin)
+    remarks, wins = [remark("none finished")], None
+    if not diverged.all():
+        remarks = [remark("mean gap", gap=gap[~diverged].mean())]
+    if diverged.any():
+        wins = count_wins(difference, margin, at_least)
+        remarks += [remark("runs diverged", n=int(diverged.sum()), of=len(diverged)), wins_remark(wins)]
+    estimate, bound = estimate_difference(difference[~diverged]), BOUNDS[at_least, False]
+    return Piece(place, estimate, margin, bound, wins=wins, remarks=remarks, runs=list(sgd["run_id"]))
 
 
 def own_optimizer(evidence: ClaimEvidence, claim: Claim) -> Pieces:

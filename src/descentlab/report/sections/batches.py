@@ -14,7 +14,7 @@ from descentlab.report.plotting import GRAY, new_figure
 from descentlab.report.sections.batch_sizes import draw_seeds, draw_sizes, intervals_by_size, scale_logarithmically
 
 MINI_BATCH = 16  # the batch size that the claim compares full batch with
-SMALL_BATCH = 64  # smaller batches need hardly more memory than the process itself
+SMALL_BATCH = 64  # of smaller ones, the gradients take a good part of the memory
 
 OVERFITTING = {
     "less": message("mini-batches overfit less"),
@@ -199,8 +199,8 @@ def memory_figure(table: pd.DataFrame) -> Figure:
     takeaway = memory_words(table)
     caption = words(
         "One update of plain SGD on the slides' convolutional network: the most memory held during it beyond what was held "
-        "before the first update. Mean and 95 % t interval over n = {n} repeats, each in a new process; thin lines are repeats."
-        " Lower is better.",
+        "before it: data, weights and the compiled update. Mean and 95 % t interval over n = {n} repeats, each in a new process; "
+        "thin lines are repeats. Lower is better.",
         n=table["repeat"].nunique(),
     )
     return finish(figure, "batch-memory", takeaway=takeaway, caption=caption, data=table)
