@@ -150,6 +150,14 @@ def test_runs_that_diverged_lost() -> None:
     ]
 
 
+def test_runs_that_were_scored_by_other_examples_are_compared_by_their_means() -> None:
+    finals, scores = scored_runs(0)
+    adam = finals[(finals["optimizer"] == "adam") & (finals["problem"] == "up")]
+    cut = scores | {run: scores[run][:-1] for run in adam["run_id"]}
+    without = {run: score for run, score in scores.items() if run not in set(adam["run_id"])}
+    pd.testing.assert_frame_equal(contrast(PLAN, finals, cut), contrast(PLAN, finals, without))
+
+
 def test_both_diverged_is_no_evidence() -> None:
     finals, scores = scored_runs(0)
     finals.loc[finals["problem"] == "up", "status"] = "diverged"

@@ -99,6 +99,18 @@ class Counted(keras.optimizers.SGD):
         super().apply([gradient / self.steps for gradient in grads], trainable_variables)
 
 
+class Counting(keras.optimizers.SGD):
+    """SGD with a variable of TensorFlow, so that Keras' own step trains with it."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.steps = tf.Variable(0.0)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        self.steps.assign_add(1.0)
+        super().apply(grads, trainable_variables)
+
+
 class Noisy(keras.optimizers.SGD):
     """Adds noise from a generator of its own."""
 

@@ -22,14 +22,22 @@ from descentlab.training.make_plan import make_plan
 
 pytestmark = pytest.mark.usefixtures("device")
 
-PROBLEMS = {"measures:AUC": ("xla", False), "pairs:HEADS_DICT": ("keras", False), "losses:MASKED_LOSS": ("xla", False)}
+PROBLEMS = {
+    "measures:AUC": ("xla", False),
+    "pairs:HEADS_DICT": ("keras", False),
+    "losses:MASKED_LOSS": ("xla", False),
+    "losses:FLAT_TARGETS": ("xla", True),
+}
 
 
 def planned(problem: str, **changes: Any) -> TrainingPlan:
     config = {
         "experiment": "own",
         "problems": [{"problem": problem, "name": "mine", "epochs": 1, **changes}],
-        "optimizers": ["sgd", {"optimizer": "support.own_optimizers:Counted", "name": "counted"}],
+        "optimizers": [
+            {"optimizer": "sgd", "center_learning_rate": 0.05},
+            {"optimizer": "support.own_optimizers:Counting", "name": "counting", "center_learning_rate": 0.05},
+        ],
         "arms": ["tuned"],
         "seeds": {"final": 2, "tuning": 1},
         "tuning": {"points": 1},
@@ -45,14 +53,14 @@ def test_from_plan_to_comparison(problem: str, tmp_path: Path, device: str) -> N
     ]  # asked for, as the fastest differs between machines; for what only Keras can train, chosen
     plan = planned(f"models.zoo.{problem}", mode="auto" if mode == "keras" else mode)
     assert (plan.problems["mine"].mode, plan.problems["mine"].by_example) == PROBLEMS[problem]
-    assert plan.problems["mine"].mode_reasons
+    assert bool(plan.problems["mine"].mode_reasons) != plan.problems["mine"].by_example
     assert not plan.optimizers["sgd"].by_keras
-    assert plan.optimizers["counted"].by_keras
+    assert plan.optimizers["counting"].by_keras
     train_job(plan, "mine", 0, tmp_path / "train", tmp_path / "cache")
     runs = read_table(tmp_path / "train/0.runs.parquet", RUNS)
     assert set(runs["status"]) == {"finished"}
     assert set(runs.loc[runs["optimizer"] == "sgd", "mode"]) == {PROBLEMS[problem][0]}
-    assert set(runs.loc[runs["optimizer"] == "counted", "mode"]) == {"keras"}
+    assert set(runs.loc[runs["optimizer"] == "counting", "mode"]) == {"keras"}
     tuning = runs[runs["phase"] == "tuning"]
     assert tuning["test_metric"].isna().all() and tuning["val_metric"].notna().all()
 
@@ -60,8 +68,13 @@ def test_from_plan_to_comparison(problem: str, tmp_path: Path, device: str) -> N
     scores = scores_by_run(read_table(tmp_path / "train/0.examples.parquet", EXAMPLES))
     for _, run in finals.iterrows():
         assert scores[run["run_id"]].mean() == pytest.approx(run["test_metric"], abs=1e-4)
-    first, second = (finals[finals["optimizer"] == name] for name in ("counted", "sgd"))
+    first, second = (finals[finals["optimizer"] == name] for name in ("counting", "sgd"))
     assert (first["init_hash"] == second["init_hash"]).all()
+    for counting, sgd in zip(
+        first["run_id"], second["run_id"], strict=True
+    ):  # the same rule, so the same example by example
+        np.testing.assert_allclose(scores[counting], scores[sgd], rtol=1e-3, atol=1e-4)
+        assert np.ptp(scores[sgd]) > 0
     pair = PairedRuns(first, second, scores, "mine", 0.01)
     assert pair.test.estimate.mean == pytest.approx(pair.differences.mean(), abs=1e-4)
 

@@ -104,7 +104,8 @@ class PairedRuns:
         self.differences = self.sign * (a["test_metric"] - b["test_metric"])[both]
         one_sided = np.r_[np.full(lost.sum(), -np.inf), np.full(won.sum(), np.inf)]
         pairs = list(zip(a["run_id"][both], b["run_id"][both], strict=True))
-        scored = bool(pairs) and all(run in scores for pair in pairs for run in pair)
+        of_pairs = [scores.get(run, np.empty(0)) for pair in pairs for run in pair]
+        scored = len({len(score) for score in of_pairs}) == 1 and len(of_pairs[0]) > 0
         crossed = None
         if scored:
             by_example = [scores[first_id] - scores[second_id] for first_id, second_id in pairs]

@@ -219,7 +219,8 @@ def make_trainer(
     make_optimizer = partial(build, entry, spec.arm, spec.learning_rate, spec.extended)
     rated = spec.learning_rate is not None
     if by_keras or problem.mode in KERAS_MODES:
-        return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, problem.mode == "eager")
+        eager = problem.mode == "eager"
+        return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, eager, problem.by_example)
     return Trainer(problem.compiled_alone if alone else problem.compiled, make_optimizer, rated)
 
 

@@ -19,6 +19,7 @@ from descentlab.optimizers.error_line import one_line
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training
+from descentlab.training.engine.example_metric import example_metric
 from descentlab.training.engine.member import Evaluation, Means, Member
 from descentlab.training.engine.traced_state import unaccounted_state
 from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
@@ -34,10 +35,14 @@ class KerasModel:
         optimizer: a Keras optimizer; None for a model that is only evaluated.
         batch_size: examples of a batch in an evaluation; where the loss is no mean over examples, it depends on it.
         eager: every step runs in Python, for models that can't be traced.
+        by_example: whether the metric is a mean over examples, as a compiled loop that evaluates takes it for.
     """
 
-    def __init__(self, problem: Problem, optimizer: Any, batch_size: int, eager: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, optimizer: Any, batch_size: int, eager: bool = False, by_example: bool = False
+    ) -> None:
         self.problem = problem
+        self.by_example = by_example
         self.eager = eager
         self.batch_size = batch_size
         self.model = problem.build_model()
@@ -196,14 +201,30 @@ class KerasModel:
         evaluation = Evaluation(updates, means, self.penalty())
         if not (last and member.scored):
             return evaluation
+        if self.by_example:
+            return replace(evaluation, score=self.example_scores(data, parts[-1], values))
         return replace(evaluation, score=self.group_scores(data, parts[-1], values, means[-1].metric))
+
+    def example_scores(self, data: Data, index: np.ndarray, values: Sequence[np.ndarray]) -> np.ndarray:
+        """The metric of each example of ``index``, shape (n,), as the compiled loop finds it."""
+        score = example_metric(self.problem, self.problem.metric, self.model)
+        assert score is not None  # else a compiled loop could not evaluate the problem
+        self.assign(values)
+        scores = []
+        for start in range(0, len(index), self.batch_size):
+            rows = index[start : start + self.batch_size]
+            x, y, _ = for_keras(data.rows(rows).fields())
+            of_batch = np.asarray(score(y, self.model(x, training=False)), np.float32)
+            scores.append(of_batch.reshape(len(rows), -1).mean(axis=1))
+        return np.concatenate(scores)
 
     def group_scores(self, data: Data, index: np.ndarray, values: Sequence[np.ndarray], of_all: float) -> np.ndarray:
         """Jackknife values of the metric by group of examples, shape (groups,); their mean is the metric.
 
         For a metric that is no mean over examples, they stand for the scores of examples: how far their mean is uncertain by
         the choice of examples is how far the metric is (Efron and Tibshirani 1993, chapter 11). Group g has the examples
-        ``index[g::groups]`` in a fixed random order, so that the groups of two models are the same.
+        ``index[g::groups]`` in a fixed random order, so that the groups of two models are the same. With no more examples than
+        groups, each is a group of its own, in the order of ``index``.
 
         Args:
             data: all examples.
@@ -218,7 +239,7 @@ class KerasModel:
         if groups < 2:
             return np.empty(0, np.float32)
         self.assign(values)
-        shuffled = np.random.default_rng(0).permutation(index)
+        shuffled = index if groups == len(index) else np.random.default_rng(0).permutation(index)
         sums = [self._metric_sums(data.rows(shuffled[group::groups])) for group in range(groups)]
         whole = [np.sum([part[place] for part in sums], axis=0) for place in range(len(sums[0]))]
         metric = self._metric_of(whole)

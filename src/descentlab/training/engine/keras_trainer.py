@@ -37,6 +37,7 @@ class KerasTrainer:
         batch_size: examples of a batch in an evaluation.
         has_learning_rate: False for an optimizer without one, to which no rates are assigned.
         eager: every step runs in Python, for models that can't be traced.
+        by_example: whether the metric is a mean over examples; their scores are then those of a compiled loop.
     """
 
     width = 1
@@ -48,12 +49,14 @@ class KerasTrainer:
         batch_size: int,
         has_learning_rate: bool = True,
         eager: bool = False,
+        by_example: bool = False,
     ) -> None:
         self.problem = problem
         self.mode = "eager" if eager else "keras"
         self.compile_seconds = 0.0
         self._make_optimizer = make_optimizer
         self._batch_size = batch_size
+        self._by_example = by_example
         self._has_learning_rate = has_learning_rate
         self._keras: KerasModel
         self._advance: Callable[..., Any] | None = None
@@ -121,7 +124,9 @@ class KerasTrainer:
                 variable.assign(value)
             return
         keras.utils.set_random_seed(member.seed)
-        self._keras = KerasModel(self.problem, self._make_optimizer(), self._batch_size, eager=self.mode == "eager")
+        self._keras = KerasModel(
+            self.problem, self._make_optimizer(), self._batch_size, self.mode == "eager", self._by_example
+        )
         self._keras.assign(member.initial)
         self.optimizer.build(self.model.trainable_variables)  # some keep a copy of the weights
         if self.mode == "keras":
