@@ -75,3 +75,12 @@ def test_noise_of_tuning_that_is_in_no_interval_is_an_alarm(config: dict[str, An
     assert [(row["kind"], row["count"], values_of_alarm(row)["names"]) for row in alarms] == (
         [("tuning noise unmeasured", len(problems), ", ".join(problems))] if problems else []
     )
+
+
+def test_runs_whose_examples_have_no_scores_are_named() -> None:
+    runs = generated_runs(0)
+    finals = runs[runs["phase"] == "final"]
+    scored = set(finals["run_id"]) - set(finals.loc[finals["problem"] == "up", "run_id"][:3])
+    alarm = row(raise_alarms(generated_plan(), runs, [], scored))
+    assert (alarm["kind"], alarm["code"], alarm["problem"], alarm["count"]) == ("unknown", "unscored", "up", 3)
+    assert raise_alarms(generated_plan(), runs, [], set(finals["run_id"])).empty

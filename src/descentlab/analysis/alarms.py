@@ -6,6 +6,7 @@ Also what an externally logged experiment does not record. :mod:`descentlab.repo
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,17 @@ LEAST_SEEDS = 5
 LEAST_TUNING_SEEDS = 2  # one has no spread
 
 
-def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per alarm (columns ``TABLES["alarms"]``)."""
+def raise_alarms(
+    plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]], scored: Collection[str] | None = None
+) -> pd.DataFrame:
+    """One row per alarm (columns ``TABLES["alarms"]``).
+
+    Args:
+        plan: the experiment's plan.
+        runs: all runs.
+        selections: the choices that were made.
+        scored: ids of the runs whose test examples have scores; None if that isn't asked.
+    """
     rows: list[dict[str, Any]] = []
     finals = runs[runs["phase"] == "final"]
     for status in ("diverged", "failed", "missing"):
@@ -37,6 +47,9 @@ def raise_alarms(plan: Plan, runs: pd.DataFrame, selections: list[dict[str, Any]
             rows.append(_alarm("edge", "edge", 1, *place, rate=rate, low=grid[0], high=grid[-1]))
         rows += [_alarm("cliff", "cliff", 1, *place, rate=rate, cliff=cliff) for cliff in selection["cliff"]]
     rows += _lagging_averages(plan, finals)
+    if scored is not None and isinstance(plan, TrainingPlan):
+        unscored = finals[(finals["status"] == "finished") & ~finals["run_id"].isin(list(scored))]
+        rows += [_alarm("unknown", "unscored", len(group), str(name)) for name, group in unscored.groupby("problem")]
     for problem, planned in plan.problems.items():
         for absent in planned.absent_classes if isinstance(planned, PlannedProblem) else ():
             of_class = {"label": absent.label, "split": absent.split}

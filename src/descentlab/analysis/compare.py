@@ -123,7 +123,7 @@ def compare_runs(
         "reached": reached,
         "profiles": measure_profiles(speed),
         "gaps": measure_gaps(finished),
-        "alarms": raise_alarms(plan, runs, selections),
+        "alarms": raise_alarms(plan, runs, selections, scores),
         "coverage": measure_coverage(plan),
         "rank_stability": measure_rank_stability(plan, runs, history, selections, costs),
         "best_of_k": measure_best_of_k(plan, runs, selections),

@@ -50,6 +50,10 @@ PHRASES: dict[str, str | tuple[str, str]] = {
         "the test score of each example is unknown: intervals are over seeds alone, so they hold for these test examples, not "
         "for others"
     ),
+    "unscored": message(
+        "{problem}: its metric doesn't follow from sums over examples, so intervals are over seeds alone: they hold for these "
+        "test examples, not for others"
+    ),
     "no test metric": message("no run of {problem} has a test metric ({names}): its final results are not compared"),
     "test is validation": message(
         "the mapping uses {name} for both validation and test: the metric that chose also judges"

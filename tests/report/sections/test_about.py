@@ -15,6 +15,7 @@ from descentlab.report.phrases import arm_cell
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.about import (
     GRID,
+    GROUPED,
     NOISE_IN,
     NOISE_OUT,
     NOISE_OUT_ON,
@@ -26,7 +27,7 @@ from descentlab.report.sections.about import (
     provenance,
     settings_words,
 )
-from support.comparison_fixture import generated_plan, with_optimizer
+from support.comparison_fixture import generated_plan, with_optimizer, with_problems
 from support.report_evidence import evidence_of, table_named, values_of
 
 
@@ -40,6 +41,14 @@ def test_models_show_layers_total_and_count(evidence: Evidence) -> None:
     assert table.rows == [["dense", "Dense", "(None, 2)", "53"], ["total", "", "", "53"]]
     # The slides' count; training, validation and test examples.
     assert values_of(table.caption)[:10] == [12, 20, 10, 4, 5, 2, 53, 32, 8, 8]
+
+
+@pytest.mark.parametrize("by_example", [True, False])
+def test_a_metric_that_is_no_mean_over_examples_is_said(evidence: Evidence, by_example: bool) -> None:
+    """Its intervals take the test examples in groups."""
+    plan = with_problems(generated_plan(), by_example=by_example)
+    caption = table_named(models(dataclasses.replace(evidence, plan=plan)), "model-up").caption
+    assert (GROUPED in caption) is not by_example
 
 
 @pytest.mark.parametrize(("grid", "words"), [([0.001, 0.1], "0.001 … 0.1 (2)"), ([None], "none"), ([], "none")])

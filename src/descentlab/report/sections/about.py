@@ -21,6 +21,10 @@ from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.phrases import arm_cell
 from descentlab.report.sections.imported import imported_models, imported_protocol, imported_provenance
 
+GROUPED = message(
+    "The metric or the loss is no mean over examples, so intervals take the test examples in groups: by how much the metric "
+    "changes without each (jackknife)."
+)
 SCHEDULES, GRID, SELECTION = message("Schedules"), message("Grid"), message("Selection")
 PATIENCE, LOOKS = message("Patience"), message("Looks")
 RULES = {
@@ -147,6 +151,8 @@ def models(evidence: Evidence) -> Section:
                 "it.",
                 weights=weights,
             )
+        if not info.by_example:
+            caption += " " + words(GROUPED)
         if info.mode_reasons:
             reasons = "; ".join(shortened(reason) for reason in info.mode_reasons)
             caption += " " + words("Why no faster mode: {reasons}", reasons=reasons)

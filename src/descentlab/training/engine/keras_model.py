@@ -248,8 +248,7 @@ class KerasModel:
         )
         if not np.isclose(metric, of_all, rtol=1e-4, atol=1e-6):
             return np.empty(0, np.float32)
-        scores = groups * metric - (groups - 1) * without
-        return np.asarray(scores - scores.mean() + metric, np.float32)
+        return np.asarray(jackknife_values(metric, without), np.float32)
 
     def _metric_sums(self, part: Data) -> list[np.ndarray]:
         """What the metrics keep after these examples alone."""
@@ -291,6 +290,25 @@ class KerasModel:
                     "loss as 'loss'"
                 )
         return [float(np.mean(logs[name])) for name in names]
+
+
+def jackknife_values(of_all: float, without: np.ndarray) -> np.ndarray:
+    """The values that stand for the scores of groups in a number that is no mean over them.
+
+    Args:
+        of_all: the number from all groups.
+        without: the number without each group, shape (groups,).
+
+    Returns:
+        Shape (groups,); their mean is ``of_all``. Of a mean over groups they are the groups' means.
+
+    Example:
+        >>> jackknife_values(2.0, without=np.array([2.5, 2.0, 1.5])).tolist()  # the mean of 1, 2 and 3
+        [1.0, 2.0, 3.0]
+    """
+    left_out = np.asarray(without)
+    values = len(left_out) * of_all - (len(left_out) - 1) * left_out
+    return np.asarray(values - values.mean() + of_all)
 
 
 def flat_logs(logs: dict[str, Any]) -> dict[str, Any]:
