@@ -82,5 +82,5 @@ def test_runs_whose_examples_have_no_scores_are_named() -> None:
     finals = runs[runs["phase"] == "final"]
     scored = set(finals["run_id"]) - set(finals.loc[finals["problem"] == "up", "run_id"][:3])
     alarm = row(raise_alarms(generated_plan(), runs, [], scored))
-    assert (alarm["kind"], alarm["code"], alarm["problem"], alarm["count"]) == ("unknown", "unscored", "up", 3)
+    assert (alarm["kind"], alarm["code"], alarm["problem"], alarm["count"]) == ("unscored", "unscored", "up", 3)
     assert raise_alarms(generated_plan(), runs, [], set(finals["run_id"])).empty

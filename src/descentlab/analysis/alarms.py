@@ -49,7 +49,10 @@ def raise_alarms(
     rows += _lagging_averages(plan, finals)
     if scored is not None and isinstance(plan, TrainingPlan):
         unscored = finals[(finals["status"] == "finished") & ~finals["run_id"].isin(list(scored))]
-        rows += [_alarm("unknown", "unscored", len(group), str(name)) for name, group in unscored.groupby("problem")]
+        rows += [
+            _alarm("unscored", "unscored", len(group), str(name))
+            for name, group in unscored.groupby("problem", sort=False)
+        ]
     for problem, planned in plan.problems.items():
         for absent in planned.absent_classes if isinstance(planned, PlannedProblem) else ():
             of_class = {"label": absent.label, "split": absent.split}

@@ -63,6 +63,10 @@ ALARMS = {
     ),
     "few seeds": (message("{n} warning of too few seeds"), message("{n} warnings of too few seeds")),
     "tuning noise unmeasured": (UNMEASURED, UNMEASURED),
+    "unscored": (
+        message("{n} problem with intervals over seeds alone"),
+        message("{n} problems with intervals over seeds alone"),
+    ),
     "unknown": (
         message("{n} unknown about the logged runs"),
         message("{n} unknowns about the logged runs"),
