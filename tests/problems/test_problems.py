@@ -241,13 +241,16 @@ def test_inputs_come_in_a_fixed_order() -> None:
     [
         (Data(np.zeros((3, 2)), np.zeros(2)), "all arrays must have the same, positive length; received [2, 3]"),
         (Data(np.zeros((0, 2)), np.zeros(0)), "all arrays must have the same, positive length; received [0]"),
-        (Data(iter([1.0]), np.zeros(1)), "arrays must be NumPy arrays; received list_iterator"),
-        (Data(np.array([1j]), np.zeros(1)), "arrays must be numbers or text; received dtype complex128"),
         (
             Data({"a": np.ones(1), "b": np.array([np.nan])}, np.zeros(1)),
-            "arrays must be finite; received NaN or infinity",
+            "x['b'] must be finite; received NaN or infinity",
         ),
-        (Data(np.ones(1), np.array([np.inf])), "arrays must be finite; received NaN or infinity"),
+        (Data(np.ones(1), [np.ones(1), np.array([np.inf])]), "y[1] must be finite; received NaN or infinity"),
+        (
+            Data([np.ones(3), np.ones(3)], np.zeros(2)),
+            "all arrays must have the same, positive length; received [2, 3]. A list of arrays is one for each input or output; "
+            "examples become one array by np.stack",
+        ),
         (
             Data(np.ones(2), np.ones(2), None, np.ones((3, 1))),
             "all arrays must have the same, positive length; received [2, 3]",
@@ -265,6 +268,10 @@ def test_inputs_come_in_a_fixed_order() -> None:
             "test must hold distinct indices from 0 to 2, at least one and not all; received 3, of which 3 are valid",
         ),
         (
+            Data(np.ones(3), np.ones(3), np.array([0.0, 1.0])),
+            "test must hold distinct indices from 0 to 2, at least one and not all; received 2, of which 0 are valid",
+        ),
+        (
             Data(np.ones(3), np.ones(3), np.array([], int)),
             "test must hold distinct indices from 0 to 2, at least one and not all; received 0, of which 0 are valid",
         ),
@@ -272,6 +279,22 @@ def test_inputs_come_in_a_fixed_order() -> None:
 )
 def test_data_that_do_not_belong_together(data: Data, expected: str) -> None:
     assert message(lambda: data.check("problem 'mine'")) == f"problem 'mine': {expected}"
+
+
+@pytest.mark.parametrize("test", [[2, 0], range(0, 3, 2), np.array([True, False, True]), pd.Index([0, 2])])
+def test_a_test_split_is_indices_or_a_mask(test: Any) -> None:
+    data = Data(np.ones(3), np.ones(3), test)
+    data.check("problem 'mine'")
+    assert sorted(data.test) == [0, 2] and len(data.hash()) == 64
+
+
+@pytest.mark.parametrize("field", ["x", "y"])
+def test_data_without_inputs_or_targets_say_which(field: str) -> None:
+    data = Data(**{"x": np.ones(3), "y": np.ones(3), field: None})
+    assert message(lambda: data.check("problem 'mine'")) == (
+        f"problem 'mine': data must have inputs and targets; received {field}=None. Where fit takes x alone, as for an "
+        "autoencoder or a loss that layers add, give x as y too"
+    )
 
 
 def test_tables_tensors_and_lists_become_arrays() -> None:

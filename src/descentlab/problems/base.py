@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.problems.arrays import as_arrays, flat_arrays, map_arrays
+from descentlab.problems.arrays import as_arrays, fault_of, flat_arrays, map_arrays, named_arrays
 
 WEIGHTED_LOSS = "weighted_loss"
 
@@ -60,7 +60,7 @@ class Data:
     Attributes:
         x: input array of shape (n, …), or a tuple or dict of such arrays as the model takes them.
         y: targets, an array of shape (n, …), or a tuple, list or dict of such arrays for several outputs.
-        test: indices of the canonical test split, or None to draw one once.
+        test: indices of the canonical test split, or a mask of it, or None to draw one once.
         sample_weight: weights in the loss, shape (n,) or (n, …) as ``fit`` takes them, or None.
 
     Example:
@@ -77,7 +77,13 @@ class Data:
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "sample_weight"):
-            object.__setattr__(self, name, as_arrays(getattr(self, name)))
+            try:
+                object.__setattr__(self, name, as_arrays(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        if self.test is not None:
+            test = np.asarray(self.test)
+            object.__setattr__(self, "test", np.flatnonzero(test) if test.dtype.kind == "b" else test)
 
     def __len__(self) -> int:
         return len(flat_arrays(self.y)[0])
@@ -101,25 +107,28 @@ class Data:
 
     def check(self, where: str) -> None:
         """Raise ProblemError unless the arrays match and are finite, and the test split is a proper part of them."""
-        if not flat_arrays(self.x) or not flat_arrays(self.y):
-            raise ProblemError(
-                f"{where}: data must have inputs and targets; received none. Where fit takes x alone, as for an autoencoder or a "
-                "loss that layers add, give x as y too"
-            )
-        for array in self.arrays():
-            if not isinstance(array, np.ndarray):
-                raise ProblemError(f"{where}: arrays must be NumPy arrays; received {type(array).__name__}")
+        fields = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
+        for field, structure in fields.items():
+            for name, array in named_arrays(field, structure):
+                if fault := fault_of(name, array):
+                    raise ProblemError(f"{where}: {fault}")
+        for field in ("x", "y"):
+            if not flat_arrays(fields[field]):
+                raise ProblemError(
+                    f"{where}: data must have inputs and targets; received {field}={fields[field]!r}. Where fit takes x alone, "
+                    "as for an autoencoder or a loss that layers add, give x as y too"
+                )
         lengths = {len(array) for array in self.arrays()}
         if len(lengths) != 1 or 0 in lengths:
-            raise ProblemError(f"{where}: all arrays must have the same, positive length; received {sorted(lengths)}")
-        for array in self.arrays():
-            if array.dtype.kind not in "fiubU":
-                raise ProblemError(f"{where}: arrays must be numbers or text; received dtype {array.dtype}")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ProblemError(f"{where}: arrays must be finite; received NaN or infinity")
+            several = any(isinstance(structure, list | tuple) for structure in fields.values())
+            raise ProblemError(
+                f"{where}: all arrays must have the same, positive length; received {sorted(lengths)}"
+                f"{'. A list of arrays is one for each input or output; examples become one array by np.stack' * several}"
+            )
         n = len(self)
         if self.test is not None:
-            valid = np.intersect1d(self.test, np.arange(n))
+            whole = self.test.dtype.kind in "iu"
+            valid = np.intersect1d(self.test, np.arange(n)) if whole else []
             if len(valid) != np.size(self.test) or not 0 < len(valid) < n:
                 raise ProblemError(
                     f"{where}: test must hold distinct indices from 0 to {n - 1}, at least one and not all; received "
