@@ -71,6 +71,16 @@ def test_the_restricted_mean_is_the_area_under_the_curve(values: list[int]) -> N
     assert restricted_mean(times, reached, budget).mean == pytest.approx(area)
 
 
+@pytest.mark.parametrize(
+    ("times", "reached"), [([0.1] * 3, [True] * 3), ([30.0] * 4, [False] * 4), ([30.0, 40.0], [True, False])]
+)
+def test_equal_times_have_no_interval(times: list[float], reached: list[bool]) -> None:
+    """Of coarse evaluations, of runs that all missed, and of one that reached the target at the last evaluation."""
+    found = restricted_mean(np.array(times), np.array(reached), 30)
+    assert (found.mean, found.n) == (pytest.approx(times[0]), len(times))
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_shares_have_exact_intervals() -> None:
     found = share_interval(0, 10)  # by hand: 1 - 0.025 ** (1 / 10)
     assert (found.share, found.low, found.high) == (0, 0, pytest.approx(1 - 0.025**0.1))

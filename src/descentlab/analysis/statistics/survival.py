@@ -84,13 +84,16 @@ def restricted_mean(times: np.ndarray, reached: np.ndarray, budget: float) -> In
     """Mean time within ``budget`` (the area under Kaplan & Meier's curve up to it), with its 95 % t interval.
 
     Runs are cut off only at the budget, so the area is the mean of the times with misses set to the budget: what DeepOBS
-    reports (Schneider et al. 2019), here with its interval.
+    reports (Schneider et al. 2019), here with its interval. Times that are all equal, because every run missed or because there
+    are few evaluations, have none: their standard deviation of 0 would promise certainty.
 
     Example:
         >>> restricted_mean(np.array([10, 30, 50]), np.array([True, True, False]), budget=50).mean
         30.0
     """
-    return t_interval(np.where(reached, times, budget).clip(max=budget))
+    within = np.where(reached, times, budget).clip(max=budget)
+    mean = t_interval(within)
+    return replace(mean, low=np.nan, high=np.nan) if len(within) and np.ptp(within) == 0 else mean
 
 
 def restricted_ratio(
