@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from support.imported_results import imported, table, unknown
+import pytest
+
+from support.imported_results import codes, imported, table, unknown
 from support.logged_experiment import LOSSES, log_run
 
 
 def log_pair(store: str, **params: Any) -> None:
     """A run of plain SGD and one of Adam, the same but for the optimizer."""
     for name, test in (("sgd", 0.7), ("adam", 0.8)):
-        log_run(store, "e", {"optimizer": name, "seed": 0, "lr": 0.1, **params}, LOSSES, {"test_accuracy": test})
+        log_run(store, "e", {"optimizer": name, "lr": 0.1, "seed": 0, **params}, LOSSES, {"test_accuracy": test})
 
 
 def test_a_learning_rate_is_chosen_by_validation_and_said_to_be(store: str) -> None:
@@ -76,3 +78,32 @@ def test_seeds_repeats_and_what_is_left_out(store: str) -> None:
         ("uneven", "", "", 5, {"least": 2, "most": 3}),
         ("usual margin", "", "", 5, {"margin": "0.01", "metric": "accuracy"}),
     ]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["test_accuracy", "val_accuracy"])
+def test_a_metric_that_is_not_finite_is_the_worst_result(store: str, name: str, value: float) -> None:
+    """As of a run that is trained here: the run keeps its row, no mean has the value, and it loses its pair."""
+    for seed in range(3):
+        log_pair(store, seed=seed)
+    curves = {**LOSSES, "val_accuracy": [0.5, 0.7, value if name.startswith("val") else 0.75]}
+    log_run(store, "e", {"optimizer": "adam", "seed": 3, "lr": 0.1}, curves, {"test_accuracy": 0.9, name: value})
+    log_run(store, "e", {"optimizer": "sgd", "seed": 3, "lr": 0.1}, LOSSES, {"test_accuracy": 0.7})
+    results = imported()
+    lost = table(results, "runs").set_index(["optimizer", "seed"]).loc[("adam", 3)]
+    metric = name.replace("accuracy", "metric")
+    assert (lost["status"], lost["message"]) == ("diverged", f"{metric} not finite after 3 updates")
+    summary = table(results / "comparison", "summary").set_index("optimizer").loc["adam"]
+    assert (summary["test_metric_mean"], summary["n_finished"]) == (pytest.approx(0.8), 3)
+    alarms = table(results / "comparison", "alarms")
+    assert list(alarms.loc[alarms["kind"] == "diverged", "optimizer"]) == ["adam"]
+    assert "no test metric" not in codes(results)
+
+
+def test_runs_without_a_metric_are_missing_where_another_logged_none_that_is_finite(store: str) -> None:
+    log_run(store, "e", {"optimizer": "adam", "seed": 0, "lr": 0.1}, LOSSES, {"test_accuracy": math.nan})
+    log_run(store, "e", {"optimizer": "sgd", "seed": 0, "lr": 0.1}, LOSSES)
+    results = imported()
+    status = table(results, "runs").set_index("optimizer")["status"]
+    assert status.to_dict() == {"adam": "diverged", "sgd": "missing"}
+    assert "no test metric" not in codes(results)

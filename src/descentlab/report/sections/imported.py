@@ -24,9 +24,10 @@ RULES = {
         " split can't be checked; where they didn't, pairing gains nothing and intervals are as wide as for unpaired runs."
     ),
     message("Diverged and failed"): message(
-        "A run with a loss that is not finite diverged, whatever its status in MLflow: it keeps its row, is the worst possible "
-        "result and is never averaged away. A run that MLflow lists as failed or killed, with finite losses, is dropped from "
-        "pairs."
+        "A run with a loss that is not finite diverged, whatever its status in MLflow, and so did one that finished with a "
+        "validation or test metric that is not finite: it keeps its row, is the worst possible result and is never averaged "
+        "away. A run that MLflow lists as failed or killed, with finite losses, is dropped from pairs, and so is one that lacks "
+        "a metric that others logged."
     ),
     message("Verdicts of logged runs"): message(
         "Whole corrected interval inside the margin: negligible; above 0: better; below 0: worse; otherwise inconclusive. "

@@ -96,12 +96,16 @@ def listed(names: Collection[str]) -> str:
 
 
 def mark_incomplete(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mark a finished run that lacks a value that others of its problem have as missing, so that its pairs are dropped."""
+    """Mark a finished run that lacks a value that others of its problem have as missing, so that its pairs are dropped.
+
+    A value that is logged and not finite is a result, the worst one, and not missing.
+    """
     status, message = runs["status"].copy(), runs["message"].copy()
-    for _, group in runs[runs["status"] == "finished"].groupby("problem", sort=False):
+    for _, group in runs[runs["status"].isin(("finished", "diverged"))].groupby("problem", sort=False):
         for column in NEEDED:
-            absent = group.index[group[column].isna()]
-            if len(absent) < len(group):
+            has_value = group["ends"].map(lambda ends, column=column: column in ends)
+            absent = group.index[~has_value & (group["status"] == "finished")]
+            if has_value.any():
                 status[absent] = "missing"
                 message[absent] = (
                     f"no {column.replace('_', ' ')} was logged, although other runs of the problem have one"

@@ -34,6 +34,7 @@ from descentlab.tracking.imported.plan_imported import plan_imported
 from descentlab.training.run_record import moments
 
 LOSSES = ("train_loss", "val_loss")
+JUDGED = ("val_metric", "test_metric")  # what a run is judged by at its end
 BLANK = {"str": "", "int64": 0, "float64": math.nan, "bool": False}
 
 
@@ -95,8 +96,9 @@ def tables_of(experiment: LoggedExperiment, mapping: RunMapping) -> tuple[pd.Dat
 
     Returns:
         The runs, in the order in which they began, with the columns of RUNS (``seed`` may be None) and ``setting`` (the
-        learning rate as text), ``logged`` (what the run calls its optimizer), ``params``, ``commit``, ``batch``,
-        ``per_epoch`` and ``epochs`` (NaN where unknown); and the table HISTORY.
+        learning rate as text), ``logged`` (what the run calls its optimizer), ``ends`` (the columns of which it logged a value,
+        finite or not), ``params``, ``commit``, ``batch``, ``per_epoch`` and ``epochs`` (NaN where unknown); and the table
+        HISTORY.
 
     Raises:
         LoggedRunsError: the mapping's ``first_epoch`` fits no logged step, or a seed is no whole number.
@@ -176,6 +178,7 @@ def describe_run(
         "mode": "unknown",
         "metric": experiment.metric.name,
         "higher_is_better": experiment.metric.higher_is_better,
+        "ends": frozenset(run.ends),
         "params": run.params,
         "commit": run.commit,
     }
@@ -246,6 +249,13 @@ def end_of(run: LoggedRun, points: list[dict[str, Any]], higher_is_better: bool)
         return {**record, "status": "diverged", "message": f"loss not finite after {record['updates']} updates"}
     if run.status != "FINISHED":
         return {**record, "status": "failed", "message": f"status {run.status} in MLflow"}
+    for name in JUDGED:
+        if not math.isfinite(run.ends.get(name, 0.0)):  # one that was not logged is missing, and no result
+            return {
+                **record,
+                "status": "diverged",
+                "message": f"{name} not finite after {record.get('updates', 0)} updates",
+            }
     return {**record, "status": "finished"}
 
 

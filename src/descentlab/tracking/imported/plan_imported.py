@@ -196,7 +196,7 @@ def unknown_of_test(finals: pd.DataFrame, experiment: LoggedExperiment) -> list[
     metric = experiment.metric
     entries = []
     for problem, group in finals.groupby("problem", sort=False):
-        if group["test_metric"].isna().all():
+        if not any("test_metric" in ends for ends in group["ends"]):
             entries.append(unknown("no test metric", len(group), str(problem), names=" or ".join(metric.test)))
     if shared := [name for name in metric.test if name in metric.val]:
         entries.append(unknown("test is validation", len(finals), name=shared[0]))
