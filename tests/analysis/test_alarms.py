@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from descentlab.analysis.alarms import LEAST_SEEDS, raise_alarms, unmeasured_tuning
+from descentlab.problems.absent_classes import AbsentClass
 from support.comparison_fixture import SEEDS, generated_plan, generated_runs, generated_selections
 from support.generated_comparisons import row
 
@@ -84,3 +86,48 @@ def test_runs_whose_examples_have_no_scores_are_named() -> None:
     alarm = row(raise_alarms(generated_plan(), runs, [], scored))
     assert (alarm["kind"], alarm["code"], alarm["problem"], alarm["count"]) == ("unscored", "unscored", "up", 3)
     assert raise_alarms(generated_plan(), runs, [], set(finals["run_id"])).empty
+
+
+def test_a_class_that_splits_are_without_is_an_alarm() -> None:
+    absent = AbsentClass("eggs", "val", (1, 3)), AbsentClass("ham", "train", (2,))
+    plan = generated_plan()
+    plan = replace(plan, problems={**plan.problems, "up": replace(plan.problems["up"], absent_classes=absent)})
+    alarms = raise_alarms(plan, generated_runs(0), []).to_dict("records")
+    assert [(alarm["kind"], alarm["problem"], alarm["count"], values_of_alarm(alarm)) for alarm in alarms] == [
+        ("absent class", "up", 2, {"label": "eggs", "split": "val"}),
+        ("absent class", "up", 1, {"label": "ham", "split": "train"}),
+    ]
+
+
+@pytest.mark.parametrize("problem", ["up", "down"])
+@pytest.mark.parametrize("margins", [-2.0, 0.9, 1.1])
+def test_averages_that_cost_more_than_the_margin_are_an_alarm(problem: str, margins: float) -> None:
+    """Measured anew, the validation metric is better by so many margins: a mean over the runs that finished."""
+    plan, runs = generated_plan(), generated_runs(0)
+    planned = plan.problems[problem]
+    judged = (
+        (runs["problem"] == problem)
+        & (runs["optimizer"] == "adam")
+        & (runs["arm"] == "tuned")
+        & (runs["phase"] == "final")
+    )
+    better = runs["val_metric"] + planned.sign * margins * planned.margin
+    runs = runs.assign(renormalized_val_metric=better.where(judged))
+    lost = judged & (runs["seed"] == 0)
+    runs.loc[lost, ["status", "renormalized_val_metric"]] = "diverged", 1e9 * planned.sign
+    alarms = raise_alarms(plan, runs, [])
+    alarms = alarms[alarms["kind"] != "diverged"]
+    if margins < 1:
+        assert alarms.empty
+        return
+    alarm = row(alarms)
+    assert [alarm[name] for name in ("kind", "problem", "arm", "optimizer", "count")] == [
+        "lagging averages",
+        problem,
+        "tuned",
+        "adam",
+        SEEDS - 1,
+    ]
+    kept = runs.loc[judged & ~lost, "val_metric"].mean()
+    anew = kept + planned.sign * margins * planned.margin
+    assert values_of_alarm(alarm) == pytest.approx({"kept": kept, "anew": anew})

@@ -120,3 +120,36 @@ def test_a_keras_mode_that_is_asked_for_is_tried() -> None:
     assert plan.problems["mine"].mode == "eager"
     with pytest.raises(ProblemError, match="Keras can't train and evaluate it"):
         planned("support.own_problems:UNKNOWN_LOSS", mode="keras")
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (
+            "DATASET",
+            "x must be an array, or a table, dense tensor or list that becomes one; received _BatchDataset, whose ",
+        ),
+        ("MISSING", "its data or model can't be loaded: KeyError: 'age' (line "),
+        ("RAGGED", "its data or model can't be loaded: ValueError: x: a list's rows have different lengths, "),
+        (
+            "NARROW",
+            "the model can't be called on the data: ValueError: Dimensions must be equal, but are 5 and 7 for 'sub = "
+            "Sub[T=DT_FLOAT](Placeholder, ones)' with input shapes: [2,5], [1,7] (in Narrow.call(), line ",
+        ),
+        ("PAIR", "its model has a compile of its own that doesn't take one optimizer, a loss and metrics, "),
+        ("UNKNOWN_LOSS", "Keras can't train and evaluate it: ValueError: Could not interpret loss identifier: msee"),
+        ("RAISING_METRIC", "Keras can't train and evaluate it: ArithmeticError: no metric today (line "),
+    ],
+)
+def test_what_can_not_be_trained_is_refused_in_one_line(problem: str, said: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        planned(f"support.own_problems:{problem}")
+    line = str(refused.value).partition(": ")[2]
+    assert line.startswith(said)
+    assert line.isprintable() and len(line) < 500
+
+
+def test_float16_is_trained_by_keras_which_scales_the_loss() -> None:
+    problem = planned("support.own_problems:HALF_PRECISION").problems["mine"]
+    assert (problem.mode, problem.by_example) == ("keras", False)
+    assert problem.mode_reasons[-1].startswith("in float16 Keras scales the loss")

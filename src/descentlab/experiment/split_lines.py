@@ -15,6 +15,6 @@ def split_lines(plan: TrainingPlan) -> list[str]:
                 f"({problem.train_examples // problem.batch_size:,} batches of {problem.batch_size:,})"
             )
         for absent in problem.absent_classes:
-            seeds = ", ".join(map(str, absent.seeds))
-            lines.append(f"{name}: class {absent.label} has no example in the {absent.split} split of seeds {seeds}")
+            seeds = f"seed{'s' * (len(absent.seeds) > 1)} {', '.join(map(str, absent.seeds))}"
+            lines.append(f"{name}: class {absent.label} has no example in the {absent.split} split of {seeds}")
     return lines

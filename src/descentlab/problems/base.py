@@ -25,8 +25,8 @@ class Metric:
     Attributes:
         name: as shown in the report, e.g. ``accuracy``.
         higher_is_better: the direction of the metric.
-        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n,); their mean is the metric. Or anything else that
-            ``compile(metrics=…)`` takes.
+        per_example: ``(y, y_pred) -> scores`` in backend tensors, shape (n, …); their mean is the metric. Or anything else that
+            ``compile(metrics=…)`` takes: a name, a metric object, or for several outputs a list, or a dict by output.
 
     Example:
         >>> error = Metric("absolute error", higher_is_better=False, per_example=lambda y, y_pred: abs(y - y_pred))
@@ -58,7 +58,7 @@ class Data:
     """All examples of a problem; splits are index arrays into them.
 
     Attributes:
-        x: input array of shape (n, …), or a tuple or dict of such arrays as the model takes them.
+        x: input array of shape (n, …), or a tuple, list or dict of such arrays as the model takes them.
         y: targets, an array of shape (n, …), or a tuple, list or dict of such arrays for several outputs.
         test: indices of the canonical test split, or a mask of it, or None to draw one once.
         sample_weight: weights in the loss, shape (n,) or (n, …) as ``fit`` takes them, or None.
@@ -159,16 +159,19 @@ class Data:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem.
+    """One problem: what ``compile``, ``fit`` and ``evaluate`` would be given, and what the protocol adds.
 
     Attributes:
         name: its name; random streams are derived from it.
         title: one line for the report.
-        build_model: returns a new, uncompiled Keras model with one output; its random choices must come from Keras'
-            global seed.
-        load_data: ``(path or None) -> Data``; only problems that read a file look at the path.
-        loss: a keras.losses.Loss, a name of Keras, or a function ``(y, y_pred) -> losses`` of shape (n,).
-        metric: the metric that generalization is measured in.
+        build_model: returns a new, uncompiled Keras model: Sequential, functional or subclassed, with one output or several,
+            with its own ``train_step`` and ``test_step`` or Keras'. Its random choices must come from Keras' global seed.
+        load_data: ``(path or None) -> Data``, the same at every call; only problems that read a file look at the path.
+        loss: whatever ``compile(loss=…)`` takes: a name of Keras, a ``keras.losses.Loss``, a function ``(y, y_pred) -> losses``
+            of shape (n, …) or their mean; for several outputs a list, or a dict by output. None for a model whose layers add
+            their own losses.
+        metric: the metric that generalization is measured in. With several outputs, or a ``test_step`` of the model's own, its
+            name says which of the values that ``evaluate`` reports it is.
         epochs, batch_size: budget and batch size unless the config says otherwise.
         margin: δ, in the metric's unit: smaller differences are negligible (docs/protocol.md, "Margins").
         margin_reason: what a user would care for, and what the test split can tell apart, for the report.

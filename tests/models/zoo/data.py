@@ -30,6 +30,11 @@ def small(
     return Problem(name, title, build_model, load_data, loss, metric, **more)
 
 
+def outside_test(data: Data) -> Data:
+    """What a layer may be adapted to."""
+    return data.rows(np.setdiff1d(np.arange(len(data)), data.test))
+
+
 def padded_tokens(seed: int, n: int = 80, length: int = LENGTH, shortest: int = 4) -> np.ndarray:
     """Random token ids, shape (n, length), with zeros after a random end."""
     random = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.data import load_clusters, small
+from models.zoo.data import load_clusters, outside_test, small
 
 
 def load_image_pairs(path: str | None) -> Data:
@@ -157,19 +157,19 @@ HEADS_ONE_METRIC = small(
 
 
 def load_patients(path: str | None) -> Data:
-    """Columns of floats, integers and text, each of shape (n, 1), and a target that depends on all of them."""
+    """Columns of floats, integers and text, each of shape (n, 1), and a target that depends on all; the last are to test."""
     random = np.random.default_rng(53)
     age, pressure = random.uniform(20, 80, (100, 1)), random.normal(120, 15, (100, 1))
     vessels = random.integers(0, 4, (100, 1))
     pain = np.array(["none", "typical", "other"])[random.integers(0, 3, (100, 1))]
     risk = (age - 50) / 20 + (pressure - 120) / 15 + vessels - 1.5 + (pain == "typical") - (pain == "none")
     x = {"age": age.astype("float32"), "pressure": pressure.astype("float32"), "vessels": vessels, "pain": pain}
-    return Data(x, (risk[:, 0] > 0).astype("int64"))
+    return Data(x, (risk[:, 0] > 0).astype("int64"), test=np.arange(80, 100))
 
 
 def build_structured() -> keras.Model:
-    """Columns of floats, integers and text."""
-    columns = load_patients(None).x
+    """Columns of floats, integers and text, by the values that are outside the test split."""
+    columns = outside_test(load_patients(None)).x
     inputs, encoded = {}, []
     for name, column in columns.items():
         dtype = {"f": "float32", "i": "int64", "U": "string"}[column.dtype.kind]

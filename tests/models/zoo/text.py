@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from descentlab.problems.base import Data, Metric
-from models.zoo.data import LENGTH, TOKENS, load_padded_texts, load_tags, load_texts, small
+from models.zoo.data import LENGTH, TOKENS, load_padded_texts, load_tags, load_texts, outside_test, small
 
 BINARY_ACCURACY = Metric("binary_accuracy", True, keras.metrics.binary_accuracy)
 
@@ -155,18 +155,18 @@ EMBEDDING_BAG = small(
 
 
 def load_strings(path: str | None) -> Data:
-    """Sentences as strings, shape (n, 1); the class is whether they have more good words than bad ones."""
+    """Sentences as strings, shape (n, 1), the last of them to test; the class is whether they have more good words than bad."""
     words = np.array(["Good", "great", "fine", "bad", "awful", "poor", "the", "a"])
     chosen = np.random.default_rng(12).integers(0, len(words), (80, 7))
     good, bad = (chosen < 3).sum(axis=1), ((chosen >= 3) & (chosen < 6)).sum(axis=1)
     sentences = np.array([[" ".join(words[row]) + "!"] for row in chosen])
-    return Data(sentences, (good > bad).astype("int64"))
+    return Data(sentences, (good > bad).astype("int64"), test=np.arange(64, 80))
 
 
 def build_text_vectorization() -> keras.Model:
-    """Strings to ids inside the model."""
+    """Strings to ids inside the model, by the words of sentences outside the test split."""
     vectorize = layers.TextVectorization(max_tokens=16, output_sequence_length=8)
-    vectorize.adapt(load_strings(None).x[:, 0])
+    vectorize.adapt(outside_test(load_strings(None)).x[:, 0])
     text = keras.Input((1,), dtype="string")
     x = layers.Embedding(16, 6)(vectorize(text))
     x = layers.GlobalAveragePooling1D()(x)

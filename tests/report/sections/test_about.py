@@ -51,6 +51,24 @@ def test_a_metric_that_is_no_mean_over_examples_is_said(evidence: Evidence, by_e
     assert (GROUPED in caption) is not by_example
 
 
+def test_models_say_what_the_split_left_out_and_which_classes_weigh_more(evidence: Evidence) -> None:
+    """Each in a sentence of its own, which is missing where there is nothing to say."""
+    plain = table_named(models(evidence), "model-up").caption
+    plan = evidence.plan
+    assert isinstance(plan, TrainingPlan)
+
+    def added(**values: Any) -> str:
+        caption = table_named(
+            models(dataclasses.replace(evidence, plan=with_problems(plan, **values))), "model-up"
+        ).caption
+        assert caption.startswith(plain) and len(caption) > len(plain)
+        return caption.removeprefix(plain)
+
+    assert values_of(added(requested_examples=39)) == [39, 32]
+    assert values_of(added(class_weight={"7": 0.5, "9": 3.0})) == [7, 0.5, 9, 3]
+    assert added(mode_reasons=("xla: too slow", "x" * 300)).count("…") == 1
+
+
 @pytest.mark.parametrize(("grid", "words"), [([0.001, 0.1], "0.001 … 0.1 (2)"), ([None], "none"), ([], "none")])
 def test_words_for_a_grid(grid: list[float | None], words: str) -> None:
     assert grid_words(grid) == words
