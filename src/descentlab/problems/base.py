@@ -127,8 +127,8 @@ class Data:
             )
         n = len(self)
         if self.test is not None:
-            whole = self.test.dtype.kind in "iu"
-            valid = np.intersect1d(self.test, np.arange(n)) if whole else []
+            indices = self.test if self.test.dtype.kind in "iu" else np.empty(0, int)
+            valid = np.intersect1d(indices, np.arange(n))
             if len(valid) != np.size(self.test) or not 0 < len(valid) < n:
                 raise ProblemError(
                     f"{where}: test must hold distinct indices from 0 to {n - 1}, at least one and not all; received "
