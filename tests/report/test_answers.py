@@ -19,6 +19,7 @@ from descentlab.report.answers import (
     write_answers,
 )
 from descentlab.report.formatting import interval, number
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import ARM_WORDS
 from descentlab.report.trait_phrases import TRAIT_WORDS
 from support.comparison_fixture import SEEDS, generated_plan
@@ -66,7 +67,7 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
     }
     plan = generated_plan()
     alone = replace(plan, problems={"up": plan.problems["up"]})
-    said = answer_contrast(alone, pd.DataFrame([row]), "tuned", "sgd")
+    said = answer_contrast(alone, pd.DataFrame([row]), Marks(), "tuned", "sgd")
     assert said["head"].startswith(ARM_WORDS["tuned"].title)
     assert values_of(said["head"]) == ["adam", "sgd"] and PHRASES[Verdict.NEGLIGIBLE] in said["head"]
     row = {
@@ -78,11 +79,10 @@ def test_one_contrast_and_one_ranking_are_not_counted() -> None:
         "test_metric_mean": 0.9,
         "test_metric_low": 0.8,
         "test_metric_high": 1.0,
-        "undertuned": False,
     }
     for names, counted in ((["adam"], []), (["adam", "sgd"], [2])):
         summary = pd.DataFrame([{**row, "optimizer": name} for name in names])
-        said = answer_ranking(alone, summary, "tuned")
+        said = answer_ranking(alone, summary, Marks(), "tuned")
         assert said["head"].startswith(ARM_WORDS["tuned"].title) and values_of(said["head"]) == counted
         (best,) = said["details"]
         assert values_of(best["text"]) == [*names, 0.9, 0.8, 1, 6]
@@ -92,7 +92,7 @@ def test_a_problem_without_the_contrast_is_not_tested_and_counted() -> None:
     """Adam ends better "on 1 of 1" would hide that the other problem said nothing."""
     found = generated_comparison()
     rows = found.contrasts[found.contrasts["problem"] == "up"]
-    said = answer_contrast(generated_plan(), rows, "tuned", "momentum")
+    said = answer_contrast(generated_plan(), rows, Marks(), "tuned", "momentum")
     assert values_of(said["head"]) == ["adam", "momentum", 2, "adam", 1, 1]
     assert PHRASES[Verdict.NOT_TESTED] in said["head"]
     assert [detail["verdict"] for detail in said["details"]] == ["better", "not tested"]
@@ -101,7 +101,7 @@ def test_a_problem_without_the_contrast_is_not_tested_and_counted() -> None:
 def test_a_problem_without_a_mean_is_named_and_not_counted_among_those_with_one() -> None:
     summary = generated_comparison().summary
     summary = summary[(summary["problem"] == "up") | (summary["arm"] == "default")]
-    said = answer_ranking(generated_plan(), summary, "tuned")
+    said = answer_ranking(generated_plan(), summary, Marks(), "tuned")
     assert [(line["problem"], line["verdict"]) for line in said["details"]] == [("up", ""), ("down", "not tested")]
     assert values_of(said["head"]) == []  # one optimizer on one problem
 
@@ -125,8 +125,8 @@ def test_the_first_page_says_which_traits_go_with_adams_advantage_from_fifteen_p
     pair = {"arm": "tuned", "first": "adam", "second": "sgd", "margin": 1.0, "verdict": "better", "n": 3}
     rows = pd.DataFrame({"problem": names, "difference_mean": range(LEAST_PROBLEMS)})
     rows = rows.assign(low_corrected=0.0, high_corrected=1.0, **pair)
-    (said,) = answer_when(generated_plan(), rows, traits)
+    (said,) = answer_when(generated_plan(), rows, traits, Marks())
     assert [name for name in TRAIT_WORDS.values() if name in said["head"]] == [TRAIT_WORDS["noise_scale"]]
     assert values_of(said["head"])[-3:] == [LEAST_PROBLEMS, 1, 1]  # n, and what is left without one problem
-    assert not answer_when(generated_plan(), rows[1:], traits[1:])
-    assert not answer_when(generated_plan(), rows, pd.DataFrame())
+    assert not answer_when(generated_plan(), rows[1:], traits[1:], Marks())
+    assert not answer_when(generated_plan(), rows, pd.DataFrame(), Marks())

@@ -96,6 +96,7 @@ def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     open_contrast = Contrast("up", "tuned", "adam", "momentum")
     look = Look(number=1, seeds=6, contrasts=(open_contrast,), left=(open_contrast,), unpaid=(open_contrast,))
     plan = with_optimizer(plan, "rmsprop", factory="RMSprop", hyperparameters={"tuned": {"momentum": 0.9}})
+    plan = with_optimizer(plan, "adam", hyperparameters={"default": {"beta_1": 0.95}})
     plan = with_optimizer(plan, "gd", source_lines=9)
     final = runs["phase"] == "final"
     for optimizer, seeds, status in (

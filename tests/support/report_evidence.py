@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 
+from descentlab.analysis.comparison import TABLES, Comparison
 from descentlab.report.blocks import Figure, Section, Table
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.landscape_words import TITLES as LANDSCAPE_TITLES
+from descentlab.storage.tables import empty_table
 from support.comparison_fixture import (
     OPTIMIZERS,
     PROBLEMS,
@@ -30,6 +33,11 @@ def evidence_of(runs: pd.DataFrame | None = None, **config: Any) -> Evidence:
 
 def changed(evidence: Evidence, **tables: pd.DataFrame) -> Evidence:
     return dataclasses.replace(evidence, comparison=dataclasses.replace(evidence.comparison, **tables))
+
+
+def hand_made(**tables: pd.DataFrame) -> Comparison:
+    """A comparison of these tables alone, and of an empty summary: no row has a mark."""
+    return cast(Comparison, SimpleNamespace(**{"summary": empty_table(TABLES["summary"]), **tables}))
 
 
 def found(section: Section | None) -> Section:

@@ -121,6 +121,24 @@ def test_plan_describes_problems_and_optimizers(plan: TrainingPlan) -> None:
     assert plan.optimizers["adam"].default_learning_rate == 0.001  # Keras 3.15's documented default
 
 
+def test_a_default_arm_s_own_settings_are_those_that_are_not_the_class_s_defaults(device: str) -> None:
+    """A rate that is written down and is Keras' own is a default; a class without a default rate has nothing to depart from."""
+    del device
+    own = {
+        "adam": {"optimizer": "adam", "learning_rate": 0.001},
+        "faster": {"optimizer": "adam", "name": "faster", "learning_rate": 0.01},
+        "momentum": {"optimizer": "momentum"},
+        "tuned_decay": {"optimizer": "sgd", "name": "tuned_decay", "tuned_weight_decay": 0.1},
+    }
+    made = make_plan(config(optimizers=list(own.values()), seeds={"final": 2, "tuning": 2}))
+    assert {name: made.optimizers[name].own_settings for name in own} == {
+        "adam": False,
+        "faster": True,
+        "momentum": True,
+        "tuned_decay": False,
+    }
+
+
 def test_an_optimizer_without_a_rate_has_no_rate_to_tune(device: str) -> None:
     del device
     mapping = {"optimizer": "descentlab.optimizers.slides_adagrad:SlidesAdaGrad", "learning_rate": None}

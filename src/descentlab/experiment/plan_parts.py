@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from descentlab.experiment.settings import ReportConfig
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.search_space import Trial
 from descentlab.problems.absent_classes import AbsentClass
 from descentlab.problems.base import metric_sign
@@ -145,6 +146,11 @@ class ComparedOptimizer:
     default_learning_rate: float | None
     grid: tuple[float | None, ...]
 
+    @property
+    def own_settings(self) -> bool:
+        """Whether the default arm, which is named after a class's defaults, has other settings of the class."""
+        return bool(self.hyperparameters.get(Arm.DEFAULT))
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PlannedOptimizer(ComparedOptimizer):
@@ -153,6 +159,7 @@ class PlannedOptimizer(ComparedOptimizer):
     Attributes:
         center_learning_rate: center of its grid; None without a learning rate.
         center_source: what recommends it, as in :class:`~descentlab.optimizers.table.OptimizerEntry`.
+        own_learning_rate: whether the default arm's rate is another than the default of the class.
         tuned_weight_decay: decoupled weight decay in the ``tuned`` arm.
         tuned_schedule: learning-rate schedule in the ``tuned`` arm.
         tuned_only: it has no runs in the other arms, as they would repeat those of a row with another schedule.
@@ -165,10 +172,16 @@ class PlannedOptimizer(ComparedOptimizer):
     center_source: str
     tuned_weight_decay: float | None
     tuned_schedule: str
+    own_learning_rate: bool = False
     tuned_only: bool = False
     extended_trials: tuple[Trial, ...] = ()
     source_lines: int | None = None
     by_keras: str = ""
+
+    @property
+    def own_settings(self) -> bool:
+        """Also where the config sets the default arm's learning rate."""
+        return super().own_settings or self.own_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

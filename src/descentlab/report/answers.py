@@ -19,7 +19,8 @@ from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import ADAM, MOMENTUM, PLAIN
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
 from descentlab.report.claim_answers import BY_CLAIM, answer_claim
-from descentlab.report.formatting import interval, marked_titles, optimizer_title
+from descentlab.report.formatting import interval
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import ARM_WORDS, NOT_RUN, contrast_note
 from descentlab.report.trait_phrases import trait_words
 
@@ -92,13 +93,13 @@ def write_answers(plan: Plan, compared: Comparison, traits: pd.DataFrame) -> lis
         Each ``{"id", "section", "head", "details"}``: the section with the data behind it, a sentence, and under it one line
         a problem, ``{"problem", "verdict", "text"}`` (verdict empty where none is given).
     """
-    answers = []
+    answers, marks = [], Marks.of(plan, compared.summary)
     for arm in reversed(plan.config.arms):
-        answers += [answer_contrast(plan, compared.contrasts, arm, second) for second in (MOMENTUM, PLAIN)]
-    answers += answer_when(plan, compared.contrasts, traits)
+        answers += [answer_contrast(plan, compared.contrasts, marks, arm, second) for second in (MOMENTUM, PLAIN)]
+    answers += answer_when(plan, compared.contrasts, traits, marks)
     for identity in BY_CLAIM:
-        answers += answer_claim(plan, compared.claims, identity)
-    answers += [answer_ranking(plan, compared.summary, arm) for arm in reversed(plan.config.arms)]
+        answers += answer_claim(plan, compared.claims, marks, identity)
+    answers += [answer_ranking(plan, compared.summary, marks, arm) for arm in reversed(plan.config.arms)]
     answers.append(answer_alarms(compared.alarms))
     return answers
 
@@ -107,13 +108,14 @@ def _statement(identity: str, section: str, head: str, details: list[dict[str, s
     return {"id": identity, "section": section, "head": head, "details": details or []}
 
 
-def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) -> dict[str, Any]:
+def answer_contrast(plan: Plan, contrasts: pd.DataFrame, marks: Marks, arm: str, second: str) -> dict[str, Any]:
     """Adam against ``second``: final test metric, how many problems have which verdict."""
     rows = contrasts[(contrasts["arm"] == arm) & (contrasts["first"] == ADAM) & (contrasts["second"] == second)]
     identity = f"{arm}-adam-{second}"
-    named = {"arm": words(ARM_WORDS[arm].title), "second": optimizer_title(second)}
+    first, other = (marks.title(name, arm, plan.problems) for name in (ADAM, second))
+    named = {"arm": words(ARM_WORDS[arm].title), "first": first, "second": other}
     if rows.empty:
-        missing = words("{arm}: Adam against {second} is not tested: they are not both in the experiment.", **named)
+        missing = words("{arm}: {first} against {second} is not tested: they are not both in the experiment.", **named)
         return _statement(identity, "differences", missing)
     absent = [problem for problem in plan.problems if problem not in set(rows["problem"])]
     counts = {judged: int((rows["verdict"] == judged).sum()) for judged in Verdict}
@@ -134,23 +136,26 @@ def answer_contrast(plan: Plan, contrasts: pd.DataFrame, arm: str, second: str) 
     details += [{"problem": name, "verdict": Verdict.NOT_TESTED, "text": words(NOT_RUN)} for name in absent]
     head = counted(
         sum(counts.values()),
-        "{arm}: Adam against {second}: {verdicts}.",
-        "{arm}: Adam against {second}: of {n} problems, {verdicts}.",
+        "{arm}: {first} against {second}: {verdicts}.",
+        "{arm}: {first} against {second}: of {n} problems, {verdicts}.",
         verdicts=verdicts,
         **named,
     )
     return _statement(identity, "differences", head, details)
 
 
-def answer_when(plan: Plan, contrasts: pd.DataFrame, traits: pd.DataFrame) -> list[dict[str, Any]]:
+def answer_when(plan: Plan, contrasts: pd.DataFrame, traits: pd.DataFrame, marks: Marks) -> list[dict[str, Any]]:
     """Which traits of a problem go with Adam's advantage over plain SGD; nothing where too few problems have any measured."""
     advantages = measure_advantages(plan, contrasts, traits)
     associations = associate_traits(advantages[advantages["arm"] == plan.main_arm])
     if associations.empty:
         return []
+    first, second = (marks.title(name, plan.main_arm, plan.problems) for name in (ADAM, PLAIN))
     head = words(
-        "{arm}, Adam's advantage over plain SGD: {traits}.",
+        "{arm}, the advantage of {first} over {second}: {traits}.",
         arm=words(ARM_WORDS[plan.main_arm].title),
+        first=first,
+        second=second,
         traits=trait_words(associations),
     )
     return [_statement("when", "when", head)]
@@ -166,7 +171,7 @@ def fit_words(row: Mapping[Hashable, Any]) -> str:
     )
 
 
-def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any]:
+def answer_ranking(plan: Plan, summary: pd.DataFrame, marks: Marks, arm: str) -> dict[str, Any]:
     """The best mean test metric of each problem."""
     details, winners, ranked = [], [], 0
     for problem, planned in plan.problems.items():
@@ -177,7 +182,7 @@ def answer_ranking(plan: Plan, summary: pd.DataFrame, arm: str) -> dict[str, Any
             continue
         ranked += 1
         row = rows.iloc[0]
-        names = joined(marked_titles(rows))
+        names = joined([marks.title(name, arm, [problem]) for name in rows["optimizer"]])
         winners += list(rows["optimizer"])
         value = interval(
             row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], int(row["n_finished"])

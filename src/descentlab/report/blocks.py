@@ -6,6 +6,7 @@ import base64
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import joined, words
 from descentlab.optimizers.arms import LOGGED_ARM, Arm
 from descentlab.report.formatting import interval, number, optimizer_title, with_direction
+from descentlab.report.marks import Marks, legend
 from descentlab.report.phrases import ARM_WORDS
 
 __all__ = [
@@ -47,6 +49,11 @@ class Evidence:
     selections: list[dict[str, Any]]
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     history: pd.DataFrame | None = None
+
+    @cached_property
+    def marks(self) -> Marks:
+        """The marks beside names of optimizers."""
+        return Marks.of(self.plan, self.comparison.summary)
 
     @property
     def arms(self) -> list[str]:
@@ -91,6 +98,11 @@ class Evidence:
         return with_direction(words(planned.metric), planned.higher_is_better)
 
 
+def reference_title(evidence: Evidence, arm: str) -> str:
+    """The reference's name in a sentence on all problems of an arm."""
+    return evidence.marks.title(evidence.reference, arm, evidence.plan.problems)
+
+
 def csv_text(table: pd.DataFrame) -> str:
     """The table as CSV with five significant digits."""
     return table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
@@ -119,6 +131,11 @@ class Figure:
     kind: str = field(default="figure", init=False)
 
     @property
+    def legend(self) -> str:
+        """What the marks in its title mean."""
+        return legend(self.takeaway)
+
+    @property
     def csv(self) -> str:
         """The data to download."""
         return packed_csv(self.data)
@@ -138,6 +155,11 @@ class Table:
     folded: bool = False
 
     kind: str = field(default="table", init=False)
+
+    @property
+    def legend(self) -> str:
+        """What the marks in its title and cells mean."""
+        return legend(self.title, *self.headers, *(cell for row in self.rows for cell in row))
 
     @property
     def csv(self) -> str:

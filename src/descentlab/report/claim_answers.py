@@ -8,7 +8,9 @@ from descentlab.analysis.claims.judgment import ClaimVerdict, value_of
 from descentlab.experiment.plan import Plan
 from descentlab.i18n.wording import counted, message, words
 from descentlab.optimizers.arms import SPEED_ARM
+from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.formatting import BOUND_SIGNS, interval
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import ARM_WORDS, reason_words, remark_words
 
 NO_EVIDENCE = message("no evidence")  # in place of a piece that a problem has not
@@ -21,7 +23,8 @@ class ClaimWords(NamedTuple):
         claim: its id.
         section: the page's section with the data behind it.
         subject: what is compared, with its ``rates``.
-        many: what is found on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest`` of those that were tested.
+        many: what is found of ``adam`` and ``sgd`` on ``n`` problems: how many say ``yes`` and ``no``, and the ``rest`` of those
+            that were tested.
         alone: what is found where there is one, by its verdict; empty for the verdicts that tell nothing.
         scale: what the numbers below are.
     """
@@ -40,14 +43,14 @@ BY_CLAIM = {
         "time-to-target",
         message("Speed, {rates}"),
         message(
-            "on {yes} of {n} problems Adam needs fewer updates than plain SGD to the medium target, on {no} it needs more; on "
+            "on {yes} of {n} problems {adam} needs fewer updates than {sgd} to the medium target, on {no} it needs more; on "
             "{rest} the result is inconclusive or negligible"
         ),
         {
-            "supported": message("Adam needs fewer updates than plain SGD to the medium target"),
-            "contradicted": message("Adam needs more updates than plain SGD to the medium target"),
-            "negligible": message("Adam needs as many updates as plain SGD to the medium target, within the margin"),
-            "": message("the runs can't settle whether Adam needs fewer updates than plain SGD to the medium target"),
+            "supported": message("{adam} needs fewer updates than {sgd} to the medium target"),
+            "contradicted": message("{adam} needs more updates than {sgd} to the medium target"),
+            "negligible": message("{adam} needs as many updates as {sgd} to the medium target, within the margin"),
+            "": message("the runs can't settle whether {adam} needs fewer updates than {sgd} to the medium target"),
         },
         message("Plain SGD's updates over Adam's; above 1, Adam is faster:"),
     ),
@@ -56,26 +59,27 @@ BY_CLAIM = {
         "sensitivity",
         message("Learning rate, {rates}"),
         message(
-            "on {yes} of {n} problems Adam has a wider range of good rates than plain SGD, on {no} it has a narrower one; on "
+            "on {yes} of {n} problems {adam} has a wider range of good rates than {sgd}, on {no} it has a narrower one; on "
             "{rest} the result is inconclusive or negligible"
         ),
         {
-            "supported": message("Adam has a wider range of good rates than plain SGD"),
-            "contradicted": message("Adam has a narrower range of good rates than plain SGD"),
-            "negligible": message("Adam's range of good rates is as wide as plain SGD's, within the margin"),
-            "": message("the runs can't settle whether Adam has a wider range of good rates than plain SGD"),
+            "supported": message("{adam} has a wider range of good rates than {sgd}"),
+            "contradicted": message("{adam} has a narrower range of good rates than {sgd}"),
+            "negligible": message("the ranges of good rates of {adam} and {sgd} are equally wide, within the margin"),
+            "": message("the runs can't settle whether {adam} has a wider range of good rates than {sgd}"),
         },
         message("Difference of the ranges in decades; positive means Adam's is wider:"),
     ),
 }
 
 
-def answer_claim(plan: Plan, claims: list[dict[str, Any]], identity: str) -> list[dict[str, Any]]:
+def answer_claim(plan: Plan, claims: list[dict[str, Any]], marks: Marks, identity: str) -> list[dict[str, Any]]:
     """A claim about Adam and plain SGD: a statement for each kind of rates that the ledger's pieces of it are at.
 
     Args:
         plan: the experiment's plan; each of its problems is counted once in every statement.
         claims: the ledger.
+        marks: beside names.
         identity: of BY_CLAIM.
 
     Returns:
@@ -94,14 +98,16 @@ def answer_claim(plan: Plan, claims: list[dict[str, Any]], identity: str) -> lis
     for code, arm, suffix in (("problem", plan.main_arm, ""), ("fastest rates", SPEED_ARM, "-fastest")):
         pieces = {piece["place"]["problem"]: piece for piece in entry["pieces"] if piece["place"]["code"] == code}
         if pieces:
-            head = f"{words(said.subject, rates=words(ARM_WORDS[arm].rates))}: {tally_pieces(plan, said, pieces)}. "
+            named = {"adam": marks.title(ADAM, arm, plan.problems), "sgd": marks.title(PLAIN, arm, plan.problems)}
+            subject = words(said.subject, rates=words(ARM_WORDS[arm].rates))
+            head = f"{subject}: {tally_pieces(plan, said, pieces, named)}. "
             details = [piece_detail(problem, pieces.get(problem)) for problem in plan.problems]
             statement = {"id": f"{identity}{suffix}", "section": said.section, "head": head + words(said.scale)}
             statements.append({**statement, "details": details})
     return statements
 
 
-def tally_pieces(plan: Plan, said: ClaimWords, pieces: dict[str, dict[str, Any]]) -> str:
+def tally_pieces(plan: Plan, said: ClaimWords, pieces: dict[str, dict[str, Any]], named: dict[str, str]) -> str:
     """On how many problems the pieces say what; a problem without one isn't tested."""
     verdicts = [
         pieces[problem]["verdict"] if problem in pieces else ClaimVerdict.NOT_TESTED for problem in plan.problems
@@ -111,7 +117,7 @@ def tally_pieces(plan: Plan, said: ClaimWords, pieces: dict[str, dict[str, Any]]
         for verdict in (ClaimVerdict.SUPPORTED, ClaimVerdict.CONTRADICTED, ClaimVerdict.NOT_TESTED)
     )
     alone = said.alone.get(verdicts[0], said.alone[""])
-    result = counted(len(verdicts), alone, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no - untested)
+    result = counted(len(verdicts), alone, said.many, yes=yes, no=no, rest=len(verdicts) - yes - no - untested, **named)
     if untested and len(verdicts) > 1:
         return words("{result}; on {n} it is not tested", result=result, n=untested)
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from descentlab.i18n.wording import message, words
 from descentlab.optimizers.roles import ADAGRAD_FROM_ZERO, ADAM, MOMENTUM, PLAIN
@@ -25,24 +24,6 @@ def optimizer_title(name: str) -> str:
 def optimizer_label(name: str) -> str:
     """An optimizer's name beside its row or line: the code that a config has, except for the one that no config has."""
     return optimizer_title(name) if name == ADAGRAD_FROM_ZERO else name
-
-
-def marked(name: str, undertuned: bool, not_default: bool = False) -> str:
-    """A name with the marks of an optimizer whose grid was too narrow, and of one that isn't its class's default.
-
-    Example:
-        >>> marked("adam", True), marked("momentum", False, not_default=True), marked("adam", False)
-        ('adam †', 'momentum ‡', 'adam')
-    """
-    return " ".join([name, *("†" * undertuned), *("‡" * not_default)])
-
-
-def marked_titles(rows: pd.DataFrame) -> list[str]:
-    """The optimizers of rows of the table ``summary`` as names in a sentence, with their marks."""
-    return [
-        marked(optimizer_title(name), undertuned)
-        for name, undertuned in zip(rows["optimizer"], rows["undertuned"], strict=True)
-    ]
 
 
 def with_direction(metric: str, higher_is_better: bool) -> str:

@@ -18,6 +18,7 @@ from descentlab.i18n.wording import counted, current_language, joined, spoken, w
 from descentlab.report.answers import write_answers
 from descentlab.report.blocks import ARM_WORDS, Figure, Section
 from descentlab.report.environment import page_environment
+from descentlab.report.marks import legend
 from descentlab.report.plotting import standalone_svg
 from descentlab.report.sections import SECTIONS, Evidence
 from descentlab.report.sections.ledger import ledger_lines
@@ -62,6 +63,12 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
     config = evidence.plan.config
     compared = evidence.comparison
     answers = write_answers(evidence.plan, compared, evidence.measurement("traits"))
+    advice, claims = recommendations(evidence), ledger_lines(compared.claims, evidence.measurement("traits"))
+    sentences = [
+        *(text for one in advice for text in (one.advice, *one.evidence)),
+        *(text for one in answers for text in (one["head"], *(line["text"] for line in one["details"]))),
+        *(line["sides"] for line in claims),
+    ]
     shown = {section.identity for section in sections}
     title = words("SGD or Adam? Experiment “{experiment}”", experiment=config.experiment)
     return (
@@ -72,10 +79,11 @@ def render(evidence: Evidence, sections: list[Section]) -> str:
             language=current_language(),
             lead=lead(evidence),
             problems=len(evidence.plan.problems),
-            recommendations=recommendations(evidence),
+            recommendations=advice,
+            legend=legend(*sentences),
             answers=answers,
             primary=int((compared.contrasts["declared"] == PRIMARY).sum()),
-            claims=ledger_lines(evidence.comparison.claims, evidence.measurement("traits")),
+            claims=claims,
             evidence_of={answer["id"]: answer["section"] for answer in answers if answer["section"] in shown},
             sections=sections,
         )

@@ -144,6 +144,7 @@ REMARKS = {
         "over all looks, not corrected for other differences)"
     ),
     "undertuned": message("{name} may be undertuned: its grid of learning rates was too narrow"),
+    "own settings": message("{name} has settings that are not its class's defaults"),
     "settled later": message("judged at look {look} of {looks}"),
     "no seeds settle": message("more seeds wouldn't settle it"),
     "tuning seeds lacking": message(
@@ -251,10 +252,10 @@ def remark_words(remarks: Iterable[Remark]) -> str:
 def contrast_note(row: Mapping[Hashable, Any]) -> str:
     """What a reader must know of a row of the table of contrasts."""
     remarks = unpack_remarks(row["remarks"])
-    shares = row["example_share"], row["choice_share"]
-    judged_by_interval = row["verdict"] == Verdict.INCONCLUSIVE and not math.isnan(row["seeds_needed"])
-    if judged_by_interval and lacks_tuning_seeds(row["difference_mean"], row["margin"], row["floor"], *shares):
-        remarks.append(remark("tuning seeds lacking", share=row["choice_share"]))
+    if row["verdict"] == Verdict.INCONCLUSIVE and not math.isnan(row["seeds_needed"]):  # by its interval
+        shares = row["example_share"], row["choice_share"]
+        if lacks_tuning_seeds(row["difference_mean"], row["margin"], row["floor"], *shares):
+            remarks.append(remark("tuning seeds lacking", share=row["choice_share"]))
     return remark_words(remarks)
 
 

@@ -12,6 +12,7 @@ import platform
 import subprocess
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -163,6 +164,7 @@ def _plan_optimizer(entry: OptimizerEntry, config: Config) -> PlannedOptimizer:
         full_batch=entry.full_batch,
         equal_updates=entry.equal_updates,
         tuned_schedule=_checked_schedule(entry),
+        own_learning_rate=rate != default_learning_rate(replace(entry, default_learning_rate=None)),
         tuned_only=entry.tuned_only,
         hyperparameters={arm: arm_hyperparameters(entry, arm) for arm in arms},
         default_learning_rate=rate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,19 @@ import pytest
 from descentlab.analysis.claims.evidence import ClaimEvidence
 from descentlab.analysis.claims.judgment import read_claims
 from descentlab.analysis.claims.ledger import make_ledger
-from support.comparison_fixture import SEEDS, generated_history, generated_runs
+from descentlab.analysis.tuning_effects import TuningEffects, measure_tuning_effects
+from descentlab.experiment.run_spec import RunSpec
+from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.training.tuning import select_learning_rate
+from support.comparison_fixture import (
+    PROBLEMS,
+    SEEDS,
+    generated_history,
+    generated_plan,
+    generated_runs,
+    generated_selections,
+    with_optimizer,
+)
 from support.generated_comparisons import claim_evidence
 
 
@@ -74,6 +87,54 @@ def test_censored_times_are_bounds() -> None:
     runs.loc[sgd, "status"] = "diverged"
     for shown in ledger(runs)["fewer-steps"]["pieces"]:
         assert (shown["bound"], shown["verdict"]) == ("at least", "supported")
+
+
+def test_what_is_said_of_a_marked_row_carries_the_remark() -> None:
+    runs, plan = generated_runs(0), with_optimizer(generated_plan(), "adam", own_learning_rate=True)
+    row = ("up", "tuned", "adam")
+    evidence = replace(claim_evidence(runs, plan=plan), tuning=TuningEffects(undertuned={row}))
+    by_place = {name: (entry["pieces"], []) for name, entry in by_id(evidence).items()}
+    marked = {
+        (name, piece["place"]["problem"], one["code"])
+        for name, (pieces, _) in by_place.items()
+        for piece in pieces
+        for one in piece["remarks"]
+        if one.get("name") == "adam"
+    }
+    of_tuned = {"fewer-steps", "adam-rate", "rate-independence", "slightly-worse"}
+    assert marked == {(name, "up", "undertuned") for name in of_tuned} | {
+        ("prototyping", problem, "own settings") for problem in PROBLEMS
+    }
+
+
+def test_a_grid_two_decades_off_makes_no_claim_about_its_optimizer_without_the_mark() -> None:
+    """The best rate lies beyond a grid that could not grow; at the end of it Adam's final runs fall far behind."""
+    runs, selections = generated_runs(0), generated_selections()
+    adam, final = runs["optimizer"] == "adam", runs["phase"] == "final"
+    sign = np.where(runs["higher_is_better"], 1, -1)
+    runs.loc[adam & (runs["phase"] == "tuning"), "val_metric"] = sign * np.log10(runs["learning_rate"]) / 10
+    runs.loc[adam & final & (runs["arm"] == "tuned"), "test_metric"] -= (
+        0.4 * sign[adam & final & (runs["arm"] == "tuned")]
+    )
+    for place, made in enumerate(selections):
+        mine = runs[adam & (runs["phase"] == "tuning") & (runs["problem"] == made["problem"])]
+        if made["optimizer"] == "adam":
+            specs = [
+                RunSpec(made["problem"], "adam", "tuned", "tuning", rate, "linear", 8, 4, 16, False, seed)
+                for rate, seed in zip(mine["learning_rate"], mine["seed"], strict=True)
+            ]
+            higher = 1 if PROBLEMS[made["problem"]] else -1
+            found = OPTIMIZERS["adam"], made["problem"], specs, mine.to_dict("records"), higher, 0.02
+            selections[place] = select_learning_rate(*found)
+            assert (selections[place]["edge"], selections[place]["learning_rate"]) == ("high", 0.1)
+    tuning = measure_tuning_effects(generated_plan(), runs, selections)
+    entries = by_id(replace(claim_evidence(runs), tuning=tuning))
+    assert verdicts(entries["slightly-worse"]) == {"up": "supported", "down": "supported"}  # by the rate, not by Adam
+    for entry in entries.values():
+        for piece in entry["pieces"]:
+            behind = any(run.split(".")[1:3] == ["adam", "tuned"] for run in piece["runs"])
+            if behind and piece["verdict"] in ("supported", "contradicted"):
+                assert {"code": "undertuned", "name": "adam"} in piece["remarks"]
 
 
 def test_without_an_optimizer_nothing_is_claimed() -> None:

@@ -6,21 +6,18 @@ import base64
 import gzip
 import io
 import re
-from types import SimpleNamespace
-from typing import cast
 
 import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS, measure_best_of_k
-from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.rank_stability import RANK_STABILITY_COLUMNS
 from descentlab.report.blocks import Figure
 from descentlab.report.sections import Evidence, best_of_k
 from descentlab.report.sections.rank_stability import rank_stability
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan, generated_runs, generated_selections
-from support.report_evidence import found, values_of
+from support.report_evidence import found, hand_made, values_of
 
 
 def best_of_k_rows(**curves: list[float]) -> pd.DataFrame:
@@ -45,8 +42,8 @@ def best_of_k_rows(**curves: list[float]) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """The figure of a best-of-k table, as it stands in its section."""
-    tables = SimpleNamespace(rank_stability=empty_table(RANK_STABILITY_COLUMNS), best_of_k=table)
-    (block,) = found(rank_stability(Evidence(generated_plan(), cast(Comparison, tables), []))).blocks
+    tables = hand_made(rank_stability=empty_table(RANK_STABILITY_COLUMNS), best_of_k=table)
+    (block,) = found(rank_stability(Evidence(generated_plan(), tables, []))).blocks
     assert isinstance(block, Figure)
     return block
 

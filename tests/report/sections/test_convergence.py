@@ -12,6 +12,7 @@ import pytest
 from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.targets import TARGETS
 from descentlab.report.blocks import ARM_WORDS, Figure, interval
+from descentlab.report.marks import Marks
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.convergence import (
     convergence,
@@ -154,7 +155,7 @@ def test_the_gap_names_who_is_nearest_with_its_interval(evidence: Evidence) -> N
     assert values_of(title) == ["up", "gd", 0.02, 0.01, 0.03, SEEDS]
     assert ARM_WORDS["default"].rates in title and ARM_WORDS["tuned"].rates not in title
     none = find_nearest(near, gaps[(gaps["problem"] == "up") & (gaps["optimizer"] == "nobody")])
-    assert none is None and values_of(nearest_words("up", none)) == ["up"]
+    assert none is None and values_of(nearest_words(Marks(), "up", none)) == ["up"]
 
 
 def test_no_known_optimum_no_gap(evidence: Evidence) -> None:

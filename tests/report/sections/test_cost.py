@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +13,6 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
-from descentlab.analysis.comparison import Comparison
 from descentlab.measurements.operations import OPERATIONS_COLUMNS
 from descentlab.measurements.step_cost import STEP_COST_COLUMNS
 from descentlab.report.plotting import new_figure
@@ -23,7 +21,7 @@ from descentlab.report.sections.break_even import draw_ratio
 from descentlab.report.sections.cost import cost
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
-from support.report_evidence import table_named, titles, values_of
+from support.report_evidence import hand_made, table_named, titles, values_of
 
 WOBBLE = np.array([0.99, 1.0, 1.01])
 
@@ -93,7 +91,7 @@ def evidence(
     )
     tables = {"step_cost": costs, "operations": operations}
     measured = {name: found for name, found in tables.items() if found is not None}
-    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(break_even=table)), [], measured)
+    return Evidence(generated_plan(), hand_made(break_even=table), [], measured)
 
 
 def test_nothing_measured_no_section() -> None:

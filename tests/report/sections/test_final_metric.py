@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from descentlab.report.blocks import Figure
+from descentlab.report.marks import Marks
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.final_metric import final_metric, leader, shown_range
 from support.comparison_fixture import SEEDS, generated_runs
@@ -20,7 +21,7 @@ def evidence() -> Evidence:
 
 def test_the_best_mean_is_named_with_interval_and_distance(evidence: Evidence) -> None:
     summary = evidence.comparison.summary[evidence.comparison.summary["problem"] == "up"]
-    text = leader(summary, "tuned")
+    text = leader(Marks(), summary, "tuned")
     name, mean, low, high, n, _, distance = values_of(text)
     assert (name, n) == ("adam", SEEDS) and "behind" in text
     assert float(low) < float(mean) < float(high) and float(distance) == pytest.approx(0.1, abs=0.01)
@@ -33,6 +34,7 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
+                "problem": "up",
                 "arm": "tuned",
                 "optimizer": name,
                 "test_metric_mean": mean,
@@ -41,7 +43,6 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
                 "n_finished": finished,
                 "n_planned": 10,
                 "rank": rank,
-                "undertuned": False,
             }
             for name, mean, finished, rank in rows
         ]
@@ -69,7 +70,7 @@ def summary_rows(*rows: tuple[str, float, int, float]) -> pd.DataFrame:
     ],
 )
 def test_who_has_the_best_mean(rows: list[tuple[str, float, int, float]], values: list[str | float]) -> None:
-    text = leader(summary_rows(*rows), "tuned")
+    text = leader(Marks(), summary_rows(*rows), "tuned")
     assert values_of(text) == values
     assert ("best" in text) == bool(values)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -10,7 +12,7 @@ from descentlab.experiment.traits import TRAITS
 from descentlab.i18n.wording import spoken
 from descentlab.report.blocks import Paragraph, Table
 from descentlab.report.phrases import VERDICTS, reason_words
-from descentlab.report.sections.ledger import claims, ledger_lines, separation_words
+from descentlab.report.sections.ledger import claim_table, claims, ledger_lines, separation_words
 from descentlab.report.trait_phrases import TRAIT_WORDS
 from support.report_evidence import evidence_of, table_named, values_of
 
@@ -61,6 +63,19 @@ def test_the_first_page_says_what_was_compared_where_something_was(evidence) -> 
     assert any(line["pieces"] for line in lines) and not all(line["pieces"] for line in lines)
     for line in lines:
         assert (line["contrast"] in line["compared"]) if line["pieces"] else (line["compared"] == "")
+
+
+def test_where_a_verdict_rests_on_a_marked_row_it_has_the_mark(evidence) -> None:  # type: ignore[no-untyped-def]
+    def with_remark(entry: dict[str, Any], code: str) -> dict[str, Any]:
+        first, *others = entry["pieces"]
+        return {**entry, "pieces": [{**first, "remarks": [{"code": code, "name": "adam"}]}, *others]}
+
+    (entry,) = [entry for entry in evidence.comparison.claims if entry["id"] == "slightly-worse"]
+    for code, mark in (("undertuned", "†"), ("own settings", "‡")):
+        (line,) = ledger_lines([with_remark(entry, code)], pd.DataFrame())
+        assert line["sides"] == f"{VERDICTS[ClaimVerdict.CONTRADICTED]}: up {mark}, down"
+        table = claim_table(with_remark(entry, code), pd.DataFrame())
+        assert table.title.endswith(f" {mark}") and [row[0] for row in table.rows] == [f"up {mark}", "down"]
 
 
 def test_a_mixed_claim_names_the_traits_that_separate_its_sides() -> None:

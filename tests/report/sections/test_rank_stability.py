@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from descentlab.analysis.best_of_k import BEST_OF_K_COLUMNS
-from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.rank_stability import MISTAKES, QUESTIONS, RANK_STABILITY_COLUMNS, summarize_rank_stability
 from descentlab.report.blocks import Paragraph, interval
+from descentlab.report.formatting import optimizer_title
 from descentlab.report.phrases import CHOICES
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.rank_stability import (
@@ -32,7 +31,7 @@ from descentlab.report.sections.rank_stability import (
 )
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
-from support.report_evidence import found, table_named, values_of
+from support.report_evidence import found, hand_made, table_named, values_of
 
 Means = dict[str, dict[str, float]]
 ADAM, SGD = {"adam": 0.9, "sgd": 0.5, "momentum": 0.4}, {"adam": 0.5, "sgd": 0.9, "momentum": 0.4}
@@ -67,7 +66,7 @@ def evidence(rows: list[dict[str, Any]] | None = None) -> Evidence:
         "rank_stability": check_table(table, RANK_STABILITY_COLUMNS, "hand-made"),
         "best_of_k": empty_table(BEST_OF_K_COLUMNS),
     }
-    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
+    return Evidence(generated_plan(), hand_made(**tables), [])
 
 
 def counted(rows: list[dict[str, Any]]) -> dict[Choice, Changes]:
@@ -128,8 +127,8 @@ def test_adam_and_sgd_change_places_within_or_beyond_their_intervals(half: float
     assert swaps(rows) == Swaps(1, apart, {TEST: 1})
     assert (counted(rows)[TEST].changed, counted(rows)[TEST].clear) == (1, apart)
     assert values_of(table_named(rank_stability(evidence(rows)), "rank-stability-choices").title)[:3] == [1, 1, apart]
-    assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd", 1, 1, apart, 1]
-    assert choice_words(TEST) in swap_words("sgd", swaps(rows))
+    assert values_of(swap_words("sgd", swaps(rows), optimizer_title)) == ["adam", "sgd", 1, 1, apart, 1]
+    assert choice_words(TEST) in swap_words("sgd", swaps(rows), optimizer_title)
 
 
 def test_a_mistake_is_called_so_wherever_it_stands() -> None:
@@ -180,7 +179,7 @@ def test_a_diverged_seed_is_never_a_clear_change() -> None:
 def test_who_is_absent_is_not_compared() -> None:
     rows = [row for row in choice_rows({"last": ADAM, "best_validation": SGD}, "epoch") if row["optimizer"] != "sgd"]
     assert swaps(rows) == Swaps(0, 0, {})
-    assert values_of(swap_words("sgd", swaps(rows))) == ["adam", "sgd"]  # no number of swaps
+    assert values_of(swap_words("sgd", swaps(rows), optimizer_title)) == ["adam", "sgd"]  # no number of swaps
     assert values_of(table_named(rank_stability(evidence(rows)), "rank-stability-choices").rows[0][4]) == []
 
 

@@ -6,12 +6,10 @@ import base64
 import gzip
 import io
 import re
-from types import SimpleNamespace
 from typing import cast
 
 import pandas as pd
 
-from descentlab.analysis.comparison import Comparison
 from descentlab.analysis.ranks import RANK_COLUMNS, measure_ranks
 from descentlab.analysis.summary import summarize
 from descentlab.report.blocks import Figure
@@ -19,7 +17,7 @@ from descentlab.report.sections import Evidence
 from descentlab.report.sections.ranks import ranks
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan, generated_runs
-from support.report_evidence import found, values_of
+from support.report_evidence import found, hand_made, values_of
 
 CLEAR = {"adam": 1.2, "momentum": 2.1, "rmsprop": 2.9, "sgd": 3.8}
 
@@ -35,7 +33,7 @@ def rank_rows(means: dict[str, float], p: float, least: float, arm: str = "tuned
 
 
 def evidence(table: pd.DataFrame) -> Evidence:
-    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(ranks=table)), [])
+    return Evidence(generated_plan(), hand_made(ranks=table), [])
 
 
 def figures(table: pd.DataFrame) -> list[Figure]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import cast
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.analysis.comparison import TABLES, Comparison
+from descentlab.analysis.comparison import TABLES
 from descentlab.report.blocks import Figure
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
@@ -23,7 +20,7 @@ from descentlab.report.sections.survival import (
 )
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
-from support.report_evidence import values_of
+from support.report_evidence import hand_made, values_of
 
 MISS = 1000
 SEEDS = 10
@@ -71,7 +68,7 @@ def evidence(reached: pd.DataFrame | None = None, table: pd.DataFrame | None = N
         "reached": empty_table(TABLES["reached"]) if reached is None else reached,
         "profiles": empty_table(TABLES["profiles"]) if table is None else table,
     }
-    return Evidence(generated_plan(), cast(Comparison, SimpleNamespace(**tables)), [])
+    return Evidence(generated_plan(), hand_made(**tables), [])
 
 
 def drawn(reached: pd.DataFrame) -> Figure:

@@ -9,6 +9,7 @@ from descentlab.analysis.comparison import TABLES
 from descentlab.report.answers import ALARMS
 from descentlab.report.blocks import Paragraph
 from descentlab.report.drawing import value_range
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import CELLS
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.tuning import alarms, compare_widths, range_words, sensitivity, width_words
@@ -53,13 +54,15 @@ def test_the_widest_and_the_narrowest_range_of_good_rates(evidence: Evidence) ->
         sensitivity=sensitivity_table(adam=0.9, sgd=0.9, rmsprop=0.9),
     )
     widths = compare_widths(tables, "up")
-    assert values_of(width_words(widths)) == ["adam", 2.5, "sgd", 0.5]
-    widest, narrowest, _ = (range_words(row) for _, row in widths.iterrows())
-    assert widest in width_words(widths) and narrowest in width_words(widths)
+    assert values_of(width_words(Marks(), widths)) == ["adam", 2.5, "sgd", 0.5]
+    widest, narrowest, _ = (range_words(Marks(), row) for _, row in widths.iterrows())
+    assert widest in width_words(Marks(), widths) and narrowest in width_words(Marks(), widths)
 
 
 def test_a_range_that_the_grid_cut_off_is_a_bound() -> None:
-    (cut, whole) = (range_words(row) for _, row in widths_table(("adam", 1.0, True), ("adam", 1.0, False)).iterrows())
+    (cut, whole) = (
+        range_words(Marks(), row) for _, row in widths_table(("adam", 1.0, True), ("adam", 1.0, False)).iterrows()
+    )
     assert values_of(cut) == values_of(whole) == ["adam", 1]
     assert "(1 " in whole and "(1 " not in cut  # a word before the number says so
 
@@ -71,7 +74,7 @@ def test_who_is_bad_at_every_rate_is_not_called_robust(evidence: Evidence) -> No
         sensitivity=sensitivity_table(adam=0.9, gd=0.1),  # the margin is 0.02
     )
     assert list(compare_widths(tables, "up")["optimizer"]) == ["adam"]
-    assert values_of(width_words(compare_widths(tables, "up"))) == ["adam", 1]
+    assert values_of(width_words(Marks(), compare_widths(tables, "up"))) == ["adam", 1]
 
 
 def test_no_rate_finished() -> None:

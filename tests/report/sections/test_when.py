@@ -44,6 +44,6 @@ def test_counts_are_those_of_the_verdicts() -> None:
     verdicts = ["better", "better", "negligible", "identical", "worse", "inconclusive", "not tested"]
     found = pd.DataFrame({"verdict": verdicts})
     # Of nine problems one has no pair that finished, and two have no contrast.
-    said = values_of(count_words(found, 9))
+    said = values_of(count_words(found, 9, "Adam", "plain SGD"))
     assert [value for value in said if isinstance(value, float)] == [9, 2, 2, 1, 1, 3]
-    assert values_of(count_words(found[:6], 6))[-1] == 1  # nothing untested, nothing said of it
+    assert values_of(count_words(found[:6], 6, "Adam", "plain SGD"))[-1] == 1  # nothing untested, nothing said of it

@@ -10,6 +10,8 @@ from descentlab.analysis.claims import measured_estimands, run_estimands, width_
 from descentlab.analysis.claims.evidence import ClaimEvidence, Pieces
 from descentlab.analysis.claims.judgment import Claim, Piece, judge_claim, read_claims
 from descentlab.analysis.pairing import ROW
+from descentlab.analysis.remarks import remark
+from descentlab.optimizers.arms import Arm
 
 ESTIMANDS: dict[str, Callable[[ClaimEvidence, Claim], Pieces]] = {
     function.__name__: function
@@ -38,13 +40,19 @@ def make_ledger(evidence: ClaimEvidence) -> list[dict[str, Any]]:
     entries = []
     for claim in read_claims():
         pieces, reason = ESTIMANDS[claim.estimand](evidence, claim) if claim.estimand else ([], None)
-        entries.append(judge_claim(claim, [mark_undertuned(evidence, piece) for piece in pieces], reason))
+        entries.append(judge_claim(claim, [mark_rows(evidence, piece) for piece in pieces], reason))
     return entries
 
 
-def mark_undertuned(evidence: ClaimEvidence, piece: Piece) -> Piece:
-    """The piece, with a remark for each optimizer behind it whose grid of learning rates was too narrow."""
-    runs = evidence.runs
-    rows = runs.loc[runs["run_id"].isin(piece.runs), ROW].drop_duplicates().itertuples(index=False, name=None)
-    marks = evidence.tuning.mark(rows)
+def mark_rows(evidence: ClaimEvidence, piece: Piece) -> Piece:
+    """The piece, with a remark for each row behind it that is not what the name of its arm says.
+
+    In the tuned arm, where the grid of learning rates was too narrow; in the default arm, where settings aren't the class's
+    defaults.
+    """
+    runs, optimizers = evidence.runs, evidence.plan.optimizers
+    behind = runs.loc[runs["run_id"].isin(piece.runs), ROW].drop_duplicates()
+    rows = list(behind.itertuples(index=False, name=None))
+    own = [name for _, arm, name in rows if arm == Arm.DEFAULT and optimizers[name].own_settings]
+    marks = [*evidence.tuning.mark(rows), *(remark("own settings", name=name) for name in own)]
     return replace(piece, remarks=[*piece.remarks, *marks]) if marks else piece

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from descentlab.i18n.wording import counted, joined, words
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import ADAM, PLAIN
-from descentlab.report.blocks import Evidence, Figure, optimizer_title, present
+from descentlab.report.blocks import Evidence, Figure, present
 from descentlab.report.drawing import back_to_front, finish, in_front, label_ends, line_style, value_range
 from descentlab.report.plotting import label_room, new_figure, optimizer_color
 
@@ -120,7 +121,9 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
         ends = [goodness.first(), goodness.last()]
         best = [[name for name in present(end.index, evidence.optimizers) if end[name] == end.max()] for end in ends]
         if not set(best[0]) & set(best[1]):
-            first, last = (joined([optimizer_title(name) for name in names]) for names in best)
+            first, last = (
+                joined([evidence.marks.title(name, Arm.TUNED, [problem]) for name in names]) for names in best
+            )
             moves.append(words("from {first} to {last} on {where}", first=first, last=last, where=problem))
         if {ADAM, PLAIN} <= set(ends[0].index):
             adam_ahead.append([bool(end[ADAM] > end[PLAIN]) for end in ends])
@@ -134,8 +137,10 @@ def best_of_k_words(evidence: Evidence, table: pd.DataFrame, problems: list[str]
     if adam_ahead:
         one, whole = (sum(ends) for ends in zip(*adam_ahead, strict=True))
         text = words(
-            "{text}; Adam is ahead of plain SGD on {one} of {of} with one rate, on {whole} with the whole grid",
+            "{text}; {first} is ahead of {second} on {one} of {of} with one rate, on {whole} with the whole grid",
             text=text,
+            first=evidence.marks.title(ADAM, Arm.TUNED, problems),
+            second=evidence.marks.title(PLAIN, Arm.TUNED, problems),
             one=one,
             of=len(adam_ahead),
             whole=whole,

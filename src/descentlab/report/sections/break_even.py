@@ -13,6 +13,7 @@ from descentlab.optimizers.roles import ADAM
 from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Table, interval
 from descentlab.report.drawing import finish, label_rows, limit_ratios
 from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import GRAY, new_row_figure, optimizer_color
 
@@ -42,7 +43,7 @@ def break_even_figure(evidence: Evidence, arm: str) -> Figure | None:
         label_rows(panel, order)
         panel.set_title(problem)
         panel.set_xlabel(words("seconds / plain SGD's"))
-    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {break_even_words(rows, problems)}"
+    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {break_even_words(evidence.marks, rows, problems)}"
     caption = words(
         "Time to the {target} target over plain SGD's: the paired ratio of updates within the budget (n = up to {seeds} seeds; "
         "a short vertical line shows it alone) times the ratio of a step's cost, measured separately (n = {rounds} rounds); 95 "
@@ -72,8 +73,8 @@ def draw_ratio(axes: Axes, row: Mapping[str, Any], y: int) -> None:
     )
 
 
-def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
-    """In how many comparisons fewer steps pay off, and the verdict on Adam for each problem."""
+def break_even_words(marks: Marks, rows: pd.DataFrame, problems: list[str]) -> str:
+    """In how many comparisons of one arm fewer steps pay off, and the verdict on Adam for each problem."""
     verdicts = rows.assign(verdict=[judge(row) for row in rows.to_dict("records")])
     counts = verdicts["verdict"].value_counts()
     text = words(
@@ -89,7 +90,10 @@ def break_even_words(rows: pd.DataFrame, problems: list[str]) -> str:
         row = adam.loc[problem].to_dict()
         verdict, value = words(str(row["verdict"])), ratio_words(row, "seconds")
         parts.append(words("{verdict} on {where} ({value})", verdict=verdict, where=problem, value=value))
-    return words("{text}; Adam's time is {parts}", text=text, parts=joined(parts)) if parts else text
+    if not parts:
+        return text
+    name = marks.title(ADAM, str(rows["arm"].iloc[0]), problems)
+    return words("{text}; the time of {name} is {parts}", text=text, name=name, parts=joined(parts))
 
 
 def bound_words(bound: str) -> str:
@@ -115,7 +119,7 @@ def break_even_table(evidence: Evidence) -> Table:
                 row["problem"],
                 arm_cell(str(row["arm"])),
                 words(str(row["target"])),
-                row["optimizer"],
+                evidence.marks.cell(row),
                 reached,
                 ratio_words(row, "updates"),
                 interval(row["step_ratio"], row["step_low"], row["step_high"], row["n_rounds"]),

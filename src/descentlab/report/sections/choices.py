@@ -6,6 +6,7 @@ import pandas as pd
 
 from descentlab.i18n.wording import words
 from descentlab.measurements.step_loops import REPEATED
+from descentlab.optimizers.arms import Arm
 from descentlab.report.blocks import Evidence, Table, number
 
 
@@ -23,7 +24,8 @@ def effective_rates_table(evidence: Evidence) -> Table | None:
             continue
         rates = (planned.default_learning_rate, chosen.get((row["model"], row["optimizer"])))
         effective = [float("nan") if rate is None else rate * row["update_size"] for rate in rates]
-        rows.append([row["model"], row["optimizer"], number(row["update_size"]), *map(number, effective)])
+        name = evidence.marks.label(row["optimizer"], Arm.TUNED, [row["model"]])
+        rows.append([row["model"], name, number(row["update_size"]), *map(number, effective)])
         data.append([row["model"], row["optimizer"], row["update_size"], *effective])
     headers = [
         words("problem"),
@@ -49,7 +51,7 @@ def choices_table(evidence: Evidence) -> Table:
     rows = [
         [
             entry["problem"],
-            entry["optimizer"],
+            evidence.marks.label(entry["optimizer"], Arm.TUNED, [entry["problem"]]),
             number(entry["learning_rate"]),
             " … ".join(number(rate) for rate in dict.fromkeys(entry["plateau"])),
             " … ".join(number(rate) for rate in dict.fromkeys((entry["grid"][0], entry["grid"][-1]))),

@@ -16,10 +16,11 @@ from descentlab.report.blocks import (
     Table,
     interval,
     number,
-    optimizer_title,
+    reference_title,
 )
 from descentlab.report.drawing import draw_curves, draw_rows, finish, in_front
 from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import label_room, new_figure, new_row_figure, use_log_scale
 from descentlab.report.sections.noise_floor import noise_floor_figure
@@ -39,9 +40,12 @@ def curve_figure(evidence: Evidence, problem: str) -> Figure:
     """One problem's validation loss against updates, one panel per arm."""
     curves = evidence.comparison.curves[evidence.comparison.curves["problem"] == problem]
     arms = evidence.arms_in(curves)
-    takeaway = f"{problem}: " + "; ".join(
-        leader_words(arm, *find_leaders(curves, arm, evidence.complete(problem, arm))) for arm in arms
-    )
+    leads = []
+    for arm in arms:
+        leaders = find_leaders(curves, arm, evidence.complete(problem, arm))
+        first, last = (name and evidence.marks.title(name, arm, [problem]) for name in leaders)
+        leads.append(leader_words(arm, first, last))
+    takeaway = f"{problem}: {'; '.join(leads)}"
     caption = curve_caption(evidence, problem, curves)
     room = label_room(in_front(curves["optimizer"]))
     figure, axes = new_figure(len(arms), 3.3, 2.9, right=room, gap=room + 0.7)
@@ -92,23 +96,22 @@ def find_leaders(curves: pd.DataFrame, arm: str, complete: list[str]) -> tuple[s
 
 
 def leader_words(arm: str, first: str | None, last: str | None) -> str:
-    """Who leads early and who at the end, with the rates of an arm."""
+    """Who leads early and who at the end, by their titles, with the rates of an arm."""
     rates = words(ARM_WORDS[arm].rates)
     if last is None:
         return words("no curve with {arm}", arm=rates)
-    leader = optimizer_title(last)
     if first is None:
-        return words("with {arm}, {last} has the lowest validation loss at the end", last=leader, arm=rates)
+        return words("with {arm}, {last} has the lowest validation loss at the end", last=last, arm=rates)
     if first == last:
         return words(
             "with {arm}, {first} has the lowest validation loss after a tenth of the budget and at its end",
-            first=leader,
+            first=first,
             arm=rates,
         )
     return words(
         "with {arm}, {first} has the lowest validation loss after a tenth of the budget, {last} at its end",
-        first=optimizer_title(first),
-        last=leader,
+        first=first,
+        last=last,
         arm=rates,
     )
 
@@ -149,7 +152,7 @@ def target_figure(evidence: Evidence, arm: str, target: str = "medium") -> Figur
         panel.minorticks_off()
         panel.set_title(problem)
         panel.set_xlabel(words("share of the budget, %"))
-    takeaway = fastest_words(find_fastest(shares, problems), arm, target)
+    takeaway = fastest_words(evidence.marks, find_fastest(shares, problems), arm, target)
     caption = words(
         "Mean share of the budget until the validation loss first reaches the {target} target, 95 % t interval, n = up to {n} "
         "seeds; a run that misses or diverges counts as the whole budget, hollow where any did. Full-batch descent sees as many"
@@ -179,13 +182,13 @@ def find_fastest(times: pd.DataFrame, problems: list[str]) -> dict[str, str]:
     return {problem: str(fastest[problem]) for problem in problems if problem in fastest}
 
 
-def fastest_words(fastest: dict[str, str], arm: str, target: str) -> str:
+def fastest_words(marks: Marks, fastest: dict[str, str], arm: str, target: str) -> str:
     """Who reaches the target with the fewest updates on each problem."""
     fields = {"arm": words(ARM_WORDS[arm].rates).capitalize(), "target": words(target)}
     if not fastest:
         return words("{arm}: no optimizer reached the {target} target with every seed", **fields)
     names = [
-        words("{optimizer} on {problem}", optimizer=optimizer_title(name), problem=problem)
+        words("{optimizer} on {problem}", optimizer=marks.title(name, arm, [problem]), problem=problem)
         for problem, name in fastest.items()
     ]
     return words("{arm}: fewest updates to the {target} target: {names}", names=joined(names), **fields)
@@ -208,7 +211,7 @@ def speed_table(evidence: Evidence) -> Table:
             [
                 row["problem"],
                 arm_cell(row["arm"]),
-                row["optimizer"],
+                evidence.marks.cell(row),
                 words(row["target"]),
                 number(row["target_val_loss"]),
                 reached,
@@ -234,7 +237,7 @@ def speed_table(evidence: Evidence) -> Table:
         "Targets lie {shares} % of the way from the initial validation loss to the lowest of {reference}. Where a run of "
         "sgd missed (≤), the ratio of paired means within the budget is at most what is shown.",
         shares=joined([f"{100 * share:g}" for share in TARGETS.values()]),
-        reference=optimizer_title(evidence.reference),
+        reference=reference_title(evidence, evidence.plan.main_arm),
     )
     title = words("All times to target as numbers")
     return Table("speed", title, headers, rows, caption, speed, frozenset({4, 6, 8}), folded=True)
@@ -257,14 +260,14 @@ def find_nearest(evidence: Evidence, gaps: pd.DataFrame) -> pd.Series | None:
     return gaps.loc[gaps.loc[finished, "gap_mean"].idxmin()] if any(finished) else None
 
 
-def nearest_words(problem: str, nearest: pd.Series | None) -> str:
+def nearest_words(marks: Marks, problem: str, nearest: pd.Series | None) -> str:
     """Who ends nearest the optimum."""
     if nearest is None:
         return words("{problem}: no optimizer finished every run", problem=problem)
     return words(
         "{problem}: {optimizer} with {arm} ends nearest the optimum, at a gap of {gap}",
         problem=problem,
-        optimizer=optimizer_title(nearest["optimizer"]),
+        optimizer=marks.title(nearest["optimizer"], nearest["arm"], [problem]),
         arm=words(ARM_WORDS[nearest["arm"]].rates),
         gap=interval(nearest["gap_mean"], nearest["gap_low"], nearest["gap_high"], nearest["n"]),
     )
@@ -287,7 +290,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
         use_log_scale(panel, "x")
         panel.set_title(words(ARM_WORDS[arm].rates))
         panel.set_xlabel(words("training objective − optimum (lower is better)"))
-    takeaway = nearest_words(problem, find_nearest(evidence, gaps))
+    takeaway = nearest_words(evidence.marks, problem, find_nearest(evidence, gaps))
     caption = words(
         "Final training loss plus penalty minus the least possible on the same training split, averaged over the final seeds "
         "that finished; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "

@@ -17,8 +17,9 @@ from descentlab.report.blocks import (
     interval,
     number,
     optimizer_title,
+    reference_title,
 )
-from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_rows, finish
+from descentlab.report.drawing import MARGINS_SHOWN, draw_margin_axis, draw_rows, finish, label_rows
 from descentlab.report.phrases import NOT_RUN, arm_cell, contrast_note, verdict_words
 from descentlab.report.plotting import new_row_figure
 
@@ -56,7 +57,8 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
     scaled = rows.copy()
     for column in ("difference_mean", "low_corrected", "high_corrected"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
-    figure, axes = new_row_figure(len(problems), 1.95, order, gap=0.15)
+    labels = [evidence.marks.label(name, arm, problems) for name in order]
+    figure, axes = new_row_figure(len(problems), 1.95, labels, gap=0.15)
     for panel, problem in zip(axes, problems, strict=True):
         draw_margin_axis(panel)
         drawn = scaled[(scaled["problem"] == problem) & scaled["difference_mean"].notna()]
@@ -68,7 +70,8 @@ def difference_figure(evidence: Evidence, contrasts: pd.DataFrame, arm: str) -> 
         panel.tick_params(axis="x", labelsize=7)
         panel.set_title(problem)
         panel.set_xlabel(words("difference / margin"))
-    reference = optimizer_title(evidence.reference)
+    label_rows(axes[0], labels)
+    reference = reference_title(evidence, arm)
     counts = rows["verdict"].value_counts()
     takeaway = words(
         "{arm}: of {n} comparisons with {reference}, {tallies}",
@@ -109,7 +112,7 @@ def contrast_table(evidence: Evidence) -> Table:
         [
             row["problem"],
             arm_cell(row["arm"]),
-            f"{row['first']} − {row['second']}",
+            " − ".join(evidence.marks.label(row[side], row["arm"], [row["problem"]]) for side in ("first", "second")),
             words(row["declared"]),
             verdict_words(row),
             interval(row["difference_mean"], row["low_corrected"], row["high_corrected"], row["n"], signed=True),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.i18n.wording import counted, joined, message, words
-from descentlab.optimizers.arms import Arm
 from descentlab.problems.base import WEIGHTED_LOSS, metric_sign
 from descentlab.report.blocks import (
     ARM_WORDS,
@@ -20,10 +16,9 @@ from descentlab.report.blocks import (
     Table,
     interval,
     number,
-    optimizer_title,
 )
 from descentlab.report.drawing import draw_points, draw_rows, finish
-from descentlab.report.formatting import marked, marked_titles
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import SPLIT_WORDS, arm_cell
 from descentlab.report.plotting import new_row_figure
 
@@ -74,7 +69,7 @@ def metric_figure(evidence: Evidence, problem: str) -> Figure:
         panel.locator_params(axis="x", nbins=5)
         room = (limits[1] - limits[0]) * 0.04
         panel.set_xlim(limits[0] - room, limits[1] + room)
-    takeaway = f"{problem}: {'; '.join(leader(summary, arm) for arm in arms)}"
+    takeaway = f"{problem}: {'; '.join(leader(evidence.marks, summary, arm) for arm in arms)}"
     title = evidence.plan.problems[problem].title
     fields = {"title": words(title), "metric": evidence.metric(problem), "n": int(summary["n_finished"].max())}
     if isinstance(evidence.plan, ImportedPlan):
@@ -113,8 +108,9 @@ def shown_range(values: np.ndarray, higher_is_better: bool) -> tuple[float, floa
     return least, most
 
 
-def leader(summary: pd.DataFrame, arm: str) -> str:
-    """Who has the best mean in an arm, and by how much."""
+def leader(marks: Marks, summary: pd.DataFrame, arm: str) -> str:
+    """Who has the best mean in an arm of one problem, and by how much."""
+    problem = summary["problem"].unique()
     fields = {"arm": words(ARM_WORDS[arm].rates)}
     ranked = summary[(summary["arm"] == arm) & summary["test_metric_mean"].notna()].sort_values("rank", kind="stable")
     if ranked.empty:
@@ -126,13 +122,13 @@ def leader(summary: pd.DataFrame, arm: str) -> str:
         len(first),
         "{names} has the best mean with {arm}, {mean}",
         "{names} share the best mean with {arm}, {mean}",
-        names=joined(marked_titles(first)),
+        names=joined([marks.title(name, arm, problem) for name in first["optimizer"]]),
         mean=interval(best["test_metric_mean"], best["test_metric_low"], best["test_metric_high"], best["n_finished"]),
         **fields,
     )
     if behind.empty:
         return text
-    following = optimizer_title(behind.iloc[0]["optimizer"])
+    following = marks.title(behind.iloc[0]["optimizer"], arm, problem)
     gap = abs(best["test_metric_mean"] - behind.iloc[0]["test_metric_mean"])
     if gap > 1e-9:  # means of the same scores, summed otherwise
         return words("{best} ({next} is next, {gap} behind)", best=text, next=following, gap=number(gap))
@@ -146,7 +142,7 @@ def beside_table(evidence: Evidence) -> Table:
         [
             row["problem"],
             arm_cell(row["arm"]),
-            row["optimizer"],
+            evidence.marks.cell(row),
             words(WEIGHTED) if row["name"] == WEIGHTED_LOSS else row["name"],
             words(SPLIT_WORDS[row["split"]]),
             interval(row["value_mean"], row["value_low"], row["value_high"], row["n"]),
@@ -168,12 +164,6 @@ def beside_table(evidence: Evidence) -> Table:
     return Table("beside", words("Other metrics"), headers, rows, caption, beside, folded=True)
 
 
-def not_default(evidence: Evidence, row: Mapping[Hashable, Any]) -> bool:
-    """Whether a row of the default arm has settings that aren't the defaults of the optimizer's class."""
-    info = evidence.plan.optimizers[row["optimizer"]]
-    return row["arm"] == Arm.DEFAULT and bool(info.hyperparameters.get(Arm.DEFAULT))
-
-
 def summary_table(evidence: Evidence) -> Table:
     """The numbers of every mean."""
     summary = evidence.comparison.summary
@@ -181,7 +171,7 @@ def summary_table(evidence: Evidence) -> Table:
         [
             row["problem"],
             arm_cell(row["arm"]),
-            marked(row["optimizer"], row["undertuned"], not_default(evidence, row)),
+            evidence.marks.cell(row),
             number(row["learning_rate"]),
             number(row["rank"]),
             interval(row["test_metric_mean"], row["test_metric_low"], row["test_metric_high"], row["n_finished"]),
@@ -209,9 +199,8 @@ def summary_table(evidence: Evidence) -> Table:
         words("state bytes / parameter"),
     ]
     caption = words(
-        "Means over final seeds. ‡: with settings that are not its class's defaults, though in the default arm. †: may be "
-        "undertuned, as its grid of learning rates was too narrow. µs / update is the median wall time of an update while other "
-        "jobs were running, which allows only a rough comparison."
+        "Means over final seeds. µs / update is the median wall time of an update while other jobs were running, which allows "
+        "only a rough comparison."
     )
     title = words("All means as numbers")
     return Table("summary", title, headers, rows, caption, summary, frozenset({3, 4, 7, 8, 9, 10, 11}), folded=True)

@@ -14,8 +14,8 @@ from descentlab.report.blocks import (
     Figure,
     Section,
     joined,
-    optimizer_title,
     present,
+    reference_title,
 )
 from descentlab.report.drawing import MARGINS_SHOWN, VERDICT_MARKS, draw_margin_axis, draw_rows, finish, label_rows
 from descentlab.report.phrases import verdict_words
@@ -50,7 +50,8 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
     wanted = MINI_BATCH if len(problems) <= FEW else (PLAIN, ADAM)
     names = present(rows["first"], evidence.optimizers)
     shown = [name for name in names if name in wanted] or names[:FEW]
-    figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=label_room(shown), right=0.2)
+    room = label_room([evidence.marks.label(name, arm, problems) for name in shown])
+    figure, (axes,) = new_figure(1, 2.4, 0.19 * len(problems) * (len(shown) + 1), left=room, right=0.2)
     scaled = rows[rows["difference_mean"].notna()].copy()
     for column in ("difference_mean", "low_corrected", "high_corrected"):
         scaled[column] = (rows[column] / rows["margin"]).clip(-MARGINS_SHOWN, MARGINS_SHOWN)
@@ -75,7 +76,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         axes.text(
             0.01, len(labels), problem, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, weight="bold"
         )
-        labels += ["", *shown]
+        labels += ["", *(evidence.marks.label(name, arm, [problem]) for name in shown)]
     label_rows(axes, labels)
     axes.set_xlabel(words("worse ← difference / margin → better"))
     takeaway = answer_words(evidence, rows, arm)
@@ -83,7 +84,7 @@ def answer_figure(evidence: Evidence, rows: pd.DataFrame, arm: str) -> Figure:
         "Final test metric against {reference}, paired by seed, in units of each problem's margin; lines are intervals "
         "corrected for the number of contrasts, n = up to {n} pairs of seeds. ▲ better, ▼ worse, ■ negligible (the whole "
         "interval lies inside the gray band), hollow: inconclusive.",
-        reference=optimizer_title(evidence.reference),
+        reference=reference_title(evidence, arm),
         n=int(rows["n"].max()),
     )
     data = rows[rows["first"].isin(shown)]
@@ -98,8 +99,8 @@ def answer_words(evidence: Evidence, rows: pd.DataFrame, arm: str) -> str:
     verdicts = [judged[name]["verdict"] if name in judged else Verdict.NOT_TESTED for name in evidence.plan.problems]
     compared = {
         "arm": words(ARM_WORDS[arm].rates).capitalize(),
-        "subject": optimizer_title(subject),
-        "reference": optimizer_title(evidence.reference),
+        "subject": evidence.marks.title(subject, arm, evidence.plan.problems),
+        "reference": reference_title(evidence, arm),
     }
     if len(verdicts) == 1:
         ((where, row),) = judged.items()

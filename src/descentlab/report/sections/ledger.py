@@ -13,9 +13,11 @@ from descentlab.analysis.remarks import name_place, pack_remarks
 from descentlab.i18n.wording import current_language, joined, message, words
 from descentlab.report.blocks import Evidence, Paragraph, Section, Table, number
 from descentlab.report.formatting import BOUND_SIGNS
+from descentlab.report.marks import OWN_SETTINGS, UNDERTUNED
 from descentlab.report.phrases import place_words, reason_words, remark_words, unit_words, verdict_words
 from descentlab.report.trait_phrases import TRAIT_WORDS
 
+MARKS = {"undertuned": UNDERTUNED, "own settings": OWN_SETTINGS}  # of the rows that remarks are on
 HEADERS = (
     message("on"),
     message("verdict"),
@@ -73,8 +75,16 @@ def sides_words(pieces: list[dict[str, Any]]) -> str:
     for verdict, size in order:
         alike = [piece for piece in pieces if (piece["verdict"], piece["size"]) == (verdict, size)]
         if alike:
-            sides[verdict_words(alike[0])] = ", ".join(place_words(piece["place"]) for piece in alike)
+            sides[verdict_words(alike[0])] = ", ".join(
+                place_words(piece["place"]) + marks_of([piece]) for piece in alike
+            )
     return "; ".join(f"{judged}: {places}" for judged, places in sides.items())
+
+
+def marks_of(pieces: list[dict[str, Any]]) -> str:
+    """The marks of the rows behind some pieces, as they stand after a name."""
+    codes = {one["code"] for piece in pieces for one in piece["remarks"]}
+    return "".join(f" {mark}" for code, mark in MARKS.items() if code in codes)
 
 
 def separation_words(pieces: list[dict[str, Any]], traits: pd.DataFrame) -> str:
@@ -122,7 +132,7 @@ def claim_table(entry: dict[str, Any], traits: pd.DataFrame) -> Table:
         bound = str(piece["bound"])
         rows.append(
             [
-                place_words(piece["place"]),
+                place_words(piece["place"]) + marks_of([piece]),
                 verdict_words(piece),
                 f"{words(BOUND_SIGNS[bound])}{number(value_of(piece['estimate']))} {ends}",
                 unit_words(piece["unit"]),
@@ -148,7 +158,7 @@ def claim_table(entry: dict[str, Any], traits: pd.DataFrame) -> Table:
     if separation := separation_words(entry["pieces"], traits):
         caption += f" {separation[0].upper()}{separation[1:]}."
     data = pd.DataFrame([downloaded(piece) for piece in entry["pieces"]])
-    title = f"{verdict_words(entry).capitalize()}: {claim}"
+    title = f"{verdict_words(entry).capitalize()}: {claim}{marks_of(entry['pieces'])}"
     headers = [words(header) for header in HEADERS]
     return Table(
         f"claim-{entry['id']}", title, headers, rows, caption, data, numeric=frozenset({4, 5, 6, 7}), folded=True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,6 @@ from descentlab.report.blocks import (
     Table,
     interval,
     number,
-    optimizer_title,
 )
 from descentlab.report.phrases import CHOICES
 from descentlab.report.sections.best_of_k import best_of_k_figure
@@ -89,12 +89,13 @@ def rank_stability(evidence: Evidence) -> Section | None:
     blocks: list[Figure | Table | Paragraph] = []
     if len(summary):
         ranked = rankings_of(table)
-        swaps = " ".join(swap_words(other, count_swaps(summary, ranked, other)) for other in PAIRS)
-        blocks += [choice_table(summary, ranked, int(table["n"].max())), Paragraph(swaps)]
+        title = partial(evidence.marks.title, arm=evidence.plan.main_arm, problems=evidence.plan.problems)
+        swaps = " ".join(swap_words(other, count_swaps(summary, ranked, other), title) for other in PAIRS)
+        blocks += [choice_table(summary, ranked, int(table["n"].max()), title), Paragraph(swaps)]
     if len(budgets):
         blocks.append(best_of_k_figure(evidence))
     if len(summary):
-        blocks.append(ranking_table(summary, ranked, table))
+        blocks.append(ranking_table(evidence, summary, ranked, title))
     return Section("rank-stability", words("What would change the answer?"), blocks) if blocks else None
 
 
@@ -130,7 +131,12 @@ def find_most_changing(changes: Mapping[Choice, Changes]) -> list[Choice]:
     return [choice for choice, counts in changes.items() if counts.changed == most > 0]
 
 
-def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Table:
+def pair_headers(title: Callable[[str], str]) -> list[str]:
+    """The heads of the columns on the order of Adam and each optimizer of PAIRS."""
+    return [joined([title(ADAM), title(other)]) for other in PAIRS]
+
+
+def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int, title: Callable[[str], str]) -> Table:
     """One row per choice: on how many problems it changes the winner, and the order of Adam and SGD."""
     changes = count_changes(summary, ranked)
     rows = [
@@ -145,7 +151,7 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
     ]
     comparisons = counted(len(summary), "{n} comparison", "{n} comparisons")
     most_changing = find_most_changing(changes)
-    title = (
+    takeaway = (
         words(
             "Another choice changes the best optimizer in {changed} of {comparisons}, clearly in {clear}; most often: {choices}",
             changed=sum(counts.changed for counts in changes.values()),
@@ -161,8 +167,7 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
         words("problems with another winner"),
         words("clearly"),
         words("Kendall's tau"),
-        words("Adam and plain SGD"),
-        words("Adam and momentum"),
+        *pair_headers(title),
     ]
     caption = words(
         "Each choice against the one after “instead of”, problem by problem, from the same stored runs; n = up to {n} final "
@@ -174,7 +179,7 @@ def choice_table(summary: pd.DataFrame, ranked: Ranked, most_seeds: int) -> Tabl
         " it: a test split that was used to choose is no longer a test.",
         n=most_seeds,
     )
-    return Table("rank-stability-choices", title, headers, rows, caption, summary, frozenset({1, 2, 3}))
+    return Table("rank-stability-choices", takeaway, headers, rows, caption, summary, frozenset({1, 2, 3}))
 
 
 def choice_words(choice: Choice) -> str:
@@ -232,14 +237,14 @@ def is_clear_change(row: Mapping[str, object], ranked: Ranked, pair: tuple[str, 
     return True
 
 
-def swap_words(other: str, swaps: Swaps) -> str:
+def swap_words(other: str, swaps: Swaps, title: Callable[[str], str]) -> str:
     """How often Adam and ``other`` swap places, as a sentence."""
-    title = optimizer_title(other)
     if not swaps.compared:
-        return words("Adam and {other} are not both in these rankings.", other=title)
+        return words("{first} and {other} are not both in these rankings.", first=title(ADAM), other=title(other))
     text = words(
-        "Adam and {other} swap places in {flipped} of {comparisons}",
-        other=title,
+        "{first} and {other} swap places in {flipped} of {comparisons}",
+        first=title(ADAM),
+        other=title(other),
         flipped=swaps.swapped,
         comparisons=counted(swaps.compared, "{n} comparison", "{n} comparisons"),
     )
@@ -249,17 +254,18 @@ def swap_words(other: str, swaps: Swaps) -> str:
     return f"{text}."
 
 
-def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) -> Table:
+def ranking_table(evidence: Evidence, summary: pd.DataFrame, ranked: Ranked, title: Callable[[str], str]) -> Table:
     """Every comparison of two choices; all means and ranks to download."""
 
     def winner(row: Mapping[str, object], choice: str, best: str) -> str:
         axis = str(row[choice])
+        arm = axis if row["question"] == "tuning" else evidence.plan.main_arm
         rows = ranked[str(row["problem"]), str(row["question"]), axis]
         names = json.loads(str(row[best]))
         best_row = rows.loc[names[0]]
-        text = (
-            f"{' = '.join(names)}, {interval(best_row['mean'], best_row['low'], best_row['high'], int(best_row['n']))}"
-        )
+        value = interval(best_row["mean"], best_row["low"], best_row["high"], int(best_row["n"]))
+        labels = [evidence.marks.label(name, arm, [str(row["problem"])]) for name in names]
+        text = f"{' = '.join(labels)}, {value}"
         if np.isfinite(best_row["cut"]):
             return words(
                 "{winner} at {cut} {axis}", winner=text, cut=number(best_row["cut"]), axis=words(CHOICES[axis])
@@ -286,13 +292,18 @@ def ranking_table(summary: pd.DataFrame, ranked: Ranked, table: pd.DataFrame) ->
         words("best instead of which"),
         words("best now"),
         words("tau (optimizers)"),
-        words("Adam and plain SGD"),
-        words("Adam and momentum"),
+        *pair_headers(title),
     ]
     caption = words(
         "Mean test metric [95 % t interval], n final seeds; in the race, mean validation loss where its axis is cut. Equal "
         "means share a rank and are joined by =. Optimizers with a diverged seed rank behind all others."
     )
     return Table(
-        "rank-stability-rankings", words("All pairs of rankings"), headers, table_rows, caption, table, folded=True
+        "rank-stability-rankings",
+        words("All pairs of rankings"),
+        headers,
+        table_rows,
+        caption,
+        evidence.comparison.rank_stability,
+        folded=True,
     )

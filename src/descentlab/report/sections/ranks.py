@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 
 from descentlab.analysis.ranks import alike
 from descentlab.analysis.statistics.intervals import LEVEL
 from descentlab.i18n.wording import counted, joined, words
-from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number, optimizer_title
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, Section, number
 from descentlab.report.drawing import draw_rows, finish
 from descentlab.report.plotting import INK, label_room, new_figure
 
@@ -53,7 +56,8 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
         )
     axes.set_title(words(ARM_WORDS[arm].rates))
     axes.set_xlabel(words("mean rank (1 is best)"))
-    takeaway = rank_words(table, arm, groups)
+    title = partial(evidence.marks.title, arm=arm, problems=evidence.plan.problems)
+    takeaway = rank_words(table, arm, groups, title)
     caption = words(
         "Rank of each optimizer's mean test metric, averaged over n = {n} problems; ties share a rank, and one with a diverged "
         "seed ranks behind those without. Lines reach from the least to the largest mean with one problem "
@@ -63,7 +67,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
         n=int(table["n"].iloc[0]),
         level=LEVEL,
     )
-    if absent := [optimizer_title(name) for name in evidence.optimizers if name not in order]:
+    if absent := [title(name) for name in evidence.optimizers if name not in order]:
         caption += " " + words(
             "Not ranked, because at least one problem has no run of theirs that finished or diverged: {names}.",
             names=joined(absent),
@@ -71,7 +75,7 @@ def rank_figure(evidence: Evidence, table: pd.DataFrame, arm: str) -> Figure:
     return finish(figure, f"ranks-{arm}", takeaway=takeaway, caption=caption, data=table)
 
 
-def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> str:
+def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]], title: Callable[[str], str]) -> str:
     """Whether the optimizers' mean ranks differ, and from how many the best can be told apart."""
     first = table.iloc[0]
     fields = {
@@ -89,7 +93,7 @@ def rank_words(table: pd.DataFrame, arm: str, groups: list[tuple[int, int]]) -> 
         "{beaten} of the other {others} by a critical difference of {least}",
         "With {arm}, the mean ranks of {ranked} optimizers differ ({test}): {names} share the best, {rank}, distinguished from "
         "{beaten} of the other {others} by a critical difference of {least}",
-        names=joined([optimizer_title(name) for name in leaders]),
+        names=joined([title(name) for name in leaders]),
         rank=number(first["mean_rank"]),
         beaten=len(table) - 1 - last,
         others=len(table) - len(leaders),

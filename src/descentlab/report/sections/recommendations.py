@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,6 @@ from descentlab.report.blocks import (
     interval,
     joined,
     number,
-    optimizer_title,
     present,
 )
 
@@ -64,7 +65,8 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     best = ranked.iloc[0]
     compared = set(regret.loc[regret["arm"] == arm, "problem"])
     problems = len(compared)
-    of = {"optimizer": beginning(best["optimizer"]), "of": len(ranked)}
+    title = partial(evidence.marks.title, arm=arm, problems=compared)
+    of = {"optimizer": beginning(best["optimizer"], title), "of": len(ranked)}
     again = evidence.comparison.recommendations
     again = again[again["arm"] == arm]
     named = [str(name) for name in again.loc[again["named"], "optimizer"]]
@@ -75,11 +77,11 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
         advice = words(
             "{optimizers}: of {of} optimizers, one of these stays closest to the best across {n} problems. Which, the runs can't "
             "tell.",
-            optimizers=joined([beginning(first), *map(optimizer_title, others)]),
+            optimizers=joined([beginning(first, title), *map(title, others)]),
             of=len(ranked),
             n=problems,
         )
-        lines = [behind_words(best, problems)]
+        lines = [behind_words(best, problems, title)]
     else:
         advice = words(
             "{optimizer}: of {of} optimizers, it stays closest to the best across {n} problems. On its worst, {worst}, its "
@@ -89,9 +91,9 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
             margins=number(best["worst"]),
             **of,
         )
-        lines = [test_words(regret, arm, best["optimizer"], best["problem"])]
+        lines = [test_words(evidence, arm, best["optimizer"], best["problem"])]
     if named:
-        lines.append(again_words(again, problems))
+        lines.append(again_words(again, problems, title))
     summary = evidence.comparison.summary
     run = evidence.problems_in(summary[summary["arm"] == arm])
     if left_out := [problem for problem in run if problem not in compared]:
@@ -99,14 +101,14 @@ def dependable(evidence: Evidence, arm: str, question: str) -> list[Recommendati
     for name in ALWAYS_SHOWN:
         row = ranked[ranked["optimizer"] == name]
         if len(row) and name != best["optimizer"]:
-            lines.append(behind_words(row.iloc[0], problems))
+            lines.append(behind_words(row.iloc[0], problems, title))
     return [Recommendation(question, advice, lines)]
 
 
-def again_words(again: pd.DataFrame, problems: int) -> str:
+def again_words(again: pd.DataFrame, problems: int, title: Callable[[str], str]) -> str:
     """How often each of the named optimizers came out when the choice was made again."""
     shares = again[again["named"]].to_dict("records")
-    listed = joined([f"{optimizer_title(row['optimizer'])} {row['share']:.0%}" for row in shares])
+    listed = joined([f"{title(row['optimizer'])} {row['share']:.0%}" for row in shares])
     return counted(
         problems,
         "Chosen again from resampled seeds: {shares}",
@@ -115,29 +117,30 @@ def again_words(again: pd.DataFrame, problems: int) -> str:
     )
 
 
-def beginning(optimizer: str) -> str:
+def beginning(optimizer: str, title: Callable[[str], str]) -> str:
     """An optimizer's name at the beginning of a sentence: a large letter where it is words, its own where it is a name."""
-    title = optimizer_title(optimizer)
-    return title if title == optimizer else title[:1].upper() + title[1:]
+    said = title(optimizer)
+    return said if said.startswith(optimizer) else said[:1].upper() + said[1:]
 
 
-def behind_words(row: pd.Series, problems: int) -> str:
+def behind_words(row: pd.Series, problems: int, title: Callable[[str], str]) -> str:
     """How far behind an optimizer is on its worst problem."""
-    title = beginning(row["optimizer"])
+    name = beginning(row["optimizer"], title)
     if not np.isfinite(row["worst"]):
-        return words("{optimizer}: a run on {worst} did not finish", optimizer=title, worst=row["problem"])
+        return words("{optimizer}: a run on {worst} did not finish", optimizer=name, worst=row["problem"])
     return counted(
         problems,
         "{optimizer}: {margins} margins behind",
         "{optimizer}: {margins} margins behind on its worst, {worst}",
-        optimizer=title,
+        optimizer=name,
         margins=number(row["worst"]),
         worst=row["problem"],
     )
 
 
-def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> str:
+def test_words(evidence: Evidence, arm: str, optimizer: str, problem: str) -> str:
     """The paired difference of the test metric to the leader of a problem."""
+    regret = evidence.comparison.regret
     on_problem = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
     row = on_problem[on_problem["optimizer"] == optimizer].iloc[0]
     if row["leader"] == optimizer:
@@ -145,7 +148,7 @@ def test_words(regret: pd.DataFrame, arm: str, optimizer: str, problem: str) -> 
     return words(
         "Test metric on {problem}, minus {leader}'s: {value}",
         problem=problem,
-        leader=optimizer_title(row["leader"]),
+        leader=evidence.marks.title(row["leader"], arm, [problem]),
         value=interval(row["difference_mean"], row["low"], row["high"], row["n"], signed=True),
     )
 
@@ -183,13 +186,13 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
         text = words(
             "{problem}: {leader}, indistinguishable from {level} of {others} others",
             problem=problem,
-            leader=optimizer_title(leader),
+            leader=evidence.marks.title(leader, arm, [problem]),
             level=level,
             others=others,
         )
         if leader != ADAM:
             rows = regret[(regret["arm"] == arm) & (regret["problem"] == problem)]
-            text = f"{text}; {adam_words(rows)}"
+            text = f"{text}; {adam_words(rows, evidence.marks.title(ADAM, arm, [problem]))}"
         lines.append(text)
     question = words("I care about the last tenth of a percent")
     if not lines:
@@ -218,11 +221,11 @@ def best_by_problem(evidence: Evidence, arm: str) -> list[Recommendation]:
     return [Recommendation(question, advice, lines)]
 
 
-def adam_words(regret: pd.DataFrame) -> str:
+def adam_words(regret: pd.DataFrame, title: str) -> str:
     """Adam's difference to the leader of a problem."""
     rows = regret[regret["optimizer"] == ADAM]
     if rows.empty:
         return words("Adam was not run")
     adam = rows.iloc[0]
     value = interval(adam["difference_mean"], adam["low"], adam["high"], adam["n"], signed=True)
-    return words("Adam's test metric minus the leader's: {value}", value=value)
+    return words("test metric of {optimizer} minus the leader's: {value}", optimizer=title, value=value)

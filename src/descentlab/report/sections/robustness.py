@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from descentlab.i18n.wording import joined, words
-from descentlab.report.blocks import Evidence, Figure, Table, interval, optimizer_title
+from descentlab.optimizers.arms import Arm
+from descentlab.report.blocks import Evidence, Figure, Table, interval
 from descentlab.report.drawing import draw_rows, finish
+from descentlab.report.marks import Marks
 from descentlab.report.plotting import new_row_figure
 
 
@@ -33,7 +35,7 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
     axes[0].set_xlim(left=0)  # of all, once all is drawn: it ends their growing with what is drawn
     takeaway = words(
         "Most forgiving of a wrong learning rate, in decades within the margin: {list}",
-        list=joined([widest_words(swept, problem) for problem in problems]),
+        list=joined([widest_words(evidence.marks, swept, problem) for problem in problems]),
     )
     caption = words(
         "Decades of learning rate whose mean validation metric lies within the problem's margin of the best mean, interpolated "
@@ -45,12 +47,12 @@ def width_figure(evidence: Evidence, swept: pd.DataFrame) -> Figure | None:
     return finish(figure, "robustness", takeaway=takeaway, caption=caption, data=swept)
 
 
-def widest_words(swept: pd.DataFrame, problem: str) -> str:
+def widest_words(marks: Marks, swept: pd.DataFrame, problem: str) -> str:
     """Who has the widest range on a problem, and how wide it is."""
     on_problem = swept[swept["problem"] == problem]
     row = on_problem.loc[on_problem["width"].idxmax()]
     fields = {
-        "optimizer": optimizer_title(row["optimizer"]),
+        "optimizer": marks.title(row["optimizer"], Arm.TUNED, [problem]),
         "problem": problem,
         "width": interval(row["width"], row["low"], row["high"], row["n"]),
     }
@@ -69,7 +71,7 @@ def width_table(evidence: Evidence) -> Table:
         rows.append(
             [
                 row["problem"],
-                row["optimizer"],
+                evidence.marks.label(row["optimizer"], Arm.TUNED, [row["problem"]]),
                 words("sweep") if row["phase"] == "sweep" else words("tuning grid"),
                 ("≥ " if row["censored"] else "") + width,
                 ("> " if row["divergence_censored"] else "") + distance,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from descentlab.analysis.statistics.survival import kaplan_meier
 from descentlab.analysis.time_to_target import PROFILE_INTEGRAL_TO
 from descentlab.i18n.wording import counted, joined, message, words
 from descentlab.optimizers.roles import LECTURE
-from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number, optimizer_title
+from descentlab.report.blocks import ARM_WORDS, Evidence, Figure, number
 from descentlab.report.drawing import NAMED, back_to_front, finish, in_front, label_ends, line_style
 from descentlab.report.plotting import label_room, new_figure, optimizer_color, use_log_scale
 
@@ -113,7 +115,7 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
                 "by {reached} of {n} optimizers on {problem} ({first})",
                 reached=sum(bool(runs["reached"].all()) for runs in groups.values()),
                 problem=problem,
-                first=first_words(groups),
+                first=first_words(groups, partial(evidence.marks.title, arm=arm, problems=[problem])),
             )
         )
     return words(
@@ -124,11 +126,12 @@ def survival_words(evidence: Evidence, rows: pd.DataFrame, problems: list[str], 
     )
 
 
-def first_words(groups: dict[str, pd.DataFrame]) -> str:
+def first_words(groups: dict[str, pd.DataFrame], title: Callable[[str], str]) -> str:
     """Who has the lowest median among those with the largest budget; if none has one, who gets there most often.
 
     Args:
         groups: each optimizer's runs on one problem.
+        title: an optimizer's name in a sentence.
     """
     budget = max(runs["budget_updates"].max() for runs in groups.values())
     alike = {name: runs for name, runs in groups.items() if runs["budget_updates"].max() == budget}
@@ -139,11 +142,11 @@ def first_words(groups: dict[str, pd.DataFrame]) -> str:
         most = max(alike, key=lambda name: float(alike[name]["reached"].mean()))
         return words(
             "none with half of its seeds; most: {optimizer}, {n} of {total}",
-            optimizer=optimizer_title(most),
+            optimizer=title(most),
             n=int(alike[most]["reached"].sum()),
             total=len(alike[most]),
         )
-    fields = {"optimizer": optimizer_title(first), "median": text}
+    fields = {"optimizer": title(first), "median": text}
     if ties := sum(other == median for other, _ in medians.values()) - 1:
         return counted(
             ties,
@@ -194,7 +197,8 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     axes.set_xlabel(words("times the updates of the fastest"))
     axes.set_ylabel(words("share of problems"))
     label_ends(axes, ends)
-    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {profile_words(rows, order)}"
+    title = partial(evidence.marks.title, arm=arm, problems=evidence.plan.problems)
+    takeaway = f"{words(ARM_WORDS[arm].rates).capitalize()}: {profile_words(rows, order, title)}"
     caption = words(
         "Share of n = {n} problems on which an optimizer's mean updates to the {target} target are within a factor of the "
         "fastest's (Dolan & Moré 2002); higher and further left is better. A profile's integral is its mean from the fastest to "
@@ -210,20 +214,20 @@ def profile_figure(evidence: Evidence, arm: str) -> Figure | None:
     return finish(figure, f"profiles-{arm}", takeaway=takeaway, caption=caption, data=rows)
 
 
-def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
+def profile_words(rows: pd.DataFrame, order: list[str], title: Callable[[str], str]) -> str:
     """Who is fastest most often, who is within twice the fastest most often, and whose integral is the largest."""
     n = int(rows["n"].max())
     texts = []
     for factor, head in PROFILE_HEADS.items():
         shares = rows[np.isclose(rows["ratio"], factor)].set_index("optimizer")["share"]
         count = round(float(shares.max()) * n) if len(shares) else 0
-        texts.append(words(head, target=words(TARGET), names=leaders(shares, order), count=count, problems=n))
+        texts.append(words(head, target=words(TARGET), names=leaders(shares, order, title), count=count, problems=n))
     integrals = rows.drop_duplicates("optimizer").set_index("optimizer")
     largest = integrals.loc[integrals["integral"].idxmax()]
     texts.append(
         words(
             "largest integral: {names}, {integral} ({least} to {most} with one problem left out)",
-            names=leaders(integrals["integral"], order),
+            names=leaders(integrals["integral"], order, title),
             integral=number(largest["integral"]),
             least=number(largest["integral_least"]),
             most=number(largest["integral_most"]),
@@ -232,13 +236,9 @@ def profile_words(rows: pd.DataFrame, order: list[str]) -> str:
     return "; ".join(texts)
 
 
-def leaders(values: pd.Series, order: list[str]) -> str:
+def leaders(values: pd.Series, order: list[str], title: Callable[[str], str]) -> str:
     """Who has the largest of ``values``, by optimizer: their names or how many they are; nobody where it is 0."""
     best = [name for name in order if name in values.index and values[name] == values.max() > 0]
     if not best:
         return words("no optimizer")
-    return (
-        joined([optimizer_title(name) for name in best])
-        if len(best) <= MOST_NAMED
-        else words("{n} optimizers", n=len(best))
-    )
+    return joined([title(name) for name in best]) if len(best) <= MOST_NAMED else words("{n} optimizers", n=len(best))

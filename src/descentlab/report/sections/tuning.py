@@ -9,9 +9,11 @@ import pandas as pd
 
 from descentlab.analysis.sensitivity import good_range
 from descentlab.i18n.wording import joined, words
+from descentlab.optimizers.arms import Arm
 from descentlab.report.alarm_phrases import alarm_sentence, order_alarms
-from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number, optimizer_title
+from descentlab.report.blocks import Evidence, Figure, Paragraph, Section, Table, number
 from descentlab.report.drawing import finish, in_front, label_ends, label_rows, value_range
+from descentlab.report.marks import Marks
 from descentlab.report.phrases import arm_cell
 from descentlab.report.plotting import (
     INK,
@@ -52,7 +54,7 @@ def sensitivity_figure(evidence: Evidence, problem: str) -> Figure:
     figure, axes = new_figure(2, 3.1, max(2.6, 0.19 * len(order)), right=0.2, gap=label_room(front) + room + 0.1)
     draw_rates(axes[0], evidence, problem, front)
     draw_ranges(axes[1], evidence, problem, order)
-    takeaway = f"{problem}: {width_words(compare_widths(evidence, problem))}"
+    takeaway = f"{problem}: {width_words(evidence.marks, compare_widths(evidence, problem))}"
     caption = words(
         "Validation metric of the tuning runs by learning rate, n = {n} seeds per point. Left: means with 95 % t intervals; a "
         "cross marks a rate at which a seed diverged (at the worst end of the axis); values beyond the axis are drawn at its "
@@ -146,23 +148,24 @@ def compare_widths(evidence: Evidence, problem: str) -> pd.DataFrame:
     return widths[widths["optimizer"].isin(good)]
 
 
-def width_words(widths: pd.DataFrame) -> str:
+def width_words(marks: Marks, widths: pd.DataFrame) -> str:
     """Who is least and who most sensitive, by the width of the good range."""
     if widths.empty:
         return words("no learning rate finished with every seed")
     widest, narrowest = widths.loc[widths["width"].idxmax()], widths.loc[widths["width"].idxmin()]
     if len(widths) == 1:
-        return words("range of good learning rates: {widest}", widest=range_words(widest))
+        return words("range of good learning rates: {widest}", widest=range_words(marks, widest))
     return words(
         "widest range of good learning rates: {widest}; narrowest: {narrowest}",
-        widest=range_words(widest),
-        narrowest=range_words(narrowest),
+        widest=range_words(marks, widest),
+        narrowest=range_words(marks, narrowest),
     )
 
 
-def range_words(row: pd.Series) -> str:
+def range_words(marks: Marks, row: pd.Series) -> str:
     """An optimizer and the width of its range of good learning rates."""
-    fields = {"optimizer": optimizer_title(row["optimizer"]), "width": number(row["width"])}
+    title = marks.title(row["optimizer"], Arm.TUNED, [row["problem"]])
+    fields = {"optimizer": title, "width": number(row["width"])}
     if row["censored"]:
         return words("{optimizer} (at least {width} decades)", **fields)
     return words("{optimizer} ({width} decades)", **fields)

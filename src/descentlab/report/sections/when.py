@@ -13,6 +13,7 @@ from descentlab.analysis.advantages import (
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.experiment.traits import TRAITS
 from descentlab.i18n.wording import words
+from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.blocks import ARM_WORDS, Evidence, Section, Table, interval, number
 from descentlab.report.phrases import VERDICTS
 from descentlab.report.trait_phrases import TRAIT_WORDS, trait_words
@@ -35,7 +36,9 @@ def when(evidence: Evidence) -> Section | None:
         ]
         for row in shown.to_dict("records")
     ]
-    headers = [words("problem"), words("Adam − plain SGD, in margins"), words("verdict")]
+    names = [evidence.marks.title(name, arm, evidence.plan.problems) for name in (ADAM, PLAIN)]
+    difference = words("{first} − {second}, in margins", first=names[0], second=names[1])
+    headers = [words("problem"), difference, words("verdict")]
     headers += [words(TRAIT_WORDS[trait]) for trait in TRAITS]
     caption = words(
         "Measured at the initial weights, before any optimizer: slope of the classes' log frequency over log rank (0 is "
@@ -44,7 +47,7 @@ def when(evidence: Evidence) -> Section | None:
         "if its rank correlation over at least {least} problems has an interval without 0, at 95 % for all traits together.",
         least=LEAST_PROBLEMS,
     )
-    counts = count_words(shown, len(evidence.plan.problems))
+    counts = count_words(shown, len(evidence.plan.problems), *names)
     title = f"{words(ARM_WORDS[arm].rates).capitalize()}: {counts}; {trait_words(associate_traits(shown))}"
     numeric = frozenset(range(3, 3 + len(TRAITS)))
     return Section(
@@ -52,16 +55,24 @@ def when(evidence: Evidence) -> Section | None:
     )
 
 
-def count_words(advantages: pd.DataFrame, problems: int) -> str:
-    """On how many of the experiment's problems Adam ends better, level, worse, and open; not tested where there are such."""
+def count_words(advantages: pd.DataFrame, problems: int, first: str, second: str) -> str:
+    """On how many of the experiment's problems Adam ends better, level, worse, and open; not tested where there are such.
+
+    Args:
+        advantages: of the problems that have the contrast.
+        problems: how many there are in all.
+        first, second: the titles of Adam and plain SGD.
+    """
     counts = advantages["verdict"].value_counts()
     level = sum(counts.get(verdict, 0) for verdict in (Verdict.NEGLIGIBLE, Verdict.IDENTICAL))
     better, worse, still_open = (
         counts.get(verdict, 0) for verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.INCONCLUSIVE)
     )
     text = words(
-        "of {n} problems Adam ends better than plain SGD on {better}, level on {level}, worse on {worse}; {open} are open",
+        "of {n} problems {first} ends better than {second} on {better}, level on {level}, worse on {worse}; {open} are open",
         n=problems,
+        first=first,
+        second=second,
         better=better,
         level=level,
         worse=worse,
