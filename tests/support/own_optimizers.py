@@ -76,6 +76,10 @@ def clipped_by_variable(learning_rate: float = 0.01) -> Any:
     return keras.optimizers.SGD(learning_rate, clipnorm=0.01)
 
 
+def scaled_loss(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.SGD(learning_rate, loss_scale_factor=128.0)
+
+
 def scheduled() -> Any:
     return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5))
 

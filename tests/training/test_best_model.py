@@ -62,9 +62,8 @@ def test_a_model_that_keras_can_not_save_costs_nothing_but_its_file(tmp_path: Pa
     result = RunResult({}, pd.DataFrame(), np.empty(0), [np.ones((4, 3)), np.zeros(3)])
     path = tmp_path / "model.keras"
     assert write_model(tiny_problem(), None, path) == ""
-    assert (
-        write_model(replace(tiny_problem(), build_model=build_model), result, path) == "NotImplementedError: no config"
-    )
+    fault = write_model(replace(tiny_problem(), build_model=build_model), result, path)
+    assert fault.startswith("NotImplementedError: no config (line ")
     assert not list(tmp_path.iterdir())
     plain = replace(tiny_problem(), build_model=lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
     assert write_model(plain, result, path) == ""

@@ -109,7 +109,8 @@ class ProblemData:
         if data.hash() != self.data_hash:
             raise ProblemError(
                 f"problem '{self.name}': the data have changed since plan.json was written (sha256 {self.data_hash[:12]}… then, "
-                f"{data.hash()[:12]}… now). Restore the data, or plan again"
+                f"{data.hash()[:12]}… now). Restore the data, or plan again; where nothing has changed them, load_data "
+                "returns other data at every call: seed what it draws, and shuffle nothing"
             )
         return data
 

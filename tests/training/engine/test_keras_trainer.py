@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from descentlab.optimizers.literature import Lookahead
 from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.any_trainer import make_trainer
 from descentlab.training.engine.keras_trainer import KerasTrainer
 from descentlab.training.engine.member import Member
 from descentlab.training.engine.trainable import initial_variables
@@ -57,3 +59,17 @@ def test_an_optimizer_that_begins_at_random_begins_at_its_seed() -> None:
     trainer = KerasTrainer(tiny_problem(), lambda: StartsAnywhere(0.1, 0.9), BATCH)
     first, second, again = (train(trainer, member) for member in members_of_seeds([0, 1, 0]))
     assert first == again != second
+
+
+@pytest.mark.parametrize("mode", ["keras", "graph", "xla"])
+def test_an_optimizer_that_copies_the_weights_copies_the_initial_ones(mode: str) -> None:
+    """A known answer: with k = 1 the slow weights go half of the way of the first update of SGD."""
+    (member,) = members_of_seeds([0])
+    ends = []
+    for make in (lambda: keras.optimizers.SGD(0.1), lambda: Lookahead(keras.optimizers.SGD(0.1), k=1, alpha=0.5)):
+        trainer = make_trainer(tiny_problem(), make, mode, by_example=mode != "keras")
+        list(trainer.train_members(tiny_data(), [member], [0, 1]))
+        ends.append(trainer.variables())
+    for start, whole, half in zip(member.initial, *ends, strict=True):
+        np.testing.assert_allclose(half - start, (whole - start) / 2, atol=1e-7)
+        assert np.abs(whole - start).max() > 1e-4

@@ -20,7 +20,7 @@ from support.tiny_training import tiny_data, tiny_problem
 
 pytestmark = pytest.mark.usefixtures("device")
 
-COMPILED = ["shared", "averaged", "clipped", "clipped_by_variable", "Signs"]
+COMPILED = ["shared", "averaged", "clipped", "clipped_by_variable", "scaled_loss", "Signs"]
 BY_KERAS = {"Counted": "state that is not among", "Noisy": "state that is not among", "accumulated": "graph: "}
 
 
