@@ -129,6 +129,7 @@ CELLS = (
     message("lagging averages"),
     message("few seeds"),
     message("tuning noise unmeasured"),
+    message("unscored"),
     message("unknown"),
     message("same seeds"),
 )

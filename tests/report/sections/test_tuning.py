@@ -105,8 +105,8 @@ def test_no_tuning_no_sensitivity() -> None:
 
 def test_alarms_are_counted_and_listed(evidence: Evidence) -> None:
     table = table_named(alarms(evidence), "alarm-table")
-    assert values_of(table.title) == [2] and "edge" in table.title
-    assert [row[3] for row in table.rows] == ["rmsprop", "rmsprop"]
+    assert values_of(table.title) == [2, 2] and "edge" in table.title and "unscored" in table.title
+    assert [row[3] for row in table.rows] == ["rmsprop", "rmsprop", "", ""]
 
 
 def test_every_kind_of_alarm_has_a_name_to_be_translated() -> None:
