@@ -132,8 +132,8 @@ class Figure:
 
     @property
     def legend(self) -> str:
-        """What the marks in its title mean."""
-        return legend(self.takeaway)
+        """What the marks in its title and beside its rows mean."""
+        return legend(self.takeaway, self.svg)
 
     @property
     def csv(self) -> str:
