@@ -18,7 +18,6 @@ from descentlab.problems.base import Data, Metric, Problem
 from descentlab.storage.tables import read_table
 from descentlab.training.job import train_job
 from descentlab.training.make_plan import make_plan
-from descentlab.training.run_record import divergence
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -154,26 +153,3 @@ def test_what_is_recorded_beside_loss_and_metric(tmp_path: Path) -> None:
         assert (both[f"{split}_weighted_loss"] > both[f"{split}_loss"]).all()  # the weights are 1 and 3
     tuning = set(runs.loc[runs["phase"] == "tuning", "run_id"])
     assert set(beside.loc[beside["run_id"].isin(tuning), "split"]) == {"train", "val"}
-
-
-def test_a_metric_that_is_no_number_is_the_worst_result() -> None:
-    row = {"updates": 7, "train_loss": 0.1, "val_loss": 0.1, "val_metric": 0.9, "test_metric": float("nan")}
-    assert divergence(row, row, 10) == divergence(row, row, 10, ["val_metric"]) == ""
-    assert divergence(row, row, 10, ["val_metric", "test_metric"]) == "test_metric not finite after 7 updates"
-
-
-@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
-@pytest.mark.parametrize(("name", "other"), [("train_loss", "val_loss"), ("val_loss", "train_loss")])
-def test_a_loss_of_ten_times_the_initial_one_is_a_divergence(name: str, other: str, unit: float) -> None:
-    """In training and in validation, whatever the unit of the loss."""
-    first = {"updates": 0, name: 2.0 * unit, other: 3.0 * unit}
-    below, above = ({"updates": 4, name: times * unit, other: 29.0 * unit} for times in (19.9, 20.1))
-    assert divergence(first, first, 10) == divergence(first, below, 10) == ""
-    assert divergence(first, above, 10).startswith(name)
-    assert divergence(first, above, 11) == ""
-
-
-def test_a_negative_loss_has_a_bound_too() -> None:
-    """A log density of the reader's: from -2 it may rise by nine times 2."""
-    first, below, above = ({"updates": 1, "train_loss": loss, "val_loss": 0.0} for loss in (-2.0, 15.9, 16.1))
-    assert (divergence(first, below, 10), bool(divergence(first, above, 10))) == ("", True)
