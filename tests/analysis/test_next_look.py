@@ -10,20 +10,21 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from descentlab.analysis import contrasts, next_look, pairing
+from descentlab.analysis.choice_noise import measure_choice_noise
 from descentlab.analysis.contrasts import contrast
 from descentlab.analysis.next_look import decide_look
 from descentlab.analysis.statistics.paired import estimate_difference
+from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.verdicts import Verdict
-from descentlab.analysis.tuning_effects import measure_tuning_effects
+from descentlab.analysis.tuning_effects import TuningEffects
 from descentlab.experiment.looks import Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plateau import middle, plateau
 from descentlab.experiment.records import RUNS
 from descentlab.storage.tables import check_table
-from support.comparison_fixture import generated_plan
+from support.comparison_fixture import generated_plan, with_problems
 
 FIRST, MOST = 6, 48
 BLANK = {name: 0 if about.dtype != "str" else "" for name, about in RUNS.items()}
@@ -202,39 +203,46 @@ def tuned_twice(
     return plan_of(names), runs, selections
 
 
-def follow(plan: TrainingPlan, runs: pd.DataFrame, selections: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Look]]:
-    """The contrasts after all looks, each seeing no more runs than the ones before had added."""
+def follow(plan: TrainingPlan, runs: pd.DataFrame, effects: TuningEffects) -> tuple[pd.DataFrame, list[Look]]:
+    """The contrasts after all looks, each seeing no more runs than the ones before had added; none changes the effects."""
     looks: list[Look] = []
-    effects = measure_tuning_effects(plan, runs, selections)  # no added run changes them
     with patch.object(next_look, "measure_tuning_effects", lambda *arguments: effects):
         for seeds in plan.config.seeds.looks[:-1]:
             seen = (runs["phase"] != "added") | (runs["seed"] < seeds)
-            looks.append(decide_look(plan, runs[seen], {}, selections, looks))
+            looks.append(decide_look(plan, runs[seen], {}, [], looks))
     return contrast(plan, runs, {}, effects, looks), looks
 
 
-@pytest.mark.usefixtures("a_family_each")
-def test_tuning_and_looking_again_find_hardly_more_than_once_what_is_not_there() -> None:
-    """At most 7.3 %, the 99.9 % quantile of 1,000 trials at 5 %, end with a direction where there is none.
+def directions(table: pd.DataFrame) -> float:
+    """The share of the contrasts that end with one."""
+    return float(np.isin(table["verdict"], [Verdict.BETTER, Verdict.WORSE]).mean())
 
-    Judging every look as if it were the only one, and without the noise of tuning, finds more.
+
+@pytest.mark.usefixtures("a_family_each")
+def test_tuning_and_looking_again_find_what_is_not_there_more_rarely_than_looks_that_spend_the_whole_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 1,000 optimizers against themselves, 8 % end with a direction, and 15 % if every look judges as if it were the only one.
+
+    The margin that the rates are chosen with is none for the verdict: "negligible" would hide a wrong direction. The looks alone
+    keep 5 % (tests/analysis/statistics/test_stages.py); what is above it is noise of tuning that can't be told from none with so
+    few seeds (docs/statistics.md, "The noise of tuning").
     """
     plan, runs, selections = tuned_twice(0.0, EXPERIMENTS, seed=3)
-    table, looks = follow(plan, runs, selections)
-    bound = stats.binom.ppf(0.999, EXPERIMENTS, 0.05) / EXPERIMENTS
-    assert np.isin(table["verdict"], [Verdict.BETTER, Verdict.WORSE]).mean() <= bound
-    assert len(looks[-1].contrasts) > EXPERIMENTS / 10  # or nothing was looked at again
-    ends = runs[runs["phase"].isin(["final", "added"])].pivot(
-        index="problem", columns=["optimizer", "seed"], values="test_metric"
-    )
-    values = (ends["adam"] - ends["sgd"]).to_numpy()
-    looked = [stats.ttest_1samp(values[:, :seeds], 0, axis=1).pvalue <= 0.05 for seeds in plan.config.seeds.looks]
-    assert np.any(looked, axis=0).mean() > 2 * bound
+    effects = TuningEffects(measure_choice_noise(plan, runs, selections))
+    exact = with_problems(plan, margin=1e-9)
+    table, looks = follow(exact, runs, effects)
+    assert len(looks[-1].contrasts) > EXPERIMENTS / 2  # or few were looked at to the end
+    assert directions(table) < 0.1
+    at = Stage.at
+    monkeypatch.setattr(Stage, "at", lambda looks, seeds=None: replace(at(looks, seeds), share=1.0))
+    assert directions(follow(exact, runs, effects)[0]) > 0.13
 
 
 @pytest.mark.usefixtures("a_family_each")
 def test_a_difference_is_found_with_a_fraction_of_the_seeds() -> None:
     """Four margins of difference at a deviation of one in every run: found in nearly all, soon."""
-    table, _ = follow(*tuned_twice(4 * MARGIN, 100, seed=4))
+    plan, runs, selections = tuned_twice(4 * MARGIN, 100, seed=4)
+    table, _ = follow(plan, runs, TuningEffects(measure_choice_noise(plan, runs, selections)))
     assert (table["verdict"] == Verdict.BETTER).mean() > 0.97
     assert table["n"].mean() < MOST / 2
