@@ -164,10 +164,10 @@ def test_elsewhere_a_run_that_diverged_missed_the_best_known() -> None:
     runs.loc[of(runs, "adam", "tuned"), "train_loss"] = 0.2
     runs.loc[of(runs, "sgd", "tuned", seeds=2), ["status", "train_loss"]] = ["diverged", np.nan]
     piece = best_known(runs)
-    assert (piece.wins, piece.estimate.n, judged(piece)) == ((6, 6), 4, "supported")
+    assert (piece.wins, piece.estimate.n, judged(piece)) == ((6, 6, 0), 4, "supported")
     assert piece.remarks[1:] == [{"code": "runs diverged", "n": 2, "of": 6}, {"code": "wins", "won": 6, "decided": 6}]
     runs.loc[of(runs, "adam", "tuned"), "train_loss"] = 0.4  # what SGD's other runs missed is not known
-    assert (best_known(runs).wins, judged(best_known(runs))) == ((2, 2), "inconclusive")
+    assert (best_known(runs).wins, judged(best_known(runs))) == ((2, 2, 0), "inconclusive")
 
 
 def test_a_problem_whose_optimum_is_known_or_whose_convexity_is_not_has_no_best_known() -> None:
