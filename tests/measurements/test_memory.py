@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.measurements.memory import MEMORY_COLUMNS, measure_memory, peak_bytes
+from descentlab.measurements.memory import MEMORY_COLUMNS, descent_update, measure_memory, peak_bytes
+from descentlab.training.engine.trainable import initial_variables
 
 pytestmark = [
     pytest.mark.usefixtures("device"),
@@ -31,6 +33,24 @@ def test_an_array_that_is_held_for_a_moment_is_seen(mebibytes: int) -> None:
 
     more = peak_bytes(hold, "CPU") - peak_bytes(lambda: None, "CPU")
     assert more == pytest.approx(mebibytes * 2**20, rel=0.1)
+
+
+@pytest.mark.parametrize("device", ["CPU", "a GPU"])
+def test_part_by_part_it_is_the_same_step(device: str) -> None:
+    """Of the weights of the slides' small network, on 64 examples, compiled as on either device."""
+    from descentlab.problems.builtin.slides_mlp import PROBLEM
+
+    data, initial = PROBLEM.load_data(None), initial_variables(PROBLEM, 0)
+    steps = []
+    for parts in (1, 8):
+        model = PROBLEM.build_model()
+        for variable, value in zip(model.variables, initial, strict=True):
+            variable.assign(value)
+        update = descent_update(replace(PROBLEM, build_model=lambda built=model: built), device)
+        update(data.x[:64], data.y[:64], np.arange(64, dtype=np.int32).reshape(parts, -1))
+        steps.append(np.concatenate([np.ravel(v) - w.ravel() for v, w in zip(model.variables, initial, strict=True)]))
+    assert np.abs(steps[0]).max() > 1e-4
+    np.testing.assert_allclose(steps[1], steps[0], atol=1e-8)
 
 
 def test_every_size_has_a_row_and_the_largest_one_more_in_parts_of_64(measured: pd.DataFrame) -> None:
