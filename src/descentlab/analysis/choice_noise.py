@@ -16,7 +16,6 @@ import pandas as pd
 
 from descentlab.analysis.statistics.resampling import resample_seeds, weighted_variance
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.plan_parts import ComparedProblem
 from descentlab.experiment.plateau import find_plateaus, middle
 from descentlab.optimizers.arms import Arm
 
@@ -34,7 +33,7 @@ class ProblemNoise:
         degrees: tuning seeds minus 1.
     """
 
-    ends: Mapping[str, np.ndarray]
+    ends: dict[str, np.ndarray]
     weights: np.ndarray
     degrees: int
 
@@ -49,9 +48,11 @@ class ProblemNoise:
         if seeds < 2:
             return NO_NOISE
         mean = values.mean(axis=1)
-        # The means of the rates differ by the noise of their final seeds, too, which is no noise of tuning.
+        # The means of the rates differ by the noise of their final seeds, too, which is no noise of tuning. But that is an
+        # estimate, and often all of what is seen where the choice does vary: at most half is taken off.
         of_seeds = sum(self._spread(values[:, seed] - mean) for seed in range(seeds)) / (seeds * (seeds - 1))
-        return max(0.0, self._spread(mean) - of_seeds), float(self.degrees)
+        seen = self._spread(mean)
+        return max(seen - of_seeds, seen / 2), float(self.degrees)
 
     def _spread(self, values: np.ndarray) -> float:
         return weighted_variance(values, self.weights)
@@ -107,42 +108,37 @@ def measure_choice_noise(
         value: the column that tells how a final run ended.
     """
     tuned = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
-    return ChoiceNoise(
-        {
-            str(problem): _problem_noise(
-                plan.problems[str(problem)],
-                own,
-                {entry["optimizer"]: entry["learning_rate"] for entry in selections if entry["problem"] == problem},
-                value,
-            )
-            # By itself: problems may have other numbers of seeds.
-            for problem, own in tuned.groupby("problem", sort=False)
-            if own.loc[own["phase"] == "tuning", "seed"].nunique() > 1
-        }
-    )
-
-
-def _problem_noise(problem: ComparedProblem, tuned: pd.DataFrame, chosen: dict[str, Any], value: str) -> ProblemNoise:
-    """A problem's noise, from its tuned arm's runs at a learning rate and the rate chosen for each optimizer."""
-    index = ["optimizer", "learning_rate"]
     tuning = tuned[tuned["phase"] == "tuning"]
-    tuning = tuning.assign(goodness=problem.sign * tuning["val_metric"])
+    signs = {name: problem.sign for name, problem in plan.problems.items()}
+    tuning = tuning.assign(goodness=tuning["problem"].map(signs) * tuning["val_metric"])
     tuning.loc[tuning["status"] != "finished", ["goodness", "val_loss"]] = np.nan
-    tried = dict(tuple(tuning.pivot(index=index, columns="seed", values=["goodness", "val_loss"]).groupby(level=0)))
+    goodness, loss = (by_rate(tuning, column) for column in ("goodness", "val_loss"))
     ended = tuned[tuned["phase"].isin(["final", "neighbor"])]
-    ended = ended.assign(end=ended[value].where((ended["status"] == "finished") & np.isfinite(ended[value])))
-    by_rate = ended.pivot(index=index, columns="seed", values="end")
-    known = dict(tuple(by_rate[by_rate.notna().mean(axis=1) >= 0.5].groupby(level=0)))
-    seeds = tuning["seed"].nunique()
-    positions, weights = resample_seeds(seeds)
-    ends = {}
-    for name in chosen.keys() & tried.keys() & known.keys():
-        goodness, loss = np.split(tried[name].to_numpy(), 2, axis=1)
-        rates, finals = (
-            table.index.get_level_values("learning_rate").to_numpy() for table in (tried[name], known[name])
-        )
-        position = int(np.flatnonzero(rates == chosen[name])[0])
-        again = rates[choose_again(goodness, loss, positions, problem.margin, position)]
+    ends = by_rate(
+        ended.assign(end=ended[value].where((ended["status"] == "finished") & np.isfinite(ended[value]))), "end"
+    )
+    noise: dict[str, ProblemNoise] = {}
+    for selection in selections:
+        problem, name = row = selection["problem"], selection["optimizer"]
+        if row not in goodness or row not in ends or (seeds := len(goodness[row].columns)) < 2:
+            continue
+        known = ends[row][ends[row].notna().mean(axis=1) >= 0.5]
+        if known.empty:
+            continue
+        rates, finals = (np.array(table.index.get_level_values("learning_rate")) for table in (goodness[row], known))
+        positions, weights = resample_seeds(seeds)
+        chosen = int(np.flatnonzero(rates == selection["learning_rate"])[0])
+        tried = goodness[row].to_numpy(), loss[row].to_numpy()
+        again = rates[choose_again(*tried, positions, plan.problems[problem].margin, chosen)]
         nearest = np.abs(np.log(again)[:, None] - np.log(finals)[None, :]).argmin(axis=1)
-        ends[name] = known[name].to_numpy()[nearest]
-    return ProblemNoise(ends, weights, seeds - 1)
+        own = noise.setdefault(problem, ProblemNoise({}, weights, seeds - 1))
+        own.ends[name] = known.to_numpy()[nearest]
+    return ChoiceNoise(noise)
+
+
+def by_rate(runs: pd.DataFrame, column: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """A column by learning rate and seed, of each (problem, optimizer); a problem's tables have its own seeds."""
+    whole = runs.pivot(index=["problem", "optimizer", "learning_rate"], columns="seed", values=column)
+    present = runs.groupby("problem")["seed"].unique()
+    masks = {problem: whole.columns.isin(seeds) for problem, seeds in present.items()}
+    return {row: table.loc[:, masks[row[0]]] for row, table in whole.groupby(level=[0, 1])}
