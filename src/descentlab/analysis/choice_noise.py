@@ -109,6 +109,8 @@ def measure_choice_noise(
     """
     tuned = runs[(runs["arm"] == Arm.TUNED) & runs["learning_rate"].notna()]
     tuning = tuned[tuned["phase"] == "tuning"]
+    if tuning.empty:
+        return NOT_TUNED
     signs = {name: problem.sign for name, problem in plan.problems.items()}
     tuning = tuning.assign(goodness=tuning["problem"].map(signs) * tuning["val_metric"])
     tuning.loc[tuning["status"] != "finished", ["goodness", "val_loss"]] = np.nan
