@@ -10,14 +10,13 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from descentlab.experiment.run_spec import RunSpec
-from descentlab.optimizers.build import build
 from descentlab.optimizers.schedules import (
     PLATEAU,
     PLATEAU_FACTOR,
@@ -30,16 +29,10 @@ from descentlab.problems.random_streams import data_order, stream_seed
 from descentlab.problems.splits import SPLITS, Split
 from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.batch_statistics import renormalized
-from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Evaluation, Means, Member
-from descentlab.training.engine.trainer import Trainer
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_record import beside_rows, divergence, hash_arrays, history_row, moments, spread_evenly
 from descentlab.training.run_result import RunResult
-
-if TYPE_CHECKING:
-    from descentlab.optimizers.table import OptimizerEntry
-
 
 VAL = SPLITS.index("val")
 
@@ -202,26 +195,6 @@ class MemberRun:
             for split, (loss, metric, *_) in zip(SPLITS, means, strict=True)
             for what, value in (("loss", loss), ("metric", metric))
         }
-
-
-def make_trainer(
-    problem: ProblemData, entry: OptimizerEntry, spec: RunSpec, by_keras: bool = False, alone: bool = False
-) -> AnyTrainer:
-    """A trainer for runs with the hyperparameters of ``spec``, whatever their learning rate, schedule and seed.
-
-    Args:
-        problem: the problem.
-        entry: the optimizer.
-        spec: one of the runs.
-        by_keras: train by Keras' own step, whatever the problem's mode.
-        alone: train one run at a time.
-    """
-    make_optimizer = partial(build, entry, spec.arm, spec.learning_rate, spec.extended)
-    rated = spec.learning_rate is not None
-    if by_keras or problem.mode in KERAS_MODES:
-        eager = problem.mode == "eager"
-        return KerasTrainer(problem.trainable, make_optimizer, problem.batch_size, rated, eager, problem.by_example)
-    return Trainer(problem.compiled_alone if alone else problem.compiled, make_optimizer, rated)
 
 
 def train_side_by_side(problem: ProblemData, trainer: AnyTrainer, specs: Sequence[RunSpec]) -> list[RunResult]:

@@ -19,7 +19,7 @@ from descentlab.training.engine.trainer import Trainer
 from descentlab.training.execution.progress import say
 from descentlab.training.execution.time_limit import given_up, time_limit
 from descentlab.training.failed_runs import END_THE_JOB, FaultPolicy, failed_result
-from descentlab.training.member_run import make_trainer, run_budget, train_side_by_side
+from descentlab.training.member_run import run_budget, train_side_by_side
 from descentlab.training.problem_data import ProblemData
 from descentlab.training.run_digest import run_digest
 from descentlab.training.run_result import RunResult
@@ -159,5 +159,7 @@ class OptimizerJob:
         """One compiled trainer for each set of hyperparameters."""
         key = self._compiled_for(spec)
         if key not in self._trainers:
-            self._trainers[key] = make_trainer(self._problem, self._entry, spec, self._by_keras, key in self._alone)
+            self._trainers[key] = self._problem.trainer(
+                self._entry, spec.arm, spec.learning_rate, spec.extended, self._by_keras, key in self._alone
+            )
         return self._trainers[key]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from descentlab.optimizers.build import NOTHING, build
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.splits import Split, split_data
+from descentlab.training.engine.any_trainer import AnyTrainer
 from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel
+from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.modes import choose_mode, choose_width
 from descentlab.training.engine.trainable import initial_variables, with_built_models
+from descentlab.training.engine.trainer import Trainer
+
+if TYPE_CHECKING:
+    from descentlab.optimizers.table import OptimizerEntry
 
 
 @dataclass(eq=False)
@@ -97,6 +105,29 @@ class ProblemData:
     def compiled_alone(self) -> CompiledModel:
         """The same for one member, for optimizers that can't be computed side by side."""
         return CompiledModel(self.trainable, self.mode, 1, None if self.by_example else self.judge)
+
+    def trainer(
+        self,
+        entry: OptimizerEntry,
+        arm: str,
+        learning_rate: float | None,
+        extended: Mapping[str, Any] = NOTHING,
+        by_keras: bool = False,
+        alone: bool = False,
+    ) -> AnyTrainer:
+        """A trainer for runs with these hyperparameters, whatever their learning rate, schedule and seed.
+
+        Args:
+            entry, arm, learning_rate, extended: as :func:`~descentlab.optimizers.build.build` takes them.
+            by_keras: train by Keras' own step, whatever the problem's mode.
+            alone: train one run at a time.
+        """
+        make_optimizer = partial(build, entry, arm, learning_rate, extended)
+        has_rate = learning_rate is not None
+        if by_keras or self.mode in KERAS_MODES:
+            eager = self.mode == "eager"
+            return KerasTrainer(self.trainable, make_optimizer, self.batch_size, has_rate, eager, self.by_example)
+        return Trainer(self.compiled_alone if alone else self.compiled, make_optimizer, has_rate)
 
     @cached_property
     def data(self) -> Data:

@@ -92,28 +92,50 @@ class KerasTrainer:
             evaluate_at: ascending numbers of updates; the last is the budget.
         """
         (member,) = members
-        arrays = tuple(part for part in for_keras(for_training(self.problem, data).fields()) if part is not None)
-        self._begin(data, arrays, member)
+        advance = self.begin(data, members)
         done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
         for updates in evaluate_at:
-            started = time.perf_counter()
             if updates > done:
-                self._update(arrays, member, done, updates)
+                train_seconds += advance(updates - done)
                 done = updates
             trained = time.perf_counter()
             evaluation = self._evaluate(data, member, updates, updates == evaluate_at[-1])
-            train_seconds += trained - started
             evaluation_seconds += time.perf_counter() - trained
             seconds = train_seconds, evaluation_seconds
             self._last = partial(self._evaluate, data, member, last=True), seconds
             yield [evaluation.timed(*seconds)]
+
+    def begin(self, data: Data, members: list[Member]) -> Callable[[int], float]:
+        """Begin to train one member, from its initial values and a new optimizer's state.
+
+        Args:
+            data: all examples.
+            members: what to train, a list of one.
+
+        Returns:
+            ``advance(updates)``, which does so many more updates, none or some, and returns the seconds until their results
+            have arrived. Whatever it needs is traced before.
+        """
+        (member,) = members
+        arrays = tuple(part for part in for_keras(for_training(self.problem, data).fields()) if part is not None)
+        self._prepare(data, arrays, member)
+        done = 0
+
+        def advance(updates: int) -> float:
+            nonlocal done
+            started = time.perf_counter()
+            self._update(arrays, member, done, done + updates)
+            done += updates
+            return time.perf_counter() - started
+
+        return advance
 
     def evaluate_last(self, updates: int) -> list[Evaluation]:
         """What would be found now, after these updates, if they were the last: for a member that ends before its budget."""
         evaluate, seconds = self._last
         return [evaluate(updates).timed(*seconds)]
 
-    def _begin(self, data: Data, arrays: Any, member: Member) -> None:
+    def _prepare(self, data: Data, arrays: Any, member: Member) -> None:
         """A model and an optimizer with a member's initial values, and the loop that trains them."""
         import keras
 

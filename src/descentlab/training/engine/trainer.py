@@ -49,6 +49,7 @@ class Trainer:
         self._advances: dict[Any, Any] = {}
         self._packing = Packing(state_variables(self.optimizer))
         self._packed: tuple[list[Any], list[Any]] = ([], [])
+        self._averaged: Callable[..., list[Any]] | None = None
         self._evaluate: Callable[..., list[Evaluation]] = lambda *_: []
         self._seconds = 0.0, 0.0
         self.compiled = False  # whether a training has come as far as its first update
@@ -109,10 +110,38 @@ class Trainer:
             members: what to train.
             evaluate_at: ascending numbers of updates; the last is the budget.
         """
+        compiled = self._compiled_model
+        advance = self.begin(data, members)
+        before = compiled.compile_seconds
+        evaluate = compiled.evaluation(data, self._padded(members), self._evaluated_values())
+        self.compile_seconds += compiled.compile_seconds - before
+        self.compiled = True
+        done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
+        for updates in evaluate_at:
+            if updates > done:
+                train_seconds += advance(updates - done) / len(members)
+                done = updates
+            start = time.perf_counter()
+            self._evaluate = partial(evaluate, packed=self._evaluated_values())
+            evaluations = self._evaluate(done, last=updates == evaluate_at[-1])[: len(members)]
+            evaluation_seconds += (time.perf_counter() - start) / len(members)
+            self._seconds = train_seconds, evaluation_seconds
+            yield [evaluation.timed(*self._seconds) for evaluation in evaluations]
+
+    def begin(self, data: Data, members: list[Member]) -> Callable[[int], float]:
+        """Begin to train at most ``width`` members, from their initial values and a new optimizer's state.
+
+        Args:
+            data: all examples.
+            members: what to train; shapes must be the same for all.
+
+        Returns:
+            ``advance(updates)``, which does so many more updates, none or some, and returns the seconds until their results
+            have arrived. Whatever it needs is compiled before.
+        """
         import tensorflow as tf
 
-        compiled = self._compiled_model
-        padded = [*members, *[members[0]] * (self.width - len(members))]
+        compiled, padded = self._compiled_model, self._padded(members)
         arrays = compiled.training_arrays(data)
         states = [self._fresh_state(member.initial) for member in padded]
         model = [tf.constant(values) for values in compiled.packing.from_rows([member.initial for member in padded])]
@@ -122,27 +151,28 @@ class Trainer:
         def rates_now() -> Any:
             return tf.constant(np.stack([member.rates for member in padded], axis=1), tf.float32)
 
-        before = compiled.compile_seconds
-        advance, averaged = self._compile_for(arrays, model, state, order, rates_now())
-        evaluate = compiled.evaluation(data, padded, averaged(model, state) if averaged else model)
+        before, done = compiled.compile_seconds, 0
+        compiled_advance, self._averaged = self._compile_for(arrays, model, state, order, rates_now())
         self.compile_seconds += compiled.compile_seconds - before
-        self.compiled = True
-        done, train_seconds, evaluation_seconds = 0, 0.0, 0.0
-        for updates in evaluate_at:
+        self._packed = model, state
+
+        def advance(updates: int) -> float:
+            nonlocal done
             start = time.perf_counter()
-            if updates > done:
-                stretch = tf.constant(done), tf.constant(updates)
-                reached, model, state = advance(arrays, model, state, order, rates_now(), *stretch)
-                int(reached)  # waits for the device
-                done = updates
-            trained = time.perf_counter()
-            self._packed = model, state
-            train_seconds += (trained - start) / len(members)
-            self._evaluate = partial(evaluate, packed=averaged(model, state) if averaged else model)
-            evaluations = self._evaluate(done, last=updates == evaluate_at[-1])[: len(members)]
-            evaluation_seconds += (time.perf_counter() - trained) / len(members)
-            self._seconds = train_seconds, evaluation_seconds
-            yield [evaluation.timed(*self._seconds) for evaluation in evaluations]
+            stretch = tf.constant(done), tf.constant(done + updates)
+            reached, model, state = compiled_advance(arrays, *self._packed, order, rates_now(), *stretch)
+            int(reached)  # waits for the device
+            done, self._packed = done + updates, (model, state)
+            return time.perf_counter() - start
+
+        return advance
+
+    def _padded(self, members: list[Member]) -> list[Member]:
+        return [*members, *[members[0]] * (self.width - len(members))]
+
+    def _evaluated_values(self) -> list[Any]:
+        """The packed values of the model's variables that an evaluation takes now."""
+        return self._averaged(*self._packed) if self._averaged else self._packed[0]
 
     def evaluate_last(self, updates: int) -> list[Evaluation]:
         """What would be found now, after these updates, if they were the last: for members that end before their budget."""
