@@ -15,7 +15,7 @@ from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedPro
 from descentlab.experiment.records import RUNS
 from descentlab.experiment.run_spec import SEALED_PHASES, RunSpec
 from descentlab.experiment.runs import final_runs, sweep_runs, tuning_runs
-from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.experiment.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.splits import SPLITS
 from descentlab.storage.atomic import write_text

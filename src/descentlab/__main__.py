@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.analysis.power import most_added_runs, power_lines
+    from descentlab.experiment.mode_lines import mode_lines
     from descentlab.experiment.split_lines import split_lines
     from descentlab.training.make_plan import make_plan
 
@@ -123,7 +124,7 @@ def _plan(options: argparse.Namespace) -> None:
     added = most_added_runs(plan)
     more = f", and at most {added} more for open primary contrasts" if added else ""
     print(f"{sum(plan.runs.values())} runs in all{more}", file=sys.stderr)
-    for line in [*split_lines(plan), *power_lines(plan)]:
+    for line in [*mode_lines(plan), *split_lines(plan), *power_lines(plan)]:
         print(line, file=sys.stderr)
 
 
@@ -264,12 +265,9 @@ def _track_report(options: argparse.Namespace) -> None:
 
 def _step_cost(options: argparse.Namespace) -> None:
     from descentlab.analysis.step_cost import summarize_step_cost
-    from descentlab.measurements.step_cost import PROTOCOL_SECONDS, measure_step_cost
-    from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
-    from descentlab.optimizers.table import OPTIMIZERS
+    from descentlab.measurements.step_cost import standard_step_cost
 
-    entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
-    table = measure_step_cost(entries, 0, (*MODELS, LARGE_MODEL), cell_seconds=PROTOCOL_SECONDS)
+    table = standard_step_cost(lambda line: print(line, file=sys.stderr))
     write_text(options.output, table.to_csv(index=False))
     print(summarize_step_cost(table).to_string(index=False))
 

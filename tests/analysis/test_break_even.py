@@ -21,7 +21,7 @@ from descentlab.analysis.break_even import (
 )
 from descentlab.analysis.comparison import TABLES
 from descentlab.analysis.statistics.intervals import Interval, ratio_interval, t_interval
-from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.experiment.step_cost import STEP_COST_COLUMNS
 from descentlab.storage.tables import check_table, empty_table
 from support.comparison_fixture import generated_plan
 
@@ -257,20 +257,15 @@ def test_a_time_below_0_is_noise_and_left_out() -> None:
     assert (row["n_rounds"], row["step_ratio"]) == (2, pytest.approx(3))
 
 
-def test_a_problem_is_found_by_its_name_its_batch_size_and_its_parameters() -> None:
+def test_a_problems_rows_have_its_name_its_batch_size_and_its_parameters() -> None:
     plan = generated_plan()  # both problems are the mlp, renamed, with batches of 8
     of_up, of_other_batch = cost_rows({"sgd": [2, 3, 9]}), cost_rows({"sgd": [100, 100, 100]}, batch_size=32)
     another_model = cost_rows({"sgd": [70, 70, 70]}, parameters=4810)
-    standard = cost_rows({"sgd": [5, 5, 5]}, model="mlp")
-    table = pd.concat([of_other_batch, another_model, of_up, standard])
-    # The median over rounds; "down" was not timed under its own name but is a standard model with its batch size.
-    assert step_microseconds_by_row(plan, table) == {("up", "sgd"): 3, ("down", "sgd"): 5}
+    of_another_problem = cost_rows({"sgd": [5, 5, 5]}, model="mlp")
+    table = pd.concat([of_other_batch, another_model, of_up, of_another_problem])
+    # The median over rounds; "down" was not timed, and another problem with its model is none of its own.
+    assert step_microseconds_by_row(plan, table) == {("up", "sgd"): 3}
     assert step_microseconds_by_row(plan, of_other_batch) == {}
     # Full batch is timed with the training examples, of which there are 32.
     full = cost_rows({"gd": [900, 900, 900]}, batch_size=32)
     assert step_microseconds_by_row(plan, pd.concat([of_up, full])) == {("up", "sgd"): 3, ("up", "gd"): 900}
-
-
-def test_of_two_alike_the_later_is_the_experiments_own() -> None:
-    table = pd.concat([cost_rows({"sgd": [5, 5]}), cost_rows({"sgd": [7, 7]})])
-    assert step_microseconds_by_row(generated_plan(), table)["up", "sgd"] == 7

@@ -57,9 +57,8 @@ def touched_by(package: Path, before: dict[str, str], **texts: str) -> set[str]:
     ("name", "touched"),
     [
         ("training/engine/trainer.py", {"plan", "train", "train_later", "measure"}),
-        # A plan tries how to train, and a comparison imports the columns of step cost from what measures it.
-        ("training/engine/compiled_model.py", {"plan", "train", "train_later", "measure", "compare"}),
-        ("problems/builtin/mlp.py", DECIDED - {"collect"}),
+        ("training/engine/compiled_model.py", {"plan", "train", "train_later", "measure"}),  # a plan tries how to train
+        ("problems/builtin/mlp.py", {"plan", "train", "train_later", "measure"}),
         ("report/sections/differences.py", {"report"}),
         ("analysis/ranks.py", {"compare", "report"}),
         ("__main__.py", set()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def plan(device: str) -> TrainingPlan:
 def test_every_measurement_can_be_called_as_the_table_says(name: str) -> None:
     measurement = MEASUREMENTS[name]
     function = import_object(measurement.function, name)
-    given = [{}] if measurement.planned else []
+    given = [{}, print] if measurement.planned else []
     inspect.signature(function).bind(*given, **measurement.arguments)
 
 
@@ -69,6 +70,23 @@ def test_what_was_measured_is_not_measured_again(
     assert calls == [3, 3, 4]
 
 
+def test_what_was_left_out_is_said_again_with_what_comes_from_the_cache(
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_out(planned: TrainingPlan, say: Callable[[str], None]) -> pd.DataFrame:
+        say("soap on mlp left out")
+        return pd.DataFrame({"x": [len(planned.problems)]})
+
+    monkeypatch.setattr(module, "import_object", lambda path, where: leave_out)
+    monkeypatch.setattr(
+        module, "MEASUREMENTS", {"minima": Measurement("descentlab.measurements.minima:x", ("one",), planned=True)}
+    )
+    for cached in (False, True):
+        said: list[str] = []
+        measure(plan, ["minima"], tmp_path / "e", tmp_path / "cache", said.append)
+        assert ("cache" in said[0]) == cached and said[1:] == ["soap on mlp left out"]
+
+
 def changed(plan: TrainingPlan, part: str, name: str, **values: Any) -> TrainingPlan:
     return replace(plan, **{part: {name: replace(getattr(plan, part)[name], **values)}})
 
@@ -77,6 +95,8 @@ def test_only_what_depends_on_the_plan_is_measured_again(plan: TrainingPlan) -> 
     for other in (
         changed(plan, "problems", "mlp", batch_size=16),
         changed(plan, "optimizers", "sgd", hyperparameters={"default": {}, "tuned": {"momentum": 0.5}}),
+        changed(plan, "problems", "mlp", mode="graph"),
+        changed(plan, "optimizers", "sgd", by_keras="xla: it differs"),
     ):
         assert measurement_digest(other, "step_cost", "CPU") != measurement_digest(plan, "step_cost", "CPU")
         assert measurement_digest(other, "minima", "CPU") == measurement_digest(plan, "minima", "CPU")

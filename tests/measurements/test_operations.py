@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from descentlab.experiment.config import parse_config
+from descentlab.experiment.operations import OPERATIONS_COLUMNS
+from descentlab.experiment.step_cost import MODELS
 from descentlab.measurements.operations import measure_operations, plan_operations
-from descentlab.measurements.step_loops import MODELS, build_workload
-from descentlab.optimizers.table import OPTIMIZERS
+from descentlab.measurements.standard_models import standard_problem
+from descentlab.optimizers.table import LITERATURE, OPTIMIZERS
 from descentlab.training.make_plan import make_plan
+from models import zoo
+from support.job_data import job_data
 
 pytestmark = pytest.mark.usefixtures("device")
 PARAMETERS = 4810
@@ -21,7 +25,7 @@ PARAMETERS = 4810
 @pytest.fixture(scope="module")
 def counted() -> pd.DataFrame:
     entries = [OPTIMIZERS[name] for name in ("sgd", "momentum", "adam", "amsgrad")]
-    return measure_operations(entries, [partial(build_workload, "mlp", 0, "CPU")]).set_index("optimizer")
+    return measure_operations(entries, [standard_problem("mlp", "CPU")]).set_index("optimizer")
 
 
 def test_an_update_by_hand(counted: pd.DataFrame) -> None:
@@ -55,25 +59,80 @@ def test_forward_and_backward_pass_by_hand(counted: pd.DataFrame) -> None:
 def test_a_whole_step_of_adam_takes_hardly_more_operations_than_one_of_plain_descent() -> None:
     """Seven more for each weight, on top of those of forward and backward pass on 32 examples: 153, 136 and 871 for each."""
     entries = [OPTIMIZERS[name] for name in ("sgd", "adam")]
-    table = measure_operations(entries, [partial(build_workload, name, 0, "CPU") for name in MODELS])
+    table = measure_operations(entries, [standard_problem(name, "CPU") for name in MODELS])
     table["step"] = table["update_operations"] + table["gradient_operations"]
     steps = table.pivot(index="model", columns="optimizer", values="step")
     assert (steps["adam"] / steps["sgd"]).round(3).to_dict() == {"slides_mlp": 1.051, "mlp": 1.051, "slides_cnn": 1.008}
 
 
-def test_an_experiments_problems_count_and_what_cannot_be_traced_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_experiments_problems_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("descentlab.measurements.operations.MODELS", ("slides_mlp",))
     wanted = {"problem": "linear_regression", "batch_size": 8}
     raw = {"experiment": "e", "problems": [wanted], "optimizers": ["gd", "momentum"], "measurements": ["operations"]}
-    plan = make_plan(parse_config(raw, "test"))
-    monkeypatch.setattr("descentlab.measurements.operations.MODELS", ())
-    table = plan_operations(plan)
+    table = plan_operations(make_plan(parse_config(raw, "test")), print)
+    assert list(dict.fromkeys(table["model"])) == ["slides_mlp", "linear_regression"]
+    own = table[table["model"] == "linear_regression"]
     # Plain SGD is there to compare with; full batch is plain SGD's update.
-    assert list(zip(table["model"], table["batch_size"], table["optimizer"], strict=True)) == [
-        ("linear_regression", 8, "sgd"),
-        ("linear_regression", 8, "momentum"),
-    ]
+    assert list(zip(own["batch_size"], own["optimizer"], strict=True)) == [(8, "sgd"), (8, "momentum")]
     # The one bias counts, too; scalars such as the learning rate don't.
-    assert table["update_bytes"].tolist() == [12, 20]
+    assert own["update_bytes"].tolist() == [12, 20]
+
+
+def test_a_problem_with_a_standard_models_name_counts_with_its_own_batches(
+    counted: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient of twice as many examples takes twice as many operations, and it is another gradient."""
+    monkeypatch.setattr("descentlab.measurements.operations.MODELS", ("mlp",))
+    raw = {"experiment": "e", "problems": [{"problem": "mlp", "batch_size": 64}], "optimizers": ["sgd"]}
+    (row,) = plan_operations(make_plan(parse_config(raw, "test")), print).to_dict("records")
+    assert (row["model"], row["batch_size"]) == ("mlp", 64)
+    assert row["gradient_operations"] / counted.loc["sgd", "gradient_operations"] == pytest.approx(2, rel=0.01)
+    assert row["update_size"] != counted.loc["sgd", "update_size"]
+
+
+def test_what_raises_costs_no_other_row() -> None:
     broken = replace(OPTIMIZERS["sgd"], name="broken", factory="no.such.module:Optimizer")
-    row = measure_operations([broken], [partial(build_workload, "slides_mlp", 0, "CPU")]).iloc[0]
-    assert pd.isna(row["update_operations"]) and row["gradient_operations"] > 0
+    said: list[str] = []
+    table = measure_operations([broken, OPTIMIZERS["sgd"]], [standard_problem("slides_mlp", "CPU")], said.append)
+    assert table["optimizer"].tolist() == ["sgd"]
+    assert len(said) == 1 and "broken" in said[0] and "slides_mlp" in said[0]
+
+
+SGD, ADAM, SOAP = OPTIMIZERS["sgd"], OPTIMIZERS["adam"], LITERATURE["soap"]
+
+
+@pytest.mark.parametrize(("name", "mode"), [("heads_dict", "keras"), ("structured_data", "keras")])
+def test_several_outputs_and_text_count(name: str, mode: str) -> None:
+    """Two dense layers with biases at least: each weight counts twice for every example, forward and for its gradient."""
+    problem = job_data(zoo.problem(name), mode, by_example=False)
+    said: list[str] = []
+    table = measure_operations([SGD, ADAM], [problem], said.append).set_index("optimizer")
+    assert not said
+    assert table["update_operations"].to_dict() == pytest.approx({"sgd": 1, "adam": 8}, rel=0.1)
+    assert (table["gradient_operations"] > 4 * problem.batch_size * 0.9).all()
+
+
+def test_a_step_of_a_models_own_is_left_out() -> None:
+    said: list[str] = []
+    problems = [job_data(zoo.problem(name), "keras", by_example=False) for name in ("gan", "flat_targets")]
+    table = measure_operations([SGD], problems, said.append)
+    assert table["model"].tolist() == ["flat_targets"]
+    assert len(said) == 1 and "gan" in said[0]
+    assert list(measure_operations([SGD], problems[:1], said.append)) == list(OPERATIONS_COLUMNS)
+
+
+def test_what_the_profiler_does_not_see_is_unknown_rather_than_too_few() -> None:
+    """The turns of a GRU's loop, and SOAP's branches; an update's size is known all the same."""
+    said: list[str] = []
+    problems = [
+        job_data(zoo.problem("masked_gru_characters"), by_example=False),
+        job_data(zoo.problem("flat_targets"), by_example=False),
+    ]
+    table = measure_operations([SGD, SOAP], problems, said.append).set_index(["model", "optimizer"])
+    gru, soap = table.loc[("masked_gru_characters", "sgd")], table.loc[("flat_targets", "soap")]
+    assert np.isnan(gru["gradient_operations"]) and gru["update_operations"] == pytest.approx(1, rel=0.01)
+    assert np.isnan(soap[["update_operations", "update_bytes"]].astype(float)).all()
+    assert soap["gradient_operations"] > 0 and min(gru["update_size"], soap["update_size"]) > 0
+    # An embedding's gradient is more than SOAP can take: it is not trained there, either.
+    assert ("masked_gru_characters", "soap") not in table.index
+    assert len(said) == 3

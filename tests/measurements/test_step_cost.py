@@ -1,12 +1,14 @@
-"""What an update and a step cost: state by optimizer, compiled loops beside single updates, ratios on known tables.
+"""What a step costs: it is timed in the loop that trains the problem's runs, and what can't be timed costs no other row.
 
 No time is asserted: what is timed is held to what it computes.
 """
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,47 +17,33 @@ from scipy import stats
 
 from descentlab.analysis.step_cost import STEP_RATIO_COLUMNS, summarize_step_cost
 from descentlab.experiment.config import parse_config
+from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.step_cost import STEP_COST_COLUMNS
+from descentlab.measurements.standard_models import standard_problem
 from descentlab.measurements.step_cost import (
     LEAST_CALL_SECONDS,
-    LEAST_STEPS,
-    MOST_STEPS,
-    STEP_COST_COLUMNS,
+    LEAST_CALLS,
+    MOST_CALLS,
+    MOST_UPDATES,
+    TURNS,
+    StepLoop,
     choose_turns,
     measure_step_cost,
     plan_step_cost,
     round_orders,
+    time_cells,
     time_turn,
 )
-from descentlab.measurements.step_loops import CompiledLoops, Workload, build_large_model, build_workload
-from descentlab.optimizers.build import build
-from descentlab.optimizers.table import OPTIMIZERS
-from descentlab.training.engine.stateless_optimizer import state_bytes
+from descentlab.measurements.workload import Workload
+from descentlab.optimizers.table import LITERATURE, OPTIMIZERS, OptimizerEntry
+from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_problem
+from descentlab.training.find_problem import planned_problem
 from descentlab.training.make_plan import make_plan
+from descentlab.training.problem_data import ProblemData
+from models import zoo
+from support.job_data import job_data
 
 pytestmark = pytest.mark.usefixtures("device")
-
-# Muon keeps two variables for what Adam trains (biases, the last layer), Adafactor a row and a column for a matrix but as
-# much as it finds for a vector: on the 319,370 parameters both keep between 1 and 1.1.
-SLOTS = {
-    0: ("gd", "sgd"),
-    1: ("momentum", "nesterov", "adagrad", "rmsprop", "lion"),
-    2: ("adam", "adamw", "adamax", "nadam", "adadelta", "ftrl", "lamb", "schedule_free_adamw"),
-    3: ("amsgrad",),
-}
-
-
-@functools.cache
-def workload(name: str) -> Workload:
-    return build_workload(name, 0, "CPU")
-
-
-@functools.cache
-def loops(optimizer: str, model: str = "slides_mlp") -> CompiledLoops:
-    return CompiledLoops(OPTIMIZERS[optimizer], workload(model))
-
-
-def weights(name: str = "slides_mlp") -> list[np.ndarray]:
-    return [np.asarray(variable).copy() for variable in workload(name).model.trainable_variables]
 
 
 def generated(updates: dict[str, list[float]], steps: dict[str, list[float]]) -> pd.DataFrame:
@@ -80,110 +68,156 @@ def generated(updates: dict[str, list[float]], steps: dict[str, list[float]]) ->
     return pd.DataFrame(rows)
 
 
-def test_slots_are_the_protocols() -> None:
-    """Section 7's table, on the slides' convolutional network; sizes of variables only, so nothing is compiled."""
-    found = {}
-    for name, entry in OPTIMIZERS.items():
-        optimizer = build(entry, "tuned", entry.center_learning_rate)
-        optimizer.build(workload("slides_cnn").model.trainable_variables)
-        found[name] = state_bytes(optimizer) / 4 / workload("slides_cnn").parameters
-    assert workload("slides_cnn").parameters == 319_370
-    exact = {name: slots for slots, names in SLOTS.items() for name in names}
-    assert {name: found[name] for name in exact} == exact
-    assert set(found) - set(exact) == {"muon", "adafactor"}
-    assert 1 < found["muon"] < 1.1
-    assert 1 < found["adafactor"] < 1.1
-
-
-@pytest.mark.parametrize(("model", "parameters"), [("slides_mlp", 53), ("mlp", 4_810), ("slides_cnn", 319_370)])
-def test_workloads_have_real_gradients(model: str, parameters: int) -> None:
-    """Those of the loss on the batch: a small step against them lessens it as much as their squares say."""
-    work = workload(model)
-    assert work.parameters == parameters
-    assert work.mode == ("graph" if model == "slides_cnn" else "xla")
-
-    def loss(step: float) -> float:
-        for variable, value, gradient in zip(work.model.trainable_variables, work.initial, work.gradients, strict=True):
-            variable.assign(value - step * np.asarray(gradient))
-        return float(work.model.compute_loss(work.x, work.y, work.model(work.x, training=True)))
-
-    squares = sum(float(np.sum(np.asarray(gradient, np.float64) ** 2)) for gradient in work.gradients)
-    slope = (loss(-1e-2) - loss(1e-2)) / 2e-2
-    assert slope == pytest.approx(squares, rel=0.05)
-
-
-def test_the_large_model_has_ten_million_parameters() -> None:
-    assert build_large_model().count_params() == 10_041_354
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "schedule_free_adamw"])
-def test_a_loop_of_updates_is_as_many_updates(optimizer: str) -> None:
-    compiled = loops(optimizer)
-    for call in (compiled.update, compiled.step):
-        compiled.start()
-        call(5)
-        together = weights()
-        compiled.start()
-        for _ in range(5):
-            call(1)
-        for one, other, start in zip(together, weights(), workload("slides_mlp").initial, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-            assert np.abs(one - start).max() > 1e-4
-
-
-def test_updates_use_the_constant_gradients_and_steps_new_ones() -> None:
-    """Plain SGD by hand: 3 updates are 3 times rate × gradient; 3 steps are not."""
-    compiled, work = loops("sgd"), workload("slides_mlp")
-    rate = OPTIMIZERS["sgd"].center_learning_rate
-    assert rate is not None
-    expected = [start - 3 * rate * np.asarray(g) for start, g in zip(work.initial, work.gradients, strict=True)]
-    compiled.start()
-    assert compiled.update(3) == weights()[0].ravel()[0]
-    for found, value in zip(weights(), expected, strict=True):
-        np.testing.assert_allclose(found, value, rtol=0, atol=1e-6)
-    compiled.start()
-    compiled.step(3)
-    assert max(np.abs(found - value).max() for found, value in zip(weights(), expected, strict=True)) > 1e-5
-    compiled.start()
-    compiled.step(1)
-    for found, start, gradient in zip(weights(), work.initial, work.gradients, strict=True):
-        np.testing.assert_allclose(found, start - rate * np.asarray(gradient), rtol=0, atol=1e-6)
-
-
-def test_a_call_without_turns_changes_nothing() -> None:
-    compiled = loops("adam")
-    compiled.start()
-    compiled.update(0)
-    compiled.step(0)
-    for found, start in zip(weights(), workload("slides_mlp").initial, strict=True):
-        np.testing.assert_array_equal(found, start)
-
-
 class Clock:
-    """A clock that only calls move: 1 ms a call and some for each turn."""
+    """Calls that take 1 ms and some for each turn."""
 
     def __init__(self, turn_seconds: float) -> None:
-        self.now = 0.0
         self.turn_seconds = turn_seconds
-        self.calls = 0
+        self.turns = 0
 
-    def call(self, turns: int) -> float:
-        self.calls += 1
-        self.now += 1e-3 + turns * self.turn_seconds
-        return 0.0
+    def begin(self) -> Callable[[int], float]:
+        self.turns = 0
+
+        def call(turns: int) -> float:
+            self.turns += turns
+            return 1e-3 + turns * self.turn_seconds
+
+        return call
 
 
 @pytest.mark.parametrize("turn_seconds", [1e-6, 3e-5, 0.4])
-def test_the_time_of_a_turn_leaves_the_calls_own_out(monkeypatch: pytest.MonkeyPatch, turn_seconds: float) -> None:
+def test_the_time_of_a_turn_leaves_the_calls_own_out(turn_seconds: float) -> None:
     clock = Clock(turn_seconds)
-    monkeypatch.setattr("descentlab.measurements.step_cost.time.perf_counter", lambda: clock.now)
-    turns = choose_turns(clock.call)
+    turns = choose_turns(clock)
     assert turns * turn_seconds >= LEAST_CALL_SECONDS
     assert turns == 1 or turns / 2 * turn_seconds < LEAST_CALL_SECONDS
-    for cell_seconds, expected in ((0.0, LEAST_STEPS), (1e6, MOST_STEPS)):
-        microseconds, calls = time_turn(clock.call, turns, cell_seconds)
+    for cell_seconds, expected in ((0.0, LEAST_CALLS), (1e6, min(MOST_CALLS, (MOST_UPDATES - 1) // turns))):
+        microseconds, calls = time_turn(clock, turns, cell_seconds)
         assert microseconds == pytest.approx(turn_seconds * 1e6)
         assert calls == expected
+        assert clock.turns <= MOST_UPDATES
+
+
+def test_turns_without_a_duration_come_to_an_end() -> None:
+    clock = Clock(0.0)
+    assert choose_turns(clock) == TURNS[-1]
+    assert clock.turns <= MOST_UPDATES
+    assert time_turn(clock, TURNS[-1], 1e6)[1] >= LEAST_CALLS
+
+
+@pytest.mark.parametrize("mode", ["xla", "keras"])
+def test_a_step_is_an_update_of_training(mode: str) -> None:
+    """Plain SGD by hand: one step is rate × gradient of the first batch; each beginning is anew."""
+    problem, entry = job_data(zoo.problem("flat_targets"), mode), OPTIMIZERS["sgd"]
+    loop = StepLoop(problem, entry, by_keras=False)
+    assert loop.trainer.mode == mode
+
+    def after(*stretches: int) -> list[np.ndarray]:
+        advance = loop.begin()
+        assert all(advance(updates) > 0 for updates in stretches)
+        return loop.trainer.variables()
+
+    five = after(5)
+    for one, other in zip(five, after(1, 0, 2, 2), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    for found, start in zip(after(0), problem.initial(0), strict=True):
+        np.testing.assert_array_equal(found, start)
+    work, rate = Workload.of(problem), entry.center_learning_rate
+    assert rate is not None
+    for found, start, gradient in zip(after(1), work.initial, work.gradients, strict=True):
+        np.testing.assert_allclose(found, start - rate * np.asarray(gradient), rtol=0, atol=1e-6)
+    assert max(np.abs(value - start).max() for value, start in zip(five, work.initial, strict=True)) > 1e-4
+
+
+@pytest.fixture(scope="module")
+def in_graph_mode() -> TrainingPlan:
+    """A plan in a mode that a constant would not choose for this model: ``patches``."""
+    raw = {"experiment": "e", "problems": [{"problem": "digits_cnn", "mode": "graph"}], "optimizers": ["adam"]}
+    return make_plan(parse_config(raw, "test"))
+
+
+@pytest.mark.parametrize(("by_keras", "mode"), [(False, "graph"), (True, "keras")])
+def test_what_is_timed_is_the_planned_mode_or_keras_own_step(
+    in_graph_mode: TrainingPlan, by_keras: bool, mode: str
+) -> None:
+    problem = planned_problem(in_graph_mode, "digits_cnn", "CPU")
+    assert StepLoop(problem, OPTIMIZERS["adam"], by_keras).trainer.mode == mode
+
+
+def test_each_optimizer_is_timed_as_its_plan_says(in_graph_mode: TrainingPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, tuple[str, bool]] = {}
+
+    def cell(problem: ProblemData, entry: OptimizerEntry, by_keras: bool, *more: object) -> FixedCell:
+        asked[entry.name] = (problem.mode, by_keras)
+        return FixedCell(0)
+
+    adam = replace(in_graph_mode.optimizers["adam"], by_keras="xla: another loss")
+    monkeypatch.setattr("descentlab.measurements.step_cost.Cell", cell)
+    plan_step_cost(replace(in_graph_mode, optimizers={"adam": adam}), [].append)
+    assert asked == {"sgd": ("graph", False), "adam": ("graph", True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "by_example"),
+    [
+        ("heads_dict", "keras", False),
+        ("gan", "keras", False),
+        ("structured_data", "keras", False),
+        ("masked_gru_characters", "xla", False),
+        ("mlp", "xla", True),
+    ],
+)
+def test_whatever_trains_is_timed(name: str, mode: str, by_example: bool) -> None:
+    """Several outputs, steps of a model's own, text, masks; RMSprop's rows of an embedding, and SOAP, which takes none."""
+    problem = builtin_problem(name) if name in BUILTIN_PROBLEMS else zoo.problem(name)
+    entries, said = [OPTIMIZERS["sgd"], OPTIMIZERS["rmsprop"], LITERATURE["soap"]], []
+    problems = [job_data(problem, mode, by_example)]
+    table = measure_step_cost(entries, problems, {"soap"}, rounds=1, cell_seconds=0.0, say=said.append)
+    untrainable = {"soap"} if name == "masked_gru_characters" else set()
+    assert set(table["optimizer"]) == {"sgd", "rmsprop", "soap"} - untrainable
+    assert len(said) == len(untrainable) and all("soap" in line and name in line for line in said)
+
+
+class FixedCell:
+    """Takes the same time in each round, until it raises."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def time(self) -> Mapping[str, Any]:
+        self.rounds -= 1
+        if self.rounds < 0:
+            raise ArithmeticError("not finite")
+        return {"step_microseconds": 1.0}
+
+
+def raising() -> FixedCell:
+    raise TypeError("no such weight")
+
+
+@pytest.mark.parametrize(
+    ("sgd", "adam", "timed", "lines"),
+    [
+        (lambda: FixedCell(3), lambda: FixedCell(3), ["sgd", "adam"], 0),
+        (lambda: FixedCell(3), raising, ["sgd"], 1),
+        (lambda: FixedCell(3), lambda: FixedCell(1), ["sgd"], 1),
+        (raising, lambda: FixedCell(3), [], 1),
+        (lambda: FixedCell(2), lambda: FixedCell(3), [], 1),
+    ],
+)
+def test_what_raises_costs_no_other_row(sgd: Any, adam: Any, timed: list[str], lines: int) -> None:
+    """But for plain SGD, which the others are compared with; a cell that fails in a late round has no rows of the earlier."""
+    said: list[str] = []
+    rows = time_cells("p", {"sgd": sgd, "adam": adam}, 3, 0, said.append)
+    assert sorted((row["optimizer"], row["round"]) for row in rows) == sorted((n, r) for n in timed for r in range(3))
+    assert len(said) == lines
+
+
+def test_an_experiment_of_which_nothing_can_be_timed_has_an_empty_table() -> None:
+    broken = replace(OPTIMIZERS["sgd"], factory="no.such.module:Optimizer")
+    said: list[str] = []
+    table = measure_step_cost([broken], [standard_problem("slides_mlp", "CPU")], say=said.append)
+    assert table.empty and list(table.columns) == list(STEP_COST_COLUMNS) and len(said) == 1
 
 
 def test_orders_are_permutations_that_the_seed_chooses() -> None:
@@ -196,14 +230,15 @@ def test_orders_are_permutations_that_the_seed_chooses() -> None:
 
 
 def test_each_cell_is_timed_once_a_round_in_the_seeds_order() -> None:
-    entries = [OPTIMIZERS[name] for name in ("sgd", "momentum")]
-    table = measure_step_cost(entries, 3, ["slides_mlp"], rounds=4, cell_seconds=0.0)
+    entries = [OPTIMIZERS[name] for name in ("momentum", "sgd")]
+    problem = standard_problem("slides_mlp", "CPU")
+    table = measure_step_cost(entries, [problem], with_update=True, rounds=4, cell_seconds=0.0)
     assert list(table.columns) == list(STEP_COST_COLUMNS)
-    names = np.array([entry.name for entry in entries])
-    assert table["optimizer"].tolist() == names[round_orders(2, 4, 3)].ravel().tolist()
+    names = np.array(["sgd", "momentum"])
+    assert table["optimizer"].tolist() == names[round_orders(2, 4, 0)].ravel().tolist()
     assert table["round"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert (table["steps"] == LEAST_STEPS).all()
-    assert (table["parameters"] == 53).all()
+    assert (table["steps"] == LEAST_CALLS).all()
+    assert (table["parameters"] == 53).all() and table["update_microseconds"].notna().all()
     assert table.groupby("optimizer")["state_bytes_per_parameter"].first().to_dict() == {"momentum": 4, "sgd": 0}
     assert table["device_peak_bytes"].isna().all() == (table["device"] == "CPU").all()
     summary = summarize_step_cost(table).set_index("optimizer")
@@ -238,14 +273,9 @@ def test_rounds_are_paired_by_number_not_by_place() -> None:
 
 def test_without_plain_sgd_nothing_is_compared() -> None:
     with pytest.raises(ValueError, match="sgd"):
-        measure_step_cost([OPTIMIZERS["adam"]], 0)
+        measure_step_cost([OPTIMIZERS["adam"]], [])
     with pytest.raises(ValueError, match="model 'm'.*sgd"):
         summarize_step_cost(generated({"adam": [1.0]}, {"adam": [1.0]}))
-
-
-def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(ValueError, match="slides_mlp, mlp, slides_cnn, large; received 'cnn'"):
-        build_workload("cnn", 0, "CPU")
 
 
 def test_an_experiments_problems_are_timed_with_their_own_batches() -> None:
@@ -253,7 +283,7 @@ def test_an_experiments_problems_are_timed_with_their_own_batches() -> None:
     raw = {"experiment": "e", "problems": [wanted], "optimizers": ["gd", "momentum"]}
     plan = make_plan(parse_config(raw, "test"))
     examples = plan.problems["linear_regression"].train_examples
-    table = plan_step_cost(plan)
+    table = plan_step_cost(plan, print)
     sizes = table.groupby("optimizer")["batch_size"].unique().map(list).to_dict()
     # Plain SGD is there to compare with, though the experiment lacks it.
     assert sizes == {"sgd": [8], "momentum": [8], "gd": [examples], "gd_equal_updates": [examples]}

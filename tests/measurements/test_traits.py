@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from descentlab.experiment.config import parse_config
-from descentlab.experiment.traits import TRAITS_COLUMNS
+from descentlab.experiment.traits import TRAITS, TRAITS_COLUMNS
+from descentlab.measurements.training_gradient import TrainingGradient
 from descentlab.measurements.traits import (
     Slopes,
     class_slope,
@@ -20,7 +21,10 @@ from descentlab.measurements.traits import (
     plan_traits,
 )
 from descentlab.problems.base import Data, Metric, Problem
+from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.make_plan import make_plan
+from models import zoo
+from support.job_data import job_data
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -73,7 +77,8 @@ def test_noise_scale_is_variance_over_signal() -> None:
 def test_products_are_those_with_the_hessian(regression: tuple[Problem, Data]) -> None:
     problem, data = regression
     hessian = 2 * data.x.T @ data.x / len(data)
-    slopes, everything = Slopes(problem, data, seed=0), np.arange(len(data))
+    everything = np.arange(len(data))
+    slopes = Slopes(TrainingGradient(problem, data, initial_variables(problem, 0)))
     vector = np.array([1.0, -2.0, 0.5, 3.0])
     np.testing.assert_allclose(slopes.hessian_product(everything, vector), hessian @ vector, rtol=1e-5)
     # At zero weights the gradient is −2 Xᵀy / n.
@@ -86,8 +91,8 @@ def test_products_are_those_with_the_hessian(regression: tuple[Problem, Data]) -
 
 
 def test_a_seed_is_the_same_again_and_another_differs(regression: tuple[Problem, Data]) -> None:
-    problem, data = regression
-    first, again, other = (measure_traits(problem, data, np.arange(160), 16, seed) for seed in (0, 0, 1))
+    problem = job_data(replace(regression[0], batch_size=16))
+    first, again, other = (measure_traits(problem, seed) for seed in (0, 0, 1))
     assert first == pytest.approx(again, nan_ok=True)
     assert first["noise_scale"] != other["noise_scale"]
     assert (first["convex"], first["parameters"], first["embedding_share"]) == (1, 4, 0)
@@ -106,13 +111,23 @@ def test_a_models_parts_are_found_inside_of_others() -> None:
 
 
 def test_a_model_that_cannot_be_differentiated_has_no_slopes(regression: tuple[Problem, Data]) -> None:
-    problem, data = regression
-
     def raising(y: object, y_pred: object) -> object:
         raise RuntimeError("no loss")
 
-    traits = measure_traits(replace(problem, loss=raising), data, np.arange(64), 16, seed=0)
+    said: list[str] = []
+    traits = measure_traits(job_data(replace(regression[0], loss=raising)), 0, said.append)
     assert np.isnan(traits["noise_scale"]) and np.isnan(traits["curvature_spread"])
+    assert traits["parameters"] == 4 and len(said) == 2
+
+
+@pytest.mark.parametrize(("name", "slopes"), [("heads_dict", True), ("structured_data", True), ("gan", False)])
+def test_whatever_trains_has_traits(name: str, slopes: bool) -> None:
+    """A model with a step of its own lacks those that need its gradient, and one line says so."""
+    said: list[str] = []
+    traits = measure_traits(job_data(zoo.problem(name), "keras", by_example=False), 0, said.append)
+    assert set(traits) >= set(TRAITS) and traits["parameters"] > 0 and traits["embedding_share"] == 0
+    assert (traits["noise_scale"] > 0, traits["curvature_spread"] > 0) == (slopes, slopes)
+    assert len(said) == (not slopes)
 
 
 def test_an_experiments_problems_have_a_row_each() -> None:
@@ -122,7 +137,7 @@ def test_an_experiments_problems_have_a_row_each() -> None:
         "optimizers": ["sgd"],
         "measurements": ["traits"],
     }
-    table = plan_traits(make_plan(parse_config(raw, "test")))
+    table = plan_traits(make_plan(parse_config(raw, "test")), print)
     assert list(table.columns) == list(TRAITS_COLUMNS)
     assert table["problem"].tolist() == ["linear_regression", "logistic_regression"]
     assert table["train_examples"].iloc[0] == 64 and table["parameters"].tolist() == [11, 650]

@@ -74,9 +74,7 @@ BREAK_EVEN_COLUMNS: dict[str, Column] = {
 def problem_step_cost(plan: Plan, step_cost: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of the step-cost table that belong to each problem; problems that were not timed are absent.
 
-    A problem is timed under its own name; one that is itself a standard model is timed once, under the model's name. Batch
-    size (full batch: the training examples) and parameters distinguish a problem from a standard model of the same name; if
-    both are equal, the problem's rows are the later ones.
+    Rows with another batch size (full batch: other training examples) or of another model are of an earlier plan.
 
     Args:
         plan: the experiment's plan.
@@ -88,12 +86,10 @@ def problem_step_cost(plan: Plan, step_cost: pd.DataFrame) -> dict[str, pd.DataF
         if not isinstance(planned, PlannedProblem):
             continue  # nothing is measured for an imported experiment
         sizes = np.where(step_cost["optimizer"].isin(full_batch), planned.train_examples, planned.batch_size)
-        matches = (step_cost["batch_size"] == sizes) & (step_cost["parameters"] == planned.parameters)
-        for name in (problem, planned.problem):
-            rows = step_cost[matches & (step_cost["model"] == name)]
-            if len(rows):
-                rows_by_problem[problem] = rows.drop_duplicates(["optimizer", "round"], keep="last")
-                break
+        own = (step_cost["model"] == problem) & (step_cost["parameters"] == planned.parameters)
+        rows = step_cost[own & (step_cost["batch_size"] == sizes)]
+        if len(rows):
+            rows_by_problem[problem] = rows
     return rows_by_problem
 
 

@@ -34,7 +34,7 @@ from descentlab.experiment.looks import Look, read_looks
 from descentlab.experiment.measurements import read_measured
 from descentlab.experiment.plan import Plan
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
-from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.experiment.step_cost import STEP_COST_COLUMNS
 from descentlab.optimizers.arms import Arm
 from descentlab.storage.tables import empty_table, read_table
 

@@ -24,7 +24,8 @@ class Measurement:
         tables: names of the files under ``measured/``.
         arguments: keyword arguments of the function.
         alone: it reads clocks or memory, so nothing else may run (docs/protocol.md, "Cost").
-        planned: the function takes the plan first, as it depends on the experiment's optimizers and problems.
+        planned: it depends on the experiment's optimizers and problems, so the function takes the plan first, and then a function
+            that writes one line to the log: about what it leaves out, as a reader's code may raise anything.
     """
 
     function: str

@@ -21,7 +21,7 @@ from descentlab.experiment.measurements import MEASUREMENTS, Measurement
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.provenance import reader_modules_digest, source_digest
 from descentlab.optimizers.import_path import import_object
-from descentlab.storage.atomic import written_aside
+from descentlab.storage.atomic import write_text, written_aside
 from descentlab.training.engine.device import configure_device
 
 
@@ -50,21 +50,26 @@ def measure(plan: TrainingPlan, names: Sequence[str], output: Path, cache: Path,
         measurement = MEASUREMENTS[name]
         folder = cache / "measured" / measurement_digest(plan, name, device)
         paths = [folder / f"{table}.parquet" for table in measurement.tables]
-        if not all(path.exists() for path in paths):
+        said = folder / "said.txt"  # what was left out, and why
+        if not all(path.exists() for path in (said, *paths)):
             start = time.perf_counter()
-            for path, table in zip(paths, make_tables(plan, measurement), strict=True):
+            lines: list[str] = []
+            for path, table in zip(paths, make_tables(plan, measurement, lines.append), strict=True):
                 write(table, path)
+            write_text(said, "\n".join(lines))
             say(f"{name}: measured in {time.perf_counter() - start:.1f} s")
         else:
             say(f"{name}: taken from the cache")
+        for line in said.read_text(encoding="utf-8").splitlines():
+            say(line)
         for path in paths:
             write(pd.read_parquet(path), output / path.name)
 
 
-def make_tables(plan: TrainingPlan, measurement: Measurement) -> list[pd.DataFrame]:
+def make_tables(plan: TrainingPlan, measurement: Measurement, say: Callable[[str], None]) -> list[pd.DataFrame]:
     """Run a measurement; its tables in the order of ``measurement.tables``."""
     function = import_object(measurement.function, "measurement")
-    result = function(*([plan] if measurement.planned else []), **measurement.arguments)
+    result = function(*([plan, say] if measurement.planned else []), **measurement.arguments)
     return [result] if isinstance(result, pd.DataFrame) else list(result)
 
 
@@ -87,6 +92,7 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
                 optimizer.center_learning_rate,
                 optimizer.tuned_weight_decay,
                 optimizer.full_batch,
+                optimizer.by_keras,
             ]
             for name, optimizer in plan.optimizers.items()
         }
@@ -97,6 +103,8 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
                 problem.train_examples,
                 problem.data_hash,
                 problem.parameters,
+                problem.mode,
+                problem.by_example,
             ]
             for name, problem in plan.problems.items()
         }

@@ -14,58 +14,64 @@ can't.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from descentlab.experiment.operations import OPERATIONS_COLUMNS, REPEATED
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.measurements.step_loops import (
-    MODELS,
-    REPEATED,
-    Workload,
-    build_workload,
-    planned_entries,
-    problem_workload,
-)
+from descentlab.experiment.step_cost import MODELS
+from descentlab.measurements.attempt import NotMeasurableError, Say, attempt
+from descentlab.measurements.standard_models import standard_problem
+from descentlab.measurements.workload import SEED, Workload, planned_entries
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import OptimizerEntry
-from descentlab.storage.tables import Column, check_table
+from descentlab.storage.tables import check_table, empty_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.find_problem import planned_problem
+from descentlab.training.problem_data import ProblemData
 
-OPERATIONS_COLUMNS: dict[str, Column] = {
-    "model": Column("str", "", "", "a standard model, or a problem of the experiment"),
-    "parameters": Column("int64", "", "", "trainable parameters"),
-    "batch_size": Column("int64", "examples", "", "of forward and backward pass"),
-    "optimizer": Column("str", "", "", "optimizer, as the tuned arm has it"),
-    "update_operations": Column(
-        "float64", "operations", "lower", "of an update, per parameter; NaN where it can't be traced"
-    ),
-    "update_bytes": Column("float64", "bytes", "lower", "that an update reads and writes, per parameter"),
-    "update_size": Column(
-        "float64",
-        "weights",
-        "",
-        f"root mean square of update {REPEATED} on one batch's gradient, over the learning rate; NaN without a rate",
-    ),
-    "gradient_operations": Column(
-        "float64", "operations", "lower", "of forward and backward pass on one batch, per parameter"
-    ),
-}
 FLOAT_BYTES = 4
 
 
 def count_operations(graph: Any) -> float:
-    """Floating-point operations of a TensorFlow graph, as TensorFlow's profiler counts them."""
+    """Floating-point operations of a TensorFlow graph, as TensorFlow's profiler counts them.
+
+    Raises:
+        NotMeasurableError: the profiler would leave out some of them.
+    """
     import tensorflow as tf
 
+    check_countable(graph)
     profiler = tf.compat.v1.profiler
     options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output().build()
     return float(profiler.profile(graph, options=options).total_float_ops)
+
+
+def check_countable(graph: Any) -> None:
+    """Raise NotMeasurableError for a graph of which the profiler leaves something out: loops, branches, and unknown shapes."""
+    operations = graph.get_operations()
+    inner = {
+        operation.type
+        for operation in operations
+        if any(attribute.WhichOneof("value") == "func" for attribute in operation.node_def.attr.values())
+    }
+    if inner:
+        raise NotMeasurableError(
+            f"TensorFlow's profiler doesn't look into loops and branches ({', '.join(sorted(inner))})"
+        )
+    shapeless = {
+        operation.type
+        for operation in operations
+        if any(tensor.dtype.is_floating and not tensor.shape.is_fully_defined() for tensor in operation.outputs)
+    }
+    if shapeless:
+        raise NotMeasurableError(f"the shape of a result is unknown ({', '.join(sorted(shapeless))})")
 
 
 def moved_elements(graph: Any) -> int:
@@ -92,23 +98,35 @@ def elements(tensor: Any) -> int:
     return int(np.prod(tensor.shape)) if tensor.shape.rank else 0
 
 
-def count_update(entry: OptimizerEntry, workload: Workload) -> tuple[float, float, float]:
-    """Operations, bytes, and size of an update of a workload's weights; NaN where the optimizer can't be traced."""
+def count_update(entry: OptimizerEntry, workload: Workload, what: str, say: Say) -> dict[str, float]:
+    """Operations, bytes, and size of an update of a workload's weights: columns of OPERATIONS_COLUMNS.
+
+    A gradient that has rows only, an embedding's, is counted as if it had all.
+
+    Args:
+        entry: the optimizer.
+        workload: the weights and their gradients.
+        what: names both in a line about what can't be counted.
+        say: writes the line.
+
+    Raises whatever a reader's optimizer does.
+    """
     import tensorflow as tf
 
-    weights = workload.model.trainable_variables
-    for variable, value in zip(weights, workload.initial, strict=True):
-        variable.assign(value)  # ScheduleFreeAdamW copies the weights into its state
-    try:
-        optimizer = build(entry, Arm.TUNED, entry.center_learning_rate)
-        optimizer.build(weights)
-        traced = tf.function(lambda gradients: optimizer.apply(gradients, weights), autograph=False)
-        specs = [tf.TensorSpec(gradient.shape, gradient.dtype) for gradient in workload.gradients]
-        graph = traced.get_concrete_function(specs).graph
-        size = update_size(lambda: traced(workload.gradients), weights) / (entry.center_learning_rate or np.nan)
-    except Exception:  # a reader's optimizer may raise anything; its runs say what
-        return np.nan, np.nan, np.nan
-    return count_operations(graph), float(FLOAT_BYTES * moved_elements(graph)), size
+    weights = workload.weights
+    workload.restore_weights()
+    optimizer = build(entry, Arm.TUNED, entry.center_learning_rate)
+    optimizer.build(weights)
+    traced = tf.function(lambda gradients: optimizer.apply(gradients, weights), autograph=False)
+    specs = [
+        None if gradient is None else tf.TensorSpec(gradient.shape, gradient.dtype) for gradient in workload.gradients
+    ]
+    graph = traced.get_concrete_function(specs).graph
+    size = update_size(lambda: traced(workload.gradients), weights) / (entry.center_learning_rate or np.nan)
+    operations = attempt(f"{what}: an update's operations not counted", partial(count_operations, graph), say)
+    counted = (np.nan, np.nan) if operations is None else (operations, FLOAT_BYTES * moved_elements(graph))
+    per_parameter = [number / workload.parameters for number in counted]
+    return dict(zip(("update_operations", "update_bytes"), per_parameter, strict=True)) | {"update_size": size}
 
 
 def update_size(update: Callable[[], Any], weights: Sequence[Any]) -> float:
@@ -126,55 +144,67 @@ def flat(weights: Sequence[Any]) -> np.ndarray:
 
 
 def count_gradient(workload: Workload) -> float:
-    """Operations of forward and backward pass on the workload's batch."""
+    """Operations of forward and backward pass on the workload's batch.
+
+    Raises:
+        NotMeasurableError: they can't be counted.
+    """
     import tensorflow as tf
 
-    weights = workload.model.trainable_variables
-
-    def gradients(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            value = workload.model.compute_loss(x, y, workload.model(x, training=True))
-        return tape.gradient(value, weights)
-
-    return count_operations(tf.function(gradients, autograph=False).get_concrete_function(workload.x, workload.y).graph)
+    traced = tf.function(workload.gradient, autograph=False)
+    return count_operations(traced.get_concrete_function(*workload.batch).graph)
 
 
-def measure_operations(entries: Sequence[OptimizerEntry], workloads: Sequence[Callable[[], Workload]]) -> pd.DataFrame:
-    """Count every optimizer's update and the gradient of every workload.
+def measure_operations(
+    entries: Sequence[OptimizerEntry], problems: Iterable[ProblemData], say: Say = print
+) -> pd.DataFrame:
+    """Count every optimizer's update and the gradient of every problem.
+
+    Args:
+        entries: optimizers.
+        problems: each with its own batch size.
+        say: writes a line for what is left out.
 
     Returns:
-        A table of OPERATIONS_COLUMNS, one row per (model, optimizer).
+        A table of OPERATIONS_COLUMNS, one row per (problem, optimizer); without problems whose gradients can't be had, and
+        without optimizers that can't update a problem's weights.
+
+    Raises:
+        ProblemError: a problem's data have changed since planning.
     """
     rows = []
-    for build_one in workloads:
-        workload = build_one()
-        gradient = count_gradient(workload)
+    for problem in problems:
+        problem.split(SEED)  # refuses data that have changed
+        where = f"operations: {problem.name}"
+        workload = attempt(f"{where} left out", partial(Workload.of, problem), say)
+        if workload is None:
+            continue
+        gradient = attempt(
+            f"{where}: operations of forward and backward pass not counted", partial(count_gradient, workload), say
+        )
         for entry in entries:
-            operations, moved, size = count_update(entry, workload)
-            rows.append(
-                {
-                    "model": workload.name,
-                    "parameters": workload.parameters,
-                    "batch_size": workload.batch_size,
-                    "optimizer": entry.name,
-                    "update_operations": operations / workload.parameters,
-                    "update_bytes": moved / workload.parameters,
-                    "update_size": size,
-                    "gradient_operations": gradient / workload.parameters,
-                }
-            )
-    return check_table(pd.DataFrame(rows), OPERATIONS_COLUMNS, "operations")
+            what = f"operations: {entry.name} on {problem.name}"
+            counted = attempt(f"{what} left out", partial(count_update, entry, workload, what, say), say)
+            if counted is not None:
+                rows.append(
+                    {
+                        "model": problem.name,
+                        "parameters": workload.parameters,
+                        "batch_size": workload.batch_size,
+                        "optimizer": entry.name,
+                        **counted,
+                        "gradient_operations": np.nan if gradient is None else gradient / workload.parameters,
+                    }
+                )
+    return (
+        check_table(pd.DataFrame(rows), OPERATIONS_COLUMNS, "operations") if rows else empty_table(OPERATIONS_COLUMNS)
+    )
 
 
-def plan_operations(plan: TrainingPlan) -> pd.DataFrame:
-    """The operations of an experiment's mini-batch optimizers on the standard models and on its problems."""
+def plan_operations(plan: TrainingPlan, say: Say) -> pd.DataFrame:
+    """The operations of an experiment's mini-batch optimizers on its problems, and on standard models of other names."""
     entries = [entry for entry in planned_entries(plan) if not entry.full_batch]
     device = configure_device()
-    workloads: list[Callable[[], Workload]] = [partial(build_workload, name, 0, device) for name in MODELS]
-    for name in plan.problems:
-        problem = planned_problem(plan, name, device)
-        if name not in MODELS:
-            workloads.append(
-                partial(problem_workload, name, problem.problem, problem.data, problem.batch_size, 0, device)
-            )
-    return measure_operations(entries, workloads)
+    standard = (standard_problem(name, device) for name in MODELS if name not in plan.problems)
+    own = (planned_problem(plan, name, device) for name in plan.problems)
+    return measure_operations(entries, chain(standard, own), say)

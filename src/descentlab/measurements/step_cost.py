@@ -1,90 +1,107 @@
-"""What one update and one whole step cost, by optimizer and model size (docs/protocol.md, "Cost").
+"""What one update and one whole step cost, by optimizer and model (docs/protocol.md, "Cost").
 
-The slides say that each step of an advanced method is more expensive: more operations, more memory. An *update* is the
-optimizer alone (``optimizer.apply`` on given gradients); a *step* is forward pass, backward pass and update on one batch
-of 32. Both are timed serially and after compilation, as training runs them: in compiled loops.
+The slides say that each step of an advanced method is more expensive: more operations, more memory. A *step* is forward pass,
+backward pass and update on one batch. It is timed by what trains the problem's runs
+(:meth:`~descentlab.training.problem_data.ProblemData.trainer`): the compiled loop of the planned mode, or Keras' own step, one
+run at a time. An *update* is the optimizer alone (``optimizer.apply`` on given gradients).
 
 A call of a compiled function takes some 0.3 ms, a hundred times as long as an update of a small model. So a call makes
 enough turns to take 2 ms or more; the time of a call without turns is subtracted, and the rest is divided by the number of
-turns. Every call waits until a weight has arrived. Each cell begins with the initial weights and a new optimizer's state.
+turns. Every call waits until its result has arrived. Each cell begins with the initial weights and a new optimizer's state.
 """
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
-from descentlab.measurements.step_loops import MODELS, CompiledLoops, build_workload, planned_entries, problem_workload
+from descentlab.experiment.step_cost import LARGE_MODEL, MODELS, STEP_COST_COLUMNS
+from descentlab.measurements.attempt import Result, Say, attempt
+from descentlab.measurements.standard_models import standard_problem
+from descentlab.measurements.update_loop import UpdateLoop
+from descentlab.measurements.workload import SEED, Workload, planned_entries
+from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import PLAIN
-from descentlab.optimizers.table import OptimizerEntry
-from descentlab.storage.tables import Column, check_table
+from descentlab.optimizers.schedules import learning_rates
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
+from descentlab.problems.random_streams import data_order, stream_seed
+from descentlab.storage.tables import check_table, empty_table
 from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.member import Member
+from descentlab.training.engine.trainer import Trainer
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.problem_data import ProblemData
 
-LEAST_STEPS, MOST_STEPS = 5, 200
+LEAST_CALLS, MOST_CALLS = 5, 200
 LEAST_CALL_SECONDS = 2e-3
+MOST_UPDATES = 2**16  # of a cell: it has a learning rate for each
+TURNS = [2**power for power in range(13)]
 PROTOCOL_SECONDS = 10.0  # upper limit for a cell's updates, and for its steps (docs/protocol.md, "Cost")
-STEP_COST_COLUMNS: dict[str, Column] = {
-    "model": Column("str", "", "", "slides_mlp, mlp, slides_cnn, large, or a problem of the experiment"),
-    "parameters": Column("int64", "", "", "trainable parameters of the model"),
-    "batch_size": Column("int64", "examples", "", "examples per step"),
-    "optimizer": Column("str", "", "", "optimizer"),
-    "round": Column("int64", "", "", "in a round every optimizer is timed once, in a random order"),
-    "steps": Column(
-        "int64", "", "", "synchronized calls behind each median (the smaller number of update's and step's)"
-    ),
-    "update_microseconds": Column(
-        "float64", "microseconds", "lower", "median time of one update alone; NaN on an experiment's problem"
-    ),
-    "step_microseconds": Column("float64", "microseconds", "lower", "median time of forward, backward and update"),
-    "state_bytes_per_parameter": Column("float64", "bytes", "lower", "optimizer variables, per trainable parameter"),
-    "device": Column("str", "", "", "device that the timing ran on"),
-    "device_peak_bytes": Column(
-        "float64",
-        "bytes",
-        "lower",
-        "peak GPU memory in the cell, minus other optimizers' state; NaN on CPU",
-    ),
-}
 
 
-def call_seconds(call: Callable[[int], float], turns: int) -> float:
-    """Seconds that one call takes until its result has arrived."""
-    start = time.perf_counter()
-    call(turns)
-    return time.perf_counter() - start
+class Loop(Protocol):
+    """Turns that can be timed."""
+
+    def begin(self) -> Callable[[int], float]:
+        """Begin anew; ``call(turns)`` then makes so many more, none or some, and returns the seconds that they took."""
 
 
-def choose_turns(call: Callable[[int], float]) -> int:
-    """The smallest power of two of turns that take 2 ms or more, excluding the call's overhead.
+class StepLoop:
+    """One optimizer's steps on a problem, as its runs are trained, one at a time.
+
+    Args:
+        problem: the problem.
+        entry: the optimizer, with the rate that its grid is centered on.
+        by_keras: whether Keras' own step trains its runs, whatever the problem's mode.
+    """
+
+    def __init__(self, problem: ProblemData, entry: OptimizerEntry, by_keras: bool) -> None:
+        name, train, rate = problem.problem.name, problem.split(SEED).train, entry.center_learning_rate
+        order = data_order(name, SEED, train, 0 if entry.full_batch else problem.batch_size, epochs=1)
+        self.batch_size = order.shape[1]
+        self._data = problem.data
+        self._member = Member(
+            problem.initial(SEED),
+            order,
+            learning_rates(rate, "constant", MOST_UPDATES),
+            (train[: problem.batch_size],),
+            seed=stream_seed(name, SEED, "steps"),
+        )
+        self.trainer = problem.trainer(entry, Arm.TUNED, rate, by_keras=by_keras, alone=True)
+
+    def begin(self) -> Callable[[int], float]:
+        """Begin a training; ``call(updates)`` then does so many more, and returns the seconds that they took."""
+        return self.trainer.begin(self._data, [self._member])
+
+
+def choose_turns(loop: Loop) -> int:
+    """The smallest power of two of turns that take 2 ms or more, excluding the call's overhead, or 4096.
 
     By the fastest of five calls, so that a brief interruption by other work is not mistaken for turns.
     """
+    call = loop.begin()
 
     def fastest(turns: int) -> float:
-        return min(call_seconds(call, turns) for _ in range(LEAST_STEPS))
+        return min([call(turns) for _ in range(LEAST_CALLS)])
 
-    turns, empty = 1, fastest(0)
-    while fastest(turns) - empty < LEAST_CALL_SECONDS:
-        turns *= 2
-    return turns
+    empty = fastest(0)
+    return next((turns for turns in TURNS if fastest(turns) - empty >= LEAST_CALL_SECONDS), TURNS[-1])
 
 
-def time_turn(call: Callable[[int], float], turns: int, cell_seconds: float) -> tuple[float, int]:
+def time_turn(loop: Loop, turns: int, cell_seconds: float) -> tuple[float, int]:
     """Median microseconds per turn over up to 200 calls or ``cell_seconds``, but at least 5 calls; and the number of calls."""
-    call(1)
-    empty = float(np.median([call_seconds(call, 0) for _ in range(LEAST_STEPS)]))
+    call = loop.begin()
+    call(1)  # the first may prepare something
+    empty = float(np.median([call(0) for _ in range(LEAST_CALLS)]))
+    most = min(MOST_CALLS, (MOST_UPDATES - 1) // turns)
     seconds: list[float] = []
-    start = time.perf_counter()
-    while len(seconds) < LEAST_STEPS or (len(seconds) < MOST_STEPS and time.perf_counter() - start < cell_seconds):
-        seconds.append(call_seconds(call, turns))
+    while len(seconds) < LEAST_CALLS or (len(seconds) < most and sum(seconds) < cell_seconds):
+        seconds.append(call(turns))
     return (float(np.median(seconds)) - empty) / turns * 1e6, len(seconds)
 
 
@@ -94,89 +111,156 @@ def round_orders(count: int, rounds: int, seed: int) -> np.ndarray:
     return np.stack([generator.permutation(count) for _ in range(rounds)])
 
 
-def measure_step_cost(
-    entries: Sequence[OptimizerEntry],
-    seed: int,
-    models: Sequence[str] = MODELS,
-    problems: Sequence[ProblemData] = (),
-    rounds: int = 5,
-    cell_seconds: float = 0.02,
-) -> pd.DataFrame:
-    """Time every optimizer's update and step on every model; nothing else should run meanwhile.
+class Cell:
+    """One optimizer on one problem, to be timed in every round."""
 
-    Compilation is never timed but takes most of the wall time: about 1.5 s per optimizer and dense model on one core.
+    def __init__(
+        self,
+        problem: ProblemData,
+        entry: OptimizerEntry,
+        by_keras: bool,
+        workload: Workload | None,
+        cell_seconds: float,
+    ) -> None:
+        self._problem = problem
+        self._cell_seconds = cell_seconds
+        self._step = StepLoop(problem, entry, by_keras)
+        self._step_turns = choose_turns(self._step)
+        self._update = None if workload is None else UpdateLoop(entry, workload, problem.mode)
+        self._update_turns = 0 if self._update is None else choose_turns(self._update)
 
-    Args:
-        entries: optimizers, ``sgd`` among them: what the others are compared with.
-        seed: chooses initial weights, batch, and the order of the optimizers in each round.
-        models: of ``slides_mlp`` (53 parameters), ``mlp`` (4,810), ``slides_cnn`` (319,370), ``large`` (10,041,354), each
-            with batches of 32.
-        problems: an experiment's own problems, of which the step alone is timed, with their own batch size; full batch with
-            the whole training set.
-        rounds: how often every cell is timed, 5 or more for an interval worth showing.
-        cell_seconds: most seconds for the updates of a cell, and for its steps; the protocol's is PROTOCOL_SECONDS.
+    def time(self) -> dict[str, Any]:
+        """One row of STEP_COST_COLUMNS, without ``optimizer`` and ``round``."""
+        trainer, device = self._step.trainer, self._problem.device
+        held = reset_peak_bytes(device)
+        step, calls = time_turn(self._step, self._step_turns, self._cell_seconds)
+        peak = peak_bytes(device) - held if isinstance(trainer, Trainer) else np.nan
+        update = np.nan
+        if self._update is not None:
+            update, update_calls = time_turn(self._update, self._update_turns, self._cell_seconds)
+            calls = min(calls, update_calls)
+        return {
+            "model": self._problem.name,
+            "parameters": trainer.parameters,
+            "batch_size": self._step.batch_size,
+            "steps": calls,
+            "update_microseconds": update,
+            "step_microseconds": step,
+            "state_bytes_per_parameter": trainer.state_bytes_per_parameter,
+            "device": device,
+            "device_peak_bytes": peak,
+        }
 
-    Returns:
-        A table of STEP_COST_COLUMNS, one row per (model, optimizer, round), in the order of timing.
 
-    Raises:
-        ValueError: ``sgd`` is missing, or a model is unknown.
-    """
+def reset_peak_bytes(device: str) -> float:
+    """Let the peak of GPU memory begin with what is held now, and return that; NaN on CPU."""
+    if device == "CPU":
+        return np.nan
     import tensorflow as tf
 
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    return float(tf.config.experimental.get_memory_info("GPU:0")["current"])
+
+
+def peak_bytes(device: str) -> float:
+    """The peak of GPU memory since it was reset; NaN on CPU."""
+    if device == "CPU":
+        return np.nan
+    import tensorflow as tf
+
+    return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+def measure_step_cost(
+    entries: Sequence[OptimizerEntry],
+    problems: Iterable[ProblemData],
+    by_keras: Collection[str] = (),
+    with_update: bool = False,
+    rounds: int = 5,
+    cell_seconds: float = 0.02,
+    say: Say = print,
+) -> pd.DataFrame:
+    """Time every optimizer's step on every problem, as its runs are trained; nothing else should run meanwhile.
+
+    Compilation is never timed but takes most of the wall time: about 1.5 s per optimizer and dense model on one core. What
+    raises is left out; without plain SGD, which the others are compared with, the whole problem.
+
+    Args:
+        entries: optimizers, ``sgd`` among them.
+        problems: each with its own batch size; full batch with the whole training set.
+        by_keras: optimizers whose runs Keras' own step trains on every problem.
+        with_update: time the update alone too.
+        rounds: how often every cell is timed, 5 or more for an interval worth showing.
+        cell_seconds: most seconds for the steps of a cell, and for its updates; the protocol's is PROTOCOL_SECONDS.
+        say: writes a line for what is left out.
+
+    Returns:
+        A table of STEP_COST_COLUMNS, one row per (problem, optimizer, round), in the order of timing.
+
+    Raises:
+        ValueError: ``sgd`` is missing.
+        ProblemError: a problem's data have changed since planning.
+    """
     if PLAIN not in [entry.name for entry in entries]:
         raise ValueError(f"optimizers to time must include '{PLAIN}', which the others are compared with")
-    device = configure_device()
     rows: list[dict[str, Any]] = []
-    batched, full = ([entry for entry in entries if entry.full_batch is whole] for whole in (False, True))
-    cases = [(functools.partial(build_workload, name, seed, device), batched) for name in models]
-    for problem_data in problems:
-        name, batch_size = problem_data.name, problem_data.batch_size
-        for size, chosen in ((batch_size, batched), (len(problem_data.split(0).train), full)):
-            if chosen:
-                build = functools.partial(
-                    problem_workload, name, problem_data.problem, problem_data.data, size, seed, device
-                )
-                cases.append((build, chosen))
-    for number, (build, chosen) in enumerate(cases):
-        workload = build()
-        cells = [CompiledLoops(entry, workload, with_update=number < len(models)) for entry in chosen]
-        turns = [(choose_turns(cell.update) if cell.update else 0, choose_turns(cell.step)) for cell in cells]
-        all_state_bytes = sum(cell.state_bytes for cell in cells)
-        for round_number, order in enumerate(round_orders(len(cells), rounds, seed + number)):
-            for cell, (update_turns, step_turns) in ((cells[index], turns[index]) for index in order):
-                cell.start()
-                if device != "CPU":
-                    tf.config.experimental.reset_memory_stats("GPU:0")
-                step, calls = time_turn(cell.step, step_turns, cell_seconds)
-                update = float("nan")
-                if cell.update:
-                    update, update_calls = time_turn(cell.update, update_turns, cell_seconds)
-                    calls = min(calls, update_calls)
-                peak = float("nan")
-                if device != "CPU":
-                    others = all_state_bytes - cell.state_bytes
-                    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] - others
-                rows.append(
-                    {
-                        "model": workload.name,
-                        "parameters": workload.parameters,
-                        "batch_size": workload.batch_size,
-                        "optimizer": cell.entry.name,
-                        "round": round_number,
-                        "steps": calls,
-                        "update_microseconds": update,
-                        "step_microseconds": step,
-                        "device": device,
-                        "device_peak_bytes": peak,
-                        "state_bytes_per_parameter": cell.state_bytes / workload.parameters,
-                    }
-                )
-    return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost")
+    for number, problem in enumerate(problems):
+        problem.split(SEED)  # refuses data that have changed
+        workload = Workload.of(problem) if with_update else None
+        makers = {
+            entry.name: partial(Cell, problem, entry, entry.name in by_keras, workload, cell_seconds)
+            for entry in sorted(entries, key=lambda entry: entry.name != PLAIN)
+        }
+        rows += time_cells(problem.name, makers, rounds, SEED + number, say)
+    return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "step cost") if rows else empty_table(STEP_COST_COLUMNS)
 
 
-def plan_step_cost(plan: TrainingPlan) -> pd.DataFrame:
-    """The step cost of an experiment's optimizers on its problems."""
+def time_cells(
+    problem: str, makers: Mapping[str, Callable[[], Cell]], rounds: int, seed: int, say: Say
+) -> list[dict[str, Any]]:
+    """The rows of one problem; without those of a cell that raised, and none if that is plain SGD's.
+
+    Args:
+        problem: its name.
+        makers: make the cell of each optimizer, plain SGD's first.
+        rounds: how often every cell is timed.
+        seed: chooses the order in each round.
+        say: writes a line for each cell that raised.
+    """
+
+    def tried(optimizer: str, action: Callable[[], Result]) -> Result | None:
+        without = f", and so {problem} is left out" if optimizer == PLAIN else ""
+        return attempt(f"step_cost: {optimizer} on {problem} not timed{without}", action, say)
+
+    cells: dict[str, Cell] = {}
+    for optimizer, make in makers.items():
+        cell = tried(optimizer, make)
+        if cell is not None:
+            cells[optimizer] = cell
+        elif optimizer == PLAIN:
+            return []
+    names, rows = list(cells), []
+    for round_number, order in enumerate(round_orders(len(names), rounds, seed)):
+        for optimizer in [names[index] for index in order]:
+            row = tried(optimizer, cells[optimizer].time) if optimizer in cells else None
+            if row is not None:
+                rows.append({**row, "optimizer": optimizer, "round": round_number})
+            else:
+                cells.pop(optimizer, None)
+    return [row for row in rows if row["optimizer"] in cells] if PLAIN in cells else []
+
+
+def plan_step_cost(plan: TrainingPlan, say: Say) -> pd.DataFrame:
+    """The step cost of an experiment's optimizers on its problems, in the mode that each is trained in."""
     device = configure_device()
-    problems = [planned_problem(plan, name, device) for name in plan.problems]
-    return measure_step_cost(planned_entries(plan), 0, (), problems)
+    problems = (planned_problem(plan, name, device) for name in plan.problems)
+    by_keras = {name for name, optimizer in plan.optimizers.items() if optimizer.by_keras}
+    return measure_step_cost(planned_entries(plan), problems, by_keras, say=say)
+
+
+def standard_step_cost(say: Say) -> pd.DataFrame:
+    """The cost of an update and of a step of every optimizer of Keras' on models of up to 10 million parameters."""
+    device = configure_device()
+    entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
+    problems = (standard_problem(name, device) for name in (*MODELS, LARGE_MODEL))
+    return measure_step_cost(entries, problems, with_update=True, cell_seconds=PROTOCOL_SECONDS, say=say)

@@ -7,6 +7,7 @@ Heavy-tailed classes (Kunstner et al. 2024), embeddings and attention (Zhang et 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ import pandas as pd
 
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.traits import TRAITS_COLUMNS
+from descentlab.measurements.attempt import Say, attempt
+from descentlab.measurements.training_gradient import TrainingGradient
 from descentlab.problems.arrays import flat_arrays
-from descentlab.problems.base import Data, Problem
 from descentlab.storage.tables import check_table
 from descentlab.training.engine.batch_statistics import normalization_layers
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.layers import every_layer
-from descentlab.training.engine.trainable import compile_loss, count_parameters, for_keras
+from descentlab.training.engine.trainable import count_parameters
 from descentlab.training.find_problem import planned_problem
+from descentlab.training.problem_data import ProblemData
 
 BATCHES = 20  # of the noise scale
 CURVATURE_EXAMPLES, POWER_ITERATIONS, PROBES = 256, 15, 5
@@ -89,30 +92,20 @@ def curvature_spread(multiply: Callable[[np.ndarray], np.ndarray], weights: int,
 
 
 class Slopes:
-    """Gradients and products with the Hessian of a problem's training loss at its initial weights.
+    """Gradients and products with the Hessian of a problem's training loss at its initial weights, as arrays.
 
-    Raises whatever a reader's model does when it is called.
+    Args:
+        gradient: the loss and its gradient.
     """
 
-    def __init__(self, problem: Problem, data: Data, seed: int) -> None:
-        import keras
-
-        keras.utils.set_random_seed(seed)
-        self.model = problem.build_model()
-        self._data = data
-        self.model(self._batch(np.arange(1))[0])  # a subclassed model is built by a call
-        compile_loss(problem, self.model)
-        self._weights = self.model.trainable_variables
+    def __init__(self, gradient: TrainingGradient) -> None:
+        self._gradient = gradient
+        self._weights = gradient.weights
         self._sizes = [int(np.prod(variable.shape)) for variable in self._weights]
 
-    @property
-    def parameters(self) -> int:
-        """The number of trainable parameters."""
-        return count_parameters(self.model)
-
     def gradient(self, index: np.ndarray) -> np.ndarray:
-        """The gradient of the mean loss over some examples, shape (weights,), as a training step computes it."""
-        return self._flat(self._gradients(*self._batch(index)))
+        """The gradient of the loss of a batch, shape (weights,)."""
+        return self._flat(self._gradient(*self._gradient.batch(index)))
 
     def hessian_product(self, index: np.ndarray, vector: np.ndarray) -> np.ndarray:
         """The product of the Hessian of that loss with a vector, both of shape (weights,)."""
@@ -123,31 +116,11 @@ class Slopes:
             tf.constant(part.reshape(variable.shape), variable.dtype)
             for part, variable in zip(np.split(vector, ends), self._weights, strict=True)
         ]
-        return self._flat(self._products(parts, *self._batch(index)))
-
-    def _batch(self, index: np.ndarray) -> tuple[Any, Any]:
-        rows = self._data.rows(index)
-        return for_keras(rows.x), for_keras(rows.y)
-
-    def _loss(self, x: Any, y: Any) -> Any:
-        return self.model.compute_loss(x, y, self.model(x, training=True))
-
-    def _gradients(self, x: Any, y: Any) -> list[Any]:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            loss = self._loss(x, y)
-        return tape.gradient(loss, [variable.value for variable in self._weights])
-
-    def _products(self, parts: list[Any], x: Any, y: Any) -> list[Any]:
-        import tensorflow as tf
-
-        values = [variable.value for variable in self._weights]
         with tf.GradientTape() as outer:
-            gradients = self._gradients(x, y)
+            gradients = self._gradient(*self._gradient.batch(index))
             pairs = [(g, part) for g, part in zip(gradients, parts, strict=True) if g is not None]
             along = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(g) * part) for g, part in pairs])
-        return outer.gradient(along, values)
+        return self._flat(outer.gradient(along, [variable.value for variable in self._weights]))
 
     def _flat(self, tensors: Sequence[Any]) -> np.ndarray:
         import tensorflow as tf
@@ -179,43 +152,53 @@ def parts_of_model(model: Any) -> dict[str, float]:
     }
 
 
-def measure_traits(problem: Problem, data: Data, train: np.ndarray, batch_size: int, seed: int) -> dict[str, float]:
+def measure_traits(problem: ProblemData, seed: int, say: Say = print) -> dict[str, float]:
     """The traits of one problem; NaN where its model can't be differentiated twice, or its targets are no classes.
 
     Args:
         problem: the problem.
-        data: its examples.
-        train: indices of the training examples.
-        batch_size: of an update.
-        seed: draws the initial weights and the batches.
+        seed: draws the split, the initial weights and the batches.
+        say: writes a line for what can't be measured.
 
     Returns:
         The numbers of TRAITS, and ``parameters``.
+
+    Raises:
+        ProblemError: the data have changed since planning.
     """
-    targets = flat_arrays(data.y)
-    slopes = Slopes(problem, data, seed)
+    train, targets = problem.split(seed).train, flat_arrays(problem.data.y)
+    model = problem.trainable.build_model()
+    parameters = count_parameters(model)
     order = np.random.default_rng(seed).permutation(train)
-    batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)[:BATCHES]
-    try:
-        noise = noise_scale(np.stack([slopes.gradient(batch) for batch in batches]))
-    except Exception:  # a reader's model may raise anything; its runs say what
-        noise = np.nan
-    try:
+    batches = order.reshape(-1, problem.batch_size)[:BATCHES]
+
+    def slopes() -> Slopes:
+        return Slopes(TrainingGradient(problem.trainable, problem.data, problem.initial(seed)))
+
+    def noise(slopes: Slopes) -> float:
+        return noise_scale(np.stack([slopes.gradient(batch) for batch in batches]))
+
+    def spread(slopes: Slopes) -> float:
         some = order[:CURVATURE_EXAMPLES]
-        spread = curvature_spread(lambda vector: slopes.hessian_product(some, vector), slopes.parameters, seed)
-    except Exception:
-        spread = np.nan
+        return curvature_spread(lambda vector: slopes.hessian_product(some, vector), parameters, seed)
+
+    measured: dict[str, float] = {}
+    found = attempt(f"traits: {problem.name}: noise and curvature not measured", slopes, say)
+    for trait, measure in (("noise_scale", noise), ("curvature_spread", spread)):
+        value = None
+        if found is not None:
+            value = attempt(f"traits: {problem.name}: {trait} not measured", partial(measure, found), say)
+        measured[trait] = np.nan if value is None else value
     return {
         "class_slope": class_slope(targets[0][train]) if len(targets) == 1 else np.nan,
-        **parts_of_model(slopes.model),
-        "convex": float(problem.convex),
-        "noise_scale": noise,
-        "curvature_spread": spread,
-        "parameters": slopes.parameters,
+        **parts_of_model(model),
+        "convex": float(problem.problem.convex),
+        **measured,
+        "parameters": parameters,
     }
 
 
-def plan_traits(plan: TrainingPlan) -> pd.DataFrame:
+def plan_traits(plan: TrainingPlan, say: Say) -> pd.DataFrame:
     """The traits of an experiment's problems, with the split and the batch size that they are trained with.
 
     Returns:
@@ -224,8 +207,14 @@ def plan_traits(plan: TrainingPlan) -> pd.DataFrame:
     device = configure_device()
     rows = []
     for name, planned in plan.problems.items():
-        source = planned_problem(plan, name, device)
-        train = source.split(0).train
-        measured = measure_traits(source.problem, source.data, train, planned.batch_size, seed=0)
-        rows.append({"problem": name, "train_examples": len(train), "batch_size": planned.batch_size, **measured})
+        problem = planned_problem(plan, name, device)
+        measured = measure_traits(problem, 0, say)
+        rows.append(
+            {
+                "problem": name,
+                "train_examples": len(problem.split(0).train),
+                "batch_size": planned.batch_size,
+                **measured,
+            }
+        )
     return check_table(pd.DataFrame(rows), TRAITS_COLUMNS, "traits")

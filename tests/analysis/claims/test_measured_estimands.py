@@ -83,6 +83,8 @@ def test_operations_are_of_the_update_and_of_the_whole_step_and_exact() -> None:
     assert (update["estimate"], step["estimate"]) == (pytest.approx(8), pytest.approx(140 / 133))
     assert update["low"] == update["high"] == update["estimate"]
     assert step["remarks"][-1] == {"code": "least time", "ratio": pytest.approx(1.1)}
+    uncounted = pd.DataFrame(rows).assign(gradient_operations=np.nan)  # a loop's turns
+    assert [piece["place"]["code"] for piece in entry("costlier-steps", operations=uncounted)["pieces"]] == ["update"]
     large = pd.DataFrame(rows).assign(gradient_operations=7000.0)
     assert entry("costlier-steps", operations=large)["verdict"] == "mixed"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from descentlab.measurements.operations import OPERATIONS_COLUMNS
+from descentlab.experiment.operations import OPERATIONS_COLUMNS
 from descentlab.report.sections.choices import choices_table, effective_rates_table
 from descentlab.storage.tables import check_table
 from support.report_evidence import evidence_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,14 +14,15 @@ import pandas as pd
 import pytest
 
 from descentlab.analysis.break_even import BREAK_EVEN_COLUMNS
-from descentlab.measurements.operations import OPERATIONS_COLUMNS
-from descentlab.measurements.step_cost import STEP_COST_COLUMNS
+from descentlab.experiment.operations import OPERATIONS_COLUMNS
+from descentlab.experiment.step_cost import STEP_COST_COLUMNS
+from descentlab.report.blocks import Paragraph
 from descentlab.report.plotting import new_figure
 from descentlab.report.sections import Evidence
 from descentlab.report.sections.break_even import draw_ratio
 from descentlab.report.sections.cost import cost
 from descentlab.storage.tables import check_table, empty_table
-from support.comparison_fixture import generated_plan
+from support.comparison_fixture import PROBLEMS, generated_plan
 from support.report_evidence import hand_made, table_named, titles, values_of
 
 WOBBLE = np.array([0.99, 1.0, 1.01])
@@ -46,6 +48,24 @@ def cost_rows(model: str = "mlp", parameters: int = 4810, peak: float = np.nan, 
         for number, wobble in enumerate(WOBBLE if name != "sgd" else np.ones(3))
     ]
     return check_table(pd.DataFrame(rows), STEP_COST_COLUMNS, "hand-made")
+
+
+def operations_rows(model: str, gradient: float = 135.0, **operations: float) -> pd.DataFrame:
+    """An update reads and writes 12 bytes by plain SGD, and 28 by the others."""
+    rows = [
+        {
+            "model": model,
+            "parameters": 4810,
+            "batch_size": 32,
+            "optimizer": name,
+            "update_operations": count,
+            "update_bytes": 12.0 if name == "sgd" else 28.0,
+            "update_size": 1.0,
+            "gradient_operations": gradient,
+        }
+        for name, count in operations.items()
+    ]
+    return check_table(pd.DataFrame(rows), OPERATIONS_COLUMNS, "hand-made")
 
 
 def pay_row(
@@ -107,12 +127,7 @@ def test_a_slower_step_is_called_slower_and_a_faster_one_not() -> None:
 
 
 def test_operations_are_said_of_the_update_and_of_the_whole_step() -> None:
-    counts = {"model": "mlp", "parameters": 4810, "batch_size": 32, "gradient_operations": 135.0, "update_size": 1.0}
-    rows = [
-        {**counts, "optimizer": name, "update_operations": operations, "update_bytes": moved}
-        for name, operations, moved in (("sgd", 1.0, 12.0), ("adam", 8.0, 28.0))
-    ]
-    table = check_table(pd.DataFrame(rows), OPERATIONS_COLUMNS, "hand-made")
+    table = operations_rows("mlp", sgd=1.0, adam=8.0)
     shown = table_named(cost(evidence(operations=table)), "operations")
     assert values_of(shown.title) == ["adam", 8, 8, "sgd", 1.05, 1.05]
     assert [row[4:] for row in shown.rows] == [["1", "12", "135", "1"], ["8", "28", "135", "1.05"]]
@@ -148,13 +163,53 @@ def test_all_costs_in_figures() -> None:
     assert list(data) == list(STEP_COST_COLUMNS) and len(data) == 6
 
 
-def test_a_model_timed_with_two_batch_sizes_has_a_row_for_each_and_one_panel() -> None:
-    both = [cost_rows(adam=20.0, peak=1e6), cost_rows(adam=50.0, peak=7e6).assign(batch_size=128)]
-    section = cost(evidence(pd.concat(both)))
+def test_full_batch_has_a_row_with_its_own_batch_size_and_no_mark_in_the_panel() -> None:
+    full = cost_rows(gd=50.0, peak=7e6).query("optimizer == 'gd'").assign(batch_size=128)
+    section = cost(evidence(pd.concat([cost_rows(adam=20.0, peak=1e6), full])))
     rows = table_named(section, "step-costs").rows
-    adam = [(row[2], row[4], row[-1]) for row in rows if row[3] == "adam"]
-    assert adam == [("32", "20", "1"), ("128", "50", "7")]
-    assert values_of(titles(section)[0])[:6] == ["adam", 2, 1.95, 2.05, 3, "mlp"]
+    assert [(row[3], row[2], row[4], row[-1]) for row in rows] == [
+        ("sgd", "32", "10", "1"),
+        ("adam", "32", "20", "1"),
+        ("gd", "128", "50", "7"),
+    ]
+    assert values_of(titles(section)[0]) == ["adam", 2, 1.95, 2.05, 3, "mlp", "sgd", "sgd", 1, 1, "mlp"]
+
+
+def left_out(costs: pd.DataFrame | None, operations: pd.DataFrame | None, *measurements: str) -> dict[str, str]:
+    """The paragraphs about what was not measured, of an experiment that asks for these measurements."""
+    asked = replace(evidence(costs, operations=operations), plan=generated_plan(measurements=list(measurements)))
+    section = cost(asked)
+    blocks = section.blocks if section else []
+    return {block.identity: block.text for block in blocks if isinstance(block, Paragraph)}
+
+
+def test_what_a_measurement_left_out_is_said() -> None:
+    """An optimizer on one problem, and a problem without any row; only where it was to be measured."""
+    everything = pd.concat([cost_rows(name, gd=9.0, momentum=9.0, adam=9.0, rmsprop=9.0) for name in PROBLEMS])
+    assert left_out(everything, None, "step_cost") == {}
+    some = everything[(everything["model"] == "up") & (everything["optimizer"] != "rmsprop")]
+    assert left_out(some, None) == {}
+    said = left_out(some, None, "step_cost")
+    assert list(said) == ["left-out-step_cost"] and "rmsprop on up and down" in said["left-out-step_cost"]
+    counted = operations_rows("up", sgd=1.0, adam=8.0, momentum=3.0)
+    said = left_out(everything, counted, "step_cost", "operations")
+    assert list(said) == ["left-out-operations"] and "rmsprop on up and down" in said["left-out-operations"]
+    assert "gd" not in said["left-out-operations"].split()  # its update is plain SGD's
+
+
+def test_with_nothing_measured_of_what_was_asked_for_the_page_says_so() -> None:
+    said = left_out(empty_table(STEP_COST_COLUMNS), empty_table(OPERATIONS_COLUMNS), "step_cost", "operations")
+    assert set(said) == {"left-out-step_cost", "left-out-operations"}
+    assert all("up and down" in text for text in said.values())
+
+
+def test_what_could_not_be_counted_is_unknown() -> None:
+    counted = pd.concat(
+        [operations_rows("mlp", sgd=1.0, adam=8.0), operations_rows("up", sgd=1.0, adam=8.0, gradient=np.nan)]
+    )
+    shown = table_named(cost(evidence(operations=counted)), "operations")
+    assert values_of(shown.title) == ["adam", 8, 8, "sgd", 1.05, 1.05]
+    assert [row[6:] for row in shown.rows] == [["135", "1"], ["135", "1.05"], ["unknown"] * 2, ["unknown"] * 2]
 
 
 def test_a_devices_peak_is_shown_where_there_is_one() -> None:

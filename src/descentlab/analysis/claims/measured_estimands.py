@@ -37,6 +37,8 @@ def operations(evidence: ClaimEvidence, claim: Claim) -> Pieces:
         adam, plain = counts.loc[ADAM], counts.loc[PLAIN]
         for code, shared in (("update", 0.0), ("whole step", plain["gradient_operations"])):
             sides = [row["update_operations"] + shared for row in (adam, plain)]
+            if np.isnan(sides).any():  # what is uncounted is unknown
+                continue
             counted = remark("operations", adam=sides[0], sgd=sides[1])
             moved = remark("bytes moved", adam=adam["update_bytes"], sgd=plain["update_bytes"])
             ratio = Estimate(float(np.log(sides[0] / sides[1])), 0.0, 1.0, 0.0, 0.0, 1)

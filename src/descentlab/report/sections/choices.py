@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from descentlab.experiment.operations import REPEATED
 from descentlab.i18n.wording import words
-from descentlab.measurements.step_loops import REPEATED
 from descentlab.optimizers.arms import Arm
 from descentlab.report.blocks import Evidence, Table, number
 

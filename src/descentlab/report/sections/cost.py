@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
 from descentlab.analysis.step_cost import summarize_step_cost
-from descentlab.i18n.wording import joined, words
-from descentlab.measurements.step_loops import LARGE_MODEL, MODELS
+from descentlab.experiment.plan import Plan
+from descentlab.experiment.step_cost import LARGE_MODEL, MODELS
+from descentlab.i18n.wording import joined, message, words
 from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.blocks import (
     Evidence,
     Figure,
+    Paragraph,
     Section,
     Table,
     distinct,
@@ -24,12 +28,17 @@ from descentlab.report.plotting import GRAY, new_row_figure
 from descentlab.report.sections.break_even import break_even_figure, break_even_table
 
 MOST_PANELS = 4
+NOT_COUNTED = message("Operations were not counted for {rows}; the log of the measurement says why.")
+NOT_TIMED = message(
+    "The cost of a step was not measured for {rows}, so nothing here is in seconds for them; the log of the measurement says "
+    "why."
+)
 
 
 def cost(evidence: Evidence) -> Section | None:
     """Operations and bytes of an update, time of a step relative to plain SGD's, and the break-even with the steps saved."""
     table, operations = evidence.measurement("step_cost"), evidence.measurement("operations")
-    blocks: list[Figure | Table] = [operations_table(evidence, operations)] if len(operations) else []
+    blocks: list[Figure | Table | Paragraph] = [operations_table(evidence, operations)] if len(operations) else []
     if len(table):
         ratios = summarize_step_cost(table).sort_values(["parameters", "model"], kind="stable")
         full_batch = [name for name, entry in evidence.plan.optimizers.items() if entry.full_batch]
@@ -40,7 +49,42 @@ def cost(evidence: Evidence) -> Section | None:
         blocks += [*pays, cost_table(evidence, table, ratios)]
         if len(evidence.comparison.break_even):
             blocks.append(break_even_table(evidence))
+    blocks += not_measured(evidence)
     return Section("cost", words("What a step costs, and whether it pays"), blocks) if blocks else None
+
+
+def not_measured(evidence: Evidence) -> list[Paragraph]:
+    """What the experiment trains and a measurement of it left out; the log has the reason."""
+    full_batch = {name for name, info in evidence.plan.optimizers.items() if info.full_batch}
+    paragraphs = []
+    for measurement, without, text in (
+        ("operations", full_batch, NOT_COUNTED),
+        ("step_cost", set(), NOT_TIMED),
+    ):
+        left_out = left_out_rows(evidence.plan, evidence.measurement(measurement), without)
+        if left_out and measurement in evidence.plan.config.measurements:
+            paragraphs.append(Paragraph(words(text, rows=joined(left_out)), identity=f"left-out-{measurement}"))
+    return paragraphs
+
+
+def left_out_rows(plan: Plan, table: pd.DataFrame, without: Collection[str]) -> list[str]:
+    """``soap on mlp`` for each pair that the plan trains and a table lacks, and ``gan`` for a problem without any.
+
+    Args:
+        plan: the experiment's plan.
+        table: has the columns ``model`` and ``optimizer``, or no rows.
+        without: optimizers that are not measured.
+    """
+    measured = set(zip(table["model"], table["optimizer"], strict=True)) if len(table) else set()
+    rows = []
+    for problem, jobs in plan.jobs.items():
+        trained = [name for job in jobs for name in job if name not in without]
+        missing = [name for name in trained if (problem, name) not in measured]
+        if missing == trained:
+            rows += [problem] * bool(trained)
+        else:
+            rows += [words("{optimizer} on {problem}", optimizer=name, problem=problem) for name in missing]
+    return rows
 
 
 def shown_models(ratios: pd.DataFrame) -> list[str]:
@@ -106,8 +150,6 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame) -> Figure:
     """
     models = shown_models(ratios)
     shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != PLAIN)]
-    # A model that is always timed may be a problem too, with another batch size: that row is in the table only.
-    shown = shown.drop_duplicates(["model", "optimizer"])
     order = evidence.optimizers_in(shown)
     figure, axes = new_row_figure(len(models), 1.95, order, margin=0.2, gap=0.15)
     for panel, model in zip(axes, models, strict=True):
@@ -188,7 +230,10 @@ def cost_table(evidence: Evidence, table: pd.DataFrame, ratios: pd.DataFrame) ->
     )
     if on_device:
         headers.append(words("device's peak, MB"))
-        peak = words("The device's peak is the median over rounds, minus the other optimizers' state.")
+        peak = words(
+            "The device's peak is the median over rounds, of what an optimizer's training takes beside the data: weights, its "
+            "state, and what an update needs."
+        )
         caption = f"{caption} {peak}"
     return Table(
         "step-costs",
