@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,8 +67,8 @@ RULES = {
         "of 5 % over the exploratory ones. Where only one side diverged on a seed, it lost that seed, and the sign test decides."
     ),
     message("Seconds"): message(
-        "Updates times the cost of a step, measured serially with nothing else running. Where it wasn't measured, wall time of "
-        "the updates with other jobs running, which allows only a rough comparison."
+        "Updates times the cost of a step, measured serially with nothing else running, in the mode that trains the problem. If "
+        "no step was measured: wall time of the updates with other jobs running, which allows only a rough comparison."
     ),
     PATIENCE: message(
         "A run ends after {patience} epochs without a fall of the validation loss, whatever its optimizer: its last weights "
@@ -105,11 +104,6 @@ DIFFERENCES = {
     "rounded": message("rounded (right or wrong)"),
 }
 SHAPES = {True: message("symmetric"), False: message("skewed")}
-
-
-def shortened(reason: str) -> str:
-    """The beginning of a reason, which may be an error message of TensorFlow."""
-    return textwrap.shorten(reason, 160, placeholder="…")
 
 
 def models(evidence: Evidence) -> Section:
@@ -154,8 +148,7 @@ def models(evidence: Evidence) -> Section:
         if not info.by_example:
             caption += " " + words(GROUPED)
         if info.mode_reasons:
-            reasons = "; ".join(shortened(reason) for reason in info.mode_reasons)
-            caption += " " + words("Why no faster mode: {reasons}", reasons=reasons)
+            caption += " " + words("Why no faster mode: {reasons}", reasons="; ".join(info.mode_reasons))
         title = words("{problem}: {n:,} parameters", problem=name, n=info.parameters)
         headers = [words("layer"), words("type"), words("output shape"), words("parameters")]
         blocks.append(Table(f"model-{name}", title, headers, rows, caption, numeric=frozenset({3})))
@@ -180,6 +173,13 @@ def models(evidence: Evidence) -> Section:
     if any(info.center_source == CONFIG for info in plan.optimizers.values()):
         caption += " " + words(
             "How a center from the config was found, on these problems or elsewhere, is not recorded."
+        )
+    by_keras = [f"{name} ({info.by_keras})" for name, info in plan.optimizers.items() if info.by_keras]
+    if by_keras:
+        caption += " " + words(
+            "Trained by Keras' own step on every problem, which is slower, as the compiled loop doesn't do what it does: "
+            "{optimizers}.",
+            optimizers="; ".join(by_keras),
         )
     blocks.append(Table("optimizers", words("Optimizers"), headers, rows, caption, folded=True))
     return Section("models", words("Models and optimizers"), blocks)
