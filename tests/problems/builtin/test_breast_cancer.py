@@ -11,6 +11,8 @@ from descentlab.problems.base import Data
 from descentlab.problems.builtin.breast_cancer import L2, PROBLEM, accuracy, least_objective, load_data, loss_hessian
 from descentlab.problems.splits import split_data
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
 def data() -> Data:

@@ -26,6 +26,8 @@ from descentlab.problems.builtin.burgers import (
 )
 from descentlab.problems.splits import split_data
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
 def data() -> Data:

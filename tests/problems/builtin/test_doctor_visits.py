@@ -14,6 +14,8 @@ from statsmodels.datasets import randhie
 from descentlab.problems.base import Data
 from descentlab.problems.builtin.doctor_visits import PROBLEM, load_data, poisson_deviance, poisson_loss
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
 def data() -> Data:

@@ -14,6 +14,8 @@ from descentlab.problems.splits import split_data
 from descentlab.problems.splits import test_indices as indices_of_test
 from descentlab.problems.table import builtin_problem
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
 def data() -> Data:

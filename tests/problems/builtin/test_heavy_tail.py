@@ -13,6 +13,8 @@ from descentlab.problems.base import Data
 from descentlab.problems.builtin.heavy_tail import CLASSES, DISTANCE, PROBLEM, RAREST, load_data, rarest_loss
 from descentlab.problems.splits import split_data
 
+pytestmark = pytest.mark.usefixtures("device")
+
 GROUP = np.repeat(np.arange(7), 2 ** np.arange(7))  # of each class
 
 

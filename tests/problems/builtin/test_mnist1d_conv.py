@@ -14,6 +14,8 @@ from descentlab.problems.base import Data
 from descentlab.problems.builtin.mnist1d_conv import EXAMPLES, LENGTH, PROBLEM, TEST, load_data
 from descentlab.problems.splits import split_data
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
 def data() -> Data:
