@@ -19,7 +19,7 @@ from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.modes import choose_mode, choose_width
-from descentlab.training.engine.trainable import initial_variables, with_built_models
+from descentlab.training.engine.trainable import initial_variables, overrides, with_built_models
 from descentlab.training.engine.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class ProblemData:
 
     @cached_property
     def normalizes(self) -> bool:
-        """Whether the model keeps averages of BatchNormalization."""
-        return bool(normalization_layers(self._model))
+        """Whether the model keeps averages of BatchNormalization, and has a ``call`` by which they can be measured anew."""
+        return overrides(self._model, "call") and bool(normalization_layers(self._model))
 
     @cached_property
     def judge(self) -> KerasModel:

@@ -14,14 +14,17 @@ from descentlab.optimizers.error_line import one_line
 from descentlab.problems.arrays import map_arrays
 from descentlab.problems.base import Data, Problem, ProblemError
 from descentlab.problems.random_streams import stream_seed
+from descentlab.training.engine.layers import every_layer
 
 
 def with_built_models(problem: Problem, data: Data) -> Problem:
     """The same problem; its models are built, on a few examples where they don't say what their inputs are.
 
+    A model without a ``call``, as in Keras' examples of GANs, is made of parts that are built.
+
     Raises:
-        ProblemError: from ``build_model``, if what the reader's returns is no Keras model, can't be called on the data, or has
-            nothing to train.
+        ProblemError: from ``build_model``, if what the reader's returns is no Keras model, can't be called on the data, has no
+            ``call`` and lacks what it needs in its place, or has nothing to train.
     """
     import keras
 
@@ -32,7 +35,10 @@ def with_built_models(problem: Problem, data: Data) -> Problem:
         model = problem.build_model()
         if not isinstance(model, keras.Model):
             raise ProblemError(f"{where}: build_model must return a keras.Model; received {type(model).__name__}")
-        if not model.built:
+        if not overrides(model, "call"):
+            check_without_call(model, where)
+            model.built = True  # its parts are all that there is to build
+        elif not model.built:
             try:
                 model(for_keras(data.rows(np.arange(min(2, len(data)))).x))
             except Exception as error:  # a reader's model may raise anything
@@ -42,6 +48,32 @@ def with_built_models(problem: Problem, data: Data) -> Problem:
         return model
 
     return replace(problem, build_model=build_model)
+
+
+def check_without_call(model: Any, where: str) -> None:
+    """Reject a model without a ``call`` that can't be trained and evaluated by its own steps alone.
+
+    Raises:
+        ProblemError: it lacks one of them, or a part of it has no variables yet.
+    """
+    import keras
+
+    lacking = [step for step in ("train_step", "test_step") if not overrides(model, step)]
+    if lacking:
+        raise ProblemError(
+            f"{where}: the model has no call. Without one, it needs a train_step and a test_step of its own; it has no "
+            f"{' and no '.join(lacking)}"
+        )
+    unbuilt = [
+        layer.name
+        for layer in every_layer(model)
+        if not layer.built and type(layer).build is not keras.layers.Layer.build  # others have nothing to build
+    ]
+    if unbuilt:
+        raise ProblemError(
+            f"{where}: the model has no call, so build_model must return it with all its parts built: begin each with "
+            f"keras.Input. Not built: {', '.join(unbuilt)}"
+        )
 
 
 def for_keras(structure: Any) -> Any:
