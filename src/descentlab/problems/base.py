@@ -38,9 +38,9 @@ class Metric:
     higher_is_better: bool
     per_example: Any
 
-    def compiled(self) -> list[Any] | dict[str, Any]:
+    def compiled(self) -> list[Any] | tuple[Any, ...] | dict[str, Any]:
         """What ``compile(metrics=…)`` takes."""
-        return self.per_example if isinstance(self.per_example, dict | list) else [self.per_example]
+        return self.per_example if isinstance(self.per_example, dict | list | tuple) else [self.per_example]
 
     @property
     def sign(self) -> int:
@@ -240,7 +240,7 @@ class Problem:
         """Names of what is recorded beside the loss and the metric."""
         return [*(metric.name for metric in self.metrics), *([] if self.class_weight is None else [WEIGHTED_LOSS])]
 
-    def compiled_metrics(self) -> list[Any] | dict[str, Any]:
+    def compiled_metrics(self) -> list[Any] | tuple[Any, ...] | dict[str, Any]:
         """What ``compile(metrics=…)`` takes for all metrics.
 
         Raises:

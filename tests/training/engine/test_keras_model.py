@@ -132,6 +132,15 @@ def test_a_metric_that_is_not_reported_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize("structure", [list, tuple])
+def test_the_metric_is_found_by_its_name_among_several(structure: type) -> None:
+    several = structure(["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(3, name="top3")])
+    for name in ("accuracy", "top3"):
+        model = keras_model(Metric(name, True, several))
+        means = model.evaluate(tiny_data(), EVERY, model.values())
+        assert (means.metric == 1) == (name == "top3")  # of three classes
+
+
 def two_outputs() -> tuple[Problem, Data]:
     """One output is off by 1 for every example, the other by 10."""
 

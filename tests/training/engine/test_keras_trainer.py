@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from descentlab.optimizers.literature import Lookahead
 from descentlab.problems.random_streams import data_order
@@ -73,3 +75,49 @@ def test_an_optimizer_that_copies_the_weights_copies_the_initial_ones(mode: str)
     for start, whole, half in zip(member.initial, *ends, strict=True):
         np.testing.assert_allclose(half - start, (whole - start) / 2, atol=1e-7)
         assert np.abs(whole - start).max() > 1e-4
+
+
+class InNumpy(keras.layers.Layer):
+    """Noise from NumPy's global random state, drawn at every step."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        noisy = tf.numpy_function(lambda a: a + np.random.normal(size=a.shape).astype("float32"), [x], tf.float32)
+        return tf.ensure_shape(noisy, x.shape) if training else x
+
+
+class InNumpyWhenTraced(keras.layers.Layer):
+    """Noise that NumPy draws once, when the step is traced."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x + np.random.normal(size=x.shape[1:]).astype("float32") if training else x
+
+
+class Remembers(keras.layers.Layer):
+    """Noise from a generator of its own, which goes on from step to step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = np.random.default_rng(0)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        noisy = tf.py_function(lambda a: a + self.generator.normal(size=a.shape), [x], tf.float32)
+        return tf.ensure_shape(noisy, x.shape) if training else x
+
+
+@pytest.mark.parametrize("layer", [InNumpy, InNumpyWhenTraced, Remembers])
+def test_what_python_draws_is_decided_by_the_seed_and_by_no_training_before(layer: Any) -> None:
+    problem = replace(
+        tiny_problem(), build_model=lambda: keras.Sequential([keras.Input((4,)), layer(), keras.layers.Dense(3)])
+    )
+    initial = [np.ones((4, 3), np.float32), np.zeros(3, np.float32)]
+    first, second = (replace(member, initial=initial) for member in members_of_seeds([0, 1]))
+
+    def trained(*members: Member) -> list[list[bytes]]:
+        trainer = KerasTrainer(problem, lambda: keras.optimizers.SGD(0.1, 0.9), BATCH)
+        return [train(trainer, member) for member in members]
+
+    (alone,) = trained(first)
+    other, after = trained(second, first)
+    np.random.normal(size=7)
+    assert alone == after == trained(first)[0]
+    assert (other != alone) == (layer is not Remembers)  # its seed is its own

@@ -1,16 +1,19 @@
-"""Which way is chosen among those that are right: the fastest on this machine, by clocks that are given here."""
+"""Which ways are right, and which of them is chosen: the fastest on this machine, by clocks that are given here."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from descentlab.problems.base import Problem, ProblemError
 from descentlab.training.engine import mode_trial
-from descentlab.training.engine.member import Evaluation, Means
-from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials, Outcome, compare, measure_seconds
+from descentlab.training.engine.mode_trial import ModeTrial, ModeTrials, Timing, measure
 from descentlab.training.engine.modes import WIDTH
 from models import zoo
 from support.tiny_training import tiny_data, tiny_problem
@@ -33,15 +36,17 @@ def chosen(
     """
     timed: set[str] = set()
 
-    def given(trainer: Any, *arguments: Any) -> tuple[float, float]:
-        assert min(measure_seconds(trainer, *arguments)) > 0
+    def given(trainer: Any, *arguments: Any) -> Timing:
+        measured = measure(trainer, *arguments)
+        assert measured.update_seconds > 0 and measured.evaluation_seconds > 0
         update, evaluation = seconds[trainer.mode]
         if trainer.mode == disturbed and disturbed not in timed:
             update *= 3
         timed.add(trainer.mode)
-        return (WIDTH * update, WIDTH * evaluation) if trainer.mode == "xla" else (update, evaluation)
+        members = WIDTH if trainer.mode == "xla" else 1
+        return measured._replace(update_seconds=members * update, evaluation_seconds=members * evaluation)
 
-    monkeypatch.setattr(mode_trial, "measure_seconds", given)
+    monkeypatch.setattr(mode_trial, "measure", given)
     return ModeTrials(tiny_problem(), tiny_data(), BATCH).choose(("xla", "graph"), fastest)
 
 
@@ -83,19 +88,71 @@ def test_what_can_not_be_compiled_side_by_side_trains_alone() -> None:
     assert len(way.reasons) == 1 and way.reasons[0].startswith(f"xla, {WIDTH} side by side: ")
 
 
-def outcome(loss: float, *weights: float, metric: float = 0.5) -> Outcome:
-    return Outcome([np.array(weights)], [Evaluation(3, (Means(loss, metric),), 0.0)])
+class Augmented(keras.layers.Layer):
+    """Noise in training that Python draws while the graph runs, from generators of several kinds."""
+
+    supports_jit = False
+
+    def __init__(self, draw: Callable[..., Any]) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        noisy = tf.numpy_function(lambda a: a + self.draw(size=a.shape).astype("float32"), [x], tf.float32)
+        return tf.ensure_shape(noisy, x.shape) if training else x
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 1e6])
-def test_numbers_of_any_size_are_compared_by_their_size(scale: float) -> None:
-    """A loss or a weight's movement that is off by a hundredth is another one, however small it is."""
-    start = [np.array([scale, 2 * scale])]
-    moved = 1.1 * scale, 2.2 * scale
-    ours, theirs = outcome(scale, *moved), outcome(scale, *moved)
-    assert compare(ours, theirs, start) == ""
-    assert compare(outcome(1.00001 * scale, *moved), theirs, start) == ""
-    assert compare(outcome(1.014 * scale, *moved), theirs, start)
-    assert compare(outcome(scale, *moved, metric=0.51), theirs, start)
-    assert compare(outcome(scale, 1.102 * scale, 2.2 * scale), theirs, start)
-    assert compare(outcome(scale, math.nan, 2.2 * scale), theirs, start)
+def augmented(make_draw: Callable[[], Callable[..., Any]]) -> Problem:
+    def build_model() -> Any:
+        return keras.Sequential([keras.Input((4,)), Augmented(make_draw()), keras.layers.Dense(3)])
+
+    return replace(tiny_problem(), build_model=build_model)
+
+
+def rarely(size: Any) -> Any:
+    """Noise that a few updates don't show: once in a million."""
+    return (np.random.uniform(size=size) < 1e-6) * 1.0
+
+
+@pytest.mark.parametrize("draw", [np.random.normal, rarely])
+def test_numpys_random_numbers_go_by_keras_own_step_which_seeds_them(draw: Callable[..., Any]) -> None:
+    way = ModeTrials(augmented(lambda: draw), tiny_data(), BATCH).choose(("graph",), fastest=False)
+    assert (way.mode, len(way.reasons)) == ("keras", 2)
+    assert all("draws random numbers of Python or NumPy" in reason for reason in way.reasons)
+
+
+def test_a_layers_own_generator_would_go_on_in_the_next_training_of_a_compiled_loop() -> None:
+    """Its first training agrees with Keras; its second doesn't begin anew."""
+    problem = augmented(lambda: np.random.default_rng(0).normal)
+    way = ModeTrials(problem, tiny_data(), BATCH).choose(("graph",), fastest=False)
+    assert (way.mode, set(way.reasons)) == (
+        "keras",
+        {
+            "graph: two trainings with the same seed differ",
+            "graph, evaluated by Keras: two trainings with the same seed differ",
+        },
+    )
+
+
+def test_a_generator_that_no_seed_reaches_is_refused() -> None:
+    for draw in (np.random.default_rng(0).normal, lambda size: np.random.default_rng().normal(size=size)):
+        with pytest.raises(ProblemError, match="^problem 'tiny': two trainings with the same seed differ: it draws"):
+            ModeTrials(augmented(lambda draw=draw: draw), tiny_data(), BATCH)
+
+
+class Judged(keras.layers.Layer):
+    """Random in evaluations alone, from TensorFlow's global seed."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x if training else x + tf.random.normal(tf.shape(x))
+
+
+def test_a_state_that_only_evaluations_have_is_not_evaluated_by_keras_after_a_compiled_training() -> None:
+    problem = replace(
+        tiny_problem(), build_model=lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), Judged()])
+    )
+    way = ModeTrials(problem, tiny_data(), BATCH).choose(("graph",), fastest=False)
+    assert way.mode == "keras"
+    assert [reason.partition(": ")[2] for reason in way.reasons] == [
+        "there is a state that is not among the model's variables: RandomStandardNormal"
+    ] * 2

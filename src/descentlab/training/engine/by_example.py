@@ -22,7 +22,7 @@ def not_by_example(problem: Problem, model: Any, few: Data) -> str:
     """
     metrics = {}
     for metric in (problem.metric, *problem.metrics):
-        function = example_metric(problem, metric, model)
+        function = example_metric(metric)
         if function is None:
             return f"the metric {metric.name} is no function of examples"
         metrics[metric.name] = function

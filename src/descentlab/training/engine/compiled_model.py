@@ -150,12 +150,17 @@ class CompiledModel:
         return (*self.device_arrays(data), for_keras(weights_by_class(self.problem, data)))
 
     def evaluation(self, data: Data, members: list[Member], packed: list[Any]) -> Evaluate:
-        """``evaluate(updates, packed=…, last=…) -> evaluations``, one per member; compiled for the shapes of ``packed``."""
+        """``evaluate(updates, packed=…, last=…) -> evaluations``, one per member; compiled for the shapes of ``packed``.
+
+        Raises:
+            ProblemError: an evaluation by Keras has a state that it would hand to the next.
+        """
         import tensorflow as tf
 
         if self.by_keras is not None:
             before = self.by_keras.compile_seconds
-            self.by_keras.prepare(data, members[0].parts[0])
+            for evaluation in self.by_keras.prepare(data, members[0].parts[0]):
+                check_accounted(evaluation, self.by_keras.assigned)
             self.compile_seconds += self.by_keras.compile_seconds - before
             return partial(self._evaluate_by_keras, self.by_keras, data, members)
         arrays = self.device_arrays(data)

@@ -15,15 +15,34 @@ def resolve_loss(loss: Any) -> Any:
     """The ``keras.losses.Loss`` that ``compile`` makes of a string, a class, a function or an object."""
     import keras
 
-    resolved = keras.losses.get(loss)
+    by_shapes = isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
+    resolved = None if by_shapes else keras.losses.get(loss)
     if isinstance(resolved, keras.losses.Loss):
         return resolved
 
     class FunctionLoss(keras.losses.Loss):
         def call(self, y_true: Any, y_pred: Any) -> Any:
-            return resolved(*match_ranks(y_true, y_pred))
+            function = resolved or getattr(keras.losses, f"{kind_of_targets(y_true, y_pred)}_crossentropy")
+            return function(*match_ranks(y_true, y_pred))
 
     return FunctionLoss(name="loss")  # a lambda's own name would be no valid one
+
+
+def kind_of_targets(y: Any, y_pred: Any) -> str:
+    """What Keras takes the targets of a classifier for, by the shapes alone: the rule behind ``accuracy`` and ``crossentropy``.
+
+    Returns:
+        ``binary``, ``sparse_categorical`` or ``categorical``, as its metrics and losses begin.
+
+    Example:
+        >>> import numpy as np
+        >>> [kind_of_targets(np.zeros(y), np.zeros((8, 3))) for y in (8, (8, 1), (8, 3))]
+        ['sparse_categorical', 'sparse_categorical', 'categorical']
+    """
+    if y_pred.shape[-1] == 1:
+        return "binary"
+    sparse = len(y.shape) < len(y_pred.shape) or y.shape[-1] == 1
+    return "sparse_categorical" if sparse else "categorical"
 
 
 def match_ranks(y: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from descentlab.problems.base import Metric, Problem
-from descentlab.training.engine.example_loss import resolve_loss
+from descentlab.problems.base import Metric
+from descentlab.training.engine.example_loss import kind_of_targets
 
 
-def example_metric(problem: Problem, measured: Metric, model: Any) -> Callable[[Any, Any], Any] | None:
+def example_metric(measured: Metric) -> Callable[[Any, Any], Any] | None:
     """``(y, y_pred) -> scores`` whose mean is the metric; None for a metric that is no mean over examples.
 
     A name, class or object of Keras has the function that Keras has under the name of its class, such as
@@ -22,8 +22,8 @@ def example_metric(problem: Problem, measured: Metric, model: Any) -> Callable[[
     metric = measured.per_example
     if isinstance(metric, dict | list | tuple):
         return None
-    if metric in ("accuracy", "acc"):
-        return _accuracy(problem, model)
+    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
+        return accuracy
     if callable(metric) and not inspect.isclass(metric) and not isinstance(metric, keras.metrics.Metric):
         return metric
     resolved = keras.metrics.get(metric)
@@ -38,11 +38,8 @@ def example_metric(problem: Problem, measured: Metric, model: Any) -> Callable[[
     return None if changed else function
 
 
-def _accuracy(problem: Problem, model: Any) -> Callable[[Any, Any], Any]:
-    """The accuracy that Keras takes the word for, by the predictions and the loss; a trial tells if it takes another."""
+def accuracy(y: Any, y_pred: Any) -> Any:
+    """The accuracy that Keras takes the word for."""
     import keras
 
-    if model.output_shape[-1] == 1:
-        return keras.metrics.binary_accuracy
-    sparse = type(resolve_loss(problem.loss)).__name__.startswith("Sparse") or "sparse" in str(problem.loss)
-    return keras.metrics.sparse_categorical_accuracy if sparse else keras.metrics.categorical_accuracy
+    return getattr(keras.metrics, f"{kind_of_targets(y, y_pred)}_accuracy")(y, y_pred)

@@ -1,8 +1,8 @@
 """A problem's model as Keras itself trains and evaluates it.
 
-Nothing is compiled here but by Keras: ``train_on_batch`` and ``evaluate`` do what ``fit`` does, for any model that ``fit`` takes,
-with a training step of its own, several outputs, masks, or losses of its layers. It is slower than the compiled loop, which is
-held against it.
+Nothing is computed here but by Keras: the model's ``train_step`` and ``test_step`` are what ``fit`` and ``evaluate`` call. So it
+holds for any model that ``fit`` takes, with steps of its own, several outputs, masks, or losses of its layers. It is slower than
+the compiled loop, which is held against it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from descentlab.training.engine.batches import gather_examples, shapes_of
 from descentlab.training.engine.class_weight import for_training
 from descentlab.training.engine.example_metric import example_metric
 from descentlab.training.engine.member import Evaluation, Means, Member
-from descentlab.training.engine.traced_state import unaccounted_state
 from descentlab.training.engine.trainable import for_keras, overrides, weight_penalty
 
 GROUPS = 100  # of test examples
@@ -131,7 +130,7 @@ class KerasModel:
             metrics if set(logs) == set(metrics) else logs
         )  # as evaluate does for a test_step of the model's own
 
-    def prepare(self, data: Data, index: np.ndarray) -> list[str]:
+    def prepare(self, data: Data, index: np.ndarray) -> list[Any]:
         """Trace the evaluation of examples of these data before a clock runs.
 
         Args:
@@ -139,13 +138,16 @@ class KerasModel:
             index: some that are evaluated.
 
         Returns:
-            Names of what an evaluation keeps for the next, apart from the variables of the model and its metrics.
+            The traced functions; none of a model whose steps run in Python.
         """
         if self.eager:
             return []
-        traced = [self._traced(self._on_device(data, weighted), index) for weighted in self._weightings()]
-        known = [*self.model.variables, *self.model.metrics_variables]
-        return [name for test in traced for name in unaccounted_state(test, known)]
+        return [self._traced(self._on_device(data, weighted), index) for weighted in self._weightings()]
+
+    @property
+    def assigned(self) -> list[Any]:
+        """The variables that an evaluation begins with anew: those of the model and of its metrics."""
+        return [*self.model.variables, *self.model.metrics_variables]
 
     def _weightings(self) -> tuple[bool, ...]:
         return (False,) if self.problem.class_weight is None else (False, True)
@@ -207,7 +209,7 @@ class KerasModel:
 
     def example_scores(self, data: Data, index: np.ndarray, values: Sequence[np.ndarray]) -> np.ndarray:
         """The metric of each example of ``index``, shape (n,), as the compiled loop finds it."""
-        score = example_metric(self.problem, self.problem.metric, self.model)
+        score = example_metric(self.problem.metric)
         assert score is not None  # else a compiled loop could not evaluate the problem
         self.assign(values)
         scores = []

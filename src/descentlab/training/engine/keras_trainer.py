@@ -1,9 +1,9 @@
 """Training by Keras' own step, with the interface of the compiled :class:`~descentlab.training.engine.trainer.Trainer`.
 
 The model's ``train_step`` is called in a traced loop, as ``fit(steps_per_execution=…)`` does. The loop serves all members if it
-keeps nothing but variables that are assigned anew for each, and a new optimizer's state is the same for every seed. Otherwise
-every training has a new model, a new optimizer, a new trace and the random state of its seed, so that nothing of it, not even a
-variable that only a layer knows, is carried into the next.
+keeps nothing but variables that are assigned anew for each, runs no Python, and a new optimizer's state is the same for every
+seed. Otherwise every training has a new model, a new optimizer, a new trace and the random state of its seed, so that nothing of
+it, not even a variable that only a layer knows, is carried into the next.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from descentlab.training.engine.class_weight import for_training
 from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.stateless_optimizer import state_bytes, state_variables
-from descentlab.training.engine.traced_state import unaccounted_state
+from descentlab.training.engine.traced_state import calls_of_python, python_random_state, unaccounted_state
 from descentlab.training.engine.trainable import count_parameters, for_keras
 
 KERAS_MODES = ("keras", "eager")  # a model's own step, traced or in Python
@@ -166,7 +166,7 @@ class KerasTrainer:
         ):
             fresh = keras.optimizers.LossScaleOptimizer(fresh, name=self.optimizer.name)
         fresh.build(self.model.trainable_variables)
-        return [np.array(variable) for variable in fresh.variables]
+        return [np.asarray(variable).copy() for variable in fresh.variables]
 
     def _state_is_seeded(self, seed: int) -> bool:
         """Whether a new optimizer's state depends on the seed; leaves the random state of this one."""
@@ -179,17 +179,20 @@ class KerasTrainer:
         return not all(map(np.array_equal, *states))
 
     def _trace(self, data: Data, arrays: Any, member: Member) -> list[str]:
-        """Trace training and evaluation; names of what they keep that isn't assigned anew for each member."""
+        """Trace training and evaluation; names of what they may keep that isn't assigned anew for each member."""
         import tensorflow as tf
 
-        started = time.perf_counter()
+        started, drawn = time.perf_counter(), python_random_state()
         order, rates, zero = tf.constant(member.order), tf.constant(member.rates, tf.float32), tf.constant(0)
         self.model.test_step(gather_examples(arrays, order[0]))  # creates the metrics' variables
         self._keras.assign(member.initial)
         self._advance = tf.function(self._loop, autograph=False).get_concrete_function(arrays, order, rates, zero, zero)
         int(self._advance(arrays, order, rates, zero, zero))  # prepares the graph
-        known = [*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables]
-        kept = unaccounted_state(self._advance, known) + self._keras.prepare(data, member.parts[0])
+        traced = [self._advance, *self._keras.prepare(data, member.parts[0])]
+        known = [*self._keras.assigned, *self.optimizer.variables]
+        kept = [name for function in traced for name in unaccounted_state(function, known) + calls_of_python(function)]
+        if python_random_state() != drawn:  # what was drawn is a constant of the trace
+            kept.append("random numbers of Python")
         self.compile_seconds += time.perf_counter() - started
         return kept
 
@@ -232,7 +235,7 @@ class KerasTrainer:
     def state(self, member: int = 0) -> list[np.ndarray]:
         """Current values of the optimizer's variables, in the order of ``state_variables``."""
         del member
-        return [np.array(variable) for variable in state_variables(self.optimizer)]
+        return [np.asarray(variable).copy() for variable in state_variables(self.optimizer)]
 
     def evaluated_variables(self, member: int = 0) -> list[np.ndarray]:
         """The values of ``model.variables`` that are evaluated, which may differ from the trained ones."""

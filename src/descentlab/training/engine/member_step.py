@@ -29,7 +29,7 @@ class MemberStep:
         self.model = model
         self._called = called
         self._example_loss = None if problem.loss is None else example_loss(problem.loss)
-        scores = [example_metric(problem, metric, model) for metric in (problem.metric, *problem.metrics)]
+        scores = [example_metric(metric) for metric in (problem.metric, *problem.metrics)]
         self._scores = [score for score in scores if score is not None]  # without one, Keras evaluates
         self._trainable = [
             place

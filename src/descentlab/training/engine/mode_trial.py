@@ -25,8 +25,10 @@ from descentlab.training.engine.keras_model import KerasModel
 from descentlab.training.engine.keras_trainer import KERAS_MODES, KerasTrainer
 from descentlab.training.engine.member import Evaluation, Member
 from descentlab.training.engine.modes import choose_width
+from descentlab.training.engine.traced_state import python_random_state
 from descentlab.training.engine.trainable import check_compilable, initial_variables
 from descentlab.training.engine.trainer import Trainer
+from descentlab.training.engine.trial_outcome import Outcome, compare, compare_counts, compare_values
 
 UPDATES = 3
 TIMED = 40  # at most, after those
@@ -34,13 +36,10 @@ TIMED_SECONDS = 0.4
 FASTER = 0.85  # of an earlier way's time, so that a clock's noise doesn't choose
 CLEAR, ROUNDS = 5.0, 3  # ways that are not slower by this factor are timed so often again, by turns
 LEARNING_RATE = 0.01
-# Two ways of computing the same update differ by float32's rounding; a mask, a mean or a random number that is not the same
-# differs by a hundredth or more.
-TOLERANCE = 1e-3
-# A weight may differ by more where the input of a ReLU is 0 within rounding, and its gradient jumps: a channel of a ResNet by
-# 0.5 % of its movement in three updates.
-WEIGHT_TOLERANCE = 3e-3
-ROUNDING = 1e-5
+WITHOUT_SEED = (
+    ": it draws random numbers that no seed reaches, or keeps something outside of the model. Draw from keras.random, tf.random "
+    "or np.random, or from a generator that a layer makes with a seed of its own"
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ class Way(NamedTuple):
         return self.mode if self.width == 1 else f"{self.mode}, {self.width} side by side"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a way of training made of the trial's updates."""
+class Timing(NamedTuple):
+    """Seconds of an update and of an evaluation of all parts by a way of training, and the evaluations that the trial has too."""
 
-    weights: list[np.ndarray]
+    update_seconds: float
+    evaluation_seconds: float
     evaluations: list[Evaluation]
 
 
@@ -125,8 +124,7 @@ class ModeTrials:
         try:
             check_compilable(self._problem, self._problem.build_model())
         except ProblemError as error:
-            reason = str(error).removeprefix(f"problem '{self._problem.name}': ")
-            return ModeTrial(self._keras_mode, False, reasons=(*reasons, reason))
+            return ModeTrial(self._keras_mode, False, reasons=(*reasons, self._reason(error)))
         right = []
         for mode in modes:
             wide = choose_width(self._problem.build_model(), mode)
@@ -170,13 +168,23 @@ class ModeTrials:
                 return fault
             outcome = self._run(Trainer(compiled, make_sgd), way)
         except Exception as error:  # TensorFlow and the reader's code may raise anything
-            return one_line(error)
+            return self._reason(error)
         draws = any(variable.name == "seed_generator_state" for variable in compiled.model.variables)
         if draws and way.mode != "graph":
-            # XLA draws other random numbers from the same state: it is held against Keras at the start, and in graph mode.
-            start = Outcome([], outcome.evaluations[:1]), Outcome([], self._expected.evaluations[:1])
-            return compare(*start, [], problem.beside) or self.difference(Way("graph", way.by_example))
+            # XLA draws other random numbers from the same state. So its loop is held against Keras before the first update and in
+            # how often it draws, and in everything else the loop of the same functions in graph mode.
+            return (
+                compare_values(outcome.evaluations[:1], self._expected.evaluations[:1], problem.beside)
+                or compare_counts(outcome.weights, self._expected.weights)
+                or self.difference(Way("graph", way.by_example))
+            )
         return compare(outcome, self._expected, self._member.initial, problem.beside)
+
+    def _reason(self, error: Exception) -> str:
+        """An error as the reason why a way is not taken."""
+        if isinstance(error, ProblemError):
+            return str(error).removeprefix(f"problem '{self._problem.name}': ")
+        return one_line(error)
 
     def _try_keras(self) -> tuple[str, Outcome]:
         """The way of Keras' own that works, and what it gives; it notes why its faster one doesn't."""
@@ -184,7 +192,7 @@ class ModeTrials:
         for mode in self._keras_modes:
             try:
                 trainer = KerasTrainer(problem, make_sgd, self._batch_size, eager=mode == "eager")
-                return mode, self._run(trainer, Way(mode, False))
+                return mode, self._run(trainer, Way(mode, False), WITHOUT_SEED)
             except ProblemError:
                 raise
             except Exception as error:  # as above
@@ -192,32 +200,27 @@ class ModeTrials:
         reason = self._reasons[-1].partition(": ")[2]
         raise ProblemError(f"problem '{problem.name}': Keras can't train and evaluate it: {reason}")
 
-    def _run(self, trainer: AnyTrainer, way: Way) -> Outcome:
-        """What a way gives; it notes how long that takes."""
+    def _run(self, trainer: AnyTrainer, way: Way, advice: str = "") -> Outcome:
+        """What a way gives; it notes how long that takes.
+
+        Raises:
+            ProblemError: a second training gives something else; it ends with the advice.
+        """
         outcome = run_trial(trainer, self._data, self._member)
+        timing = measure(trainer, self._data, self._member, outcome)
+        if compare_values(timing.evaluations, outcome.evaluations, self._problem.beside):
+            raise ProblemError(f"problem '{self._problem.name}': two trainings with the same seed differ{advice}")
         self._trained[way] = trainer, outcome
-        self._seconds[way] = self._time(way)
+        self._seconds[way] = self._seconds_of(way, timing)
         return outcome
 
     def _time(self, way: Way) -> float:
-        """A member's seconds an update, with its share of the evaluation after an epoch, by a way that has been run."""
-        trainer, outcome = self._trained[way]
-        update, evaluation = measure_seconds(trainer, self._data, self._member, outcome)
-        return (update + evaluation / self._updates_per_epoch) / way.width
+        """The same seconds of a way that has been run, measured again."""
+        return self._seconds_of(way, measure(self._trained[way][0], self._data, self._member, self._trained[way][1]))
 
-
-def size_of(values: np.ndarray) -> float:
-    """Root mean square of a variable's values; 0 of one that isn't of numbers with a fraction."""
-    return (
-        float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-        if values.dtype.kind == "f" and values.size
-        else 0.0
-    )
-
-
-def values_of(evaluation: Evaluation) -> list[tuple[float, ...]]:
-    """Loss with the weights' penalty, metric and what is recorded beside them, for each part that was evaluated."""
-    return [(means.loss + evaluation.penalty, means.metric, *means.beside) for means in evaluation.means]
+    def _seconds_of(self, way: Way, timing: Timing) -> float:
+        """A member's seconds an update, with its share of the evaluation after an epoch."""
+        return (timing.update_seconds + timing.evaluation_seconds / self._updates_per_epoch) / way.width
 
 
 def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
@@ -238,53 +241,35 @@ def trial_member(problem: Problem, data: Data, batch_size: int) -> Member:
 
 
 def run_trial(trainer: AnyTrainer, data: Data, member: Member) -> Outcome:
-    """Train the member of a trial on each of its batches once; evaluated before, after the first and at the end."""
-    evaluate_at = [0, 1, len(member.order)]
-    evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], evaluate_at)]
+    """Train the member of a trial on each of its batches once; evaluated before, after the first and at the end.
+
+    Raises:
+        ProblemError: a compiled loop draws from the random state of Python or NumPy, which it doesn't seed.
+    """
+    drawn = python_random_state()
+    evaluations = [evaluation for (evaluation,) in trainer.train_members(data, [member], evaluated_updates(member))]
+    if isinstance(trainer, Trainer) and python_random_state() != drawn:
+        raise ProblemError("it draws random numbers of Python or NumPy, which are seeded for Keras' own step alone")
     return Outcome(trainer.variables(), evaluations)
 
 
-def measure_seconds(trainer: AnyTrainer, data: Data, member: Member, outcome: Outcome) -> tuple[float, float]:
+def evaluated_updates(member: Member) -> list[int]:
+    """After how many updates the member of a trial is evaluated."""
+    return [0, 1, len(member.order)]
+
+
+def measure(trainer: AnyTrainer, data: Data, member: Member, outcome: Outcome) -> Timing:
     """The time of an update and of an evaluation by a trainer that has been compiled, on the batches of a trial by turns.
 
     Args:
         trainer: has run the trial.
-        data, member: of the trial.
+        data, member: of the trial, which is run again, and on.
         outcome: of the trial; the time that its updates took says how many more can be timed.
     """
     _, first, last = outcome.evaluations
     each = (last.train_seconds - first.train_seconds) / (last.updates - first.updates)
     count = int(np.clip(TIMED_SECONDS / max(each, 1e-9), 2, TIMED))
-    before, after = trainer.train_members(data, [member], [UPDATES, UPDATES + count])
-    parts = len(member.parts)
-    return (after[0].train_seconds - before[0].train_seconds) / count, after[0].evaluation_seconds / parts
-
-
-def compare(outcome: Outcome, expected: Outcome, initial: list[np.ndarray], beside: Sequence[str] = ()) -> str:
-    """How an outcome differs from Keras' by more than rounding; empty if it doesn't.
-
-    Args:
-        outcome, expected: ours and Keras'.
-        beside: names of what is recorded beside the loss and the metric.
-        initial: the weights before the updates, by whose movement a difference is measured.
-    """
-    sizes = np.abs([values_of(evaluation) for evaluation in expected.evaluations]).max(axis=(0, 1), initial=0)
-    for ours, theirs in zip(outcome.evaluations, expected.evaluations, strict=True):
-        for both in zip(values_of(ours), values_of(theirs), strict=True):
-            for what, size, first, second in zip(("loss", "metric", *beside), sizes, *both, strict=True):
-                if not np.isclose(first, second, TOLERANCE, ROUNDING * size, equal_nan=True):
-                    return f"{what} {first:.6g} after {ours.updates} updates, {second:.6g} by Keras"
-    moved = [size_of(by_keras - start) for by_keras, start in zip(expected.weights, initial, strict=True)]
-    for place, (weight, by_keras) in enumerate(zip(outcome.weights, expected.weights, strict=True)):
-        if by_keras.dtype.kind == "f":
-            # A weight whose gradient is 0 but for rounding moves at random, by far less than the others.
-            rounding = 10 * np.finfo(np.float32).eps * size_of(by_keras) + ROUNDING * max(moved)
-            gap = size_of(weight - by_keras)
-            if not (
-                gap <= WEIGHT_TOLERANCE * moved[place] + rounding or np.array_equal(weight, by_keras, equal_nan=True)
-            ):
-                return (
-                    f"variable {place} is {gap:.2g} from Keras' after {expected.evaluations[-1].updates} updates; it moved by "
-                    f"{moved[place]:.2g}"
-                )
-    return ""
+    evaluate_at = [*evaluated_updates(member), last.updates + count]
+    *again, after = (evaluation for (evaluation,) in trainer.train_members(data, [member], evaluate_at))
+    update_seconds = (after.train_seconds - again[-1].train_seconds) / count
+    return Timing(update_seconds, (after.evaluation_seconds - again[0].evaluation_seconds) / len(again), again)

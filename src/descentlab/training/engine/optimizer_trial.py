@@ -12,9 +12,10 @@ from descentlab.problems.base import Data, Metric, Problem
 from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_trainer import KerasTrainer
 from descentlab.training.engine.member import Member
-from descentlab.training.engine.mode_trial import compare, run_trial
+from descentlab.training.engine.mode_trial import run_trial
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.engine.trainer import Trainer
+from descentlab.training.engine.trial_outcome import compare
 
 EXAMPLES, UPDATES = 16, 6  # enough for averages and slow weights that are written every few updates
 TRIED = {
@@ -56,12 +57,13 @@ def fault_of_compiling(make_optimizer: Callable[[], Any], rate: float | None) ->
         Exception: whatever Keras raises when it trains with the optimizer.
     """
     try:
-        return _fault_on(trial_problem(sparse=True), make_optimizer, rate)
+        return fault_on(trial_problem(sparse=True), make_optimizer, rate)
     except Exception:  # Keras itself can't train an embedding with it; a problem that has one will say so
-        return _fault_on(trial_problem(sparse=False), make_optimizer, rate)
+        return fault_on(trial_problem(sparse=False), make_optimizer, rate)
 
 
-def _fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float | None) -> str:
+def fault_on(problem: Problem, make_optimizer: Callable[[], Any], rate: float | None) -> str:
+    """The same on one problem."""
     data = problem.load_data(None)
     order = np.random.default_rng(1).integers(0, EXAMPLES, (UPDATES, 4)).astype(np.int32)
     rates = np.full(UPDATES, np.nan if rate is None else rate, np.float32)

@@ -3,7 +3,7 @@
 A member is one training: initial values, batches, learning rates. One :class:`Trainer` compiles a (problem, optimizer) once,
 for a fixed number of members, its width; fewer are padded with copies of the first. So a member's result is bit-for-bit
 identical whether it trains alone or batched with others. The compiled loop does to a Keras model what ``model.fit`` does;
-models for which it can't are rejected with a reason (:func:`~descentlab.training.engine.trainable.check_trainable`).
+models for which it can't are rejected with a reason (:func:`~descentlab.training.engine.trainable.check_compilable`).
 """
 
 from __future__ import annotations
