@@ -79,6 +79,10 @@ def test_keras_names_never_pick_a_variant() -> None:
     assert [table_entry(word) for word in ("sgd", "SGD")] == [OPTIMIZERS["sgd"]] * 2
     assert table_entry("ADAM") is OPTIMIZERS["adam"]
     assert table_entry("MultiOptimizer") is None
+    for package in ("keras", "tensorflow.keras", "tf.keras"):
+        assert (
+            table_entry(f"{package}.optimizers:Adam") is table_entry(f"{package}.optimizers.Adam") is OPTIMIZERS["adam"]
+        )
 
 
 def test_a_mapping_changes_an_entry() -> None:

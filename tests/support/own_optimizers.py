@@ -80,8 +80,23 @@ def scaled_loss(learning_rate: float = 0.01) -> Any:
     return keras.optimizers.SGD(learning_rate, loss_scale_factor=128.0)
 
 
-def scheduled() -> Any:
-    return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5))
+def clipped_by_value(learning_rate: float = 0.01) -> Any:
+    return keras.optimizers.Adam(learning_rate, clipvalue=0.01)
+
+
+def averaged_often(learning_rate: float = 0.01) -> Any:
+    """Every other update, the weights become their average."""
+    return keras.optimizers.SGD(learning_rate, use_ema=True, ema_momentum=0.6, ema_overwrite_frequency=2)
+
+
+def excluding(learning_rate: float = 0.01) -> Any:
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=10.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def scheduled(learning_rate: float = 0.1) -> Any:
+    return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(learning_rate, 2, 0.5))
 
 
 def grouped() -> Any:

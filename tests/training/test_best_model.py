@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from descentlab.training.best_model import best_final_run, write_model
+from descentlab.training.engine.trainable import with_built_models
 from descentlab.training.run_result import RunResult
+from models import zoo
 from support.tiny_training import tiny_problem
 
 
@@ -68,3 +70,15 @@ def test_a_model_that_keras_can_not_save_costs_nothing_but_its_file(tmp_path: Pa
     plain = replace(tiny_problem(), build_model=lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
     assert write_model(plain, result, path) == ""
     np.testing.assert_array_equal(keras.models.load_model(path).variables[0], 1)
+
+
+def test_a_model_without_a_call_is_saved_with_its_weights(tmp_path: Path, device: str) -> None:
+    problem = zoo.problem("gan_of_parts")
+    problem = with_built_models(problem, problem.load_data(None))
+    model = problem.build_model()
+    values = [np.full_like(np.asarray(variable), 3) for variable in model.variables]
+    path = tmp_path / "model.keras"
+    assert write_model(problem, RunResult({}, pd.DataFrame(), np.empty(0), values), path) == ""
+    loaded = keras.models.load_model(path, custom_objects={"GanOfParts": type(model)})
+    assert len(loaded.weights) == len(model.weights) > 0
+    assert all((weight == 3).all() for weight in loaded.get_weights())

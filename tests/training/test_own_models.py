@@ -19,6 +19,7 @@ from descentlab.training.engine.modes import WIDTH
 from descentlab.training.find_problem import planned_problem
 from descentlab.training.job import train_job
 from descentlab.training.make_plan import make_plan
+from support.zoo_cases import one_of_a_kind
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -27,6 +28,7 @@ PROBLEMS = {
     "pairs:HEADS_DICT": ("keras", False),
     "losses:MASKED_LOSS": ("xla", False),
     "losses:FLAT_TARGETS": ("xla", True),
+    "generative:GAN_OF_PARTS": ("keras", False),
 }
 
 
@@ -99,7 +101,11 @@ def test_a_tuning_run_is_given_no_test_example(device: str) -> None:
     np.testing.assert_array_equal(problem.sealed_data.x[others], problem.data.x[others])
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), [("recurrent:PLAIN_LSTM", "sgd"), ("text:EMBEDDING_BAG", "rmsprop")])
+ALONE = [("recurrent:PLAIN_LSTM", "sgd"), ("text:EMBEDDING_BAG", "rmsprop")]
+SPARSE = [("text:EMBEDDING_BAG", name) for name in ("adagrad", "adadelta", "adafactor", "schedule_free_adamw")]
+
+
+@pytest.mark.parametrize(("problem", "optimizer"), one_of_a_kind([*ALONE, *SPARSE], ALONE))
 def test_a_small_model_trains_whatever_can_be_compiled_side_by_side(
     problem: str, optimizer: str, tmp_path: Path
 ) -> None:

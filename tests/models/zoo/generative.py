@@ -231,6 +231,57 @@ GAN = small(
 )
 
 
+class GanOfParts(keras.Model):
+    """A generator and a discriminator without a call, as Keras' examples write them; the generator normalizes its batches."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        hidden = [layers.Dense(8), layers.BatchNormalization(), layers.ReLU()]
+        self.generator = keras.Sequential([keras.Input((3,)), *hidden, layers.Dense(2)])
+        self.discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation="tanh"), layers.Dense(1)])
+        self.seed_generator = keras.random.SeedGenerator(7)
+        self.loss_mean, self.recognized = keras.metrics.Mean(name="loss"), keras.metrics.Mean(name="recognized")
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.loss_mean, self.recognized]
+
+    def judge(self, points: Any, training: bool) -> tuple[Any, Any]:
+        """Logits of the real and of invented points."""
+        noise = keras.random.normal((ops.shape(points)[0], 3), seed=self.seed_generator)
+        return self.discriminator(points), self.discriminator(self.generator(noise, training=training))
+
+    def report(self, real: Any, fake: Any) -> dict[str, Any]:
+        """Add a batch to the means."""
+        self.loss_mean.update_state(ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)))
+        self.recognized.update_state(ops.cast(real > 0, "float32"))
+        return {mean.name: mean.result() for mean in self.metrics}
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        points, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape(persistent=True) as tape:
+            real, fake = self.judge(points, training=True)
+            judged, fooled = ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)), ops.mean(ops.softplus(-fake))
+        judges, makers = self.discriminator.trainable_weights, self.generator.trainable_weights
+        gradients = [*tape.gradient(fooled, makers), *tape.gradient(judged, judges)]
+        self.optimizer.apply_gradients(zip(gradients, [*makers, *judges], strict=True))
+        return self.report(real, fake)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        points, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.report(*self.judge(points, training=False))
+
+
+GAN_OF_PARTS = small(
+    "gan_of_parts",
+    "Generator and discriminator in a model without a call",
+    GanOfParts,
+    load_ring,
+    None,
+    Metric("recognized", True, "accuracy"),
+)
+
+
 class Denoiser(keras.Model):
     """Takes away the noise that its own compute_loss mixes into the inputs."""
 

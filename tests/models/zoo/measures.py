@@ -67,6 +67,25 @@ TOP_TWO = small(
     Metric("top2", True, keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top2")),
     stratified=True,
 )
+MEAN_IOU = small(
+    "mean_iou",
+    "Mean intersection over union",
+    build_classifier,
+    load_clusters,
+    "crossentropy",
+    Metric("iou", True, keras.metrics.MeanIoU(3, sparse_y_pred=False, name="iou")),
+    stratified=True,
+)
+PRECISION = small(
+    "precision_and_recall",
+    "Precision, and recall beside it",
+    build_probability,
+    load_signs,
+    "crossentropy",
+    Metric("precision", True, keras.metrics.Precision(0.4, name="precision")),
+    metrics=(Metric("recall", True, keras.metrics.Recall(name="recall")),),
+    stratified=True,
+)
 STRING = small("metric_string", "A metric by its name", build_regressor, load_line, "mse", Metric("mae", False, "mae"))
 CLASS_WEIGHTS = small(
     "class_weights",

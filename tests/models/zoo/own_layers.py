@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from descentlab.problems.base import Problem
-from models.zoo.data import ABSOLUTE_ERROR, dense_model, load_line, small
+from descentlab.problems.base import Metric, Problem
+from models.zoo.data import ABSOLUTE_ERROR, dense_model, load_clusters, load_line, small
 
 
 def on_line(name: str, title: str, build_model: Any) -> Problem:
@@ -133,6 +133,47 @@ def build_numpy_function() -> keras.Model:
 NUMPY_FUNCTION = on_line("numpy_function", "NumPy inside a layer", build_numpy_function)
 
 
+class NumpyNoise(layers.Layer):
+    """Augmentation in NumPy, with its global random state."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_jit = False
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training:
+            return x
+        noisy = tf.numpy_function(lambda a: a + np.random.normal(0, 0.3, a.shape).astype("float32"), [x], tf.float32)
+        return tf.ensure_shape(noisy, x.shape)
+
+
+def build_numpy_random() -> keras.Model:
+    """NumPy's random numbers inside a layer."""
+    return dense_model(NumpyNoise(), layers.Dense(8, activation="relu"))
+
+
+NUMPY_RANDOM = on_line("numpy_random", "NumPy's random numbers inside a layer", build_numpy_random)
+
+
+class Stretch(layers.Layer):
+    """Scales the features by a tf.Variable, which Keras doesn't train."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.factors = tf.Variable(tf.linspace(0.5, 1.5, 5), trainable=True)
+
+    def call(self, x: Any) -> Any:
+        return x * self.factors
+
+
+def build_tf_variable() -> keras.Model:
+    """A tf.Variable that Keras doesn't train."""
+    return dense_model(Stretch(), layers.Dense(8, activation="relu"))
+
+
+TF_VARIABLE = on_line("tf_variable", "A tf.Variable that Keras doesn't train", build_tf_variable)
+
+
 def build_max_norm() -> keras.Model:
     """Constrained weights."""
     hidden = layers.Dense(
@@ -165,6 +206,18 @@ def build_mixed_precision() -> keras.Model:
 
 
 MIXED_BFLOAT16 = on_line("mixed_bfloat16", "Layers in mixed precision", build_mixed_precision)
+
+
+def build_half_precision() -> keras.Model:
+    """A model in half precision, whose loss Keras scales."""
+    policy = keras.DTypePolicy("mixed_float16")
+    inner = [layers.Dense(16, activation="relu", dtype=policy), layers.Dense(8, activation="relu", dtype=policy)]
+    model = keras.Sequential([keras.Input((5,)), *inner, layers.Dense(1, dtype="float32")])
+    model.dtype_policy = policy
+    return model
+
+
+MIXED_FLOAT16 = on_line("mixed_float16", "Half precision, whose loss Keras scales", build_half_precision)
 
 
 class Residual(layers.Layer):
@@ -227,3 +280,48 @@ def build_experts() -> keras.Model:
 
 
 EXPERTS = on_line("experts", "A mixture of experts with a loss of its own", build_experts)
+
+
+class Classifier(keras.Model):
+    """A class that makes its layers and is never told its inputs."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.hidden, self.out = layers.Dense(8, activation="relu"), layers.Dense(3)
+
+    def call(self, x: Any) -> Any:
+        return self.out(self.hidden(x))
+
+
+def margin(y: Any, y_pred: Any) -> Any:
+    """How far the largest score of another class comes near the label's: a hinge loss with whole labels."""
+    label = ops.one_hot(ops.cast(y, "int32"), 3)
+    return ops.relu(1 + ops.max(y_pred - 1e9 * label, axis=-1) - ops.sum(y_pred * label, axis=-1))
+
+
+SUBCLASSED_CLASSIFIER = small(
+    "subclassed_classifier",
+    "A classifier that is a class, with a loss of its own",
+    Classifier,
+    load_clusters,
+    margin,
+    Metric("accuracy", True, "accuracy"),
+    stratified=True,
+)
+
+
+class Centered(layers.Layer):
+    """Passes on what it gets, and asks it to be near one."""
+
+    def call(self, x: Any) -> Any:
+        self.add_loss(ops.mean(ops.square(x - 1)))
+        return x
+
+
+def build_centered() -> keras.Model:
+    """No loss but a layer's own."""
+    features = keras.Input((5,))
+    return keras.Model(features, Centered()(layers.Dense(1)(layers.Dense(8, activation="relu")(features))))
+
+
+ADDED_LOSS = small("added_loss", "No loss but a layer's own", build_centered, load_line, None, ABSOLUTE_ERROR)

@@ -13,8 +13,10 @@ from descentlab.problems.base import Metric, ProblemError
 from descentlab.problems.random_streams import data_order
 from descentlab.problems.table import builtin_problem
 from descentlab.training.engine import compiled_model
+from descentlab.training.engine.any_trainer import make_trainer
 from descentlab.training.engine.compiled_model import CompiledModel, chunked
 from descentlab.training.engine.device import configure_device
+from descentlab.training.engine.member import Member
 from descentlab.training.engine.modes import choose_mode, choose_width
 from descentlab.training.engine.stateless_optimizer import state_variables
 from descentlab.training.engine.trainable import initial_variables
@@ -22,6 +24,7 @@ from descentlab.training.engine.trainer import Trainer
 from support.tiny_training import (
     BATCH,
     EPOCHS,
+    EVERY,
     MODES,
     TOLERANCE,
     TRAIN,
@@ -136,6 +139,32 @@ def test_what_is_evaluated_of_schedule_free_holds_the_average() -> None:
     np.testing.assert_allclose(
         member.evaluations[-1].loss, log_losses(averaged, tiny_data().x, tiny_data().y), atol=TOLERANCE
     )
+
+
+@pytest.mark.parametrize("mode", ["graph", "keras"])
+def test_what_is_evaluated_of_averaged_weights_is_what_fit_leaves(mode: str) -> None:
+    """``fit`` of one epoch puts the averages of ``use_ema`` into the model at its end."""
+    import keras
+
+    def make_optimizer() -> Any:
+        return keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.8)
+
+    trainer = make_trainer(tiny_problem(), make_optimizer, mode, batch_size=BATCH)
+    initial, order = initial_variables(tiny_problem(), 0), data_order("tiny", 0, TRAIN, BATCH, 1)
+    member = Member(initial, order, np.full(len(order), 0.05, np.float32), (EVERY,))
+    *_, (last,) = trainer.train_members(tiny_data(), [member], [0, len(order)])
+    model = tiny_model()
+    model.set_weights(initial)
+    model.compile(make_optimizer(), tiny_problem().loss)
+    rows = order.ravel()
+    model.fit(tiny_data().x[rows], tiny_data().y[rows], batch_size=BATCH, shuffle=False, verbose=0)
+    for ours, fitted, trained in zip(
+        trainer.evaluated_variables(), model.get_weights(), trainer.variables(), strict=True
+    ):
+        np.testing.assert_allclose(ours, fitted, rtol=0, atol=TOLERANCE)
+        assert np.abs(trained - fitted).max() > 100 * TOLERANCE
+    losses = log_losses(model.get_weights(), tiny_data().x, tiny_data().y)
+    assert last.means[0].loss == pytest.approx(losses.mean(), abs=TOLERANCE)
 
 
 def test_what_is_evaluated_of_the_others_is_what_is_trained() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,18 +11,23 @@ import pytest
 
 from descentlab.experiment.entries import OptimizerConfig
 from descentlab.optimizers.build import OptimizerError, build, default_learning_rate
-from descentlab.optimizers.table import OptimizerEntry
+from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.random_streams import data_order
+from descentlab.training.engine.compiled_model import CompiledModel
 from descentlab.training.engine.keras_trainer import KerasTrainer
 from descentlab.training.engine.member import Member
-from descentlab.training.engine.optimizer_trial import fault_of_compiling
+from descentlab.training.engine.optimizer_trial import fault_of_compiling, fault_on, trial_problem
 from descentlab.training.engine.trainable import initial_variables
+from descentlab.training.engine.trainer import Trainer
 from support.tiny_training import tiny_data, tiny_problem
+from support.zoo_cases import one_of_a_kind
 
 pytestmark = pytest.mark.usefixtures("device")
 
-COMPILED = ["shared", "averaged", "clipped", "clipped_by_variable", "scaled_loss", "Signs"]
-BY_KERAS = {"Counted": "state that is not among", "Noisy": "state that is not among", "accumulated": "graph: "}
+FOLLOWED = ["shared", "averaged", "clipped", "clipped_by_variable", "scaled_loss", "Signs"]
+COMPILED = one_of_a_kind([*FOLLOWED, "clipped_by_value", "excluding"], FOLLOWED)
+STATE = "state that is not among"
+BY_KERAS = {"Counted": STATE, "Noisy": STATE, "averaged_often": STATE, "accumulated": "graph: "}
 
 
 def entry(name: str, **config: Any) -> OptimizerEntry:
@@ -43,8 +49,43 @@ def test_an_optimizer_keeps_rates_of_its_own_where_none_is_assigned(name: str) -
     own = entry(name, learning_rate=None)
     assert default_learning_rate(own) is None
     assert bool(fault(own)) == (name == "grouped")
-    with pytest.raises(OptimizerError, match="unexpected keyword argument 'learning_rate'"):
-        build(entry(name), "default", 0.1)
+
+
+def test_a_schedule_in_a_factory_is_left_alone_or_refused() -> None:
+    """Its rates would otherwise be replaced by the one that is assigned."""
+    kept = build(entry("scheduled", learning_rate=None), "default", None)
+    kept.iterations.assign(2)
+    assert float(kept.learning_rate) == pytest.approx(0.05)
+    with pytest.raises(OptimizerError) as caught:
+        build(entry("scheduled"), "default", 0.1)
+    message = str(caught.value)
+    assert message.startswith(
+        "optimizer 'scheduled': its learning rate can't be set: TypeError: This optimizer was created"
+    )
+    assert message.endswith("Write learning_rate: null, and it keeps its own")
+
+
+@pytest.mark.parametrize(
+    "name",
+    one_of_a_kind(["adagrad", "adadelta", "adafactor", "schedule_free_adamw"], ["adagrad", "schedule_free_adamw"]),
+)
+def test_an_embedding_is_compiled_with_what_keras_does_to_its_rows(name: str) -> None:
+    """Side by side or, where XLA has no loop of several members with sparse gradients, one at a time."""
+    known = OPTIMIZERS[name]
+    rate = known.center_learning_rate
+    assert fault_on(trial_problem(sparse=True), partial(build, known, "default", rate), rate) == ""
+
+
+def test_weight_decay_leaves_out_what_is_excluded() -> None:
+    """Without a gradient, AdamW's update is its decay alone: of the kernel, and not of the bias."""
+    trainer = Trainer(CompiledModel(tiny_problem(), "graph"), partial(build, entry("excluding"), "default", 0.01))
+    data = replace(tiny_data(), sample_weight=np.zeros(60, np.float32))
+    initial = [np.ones_like(value) for value in initial_variables(tiny_problem(), 0)]
+    order = data_order("tiny", 0, np.arange(48), 8, 1)
+    list(trainer.train(data, initial, order, np.full(2, 0.01, np.float32), [2], np.arange(60)))
+    for variable, value in zip(trainer.model.variables, trainer.variables(), strict=True):
+        expected = 1.0 if variable.name == "bias" else (1 - 10 * 0.01) ** 2
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", BY_KERAS)
