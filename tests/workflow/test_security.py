@@ -55,6 +55,7 @@ ELSEWHERE = {
     ("optimizers/literature/__init__.py", "import_module"): "one of the package's own modules, from a table",
     ("problems/table.py", "import_module"): "one of the package's own modules, from a table",
     ("training/make_plan.py", "subprocess"): "git, in the package's own folder: a list of words, none from a config",
+    ("measurements/memory.py", "ctypes"): "the C library's mallopt, with two numbers",
     ("training/execution/gpu_slots.py", "ctypes"): "finds CUDA's libraries, calls nothing in them",
     ("training/engine/compiled_model.py", "compile"): "TensorFlow compiles a function of ours",
     ("training/engine/trainer.py", "compile"): "TensorFlow compiles a function of ours",
