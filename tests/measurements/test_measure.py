@@ -100,6 +100,10 @@ def test_only_what_depends_on_the_plan_is_measured_again(plan: TrainingPlan) -> 
     ):
         assert measurement_digest(other, "step_cost", "CPU") != measurement_digest(plan, "step_cost", "CPU")
         assert measurement_digest(other, "minima", "CPU") == measurement_digest(plan, "minima", "CPU")
+    raw = {"experiment": "e", "problems": ["mlp"], "optimizers": ["sgd", "adam"]}
+    wider = replace(plan, config=parse_config(raw, "test"))
+    fewer = replace(plan, config=parse_config({**raw, "problems": [{"problem": "mlp", "optimizers": ["sgd"]}]}, "test"))
+    assert measurement_digest(wider, "step_cost", "CPU") != measurement_digest(fewer, "step_cost", "CPU")
     longer = changed(plan, "problems", "mlp", epochs=99)
     assert measurement_digest(longer, "step_cost", "CPU") == measurement_digest(plan, "step_cost", "CPU")
     assert measurement_digest(plan, "minima", "GPU") != measurement_digest(plan, "minima", "CPU")

@@ -25,7 +25,7 @@ PARAMETERS = 4810
 @pytest.fixture(scope="module")
 def counted() -> pd.DataFrame:
     entries = [OPTIMIZERS[name] for name in ("sgd", "momentum", "adam", "amsgrad")]
-    return measure_operations(entries, [standard_problem("mlp", "CPU")]).set_index("optimizer")
+    return measure_operations([(standard_problem("mlp", "CPU"), entries)]).set_index("optimizer")
 
 
 def test_an_update_by_hand(counted: pd.DataFrame) -> None:
@@ -59,7 +59,7 @@ def test_forward_and_backward_pass_by_hand(counted: pd.DataFrame) -> None:
 def test_a_whole_step_of_adam_takes_hardly_more_operations_than_one_of_plain_descent() -> None:
     """Seven more for each weight, on top of those of forward and backward pass on 32 examples: 153, 136 and 871 for each."""
     entries = [OPTIMIZERS[name] for name in ("sgd", "adam")]
-    table = measure_operations(entries, [standard_problem(name, "CPU") for name in MODELS])
+    table = measure_operations((standard_problem(name, "CPU"), entries) for name in MODELS)
     table["step"] = table["update_operations"] + table["gradient_operations"]
     steps = table.pivot(index="model", columns="optimizer", values="step")
     assert (steps["adam"] / steps["sgd"]).round(3).to_dict() == {"slides_mlp": 1.051, "mlp": 1.051, "slides_cnn": 1.008}
@@ -93,7 +93,7 @@ def test_a_problem_with_a_standard_models_name_counts_with_its_own_batches(
 def test_what_raises_costs_no_other_row() -> None:
     broken = replace(OPTIMIZERS["sgd"], name="broken", factory="no.such.module:Optimizer")
     said: list[str] = []
-    table = measure_operations([broken, OPTIMIZERS["sgd"]], [standard_problem("slides_mlp", "CPU")], said.append)
+    table = measure_operations([(standard_problem("slides_mlp", "CPU"), [broken, OPTIMIZERS["sgd"]])], said.append)
     assert table["optimizer"].tolist() == ["sgd"]
     assert len(said) == 1 and "broken" in said[0] and "slides_mlp" in said[0]
 
@@ -106,7 +106,7 @@ def test_several_outputs_and_text_count(name: str, mode: str) -> None:
     """Two dense layers with biases at least: each weight counts twice for every example, forward and for its gradient."""
     problem = job_data(zoo.problem(name), mode, by_example=False)
     said: list[str] = []
-    table = measure_operations([SGD, ADAM], [problem], said.append).set_index("optimizer")
+    table = measure_operations([(problem, [SGD, ADAM])], said.append).set_index("optimizer")
     assert not said
     assert table["update_operations"].to_dict() == pytest.approx({"sgd": 1, "adam": 8}, rel=0.1)
     assert (table["gradient_operations"] > 4 * problem.batch_size * 0.9).all()
@@ -114,21 +114,19 @@ def test_several_outputs_and_text_count(name: str, mode: str) -> None:
 
 def test_a_step_of_a_models_own_is_left_out() -> None:
     said: list[str] = []
-    problems = [job_data(zoo.problem(name), "keras", by_example=False) for name in ("gan", "flat_targets")]
-    table = measure_operations([SGD], problems, said.append)
+    cases = [(job_data(zoo.problem(name), "keras", by_example=False), [SGD]) for name in ("gan", "flat_targets")]
+    table = measure_operations(cases, said.append)
     assert table["model"].tolist() == ["flat_targets"]
     assert len(said) == 1 and "gan" in said[0]
-    assert list(measure_operations([SGD], problems[:1], said.append)) == list(OPERATIONS_COLUMNS)
+    assert list(measure_operations(cases[:1], said.append)) == list(OPERATIONS_COLUMNS)
 
 
 def test_what_the_profiler_does_not_see_is_unknown_rather_than_too_few() -> None:
     """The turns of a GRU's loop, and SOAP's branches; an update's size is known all the same."""
     said: list[str] = []
-    problems = [
-        job_data(zoo.problem("masked_gru_characters"), by_example=False),
-        job_data(zoo.problem("flat_targets"), by_example=False),
-    ]
-    table = measure_operations([SGD, SOAP], problems, said.append).set_index(["model", "optimizer"])
+    names = "masked_gru_characters", "flat_targets"
+    cases = [(job_data(zoo.problem(name), by_example=False), [SGD, SOAP]) for name in names]
+    table = measure_operations(cases, said.append).set_index(["model", "optimizer"])
     gru, soap = table.loc[("masked_gru_characters", "sgd")], table.loc[("flat_targets", "soap")]
     assert np.isnan(gru["gradient_operations"]) and gru["update_operations"] == pytest.approx(1, rel=0.01)
     assert np.isnan(soap[["update_operations", "update_bytes"]].astype(float)).all()

@@ -171,8 +171,9 @@ def test_whatever_trains_is_timed(name: str, mode: str, by_example: bool) -> Non
     """Several outputs, steps of a model's own, text, masks; RMSprop's rows of an embedding, and SOAP, which takes none."""
     problem = builtin_problem(name) if name in BUILTIN_PROBLEMS else zoo.problem(name)
     entries, said = [OPTIMIZERS["sgd"], OPTIMIZERS["rmsprop"], LITERATURE["soap"]], []
-    problems = [job_data(problem, mode, by_example)]
-    table = measure_step_cost(entries, problems, {"soap"}, rounds=1, cell_seconds=0.0, say=said.append)
+    table = measure_step_cost(
+        [(job_data(problem, mode, by_example), entries)], {"soap"}, rounds=1, cell_seconds=0.0, say=said.append
+    )
     untrainable = {"soap"} if name == "masked_gru_characters" else set()
     assert set(table["optimizer"]) == {"sgd", "rmsprop", "soap"} - untrainable
     assert len(said) == len(untrainable) and all("soap" in line and name in line for line in said)
@@ -216,7 +217,7 @@ def test_what_raises_costs_no_other_row(sgd: Any, adam: Any, timed: list[str], l
 def test_an_experiment_of_which_nothing_can_be_timed_has_an_empty_table() -> None:
     broken = replace(OPTIMIZERS["sgd"], factory="no.such.module:Optimizer")
     said: list[str] = []
-    table = measure_step_cost([broken], [standard_problem("slides_mlp", "CPU")], say=said.append)
+    table = measure_step_cost([(standard_problem("slides_mlp", "CPU"), [broken])], say=said.append)
     assert table.empty and list(table.columns) == list(STEP_COST_COLUMNS) and len(said) == 1
 
 
@@ -232,7 +233,7 @@ def test_orders_are_permutations_that_the_seed_chooses() -> None:
 def test_each_cell_is_timed_once_a_round_in_the_seeds_order() -> None:
     entries = [OPTIMIZERS[name] for name in ("momentum", "sgd")]
     problem = standard_problem("slides_mlp", "CPU")
-    table = measure_step_cost(entries, [problem], with_update=True, rounds=4, cell_seconds=0.0)
+    table = measure_step_cost([(problem, entries)], with_update=True, rounds=4, cell_seconds=0.0)
     assert list(table.columns) == list(STEP_COST_COLUMNS)
     names = np.array(["sgd", "momentum"])
     assert table["optimizer"].tolist() == names[round_orders(2, 4, 0)].ravel().tolist()
@@ -273,7 +274,7 @@ def test_rounds_are_paired_by_number_not_by_place() -> None:
 
 def test_without_plain_sgd_nothing_is_compared() -> None:
     with pytest.raises(ValueError, match="sgd"):
-        measure_step_cost([OPTIMIZERS["adam"]], [])
+        measure_step_cost([(standard_problem("slides_mlp", "CPU"), [OPTIMIZERS["adam"]])])
     with pytest.raises(ValueError, match="model 'm'.*sgd"):
         summarize_step_cost(generated({"adam": [1.0]}, {"adam": [1.0]}))
 

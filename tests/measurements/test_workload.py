@@ -7,7 +7,7 @@ import pytest
 
 from descentlab.experiment.config import parse_config
 from descentlab.measurements.standard_models import standard_problem
-from descentlab.measurements.workload import Workload, planned_entries
+from descentlab.measurements.workload import Workload, planned_cases, planned_entries
 from descentlab.problems.random_streams import data_order
 from descentlab.training.engine.trainable import initial_variables
 from descentlab.training.make_plan import make_plan
@@ -46,8 +46,11 @@ def test_the_batch_and_the_weights_are_those_that_training_begins_with() -> None
         np.testing.assert_array_equal(ours, value)
 
 
-def test_plain_sgd_is_measured_once_whether_the_experiment_has_it_or_not() -> None:
-    raw = {"experiment": "e", "problems": ["mlp"], "optimizers": ["adam"]}
-    for optimizers in (["adam"], ["adam", "sgd"]):
+def test_each_problem_is_measured_with_the_optimizers_that_train_it_and_plain_sgd() -> None:
+    problems = ["linear_regression", {"problem": "mlp", "optimizers": ["adam"]}]
+    raw = {"experiment": "e", "problems": problems, "optimizers": ["adam", "momentum", "sgd"]}
+    for optimizers in (raw["optimizers"], ["adam", "momentum"]):
         plan = make_plan(parse_config({**raw, "optimizers": optimizers}, "test"))
-        assert [entry.name for entry in planned_entries(plan)] == ["sgd", "adam"]
+        cases = {problem.name: [entry.name for entry in entries] for problem, entries in planned_cases(plan, "CPU")}
+        assert cases == {"linear_regression": ["sgd", "adam", "momentum"], "mlp": ["sgd", "adam"]}
+        assert [entry.name for entry in planned_entries(plan)] == ["sgd", "adam", "momentum"]

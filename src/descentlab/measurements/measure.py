@@ -105,6 +105,7 @@ def measurement_digest(plan: TrainingPlan, name: str, device: str) -> str:
                 problem.parameters,
                 problem.mode,
                 problem.by_example,
+                [entry.name for entry in plan.config.entries(plan.config.problem(name))],
             ]
             for name, problem in plan.problems.items()
         }

@@ -27,14 +27,12 @@ from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.step_cost import MODELS
 from descentlab.measurements.attempt import NotMeasurableError, Say, attempt
 from descentlab.measurements.standard_models import standard_problem
-from descentlab.measurements.workload import SEED, Workload, planned_entries
+from descentlab.measurements.workload import SEED, Case, Workload, planned_cases, planned_entries
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import OptimizerEntry
 from descentlab.storage.tables import check_table, empty_table
 from descentlab.training.engine.device import configure_device
-from descentlab.training.find_problem import planned_problem
-from descentlab.training.problem_data import ProblemData
 
 FLOAT_BYTES = 4
 
@@ -155,14 +153,11 @@ def count_gradient(workload: Workload) -> float:
     return count_operations(traced.get_concrete_function(*workload.batch).graph)
 
 
-def measure_operations(
-    entries: Sequence[OptimizerEntry], problems: Iterable[ProblemData], say: Say = print
-) -> pd.DataFrame:
-    """Count every optimizer's update and the gradient of every problem.
+def measure_operations(cases: Iterable[Case], say: Say = print) -> pd.DataFrame:
+    """Count every optimizer's update and the gradient of its problems.
 
     Args:
-        entries: optimizers.
-        problems: each with its own batch size.
+        cases: problems, each with its own batch size, and the optimizers that are counted on them.
         say: writes a line for what is left out.
 
     Returns:
@@ -173,7 +168,7 @@ def measure_operations(
         ProblemError: a problem's data have changed since planning.
     """
     rows = []
-    for problem in problems:
+    for problem, entries in cases:
         problem.split(SEED)  # refuses data that have changed
         where = f"operations: {problem.name}"
         workload = attempt(f"{where} left out", partial(Workload.of, problem), say)
@@ -203,8 +198,12 @@ def measure_operations(
 
 def plan_operations(plan: TrainingPlan, say: Say) -> pd.DataFrame:
     """The operations of an experiment's mini-batch optimizers on its problems, and on standard models of other names."""
-    entries = [entry for entry in planned_entries(plan) if not entry.full_batch]
     device = configure_device()
-    standard = (standard_problem(name, device) for name in MODELS if name not in plan.problems)
-    own = (planned_problem(plan, name, device) for name in plan.problems)
-    return measure_operations(entries, chain(standard, own), say)
+    standard = ((standard_problem(name, device), planned_entries(plan)) for name in MODELS if name not in plan.problems)
+    return measure_operations(
+        (
+            (problem, [entry for entry in entries if not entry.full_batch])
+            for problem, entries in chain(standard, planned_cases(plan, device))
+        ),
+        say,
+    )

@@ -12,7 +12,7 @@ turns. Every call waits until its result has arrived. Each cell begins with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from descentlab.experiment.step_cost import LARGE_MODEL, MODELS, STEP_COST_COLUM
 from descentlab.measurements.attempt import Result, Say, attempt
 from descentlab.measurements.standard_models import standard_problem
 from descentlab.measurements.update_loop import UpdateLoop
-from descentlab.measurements.workload import SEED, Workload, planned_entries
+from descentlab.measurements.workload import SEED, Case, Workload, planned_cases
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.schedules import learning_rates
@@ -34,7 +34,6 @@ from descentlab.storage.tables import check_table, empty_table
 from descentlab.training.engine.device import configure_device
 from descentlab.training.engine.member import Member
 from descentlab.training.engine.trainer import Trainer
-from descentlab.training.find_problem import planned_problem
 from descentlab.training.problem_data import ProblemData
 
 LEAST_CALLS, MOST_CALLS = 5, 200
@@ -172,22 +171,21 @@ def peak_bytes(device: str) -> float:
 
 
 def measure_step_cost(
-    entries: Sequence[OptimizerEntry],
-    problems: Iterable[ProblemData],
+    cases: Iterable[Case],
     by_keras: Collection[str] = (),
     with_update: bool = False,
     rounds: int = 5,
     cell_seconds: float = 0.02,
     say: Say = print,
 ) -> pd.DataFrame:
-    """Time every optimizer's step on every problem, as its runs are trained; nothing else should run meanwhile.
+    """Time every optimizer's step on its problems, as its runs are trained; nothing else should run meanwhile.
 
     Compilation is never timed but takes most of the wall time: about 1.5 s per optimizer and dense model on one core. What
     raises is left out; without plain SGD, which the others are compared with, the whole problem.
 
     Args:
-        entries: optimizers, ``sgd`` among them.
-        problems: each with its own batch size; full batch with the whole training set.
+        cases: problems, each with its own batch size (full batch with the whole training set), and the optimizers that are
+            timed on them, ``sgd`` among them.
         by_keras: optimizers whose runs Keras' own step trains on every problem.
         with_update: time the update alone too.
         rounds: how often every cell is timed, 5 or more for an interval worth showing.
@@ -201,10 +199,10 @@ def measure_step_cost(
         ValueError: ``sgd`` is missing.
         ProblemError: a problem's data have changed since planning.
     """
-    if PLAIN not in [entry.name for entry in entries]:
-        raise ValueError(f"optimizers to time must include '{PLAIN}', which the others are compared with")
     rows: list[dict[str, Any]] = []
-    for number, problem in enumerate(problems):
+    for number, (problem, entries) in enumerate(cases):
+        if PLAIN not in [entry.name for entry in entries]:
+            raise ValueError(f"optimizers to time must include '{PLAIN}', which the others are compared with")
         problem.split(SEED)  # refuses data that have changed
         workload = Workload.of(problem) if with_update else None
         makers = {
@@ -252,15 +250,13 @@ def time_cells(
 
 def plan_step_cost(plan: TrainingPlan, say: Say) -> pd.DataFrame:
     """The step cost of an experiment's optimizers on its problems, in the mode that each is trained in."""
-    device = configure_device()
-    problems = (planned_problem(plan, name, device) for name in plan.problems)
     by_keras = {name for name, optimizer in plan.optimizers.items() if optimizer.by_keras}
-    return measure_step_cost(planned_entries(plan), problems, by_keras, say=say)
+    return measure_step_cost(planned_cases(plan, configure_device()), by_keras, say=say)
 
 
 def standard_step_cost(say: Say) -> pd.DataFrame:
     """The cost of an update and of a step of every optimizer of Keras' on models of up to 10 million parameters."""
     device = configure_device()
     entries = [entry for entry in OPTIMIZERS.values() if not entry.full_batch]
-    problems = (standard_problem(name, device) for name in (*MODELS, LARGE_MODEL))
-    return measure_step_cost(entries, problems, with_update=True, cell_seconds=PROTOCOL_SECONDS, say=say)
+    cases = ((standard_problem(name, device), entries) for name in (*MODELS, LARGE_MODEL))
+    return measure_step_cost(cases, with_update=True, cell_seconds=PROTOCOL_SECONDS, say=say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from descentlab.measurements.training_gradient import TrainingGradient
 from descentlab.optimizers.roles import PLAIN
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.random_streams import data_order
+from descentlab.training.find_problem import planned_problem
 from descentlab.training.problem_data import ProblemData
 
 SEED = 0  # of initial weights, split and batches
@@ -63,8 +65,25 @@ class Workload:
             weight.assign(value)
 
 
+Case = tuple[ProblemData, Sequence[OptimizerEntry]]  # a problem and the optimizers that are measured on it
+
+
+def planned_cases(plan: TrainingPlan, device: str) -> Iterator[Case]:
+    """Each problem of a plan with the optimizers that train it, and plain SGD, which the others are compared with.
+
+    Args:
+        plan: the experiment's plan.
+        device: result of :func:`~descentlab.training.engine.device.configure_device`.
+    """
+    for problem in plan.config.problems:
+        yield planned_problem(plan, problem.name, device), with_plain(plan.config.entries(problem))
+
+
 def planned_entries(plan: TrainingPlan) -> list[OptimizerEntry]:
-    """An experiment's optimizers, each once, and plain SGD, which the others are compared with."""
-    entries = {PLAIN: OPTIMIZERS[PLAIN]}
-    entries |= {entry.name: entry for problem in plan.config.problems for entry in plan.config.entries(problem)}
-    return list(entries.values())
+    """All optimizers of a plan, each once, and plain SGD."""
+    return with_plain(entry for problem in plan.config.problems for entry in plan.config.entries(problem))
+
+
+def with_plain(entries: Iterable[OptimizerEntry]) -> list[OptimizerEntry]:
+    """Plain SGD, and each of these optimizers once."""
+    return list(({PLAIN: OPTIMIZERS[PLAIN]} | {entry.name: entry for entry in entries}).values())

@@ -177,7 +177,7 @@ def models(evidence: Evidence) -> Section:
     by_keras = [f"{name} ({info.by_keras})" for name, info in plan.optimizers.items() if info.by_keras]
     if by_keras:
         caption += " " + words(
-            "Trained by Keras' own step on every problem, which is slower, as the compiled loop doesn't do what it does: "
+            "Trained by Keras' own step on every problem, which is slower, because the compiled loop can't follow them: "
             "{optimizers}.",
             optimizers="; ".join(by_keras),
         )

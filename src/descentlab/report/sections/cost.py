@@ -118,7 +118,7 @@ def operations_table(evidence: Evidence, operations: pd.DataFrame) -> Table:
     caption = words(
         "Counted in the traced graph, the same on every machine: floating-point operations as TensorFlow's profiler counts them, "
         "and the bytes of gradients and variables that an update reads and writes. Gradient: forward and backward pass on one "
-        "batch."
+        "batch. Unknown where a loop or a branch is part of it: the profiler doesn't look into them."
     )
     title = operations_words(operations, plain)
     return Table("operations", title, headers, rows, caption, operations, frozenset({1, 2, 4, 5, 6, 7}), folded=True)
