@@ -141,30 +141,44 @@ def test_what_is_evaluated_of_schedule_free_holds_the_average() -> None:
     )
 
 
-@pytest.mark.parametrize("mode", ["graph", "keras"])
-def test_what_is_evaluated_of_averaged_weights_is_what_fit_leaves(mode: str) -> None:
-    """``fit`` of one epoch puts the averages of ``use_ema`` into the model at its end."""
+@pytest.mark.parametrize(
+    ("mode", "precision"), [("graph", "float32"), ("keras", "float32"), ("keras", "mixed_float16")]
+)
+def test_what_is_evaluated_of_averaged_weights_is_what_fit_leaves(mode: str, precision: str) -> None:
+    """``fit`` of one epoch puts the averages of ``use_ema`` into the model at its end; in float16 it scales the loss."""
     import keras
 
-    def make_optimizer() -> Any:
-        return keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.8)
+    def build_model() -> Any:
+        policy = keras.DTypePolicy(precision)
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(5, "tanh", dtype=policy), keras.layers.Dense(3, dtype="float32")]
+        )
+        model.dtype_policy = policy
+        return model
 
-    trainer = make_trainer(tiny_problem(), make_optimizer, mode, batch_size=BATCH)
-    initial, order = initial_variables(tiny_problem(), 0), data_order("tiny", 0, TRAIN, BATCH, 1)
+    def make_optimizer(rate: float) -> Any:
+        return keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.8)
+
+    problem = replace(tiny_problem(), build_model=build_model)
+    # Half of the rate that is assigned, so that the optimizer's own would show.
+    trainer = make_trainer(problem, lambda: make_optimizer(0.025), mode, batch_size=BATCH)
+    initial, order = initial_variables(problem, 0), data_order("tiny", 0, TRAIN, BATCH, 1)
     member = Member(initial, order, np.full(len(order), 0.05, np.float32), (EVERY,))
     *_, (last,) = trainer.train_members(tiny_data(), [member], [0, len(order)])
-    model = tiny_model()
+    model = build_model()
     model.set_weights(initial)
-    model.compile(make_optimizer(), tiny_problem().loss)
-    rows = order.ravel()
+    model.compile(make_optimizer(0.05), problem.loss)
+    rows, half = order.ravel(), precision == "mixed_float16"
     model.fit(tiny_data().x[rows], tiny_data().y[rows], batch_size=BATCH, shuffle=False, verbose=0)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == half
+    tolerance = 1e-3 if half else TOLERANCE  # half precision has 11 bits
     for ours, fitted, trained in zip(
         trainer.evaluated_variables(), model.get_weights(), trainer.variables(), strict=True
     ):
-        np.testing.assert_allclose(ours, fitted, rtol=0, atol=TOLERANCE)
-        assert np.abs(trained - fitted).max() > 100 * TOLERANCE
+        np.testing.assert_allclose(ours, fitted, rtol=0, atol=tolerance)
+        assert np.abs(trained - fitted).max() > 10 * tolerance
     losses = log_losses(model.get_weights(), tiny_data().x, tiny_data().y)
-    assert last.means[0].loss == pytest.approx(losses.mean(), abs=TOLERANCE)
+    assert last.means[0].loss == pytest.approx(losses.mean(), abs=tolerance)
 
 
 def test_what_is_evaluated_of_the_others_is_what_is_trained() -> None:
