@@ -146,15 +146,17 @@ def seeded_variables(problem: Problem) -> list[bool]:
     return [variable.name == "seed_generator_state" for variable in problem.build_model().variables]
 
 
-def is_random(problem: Problem) -> bool:
-    """Whether training draws random numbers, from a state that the model keeps or from a global one."""
-    return any(seeded_variables(problem)) or problem.name in BY_GLOBAL_SEED | {"numpy_random"}
+def is_random(case: Trained) -> bool:
+    """Whether training drew random numbers, from a state that the model keeps or from a global one."""
+    states = zip(seeded_variables(case.problem), case.member.initial, case.weights, strict=True)
+    drawn = any(seeded and not np.array_equal(before, after) for seeded, before, after in states)
+    return drawn or case.problem.name in BY_GLOBAL_SEED | {"numpy_random"}
 
 
 def draws_as_keras(case: Trained) -> bool:
     """Whether the random numbers are those of an eager loop with the same seed, if there are any."""
     own = case.problem.name in BY_GLOBAL_SEED or case.way.mode in ("xla", "patches")
-    return not (own and is_random(case.problem))
+    return not (own and is_random(case))
 
 
 def train_eagerly(case: Trained, optimizer: Any, updates: int) -> list[np.ndarray]:
@@ -229,7 +231,7 @@ def check_bits(case: Trained) -> None:
     assert [value.tobytes() for value in again] == [value.tobytes() for value in case.weights]
     assert [e.means for e in evaluations] == [e.means for e in case.evaluations]
     weights = [place for place, seeded in enumerate(seeded_variables(case.problem)) if not seeded]
-    assert any(redrawn[place].tobytes() != again[place].tobytes() for place in weights) == is_random(case.problem)
+    assert any(redrawn[place].tobytes() != again[place].tobytes() for place in weights) == is_random(case)
     if trainer.width > 1:
         both = [case.member, make_member(case.problem, case.data, 1)]
         *_, (ours, theirs) = trainer.train_members(case.data, both, [0, UPDATES])
