@@ -44,7 +44,8 @@ def changed_config(folder: Path, **changes: object) -> Path:
 
 
 def cached(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "results/cache").rglob("*.npz")}
+    """Files of finished runs, without one that is just being written, whose name begins with a dot."""
+    return {path.name for path in (folder / "results/cache").rglob("[!.]*.npz")}
 
 
 def planned_rules(dry_run: str) -> set[str]:
