@@ -106,18 +106,6 @@ def grouped() -> Any:
     return keras.optimizers.MultiOptimizer(rates)
 
 
-class Counted(keras.optimizers.SGD):
-    """Slower with every step, which a variable of TensorFlow counts."""
-
-    def build(self, variables: Any) -> None:
-        super().build(variables)
-        self.steps = tf.Variable(0.0)
-
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        self.steps.assign_add(1.0)
-        super().apply([gradient / self.steps for gradient in grads], trainable_variables)
-
-
 class Counting(keras.optimizers.SGD):
     """SGD with a variable of TensorFlow, so that Keras' own step trains with it."""
 
@@ -128,6 +116,13 @@ class Counting(keras.optimizers.SGD):
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         self.steps.assign_add(1.0)
         super().apply(grads, trainable_variables)
+
+
+class Counted(Counting):
+    """Slower with every step that it counts."""
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        super().apply([gradient / (self.steps + 1) for gradient in grads], trainable_variables)
 
 
 class Noisy(keras.optimizers.SGD):

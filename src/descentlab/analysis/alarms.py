@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from descentlab.analysis.choice_noise import LEAST_TUNING_SEEDS
 from descentlab.analysis.comparison import fill_table
 from descentlab.analysis.pairing import ROW
 from descentlab.experiment.plan import ImportedPlan, Plan, TrainingPlan
@@ -18,7 +19,6 @@ from descentlab.experiment.plan_parts import PlannedProblem
 from descentlab.optimizers.arms import Arm
 
 LEAST_SEEDS = 5
-LEAST_TUNING_SEEDS = 2  # one has no spread
 
 
 def raise_alarms(

@@ -20,6 +20,7 @@ from descentlab.experiment.plateau import find_plateaus, middle
 from descentlab.optimizers.arms import Arm
 
 NO_NOISE = (0.0, float("inf"))
+LEAST_TUNING_SEEDS = 2  # one has no spread
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def measure_choice_noise(
     noise: dict[str, ProblemNoise] = {}
     for selection in selections:
         problem, name = row = selection["problem"], selection["optimizer"]
-        if row not in goodness or row not in ends or (seeds := len(goodness[row].columns)) < 2:
+        if row not in goodness or row not in ends or (seeds := len(goodness[row].columns)) < LEAST_TUNING_SEEDS:
             continue
         known = ends[row][ends[row].notna().mean(axis=1) >= 0.5]
         if known.empty:

@@ -83,9 +83,8 @@ def power_of_looks(
         seen = differences[:, :seeds]
         of_seeds, of_examples = seen.var(axis=1, ddof=1) / seeds, floor**2
         variance = of_seeds + of_examples
-        parts = of_seeds**2 / (seeds - 1) + of_examples**2 / (
-            test_examples - 1
-        )  # Satterthwaite's, as in estimate_crossed
+        # Satterthwaite's degrees of freedom, as in estimate_crossed.
+        parts = of_seeds**2 / (seeds - 1) + of_examples**2 / (test_examples - 1)
         p = 2 * special.stdtr(variance**2 / parts, -np.abs(seen.mean(axis=1)) / np.sqrt(variance))
         found |= p < level * Stage.at(looks, seeds).share
     return float(found.mean())

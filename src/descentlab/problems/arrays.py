@@ -8,7 +8,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 # Whatever a batch is: a tuple of inputs and targets, with dicts in it or not.
 JOIN_BATCHES = "keras.tree.map_structure(lambda *parts: np.concatenate(parts), *{batches})"
@@ -82,8 +81,10 @@ def fault_of(name: str, array: Any) -> str:
     if array.ndim == 0:
         return f"{name} must have a row for each example; received one value, {array}"
     if array.dtype.kind == "O":
+        import pandas as pd  # not above: whatever reads a config imports this module
+
         values = ", ".join(sorted({type(value).__name__ for value in array.flat}))
-        if any(value is None or value is pd.NA or value != value for value in array.flat):
+        if pd.isna(array).any():
             advice = ". Fill in what is missing"
         else:
             advice = ". A table whose columns differ in type is an input for each column: dict(table)" * (

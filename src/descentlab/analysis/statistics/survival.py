@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from descentlab.analysis.statistics.intervals import CONFIDENCE, Interval, ratio_interval, t_interval
-from descentlab.analysis.statistics.paired import equal_but_for_rounding
+from descentlab.analysis.statistics.paired import SAME
 
 # How the true value compares, by whether it may be larger (the first side was cut off) and smaller (the second side was).
 BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
@@ -92,8 +92,7 @@ def restricted_mean(times: np.ndarray, reached: np.ndarray, budget: float) -> In
         30.0
     """
     within = np.where(reached, times, budget).clip(max=budget)
-    mean = t_interval(within)
-    return replace(mean, low=np.nan, high=np.nan) if len(within) and np.ptp(within) == 0 else mean
+    return _unless_certain(t_interval(within))
 
 
 def restricted_ratio(
@@ -119,11 +118,13 @@ def restricted_ratio(
     bound = BOUNDS[not np.all(first_reached), not np.all(second_reached)]
     if len(first) and not (np.any(first_reached) or np.any(second_reached)):
         return Ratio(Interval(np.nan, np.nan, np.nan, len(first)), bound)
-    ratio = ratio_interval(first, second)
-    timed = (first > 0) & (second > 0)
-    if ratio.n and equal_but_for_rounding(np.log(first[timed] / second[timed]), magnitude=1):
-        ratio = replace(ratio, low=np.nan, high=np.nan)
-    return Ratio(ratio, bound)
+    return Ratio(_unless_certain(ratio_interval(first, second)), bound)
+
+
+def _unless_certain(interval: Interval) -> Interval:
+    """An interval of times; without ends if they are equal but for the last digits, as those of equal times are."""
+    certain = interval.high - interval.low <= SAME * abs(interval.mean)
+    return replace(interval, low=np.nan, high=np.nan) if certain else interval
 
 
 def performance_profile(times: np.ndarray, ratios: np.ndarray) -> np.ndarray:
