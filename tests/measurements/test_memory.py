@@ -78,4 +78,5 @@ def test_accumulated_in_parts_a_large_batch_needs_what_a_part_does_and_the_sums_
     measured: pd.DataFrame,
 ) -> None:
     peaks = measured.set_index(["batch_size", "accumulated"])["peak_bytes"]
-    assert 0.8 < (peaks[1024, 16] - GRADIENTS) / peaks[64, 1] < 1.03  # oneDNN's kernels reuse more (2026-11: 0.83 to 0.9)
+    part = (peaks[1024, 16] - GRADIENTS) / peaks[64, 1]
+    assert 0.7 < part < 1.03  # 0.99 with TensorFlow's kernels, 0.83 to 0.89 with oneDNN's (2026-11)
