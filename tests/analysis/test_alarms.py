@@ -66,6 +66,11 @@ ONE = {"problem": "mlp", "name": "up", "seeds": {"tuning": 1}}
         ({"tuning": {"neighbors": False}}, ["up", "down"]),
         ({"seeds": {"final": SEEDS, "tuning": 1}}, ["up", "down"]),
         ({"problems": [ONE, {"problem": "mlp", "name": "down"}]}, ["up"]),
+        (
+            {"problems": [{**ONE, "seeds": {}, "tuning": {"neighbors": False}}, {"problem": "mlp", "name": "down"}]},
+            ["up"],
+        ),
+        ({"problems": [{**ONE, "tuning": {"points": 1}}, {"problem": "mlp", "name": "down"}]}, []),
         ({"tuning": {"points": 1, "neighbors": False}}, []),  # there is nothing to choose
         ({"tuning": {"neighbors": False}, "arms": ["default"]}, []),
     ],

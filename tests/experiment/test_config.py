@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descentlab.experiment.config import Config, ConfigError, load_config, parse_config
-from descentlab.experiment.entries import snake_case, table_entry
-from descentlab.experiment.jobs import is_swept
+from descentlab.experiment.jobs import is_swept, trains_for_speed
+from descentlab.experiment.optimizer_config import snake_case, table_entry
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS
 from support.config_cases import BASE, optimizer, parsed, problem
@@ -152,6 +152,14 @@ def test_a_problem_may_have_its_own_optimizers_and_seeds() -> None:
     assert (config.seeds_of("slides_mlp").looks, config.seeds_of("slides_mlp").tuning) == ([4], 5)
     assert (config.seeds_of("linear_regression").looks, config.seeds_of("linear_regression").tuning) == ([3, 6, 12], 2)
     assert parse_config(json.loads(config.as_json()), "plan") == config
+
+
+def test_a_problem_may_have_its_own_grid() -> None:
+    long = {"problem": "slides_mlp", "tuning": {"points": 3, "neighbors": False}}
+    config = parsed(problems=["mlp", long], tuning={"points": 5, "growth": 4})
+    assert config.tuning_of("mlp") == config.tuning
+    assert config.tuning_of("slides_mlp") == config.tuning.model_copy(update={"points": 3, "neighbors": False})
+    assert [trains_for_speed(config, name) for name in ("mlp", "slides_mlp")] == [True, False]
 
 
 def test_full_batch_has_a_second_row_with_as_many_updates() -> None:

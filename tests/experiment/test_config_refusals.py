@@ -23,7 +23,7 @@ PLAIN = (
     "received"
 )
 PROBLEM_KEYS = (
-    "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, optimizers, seeds, "
+    "problem, name, epochs, batch_size, train_examples, evaluation_examples, data, mode, optimizers, seeds, tuning, "
     "sweep, gd_equal_updates"
 )
 
@@ -48,6 +48,9 @@ def test_refuses_unknown_keys_everywhere() -> None:
     )
     assert refusal_of(problems=problem(epoch=3)) == (
         f"here: problems.0.epoch: unknown key 'epoch', did you mean 'epochs'? Valid: {PROBLEM_KEYS}"
+    )
+    assert refusal_of(problems=problem(tuning={"growth": 3})) == (
+        "here: problems.0.tuning.growth: unknown key 'growth'. Valid: points, neighbors"
     )
     assert refusal_of(seeds={"finl": 3}) == (
         "here: seeds.finl: unknown key 'finl', did you mean 'final'? Valid: final, most, tuning"
@@ -208,6 +211,9 @@ def test_refuses_duplicate_names() -> None:
     )
     assert refusal_of(optimizers=["sgd", "adam"], problems=problem(optimizers=["adm"])) == (
         "here: problems: 'mlp' has an optimizer that the experiment lacks: 'adm', did you mean 'adam'? Valid: sgd, adam"
+    )
+    assert refusal_of(tuning={"points": 3}, problems=problem(tuning={"points": 5})) == (
+        "here: problems: 'mlp' can't have grids of more points than the experiment's tuning.points (3); received 5"
     )
     twice = parsed(problems=["mlp", *problem(name="mlp_short", epochs=2)])
     assert [p.name for p in twice.problems] == ["mlp", "mlp_short"]

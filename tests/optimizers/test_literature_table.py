@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from descentlab.experiment.entries import OptimizerConfig
+from descentlab.experiment.optimizer_config import OptimizerConfig
 from descentlab.optimizers import literature
 from descentlab.optimizers.build import OptimizerError, build, default_learning_rate, resolve_factory
 from descentlab.optimizers.search_space import extended_trials

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from descentlab.experiment.entries import OptimizerConfig
+from descentlab.experiment.optimizer_config import OptimizerConfig
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import OPTIMIZERS
 from support import optimizer_references as rules

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.experiment.entries import OptimizerConfig
+from descentlab.experiment.optimizer_config import OptimizerConfig
 from descentlab.optimizers.build import (
     REFUSED_HYPERPARAMETERS,
     OptimizerError,

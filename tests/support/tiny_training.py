@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from descentlab.experiment.entries import OptimizerConfig
+from descentlab.experiment.optimizer_config import OptimizerConfig
 from descentlab.optimizers.build import build
 from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.problems.base import Data, Problem

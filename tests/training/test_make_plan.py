@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,23 @@ def test_runs_of_an_optimizer(plan: TrainingPlan) -> None:
         ("tuned", "neighbor", "linear", 0.1): 2,
     }
     assert len(tuning) + len(runs) == runs_per_optimizer(plan.config, "linear_regression")
+
+
+@pytest.mark.parametrize(
+    ("points", "rates"), [(1, [0.001]), (3, [0.000316, 0.001, 0.00316]), (5, [0.0001, 0.000316, 0.001, 0.00316, 0.01])]
+)
+def test_a_problem_with_fewer_points_has_those_in_the_middle(
+    plan: TrainingPlan, points: int, rates: list[float]
+) -> None:
+    own = {"problem": "linear_regression", "tuning": {"points": points, "neighbors": False}}
+    shorter = dataclasses.replace(
+        plan, config=config(problems=[own], seeds={"final": 2, "tuning": 2}, tuning={"points": 5})
+    )
+    tuning = tuning_runs(shorter, "linear_regression", "adam")
+    assert sorted({spec.learning_rate for spec in tuning}) == rates
+    runs = final_runs(shorter, "linear_regression", "adam", selection(0.001, rates[:1]))
+    assert {spec.phase for spec in runs} == {"final"}
+    assert len(tuning) + len(runs) == runs_per_optimizer(shorter.config, "linear_regression")
 
 
 def test_full_batch_has_a_second_row_with_as_many_updates(plan: TrainingPlan) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from descentlab.experiment.entries import ProblemConfig
+from descentlab.experiment.problem_config import ProblemConfig
 from descentlab.experiment.settings import ExecutionConfig
 from descentlab.problems.base import Problem
 from descentlab.training import plan_mode as planning

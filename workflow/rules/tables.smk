@@ -17,7 +17,7 @@ def job_tables(problem, jobs):
 
 def speed_tables(problem):
     """What the final seeds write at the rates that are tuned for speed."""
-    if not trains_for_speed(experiment):
+    if not trains_for_speed(experiment, problem):
         return []
     return [
         f"{RESULTS}/train/{problem}/speed.json",

@@ -77,13 +77,13 @@ def unmeasured_tuning(plan: Plan) -> list[str]:
     Measuring it takes LEAST_TUNING_SEEDS, and the final seeds at the rates beside the chosen one (docs/statistics.md, "The noise
     of tuning"). A grid of one rate has no choice, and no noise.
     """
-    if not isinstance(plan, TrainingPlan) or Arm.TUNED not in plan.config.arms or plan.config.tuning.points == 1:
+    if not isinstance(plan, TrainingPlan) or Arm.TUNED not in plan.config.arms:
         return []
     config = plan.config
     return [
         problem
-        for problem in plan.problems
-        if not config.tuning.neighbors or config.seeds_of(problem).tuning < LEAST_TUNING_SEEDS
+        for problem, tuning in ((name, config.tuning_of(name)) for name in plan.problems)
+        if tuning.points > 1 and (not tuning.neighbors or config.seeds_of(problem).tuning < LEAST_TUNING_SEEDS)
     ]
 
 

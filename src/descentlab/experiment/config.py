@@ -15,20 +15,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from descentlab.experiment.entries import (
-    NAME_RULE,
-    Decay,
-    OptimizerConfig,
-    PositiveInt,
-    ProblemConfig,
-    ProblemSeeds,
-    Schedule,
-    StrictModel,
-    check_name,
-    equal_updates_row,
-    tuned_rows,
-)
+from descentlab.experiment.config_values import NAME_RULE, Decay, PositiveInt, StrictModel, check_name
 from descentlab.experiment.measurements import MEASUREMENTS
+from descentlab.experiment.optimizer_config import OptimizerConfig, Schedule, equal_updates_row, tuned_rows
+from descentlab.experiment.problem_config import ProblemConfig, ProblemSeeds, ProblemTuning
 from descentlab.experiment.settings import (
     BudgetConfig,
     ExecutionConfig,
@@ -143,6 +133,11 @@ class Config(StrictModel):
                         f"problems: '{problem.name}' has an optimizer that the experiment lacks: '{name}'"
                         f"{suggestion(name, names)} Valid: {', '.join(names)}"
                     )
+            if (problem.tuning.points or 1) > self.tuning.points:
+                raise ValueError(
+                    f"problems: '{problem.name}' can't have grids of more points than the experiment's tuning.points "
+                    f"({self.tuning.points}); received {problem.tuning.points}"
+                )
         rows = list(dict.fromkeys(entry.name for problem in self.problems for entry in self._rows(problem)))
         reference = self.report.reference
         if reference != ReportConfig().reference and reference not in rows:
@@ -185,6 +180,11 @@ class Config(StrictModel):
         own = next((entry.seeds for entry in self.problems if entry.name == problem), ProblemSeeds())
         given = {name: number for name, number in own if number is not None}
         return self.seeds.model_copy(update=given | ({"most": None} if own.final else {}))
+
+    def tuning_of(self, problem: str) -> TuningConfig:
+        """How a problem's learning rates are tuned."""
+        own = next((entry.tuning for entry in self.problems if entry.name == problem), ProblemTuning())
+        return self.tuning.model_copy(update={name: value for name, value in own if value is not None})
 
     def problem(self, name: str) -> ProblemConfig:
         """The problem of that name."""

@@ -31,16 +31,17 @@ def runs_per_optimizer(config: Config, problem: str, tuned_only: bool = False) -
         75
     """
     seeds = config.seeds_of(problem)
-    tuned = config.tuning.points * seeds.tuning + seeds.final
-    neighbors = 2 * seeds.final if trains_for_speed(config) else 0
+    tuned = config.tuning_of(problem).points * seeds.tuning + seeds.final
+    neighbors = 2 * seeds.final if trains_for_speed(config, problem) else 0
     extended = (config.tuning.extended_trials + 1) * seeds.tuning + seeds.final
     by_arm = {Arm.DEFAULT: seeds.final, Arm.TUNED: tuned + neighbors, Arm.EXTENDED: extended}
     return sum(by_arm[arm] for arm in config.arms if arm == Arm.TUNED or not tuned_only)
 
 
-def trains_for_speed(config: Config) -> bool:
-    """Whether the final seeds are trained at the rates that are tuned for speed."""
-    return Arm.TUNED in config.arms and config.tuning.neighbors and config.tuning.points > 1
+def trains_for_speed(config: Config, problem: str) -> bool:
+    """Whether a problem's final seeds are trained at the rates that are tuned for speed."""
+    tuning = config.tuning_of(problem)
+    return Arm.TUNED in config.arms and tuning.neighbors and tuning.points > 1
 
 
 def is_swept(config: Config, problem: str, optimizer: str) -> bool:

@@ -46,19 +46,26 @@ def _spec(
     )
 
 
+def planned_grid(plan: TrainingPlan, problem: str, optimizer: str) -> Sequence[float | None]:
+    """The learning rates that are tried on a problem first: those of the optimizer's grid, or as many in its middle."""
+    grid = plan.optimizers[optimizer].grid
+    left_out = max(0, len(grid) - plan.config.tuning_of(problem).points) // 2
+    return grid[left_out : len(grid) - left_out]
+
+
 def tuning_runs(
     plan: TrainingPlan, problem: str, optimizer: str, rates: Sequence[float | None] | None = None
 ) -> list[RunSpec]:
     """The runs that choose an optimizer's learning rate; none without a tuned arm.
 
     Args:
-        rates: those to try; by default the planned grid, which may grow.
+        rates: those to try; by default :func:`planned_grid`, which may grow.
     """
     if Arm.TUNED not in plan.config.arms:
         return []
     return [
         _spec(plan, problem, optimizer, Arm.TUNED, "tuning", rate, seed)
-        for rate in rates or plan.optimizers[optimizer].grid
+        for rate in rates or planned_grid(plan, problem, optimizer)
         for seed in plan.config.seeds_of(problem).tuning_seeds
     ]
 
@@ -96,7 +103,7 @@ def final_runs(plan: TrainingPlan, problem: str, optimizer: str, selection: Mapp
     if Arm.TUNED in config.arms and selection is not None:
         chosen = selection["learning_rate"]
         runs += [_spec(plan, problem, optimizer, Arm.TUNED, "final", chosen, seed) for seed in seeds]
-        neighbors = selection["neighbors"] if config.tuning.neighbors else []
+        neighbors = selection["neighbors"] if config.tuning_of(problem).neighbors else []
         runs += [
             _spec(plan, problem, optimizer, Arm.TUNED, "neighbor", rate, seed) for rate in neighbors for seed in seeds
         ]

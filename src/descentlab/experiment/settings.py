@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from descentlab.experiment.entries import Line, PositiveInt, Seeds, StrictModel, no_bool
+from descentlab.experiment.config_values import GridPoints, Line, PositiveInt, Seeds, StrictModel, no_bool
 from descentlab.i18n.language import Language
 from descentlab.optimizers.roles import MINI_BATCH, REFERENCE
 
@@ -70,7 +70,7 @@ class BudgetConfig(StrictModel):
 class TuningConfig(StrictModel):
     """The learning-rate grid, the same rule for every optimizer."""
 
-    points: Annotated[int, Field(ge=1, le=31, strict=True)] = Field(
+    points: GridPoints = Field(
         default=7, description="points of the half-decade grid; odd, so that the usual rate is one of them"
     )
     growth: Annotated[int, Field(ge=0, le=31, strict=True)] = Field(
@@ -90,13 +90,6 @@ class TuningConfig(StrictModel):
     def most_points(self) -> int:
         """Points of a grid that has grown as far as it may."""
         return self.points + self.growth if self.points > 1 else 1
-
-    @field_validator("points")
-    @classmethod
-    def _odd(cls, points: int) -> int:
-        if points % 2 == 0:
-            raise ValueError("the number of grid points must be odd, so that the center is one of them")
-        return points
 
 
 class SweepConfig(StrictModel):

@@ -72,7 +72,7 @@ class TrackSummary:
 
 def expected_jobs(plan: TrainingPlan, results: Path, problem: str) -> tuple[list[Path], bool]:
     """The paths of a problem's jobs and of its later runs, without suffixes, and whether every look has decided."""
-    jobs = problem_jobs(plan, results, problem) + [speed_job(results, problem)] * trains_for_speed(plan.config)
+    jobs = problem_jobs(plan, results, problem) + [speed_job(results, problem)] * trains_for_speed(plan.config, problem)
     files = [look_file(results, number) for number in range(1, len(plan.config.seeds.looks))]
     looks = [Look.read(file) for file in files if file.exists()]
     jobs += [added_tables(results, problem, look.number) for look in looks if problem in extended_problems(look)]

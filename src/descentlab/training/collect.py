@@ -70,10 +70,11 @@ def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], speed: 
     Raises:
         JobFileError, TableError: a job's file is damaged.
     """
-    speed = speed and trains_for_speed(plan.config)  # otherwise its files are of an earlier config
     jobs = finished_jobs(plan, results, looks, speed)
-    read = timed_selections_of if speed else selections_of
-    selections = [entry for problem in plan.problems for entry in read(plan, results, problem)]
+    selections: list[dict[str, Any]] = []
+    for problem in plan.problems:
+        read = timed_selections_of if speed and trains_for_speed(plan.config, problem) else selections_of
+        selections += read(plan, results, problem)
     runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections, looks)
     return MergedJobs(jobs, runs, read_all(jobs, "examples", EXAMPLES), selections)
 
@@ -96,7 +97,8 @@ def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], spee
         for problem in extended_problems(look):
             jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
     for problem in plan.jobs if speed else ():
-        jobs[speed_job(results, problem)] = f"{problem}, rates tuned for speed"
+        if trains_for_speed(plan.config, problem):  # otherwise its files are of an earlier config
+            jobs[speed_job(results, problem)] = f"{problem}, rates tuned for speed"
     finished = [path for path in jobs if job_table(path, "history").exists()]
     for path in jobs:
         if path not in finished:

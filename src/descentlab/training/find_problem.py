@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from descentlab.experiment.config import ConfigError
-from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.problem_config import ProblemConfig
 from descentlab.optimizers.import_path import ImportPathError, import_object
 from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_problem
 from descentlab.training.engine.keras_trainer import KERAS_MODES

@@ -139,7 +139,7 @@ class Job:
         margin = plan.problems[name].margin
         specs = tuning_runs(plan, name, entry.name)
         records = [result.record for result in self._run(runs, specs)]
-        while rates := rates_beyond(entry, specs, records, sign, margin, plan.config.tuning.most_points):
+        while rates := rates_beyond(entry, specs, records, sign, margin, plan.config.tuning_of(name).most_points):
             grown = tuning_runs(plan, name, entry.name, rates)
             self._progress.expect(len(grown))
             records += [result.record for result in self._run(runs, grown)]

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from descentlab.experiment.config import Config
-from descentlab.experiment.entries import ProblemConfig
 from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
+from descentlab.experiment.problem_config import ProblemConfig
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import (
     OptimizerError,

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from descentlab.experiment.entries import ProblemConfig
+from descentlab.experiment.problem_config import ProblemConfig
 from descentlab.experiment.provenance import source_digest
 from descentlab.experiment.settings import ExecutionConfig
 from descentlab.problems.base import Data, Problem, ProblemError

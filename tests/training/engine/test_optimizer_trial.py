@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descentlab.experiment.entries import OptimizerConfig
+from descentlab.experiment.optimizer_config import OptimizerConfig
 from descentlab.optimizers.build import OptimizerError, build, default_learning_rate
 from descentlab.optimizers.table import OPTIMIZERS, OptimizerEntry
 from descentlab.problems.random_streams import data_order

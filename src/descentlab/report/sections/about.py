@@ -223,8 +223,8 @@ def protocol(evidence: Evidence) -> Section:
     for name, info in evidence.plan.optimizers.items():
         optimizers_of.setdefault(info.tuned_schedule, []).append(name)
     fields = {
-        "points": config.tuning.points,
-        "most_points": config.tuning.most_points,
+        "points": numbers([config.tuning_of(problem).points for problem in evidence.plan.problems]),
+        "most_points": numbers([config.tuning_of(problem).most_points for problem in evidence.plan.problems]),
         "tuning": numbers([config.seeds_of(problem).tuning for problem in evidence.plan.problems]),
         "final": numbers([config.seeds_of(problem).final for problem in evidence.plan.problems]),
         "patience": config.patience,

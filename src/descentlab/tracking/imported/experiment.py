@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.experiment.config import ConfigError, check_folders
-from descentlab.experiment.entries import table_entry
+from descentlab.experiment.optimizer_config import table_entry
 from descentlab.experiment.plan import PLAN_FILE, ImportedPlan, Plan, PlanError
 from descentlab.experiment.records import BESIDE, EXAMPLES, HISTORY, RUNS
 from descentlab.optimizers.arms import LOGGED_ARM

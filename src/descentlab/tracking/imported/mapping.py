@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from descentlab.experiment.config import first_line, read_yaml
-from descentlab.experiment.entries import NAME_PATTERN, PositiveInt, Rate, StrictModel, check_name, table_entry
+from descentlab.experiment.config_values import NAME_PATTERN, PositiveInt, Rate, StrictModel, check_name
+from descentlab.experiment.optimizer_config import table_entry
 from descentlab.experiment.settings import ReportConfig
 from descentlab.optimizers.table import OPTIMIZERS
 

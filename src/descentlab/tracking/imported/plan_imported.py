@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from descentlab.analysis.alarms import unknown
-from descentlab.experiment.entries import table_entry
+from descentlab.experiment.optimizer_config import table_entry
 from descentlab.experiment.plan import ImportedPlan
 from descentlab.experiment.plan_parts import Imported, LoggedConfig, LoggedOptimizer, LoggedProblem, LoggedSeeds
 from descentlab.optimizers.arms import LOGGED_ARM

@@ -1,19 +1,16 @@
-"""Entries of the lists ``problems`` and ``optimizers``: what a reader may write there, validated."""
+"""An entry of the list ``optimizers``: what a reader may write there, validated, and the rows of the report that it gives."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -22,54 +19,14 @@ from pydantic import (
     model_validator,
 )
 
+from descentlab.experiment.config_values import IMPORT_PATTERN, Decay, Rate, StrictModel, check_line, check_name
 from descentlab.optimizers.import_path import suggestion
 from descentlab.optimizers.schedules import check_schedule
 from descentlab.optimizers.table import ASSUMED, CONFIG, LITERATURE, OPTIMIZERS, OptimizerEntry
-from descentlab.problems.table import BUILTIN_PROBLEMS
 
 CONSTANT = [entry.name for entry in (*OPTIMIZERS.values(), *LITERATURE.values()) if entry.tuned_schedule == "constant"]
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 KERAS_PATH = re.compile(r"(tensorflow\.|tf\.)?keras\.optimizers[.:]")
-IMPORT_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-NAME_RULE = "letters, digits, '_' and '-', starting with a letter or digit, at most 64 characters"
-
-
-def no_bool(value: Any) -> Any:
-    """Reject a bool, which Python would take for a number."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-# More than any number of epochs or examples, and products of two still fit into int64.
-PositiveInt = Annotated[int, Field(gt=0, le=10**9, strict=True)]
-Seeds = Annotated[int, Field(ge=1, le=1000, strict=True)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
-Decay = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)]
-
-
-def check_name(name: str) -> str:
-    """Reject a name that can't be part of paths, run ids and tags."""
-    if not NAME_PATTERN.fullmatch(name):
-        raise ValueError(f"a name must be plain ({NAME_RULE})")
-    return name
-
-
-def check_line(text: str) -> str:
-    """Reject text that a terminal, command line or page can't show: control characters and lone surrogates."""
-    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in text):
-        raise ValueError("must be one line of text without control characters")
-    return text
-
-
-Line = Annotated[str, AfterValidator(check_line)]
 Schedule = Annotated[str, AfterValidator(check_schedule)]
-
-
-class StrictModel(BaseModel):
-    """A frozen model that rejects unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
@@ -91,65 +48,6 @@ def hyperparameter(key: Any, value: Any, own_keys: list[str]) -> Any:
     if value is not None and not isinstance(value, (bool, int, float, list)):
         raise ValueError(f"'{key}' must be a number, text, true, false, null or a list; received {value!r}")
     return value
-
-
-class ProblemSeeds(StrictModel):
-    """One problem's own numbers of seeds."""
-
-    final: Seeds | None = Field(default=None, description="final runs' seeds of this problem; no look adds any")
-    tuning: Seeds | None = Field(default=None, description="tuning runs' seeds of this problem")
-
-
-class ProblemConfig(StrictModel):
-    """One problem. ``problem`` is a built-in name or an import path ``package.module:OBJECT``."""
-
-    problem: str = Field(description="built-in name, or import path 'package.module:OBJECT' of a Problem")
-    name: str = Field(default="", description="its row in the report; by default the problem's own name")
-    epochs: PositiveInt | None = Field(default=None, description="budget in passes over the training set")
-    batch_size: PositiveInt | None = Field(
-        default=None, description="examples per update, except for full-batch methods"
-    )
-    train_examples: PositiveInt | None = Field(default=None, description="train on this many only; all by default")
-    evaluation_examples: PositiveInt | None = Field(
-        default=None,
-        description="examples of each split that evaluations during a run take; the last one takes all; all by default",
-    )
-    data: Line | None = Field(
-        default=None, description="path of a data file, or a set of keras.datasets, for problems that take one"
-    )
-    mode: Literal["auto", "xla", "graph", "patches", "keras", "eager"] = Field(
-        default="auto",
-        description="how a run is trained; auto: the fastest that does what Keras does. patches: XLA with convolutions as "
-        "patches × matrix. keras: by Keras' own step, as fit; eager: that step in Python",
-    )
-    optimizers: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        default=None, description="names of those that train this problem; all of the experiment's by default"
-    )
-    seeds: ProblemSeeds = ProblemSeeds()
-    sweep: bool = Field(default=True, description="whether the robustness sweep has runs on this problem")
-    gd_equal_updates: bool = Field(
-        default=True, description="a second row of gd with as many updates as the others, not only as many examples"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"problem": value}
-        if isinstance(value, dict) and isinstance(value.get("problem"), str):
-            problem = value["problem"]
-            if problem not in BUILTIN_PROBLEMS and not IMPORT_PATTERN.fullmatch(problem):
-                raise ValueError(
-                    f"unknown problem '{problem}'{suggestion(problem, BUILTIN_PROBLEMS)} "
-                    f"Valid: {', '.join(BUILTIN_PROBLEMS)}, or an import path 'package.module:OBJECT'"
-                )
-            value = {**value, "name": value.get("name") or problem.rpartition(":")[2].lower()}
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, name: str) -> str:
-        return check_name(name)
 
 
 class OptimizerConfig(StrictModel):
