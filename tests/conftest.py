@@ -14,6 +14,9 @@ from support.workflow_fixture import run_snakemake
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
 
 SLOWEST_FILES = 15
+UNOPTIMIZED = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -33,11 +36,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def device() -> str:
     """Threads and memory set before TensorFlow starts; the device's name.
 
-    A module whose tests compute with TensorFlow asks for it: ``pytestmark = pytest.mark.usefixtures("device")``.
+    A module whose tests compute with TensorFlow asks for it: ``pytestmark = pytest.mark.usefixtures("device")``. XLA compiles
+    without optimizing, in a third of the time: what it compiles here runs for milliseconds. The processes that tests start,
+    workflows among them, compile as they do for a user.
     """
     from descentlab.training.engine.device import configure_device
 
-    return configure_device()
+    os.environ["XLA_FLAGS"] = UNOPTIMIZED
+    configured = configure_device()
+    import tensorflow as tf
+
+    tf.function(tf.identity, jit_compile=True)(1.0)  # XLA reads its flags now
+    del os.environ["XLA_FLAGS"]
+    return configured
 
 
 @pytest.fixture(scope="session")

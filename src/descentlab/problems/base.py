@@ -234,6 +234,11 @@ class Problem:
                 raise ProblemError(
                     f"problem '{self.name}': a metric must be a Metric(name, higher_is_better, per_example); received {metric!r}"
                 )
+        names = ["loss", self.metric.name, *self.beside]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ProblemError(
+                f"problem '{self.name}': metrics must have names that differ, also from 'loss'; repeated: {', '.join(repeated)}"
+            )
 
     @property
     def beside(self) -> list[str]:

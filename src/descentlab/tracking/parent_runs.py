@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,8 +30,13 @@ PICTURE = "curve.png"
 
 
 def metric_name(name: str) -> str:
-    """A metric's name as MLflow takes it."""
-    return name.replace(" ", "_")
+    """A metric's name as MLflow takes it: letters, digits, ``_``, ``-`` and ``.``, at most 200 of them.
+
+    Example:
+        >>> metric_name("signal-to-noise ratio (dB)")
+        'signal-to-noise_ratio_dB'
+    """
+    return re.sub(r"[^\w.-]+", "_", name).strip("_")[:200] or "metric"
 
 
 def data_set(plan: TrainingPlan, problem: str, splits: Iterable[str] = SPLITS) -> DataSet:

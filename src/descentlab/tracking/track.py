@@ -161,7 +161,11 @@ def with_beside(history: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
     """The history with a column ``<split>_<name>`` for each value that was recorded beside loss and metric."""
     if beside.empty:
         return history
-    named = beside.assign(column=beside["split"] + "_" + beside["name"].map(metric_name))
+    keys: dict[str, str] = {}
+    for name in beside["name"].unique():
+        key = metric_name(name)
+        keys[name] = f"{key}_{len(keys)}" if key in keys.values() else key
+    named = beside.assign(column=beside["split"] + "_" + beside["name"].map(keys))
     wide = named.pivot(index=["run_id", "updates"], columns="column", values="value")
     return history.merge(wide.reset_index(), on=["run_id", "updates"], how="left")
 
