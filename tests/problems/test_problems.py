@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descentlab.problems.base import Data, Problem, ProblemError
+from descentlab.problems.base import Data, Metric, Problem, ProblemError
 from descentlab.problems.splits import Split, split_data
 from descentlab.problems.table import BUILTIN_PROBLEMS, builtin_problem
 
@@ -334,6 +334,11 @@ def test_what_is_no_problem_is_refused() -> None:
     mlp = builtin_problem("mlp")
     assert "metric must be a Metric" in message(lambda: replace(mlp, metric="accuracy"))
     assert "metric must be a Metric" in message(lambda: replace(mlp, metrics=("auc",)))
+    for name in ("accuracy", "loss"):
+        same = Metric(name, True, "accuracy")
+        assert f"names that differ, also from 'loss'; repeated: {name}" in message(
+            lambda: replace(mlp, metrics=(same,))
+        )
     without_targets = Data(np.zeros((8, 2)), None)
     assert "targets" in message(lambda: without_targets.check("problem 'p'"))
 

@@ -7,19 +7,52 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from descentlab.tracking.entry import Entry
-from descentlab.tracking.parent_runs import PICTURE, mean_curves, parent_entries
+from descentlab.tracking.parent_runs import PICTURE, mean_curves, metric_name, parent_entries
+from descentlab.tracking.track import with_beside
 from support.comparison_fixture import generated_history, generated_plan
-from support.tracked_jobs import PROBLEM, some_runs
+from support.tracked_jobs import DATABASE, PROBLEM, some_runs
 
 
 def parents(runs: pd.DataFrame, whole: bool = True) -> dict[str, Entry]:
     entries = parent_entries(generated_plan(), PROBLEM, runs, generated_history(runs), "7", whole)
     return {entry.tags["optimizer"]: entry for entry in entries}
+
+
+NAMES = [
+    "accuracy",
+    "signal-to-noise ratio (dB)",
+    "F1 / macro",
+    "perplexité",
+    "50 % quantile",
+    "//",
+    "..",
+    "x" * 400,
+    "a\nb",
+]
+
+
+@pytest.mark.usefixtures("empty_store")
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_mlflow_takes_every_metrics_name(name: str) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{DATABASE}")
+    mlflow.set_experiment("names")
+    with mlflow.start_run() as run:
+        mlflow.log_metric(f"tuned/test_{metric_name(name)}_mean", 1.0)
+    assert list(mlflow.get_run(run.info.run_id).data.metrics.values()) == [1.0]
+
+
+def test_metrics_that_mlflow_would_name_alike_are_told_apart() -> None:
+    history = pd.DataFrame({"run_id": ["a", "a"], "updates": [0, 4]})
+    rows = [("a", 4, "test", name, value) for name, value in (("top (1)", 1.0), ("top-1", 2.0), ("top 1", 3.0))]
+    beside = pd.DataFrame(rows, columns=["run_id", "updates", "split", "name", "value"])
+    wide = with_beside(history, beside).set_index("updates").loc[4]
+    assert wide.drop("run_id").to_dict() == {"test_top_1": 1.0, "test_top-1": 2.0, "test_top_1_2": 3.0}
 
 
 def test_curves_are_means_over_seeds_with_their_intervals() -> None:
