@@ -337,9 +337,8 @@ def test_what_is_no_problem_is_refused() -> None:
     assert "metric must be a Metric" in message(lambda: replace(mlp, metrics=("auc",)))
     for name in ("accuracy", "loss"):
         same = Metric(name, True, "accuracy")
-        assert f"names that differ, also from 'loss'; repeated: {name}" in message(
-            lambda: replace(mlp, metrics=(same,))
-        )
+        repeated = message(partial(replace, mlp, metrics=(same,)))
+        assert f"names that differ, also from 'loss'; repeated: {name}" in repeated
     without_targets = Data(np.zeros((8, 2)), None)
     assert "targets" in message(lambda: without_targets.check("problem 'p'"))
 
