@@ -29,6 +29,25 @@ def test_numbers_of_any_size_are_compared_by_their_size(scale: float) -> None:
     assert compare(outcome(scale, math.nan, 2.2 * scale), theirs, start)
 
 
+@pytest.mark.parametrize("end", [math.inf, -math.inf, math.nan])
+def test_an_end_without_bounds_excuses_nothing_else(end: float) -> None:
+    """A trial may diverge: what Keras' step makes infinite must be, and all else is compared as ever."""
+    start = [np.array([1.0, 2.0]), np.array([3.0])]
+
+    def diverging(first: float, last: float, *weights: float) -> Outcome:
+        evaluations = [Evaluation(n, (Means(loss, 0.5),), 0.0) for n, loss in enumerate((first, last))]
+        return Outcome([np.array(weights[:2]), np.array(weights[2:])], evaluations)
+
+    theirs = diverging(1.0, end, 1.1, end, 3.3)
+    assert compare(diverging(1.0, end, 1.1, end, 3.3), theirs, start) == ""
+    assert compare(diverging(1.00001, end, 1.1, end, 3.3), theirs, start) == ""
+    assert compare(diverging(1.02, end, 1.1, end, 3.3), theirs, start)
+    assert compare(diverging(1.0, 2.0, 1.1, end, 3.3), theirs, start)
+    assert compare(diverging(1.0, end, 1.2, end, 3.3), theirs, start)
+    assert compare(diverging(1.0, end, 1.1, 2.2, 3.3), theirs, start)
+    assert compare(diverging(1.0, end, 1.1, end, 3.5), theirs, start)
+
+
 def test_whole_numbers_are_the_same_or_not() -> None:
     """The state of random numbers: a seed, and how many were drawn."""
     state, weight = np.array([7, 3]), np.array([0.5])

@@ -48,7 +48,9 @@ def compare(outcome: Outcome, expected: Outcome, initial: Sequence[np.ndarray], 
 
 def compare_values(ours: Sequence[Evaluation], by_keras: Sequence[Evaluation], beside: Sequence[str] = ()) -> str:
     """How evaluations differ from Keras'; empty if they don't."""
-    sizes = np.abs([values_of(evaluation) for evaluation in by_keras]).max(axis=(0, 1), initial=0)
+    expected_values = np.abs([values_of(evaluation) for evaluation in by_keras])
+    # Where training diverges within the trial, by the values before: beside an infinite one any would be rounding.
+    sizes = expected_values.max(axis=(0, 1), initial=0, where=np.isfinite(expected_values))
     for evaluation, expected in zip(ours, by_keras, strict=True):
         for both in zip(values_of(evaluation), values_of(expected), strict=True):
             for what, size, first, second in zip(("loss", "metric", *beside), sizes, *both, strict=True):
@@ -66,17 +68,30 @@ def compare_counts(ours: Sequence[np.ndarray], by_keras: Sequence[np.ndarray]) -
 
 
 def compare_weights(ours: Sequence[np.ndarray], by_keras: Sequence[np.ndarray], initial: Sequence[np.ndarray]) -> str:
-    """How weights differ from Keras' by more than a share of their movement; empty if they don't."""
-    moved = [size_of(expected - start) for expected, start in zip(by_keras, initial, strict=True)]
+    """How weights differ from Keras' by more than a share of their movement; empty if they don't.
+
+    Where Keras' are infinite or NaN, so must ours be.
+    """
+    moved = [size_of(finite_gap(start, expected)) for expected, start in zip(by_keras, initial, strict=True)]
     for place, (weight, expected) in enumerate(zip(ours, by_keras, strict=True)):
         if expected.dtype.kind == "f":
             # A weight whose gradient is 0 but for rounding moves at random, by far less than the others.
-            rounding = 10 * np.finfo(np.float32).eps * size_of(expected) + ROUNDING * max(moved)
-            gap = size_of(weight - expected)
-            close = gap <= WEIGHT_TOLERANCE * moved[place] + rounding
-            if not (close or np.array_equal(weight, expected, equal_nan=True)):
+            size = size_of(finite_gap(np.zeros_like(expected), expected))
+            rounding = 10 * np.finfo(np.float32).eps * size + ROUNDING * max(moved)
+            gap = size_of(finite_gap(weight, expected))
+            diverged = ~np.isfinite(expected)
+            alike = np.array_equal(weight[diverged], expected[diverged], equal_nan=True)
+            if not (alike and gap <= WEIGHT_TOLERANCE * moved[place] + rounding):
                 return f"variable {place} is {gap:.2g} from Keras' after the updates; it moved by {moved[place]:.2g}"
     return ""
+
+
+def finite_gap(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """``expected - values``, and 0 where ``expected`` is infinite or NaN."""
+    if expected.dtype.kind != "f":
+        return np.zeros(expected.shape)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(expected), expected - values, 0)
 
 
 def size_of(values: np.ndarray) -> float:
