@@ -364,8 +364,8 @@ def test_remarks_say_at_which_look_a_contrast_was_judged_and_why_it_went_no_furt
     plan = generated_plan(seeds={"final": 10, "most": 40, "tuning": 2})
     left, unpaid, other = (Contrast("up", "tuned", "adam", name) for name in ("sgd", "momentum", "rmsprop"))
     looks = [
-        Look(number=1, seeds=20, contrasts=(left, unpaid)),
-        Look(number=2, seeds=40, left=(left,), unpaid=(unpaid,)),
+        Look(number=1, contrasts=(left, unpaid)),
+        Look(number=2, left=(left,), unpaid=(unpaid,)),
     ]
     second, first = Stage.at([10, 20, 40], 20), Stage.at([10, 20, 40])
     later = {"code": "settled later", "look": 2, "looks": 3}

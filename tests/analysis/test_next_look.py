@@ -20,6 +20,7 @@ from descentlab.analysis.statistics.paired import estimate_difference
 from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.tuning_effects import TuningEffects
+from descentlab.experiment.config import Config
 from descentlab.experiment.looks import Contrast, Look
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plateau import middle, plateau
@@ -81,7 +82,7 @@ def decide(plan: TrainingPlan, runs: pd.DataFrame, looks: Sequence[Look] = ()) -
 def test_what_is_settled_gets_no_more_seeds() -> None:
     differences = {"better": spread(0.1, 0.001), "level": spread(0.0, 0.001), "open": spread(0.01, 0.02)}
     look = decide(plan_of(list(differences)), runs_of(differences))
-    assert (look.number, look.seeds) == (1, 2 * FIRST)
+    assert look.number == 1
     assert look.contrasts == (contrast_of("open"),)
     assert look.left == look.unpaid == ()
 
@@ -96,10 +97,21 @@ def test_the_cheapest_to_settle_comes_first_and_the_budget_ends_the_list() -> No
     look = decide(plan_of(list(differences), minutes=0.5), runs)
     assert look.contrasts == tuple(map(contrast_of, ("quick", "far")))
     assert look.unpaid == (contrast_of("slow"),)
-    earlier = Look(number=1, seeds=12, contrasts=tuple(map(contrast_of, ("quick", "far"))), seconds=24.0)
+    earlier = Look(number=1, contrasts=tuple(map(contrast_of, ("quick", "far"))), seconds=24.0)
     longer = {name: np.r_[values, values] if name != "slow" else values for name, values in differences.items()}
     later = decide(plan_of(list(differences), minutes=0.5), runs_of(longer), [earlier])
     assert later.contrasts == () and set(later.unpaid) <= set(earlier.contrasts)
+
+
+def test_a_problem_with_looks_of_its_own_is_extended_to_its_own_next_one() -> None:
+    """Adam and SGD at a second a run: six more seeds of the problem with six, two of that with four."""
+    few = spread(0.01, 0.02, 4)
+    runs, plan = runs_of({"up": spread(0.01, 0.02), "down": few}), plan_of(["up", "down"])
+    own = {"problem": "mlp", "name": "down", "seeds": {"final": 4, "most": 6}}
+    config = {**plan.config.model_dump(), "problems": [{"problem": "mlp", "name": "up"}, own]}
+    look = decide(replace(plan, config=Config.model_validate(config)), runs)
+    assert set(look.contrasts) == {contrast_of("up"), contrast_of("down")}
+    assert look.seconds == pytest.approx(12 + 4)
 
 
 @pytest.mark.parametrize(("examples", "left"), [(4, True), (4000, False)])
@@ -117,7 +129,7 @@ def test_what_too_few_test_examples_keep_from_settling_is_left(examples: int, le
 def test_a_contrast_is_judged_on_the_seeds_of_its_last_look_at_that_share_of_its_level() -> None:
     values = np.random.default_rng(0).normal(0.01, 0.02, 2 * FIRST)
     plan, runs = plan_of(["p"]), runs_of({"p": values})
-    looks = [Look(number=1, seeds=2 * FIRST, contrasts=(contrast_of("p"),))]
+    looks = [Look(number=1, contrasts=(contrast_of("p"),))]
     row = contrast(plan, runs, {}, looks=looks).iloc[0]
     estimate = estimate_difference(values)
     assert (row["look"], row["n"]) == (2, 2 * FIRST)
@@ -134,7 +146,7 @@ def test_exploratory_contrasts_stay_at_the_seeds_that_all_rows_have() -> None:
     runs = runs_of({"p": np.random.default_rng(0).normal(0.01, 0.02, 2 * FIRST)})
     twin = runs[runs["optimizer"] == "sgd"].assign(optimizer="rmsprop")
     twin["run_id"] = "twin." + twin["run_id"]
-    looks = [Look(number=1, seeds=2 * FIRST, contrasts=(contrast_of("p"),))]
+    looks = [Look(number=1, contrasts=(contrast_of("p"),))]
     table = contrast(plan, pd.concat([runs, twin]), {}, looks=looks)
     assert dict(zip(table["first"], table["n"], strict=True)) == {"adam": 2 * FIRST, "rmsprop": FIRST}
 

@@ -149,6 +149,8 @@ def test_a_problem_may_have_its_own_optimizers_and_seeds() -> None:
     assert [e.name for e in config.entries(part)] == ["gd", "gd_equal_updates", "sgd"]
     assert [e.name for e in config.entries(whole)] == ["gd", "gd_equal_updates", "sgd", "adam"]
     assert config.seeds_of("mlp") == config.seeds
+    further = parsed(problems=problem(seeds={"final": 2, "most": 6}), seeds={"final": 3, "most": 12})
+    assert further.seeds_of("mlp").looks == [2, 4, 6]
     assert (config.seeds_of("slides_mlp").looks, config.seeds_of("slides_mlp").tuning) == ([4], 5)
     assert (config.seeds_of("linear_regression").looks, config.seeds_of("linear_regression").tuning) == ([3, 6, 12], 2)
     assert parse_config(json.loads(config.as_json()), "plan") == config

@@ -212,6 +212,13 @@ def test_refuses_duplicate_names() -> None:
     assert refusal_of(optimizers=["sgd", "adam"], problems=problem(optimizers=["adm"])) == (
         "here: problems: 'mlp' has an optimizer that the experiment lacks: 'adm', did you mean 'adam'? Valid: sgd, adam"
     )
+    few = {"final": 5, "most": 10, "tuning": 1}
+    assert refusal_of(seeds=few, problems=problem(seeds={"final": 2, "most": 8})) == (
+        "here: problems: 'mlp' can't have more looks (2, 4, 8) than the experiment's seeds.final and seeds.most give (5, 10)"
+    )
+    assert refusal_of(seeds=few, problems=problem(seeds={"final": 8, "most": 4})) == (
+        "here: problems: 'mlp': seeds.most: must be at least final (8); received 4"
+    )
     assert refusal_of(tuning={"points": 3}, problems=problem(tuning={"points": 5})) == (
         "here: problems: 'mlp' can't have grids of more points than the experiment's tuning.points (3); received 5"
     )

@@ -14,7 +14,7 @@ from descentlab.experiment.settings import SeedsConfig
 from support.comparison_fixture import generated_plan, generated_selections
 
 CONTRAST = Contrast("up", "tuned", "adam", "sgd")
-LOOK = Look(number=1, seeds=12, contrasts=(CONTRAST, CONTRAST._replace(second="momentum")))
+LOOK = Look(number=1, contrasts=(CONTRAST, CONTRAST._replace(second="momentum")))
 PLAN = generated_plan(seeds={"final": 6, "most": 24, "tuning": 2})
 
 
@@ -43,7 +43,7 @@ def test_a_decision_survives_its_file(tmp_path: Path) -> None:
     assert Look.read(tmp_path / "looks" / "1.json") == LOOK
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"number": 1}', '{"number": 1, "seeds": 2, "more": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"number": "one"}', '{"number": 1, "more": 3}'])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "1.json"
     path.write_text(text)
@@ -73,6 +73,19 @@ def test_added_runs_differ_from_final_ones_in_nothing_but_the_seed() -> None:
     assert sum(spec.phase == "added" for spec in of_adam) == 6
 
 
+def test_a_problem_may_declare_its_own_looks() -> None:
+    own = {"problem": "mlp", "name": "up", "seeds": {"final": 3, "most": 10}}
+    plan = generated_plan(
+        problems=[own, {"problem": "mlp", "name": "down"}], seeds={"final": 6, "most": 24, "tuning": 2}
+    )
+    down = CONTRAST._replace(problem="down")
+    both = [Look(number=1, contrasts=(CONTRAST, down)), Look(number=2, contrasts=(CONTRAST,))]
+    assert seeds_of_contrasts(plan, both) == {CONTRAST: 10, down: 12}
+    added = [{spec.seed for spec in added_runs(plan, "up", look, generated_selections())} for look in both]
+    assert added == [{3, 4, 5}, {6, 7, 8, 9}]
+    assert {spec.seed for spec in added_runs(plan, "down", both[0], generated_selections())} == set(range(6, 12))
+
+
 def test_a_contrast_has_the_seeds_of_its_last_look() -> None:
-    later = Look(number=2, seeds=24, contrasts=(CONTRAST,))
-    assert seeds_of_contrasts([LOOK, later]) == {CONTRAST: 24, CONTRAST._replace(second="momentum"): 12}
+    later = Look(number=2, contrasts=(CONTRAST,))
+    assert seeds_of_contrasts(PLAN, [LOOK, later]) == {CONTRAST: 24, CONTRAST._replace(second="momentum"): 12}

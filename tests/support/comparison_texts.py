@@ -94,7 +94,7 @@ def much_went_wrong() -> tuple[TrainingPlan, Comparison]:
     """Divergences on both sides, failed and missing runs, few seeds, edges, bounds, an optimizer of the reader's own."""
     runs, plan = generated_runs(0), generated_plan(seeds={"final": 3, "most": 6, "tuning": 2})
     open_contrast = Contrast("up", "tuned", "adam", "momentum")
-    look = Look(number=1, seeds=6, contrasts=(open_contrast,), left=(open_contrast,), unpaid=(open_contrast,))
+    look = Look(number=1, contrasts=(open_contrast,), left=(open_contrast,), unpaid=(open_contrast,))
     plan = with_optimizer(plan, "rmsprop", factory="RMSprop", hyperparameters={"tuned": {"momentum": 0.9}})
     plan = with_optimizer(plan, "adam", hyperparameters={"default": {"beta_1": 0.95}})
     plan = with_optimizer(plan, "gd", source_lines=9)

@@ -68,7 +68,7 @@ def contrast(
     finals = runs[runs["phase"].isin(FINAL_PHASES)]
     finals = finals.assign(log_objective=log_objective(finals)).set_index("seed")
     by_row = dict(tuple(finals[[*ROW, *PAIRED, "higher_is_better", "phase", "log_objective"]].groupby(ROW, sort=False)))
-    extended = seeds_of_contrasts(looks)
+    extended = seeds_of_contrasts(plan, looks)
     rows: list[dict[str, Any]] = []
     pairs: list[PairedRuns] = []
     fits: list[PairTest] = []

@@ -37,9 +37,10 @@ def decide_look(
         selections: the choices of learning rates.
         looks: what the looks before this one decided.
     """
-    number, seeds = len(looks) + 1, plan.config.seeds.looks
+    number = len(looks) + 1
+    looks_of = {problem: plan.config.seeds_of(problem).looks for problem in plan.problems}
     table = contrast(plan, runs, scores, measure_tuning_effects(plan, runs, selections), looks)
-    goes_on = table["problem"].map(lambda name: len(plan.config.seeds_of(name).looks) > number)
+    goes_on = table["problem"].map(lambda name: len(looks_of[name]) > number)
     reached = (table["declared"] == PRIMARY) & (table["look"] == number) & goes_on
     open_contrasts = table[reached & (table["verdict"] == Verdict.INCONCLUSIVE)]
     seconds = seconds_by_row(runs)
@@ -47,6 +48,7 @@ def decide_look(
     left = []
     for row in open_contrasts.to_dict("records"):
         one = Contrast(row["problem"], row["arm"], row["first"], row["second"])
+        seeds = looks_of[one.problem]
         needed = seeds[number] if math.isnan(row["seeds_needed"]) else row["seeds_needed"]
         # More seeds move the mean only within their own part of the interval. No seeds help if, wherever it moves, what the
         # test examples and tuning leave of the interval is too wide.
@@ -57,11 +59,12 @@ def decide_look(
         else:
             further = min(needed, seeds[-1]) - seeds[number - 1]
             expected[one] = further * sum(seconds[side] for side in rows_of(one))
-    added, budget = seeds[number] - seeds[number - 1], 60 * (plan.config.budget.minutes or math.inf)
+    budget = 60 * (plan.config.budget.minutes or math.inf)
     spent = sum(look.seconds for look in looks)
     paid: dict[Row, float] = {}
     extended, unpaid = [], []
     for one in sorted(expected, key=expected.__getitem__):
+        added = looks_of[one.problem][number] - looks_of[one.problem][number - 1]
         new = {row: added * seconds[row] for row in rows_of(one) if row not in paid}
         if spent + sum(paid.values()) + sum(new.values()) > budget:
             unpaid.append(one)
@@ -70,7 +73,6 @@ def decide_look(
             paid |= new
     return Look(
         number=number,
-        seeds=seeds[number],
         contrasts=tuple(extended),
         left=tuple(left),
         unpaid=tuple(unpaid),

@@ -133,6 +133,15 @@ class Config(StrictModel):
                         f"problems: '{problem.name}' has an optimizer that the experiment lacks: '{name}'"
                         f"{suggestion(name, names)} Valid: {', '.join(names)}"
                     )
+            try:
+                looks = self.seeds_of(problem.name).looks
+            except ValidationError as error:
+                raise ValueError(f"problems: '{problem.name}': seeds.{first_line(error, SeedsConfig)}") from None
+            if len(looks) > len(self.seeds.looks):
+                raise ValueError(
+                    f"problems: '{problem.name}' can't have more looks ({', '.join(map(str, looks))}) than the experiment's "
+                    f"seeds.final and seeds.most give ({', '.join(map(str, self.seeds.looks))})"
+                )
             if (problem.tuning.points or 1) > self.tuning.points:
                 raise ValueError(
                     f"problems: '{problem.name}' can't have grids of more points than the experiment's tuning.points "
@@ -176,10 +185,10 @@ class Config(StrictModel):
         return entries
 
     def seeds_of(self, problem: str) -> SeedsConfig:
-        """The numbers of seeds of a problem. One with its own number of final seeds has one look, at these."""
+        """The numbers of seeds of a problem. One with its own number of final seeds has the looks that it declares."""
         own = next((entry.seeds for entry in self.problems if entry.name == problem), ProblemSeeds())
         given = {name: number for name, number in own if number is not None}
-        return self.seeds.model_copy(update=given | ({"most": None} if own.final else {}))
+        return SeedsConfig.model_validate(self.seeds.model_dump() | ({"most": None} if own.final else {}) | given)
 
     def tuning_of(self, problem: str) -> TuningConfig:
         """How a problem's learning rates are tuned."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from descentlab.experiment.plan import TrainingPlan
+from descentlab.experiment.plan import Plan, TrainingPlan
 from descentlab.experiment.plan_parts import STRICT
 from descentlab.storage.atomic import write_text
 
@@ -41,8 +41,7 @@ class Look:
 
     Attributes:
         number: from 1, the look at the final seeds.
-        seeds: up to which the contrasts are extended; the look after this one has so many.
-        contrasts: those that are extended, in the order in which they are expected to settle.
+        contrasts: those that are extended to the seeds of the next look, in the order in which they are expected to settle.
         left: those that stay open: neither the test examples nor the tuning seeds that they have let any number of seeds
             settle them.
         unpaid: those that stay open because the budget is spent.
@@ -50,7 +49,6 @@ class Look:
     """
 
     number: int
-    seeds: int
     contrasts: tuple[Contrast, ...] = ()
     left: tuple[Contrast, ...] = ()
     unpaid: tuple[Contrast, ...] = ()
@@ -110,11 +108,12 @@ def extended_problems(look: Look) -> list[str]:
     return list(dict.fromkeys(contrast.problem for contrast in look.contrasts))
 
 
-def seeds_of_contrasts(looks: Sequence[Look]) -> dict[Contrast, int]:
+def seeds_of_contrasts(plan: Plan, looks: Sequence[Look]) -> dict[Contrast, int]:
     """The seeds of each contrast that was extended."""
-    return {contrast: look.seeds for look in looks for contrast in look.contrasts}
+    return {one: plan.config.seeds_of(one.problem).looks[look.number] for look in looks for one in look.contrasts}
 
 
-def added_seeds(plan: TrainingPlan, look: Look) -> list[int]:
-    """The seeds of the runs that a look added."""
-    return list(range(plan.config.seeds.looks[look.number - 1], look.seeds))
+def added_seeds(plan: TrainingPlan, problem: str, look: Look) -> list[int]:
+    """The seeds of the runs that a look added to a problem."""
+    looks = plan.config.seeds_of(problem).looks
+    return list(range(looks[look.number - 1], looks[look.number]))

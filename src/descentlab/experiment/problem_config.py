@@ -22,7 +22,11 @@ from descentlab.problems.table import BUILTIN_PROBLEMS
 class ProblemSeeds(StrictModel):
     """One problem's own numbers of seeds."""
 
-    final: Seeds | None = Field(default=None, description="final runs' seeds of this problem; no look adds any")
+    final: Seeds | None = Field(default=None, description="final runs' seeds of this problem")
+    most: Seeds | None = Field(
+        default=None,
+        description="seeds that its primary contrasts may have; where it has its own final seeds, no look adds any by default",
+    )
     tuning: Seeds | None = Field(default=None, description="tuning runs' seeds of this problem")
 
 

@@ -123,7 +123,9 @@ def added_runs(plan: TrainingPlan, problem: str, look: Look, selections: Sequenc
         finals = final_runs(plan, problem, optimizer, chosen.get(optimizer))
         known = [spec for spec in finals if spec.arm == arm and spec.phase == "final"][:1]  # none without a selection
         runs += [
-            dataclasses.replace(spec, phase=ADDED, seed=seed) for spec in known for seed in added_seeds(plan, look)
+            dataclasses.replace(spec, phase=ADDED, seed=seed)
+            for spec in known
+            for seed in added_seeds(plan, problem, look)
         ]
     return runs
 

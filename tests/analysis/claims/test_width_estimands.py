@@ -65,6 +65,13 @@ def test_widths_of_the_sweep_are_not_compared_with_those_of_the_grid() -> None:
     assert widths(pd.concat([tuning, both, swept({"sgd": [NARROW] * 2})])).bound == "at least"
 
 
+def test_a_problem_that_is_left_out_of_the_sweep_is_no_evidence() -> None:
+    runs = swept({"adam": [NARROW] * 2, "sgd": [NARROW] * 2}, phase="tuning")
+    left_out = generated_plan(problems=[{"problem": "mlp", "name": name, "sweep": False} for name in ("up", "down")])
+    assert adam_width(ClaimEvidence(left_out, runs, runs, {}, runs), CLAIM)[0] == []
+    assert widths(runs).estimate.n == 2
+
+
 def test_a_wide_range_that_was_cut_off_is_a_bound_and_two_leave_it_open() -> None:
     wide = [1.0, 1.0, 1.0]  # both ends outside the rates
     assert widths(swept({"adam": [wide] * 2, "sgd": [NARROW] * 2})).bound == "at least"

@@ -94,6 +94,18 @@ def test_the_protocol_has_the_experiments_own_numbers() -> None:
     assert values_of(rules["Grid"]) == [7, 2, 15]  # points, seeds, and points at most
 
 
+def test_the_looks_are_those_of_each_problem() -> None:
+    seeds = {"final": 6, "most": 12, "tuning": 2}
+    own = [{"problem": "mlp", "name": "up"}, {"problem": "mlp", "name": "down", "seeds": {"final": 3, "most": 6}}]
+    same, differing = (
+        dict(table_named(protocol(evidence_of(seeds=seeds, **more)), "rules").rows)["Looks"]
+        for more in ({}, {"problems": own})
+    )
+    assert values_of(same)[:2] == [6, 12]
+    assert values_of(differing)[:6] == [6, 12, "up", 3, 6, "down"]
+    assert "Looks" not in dict(table_named(protocol(evidence_of(seeds={"final": 6})), "rules").rows)
+
+
 ONE_SEED = {"problem": "mlp", "name": "up", "seeds": {"tuning": 1}}
 
 

@@ -56,7 +56,7 @@ class ClaimEvidence:
 
     def seeds(self, problem: str, arm: str, first: str, second: str) -> int | None:
         """The seeds of a primary contrast's last look; None if that was the first."""
-        return seeds_of_contrasts(self.looks).get(Contrast(problem, arm, first, second))
+        return seeds_of_contrasts(self.plan, self.looks).get(Contrast(problem, arm, first, second))
 
     def margin(self, claim: Claim, problem: str) -> float:
         """The claim's margin, or the problem's own."""

@@ -14,7 +14,7 @@ from descentlab.analysis.remarks import remark
 from descentlab.analysis.sensitivity import WIDTH_RESOLUTION, RateScores, scores_by_rate, width_in_decades
 from descentlab.analysis.statistics.resampling import estimate_resampled
 from descentlab.analysis.statistics.survival import BOUNDS
-from descentlab.experiment.plan import Plan
+from descentlab.experiment.plan import Plan, TrainingPlan
 from descentlab.optimizers.roles import ADAM, ADVANCED, NOT_ADAPTIVE, PLAIN
 
 
@@ -31,11 +31,14 @@ def adaptive_width(evidence: ClaimEvidence, claim: Claim) -> Pieces:
 def width_pieces(evidence: ClaimEvidence, claim: Claim, wide: tuple[str, ...], narrow: tuple[str, ...]) -> Pieces:
     """Mean width of the optimizers ``wide`` minus that of ``narrow``, problem by problem.
 
-    From the robustness sweep if all of them were swept, else from the tuning grid for all, as the two use different seeds.
+    From the robustness sweep if all of them were swept, else from the tuning grid for all, as the two use different seeds. A
+    problem that the config leaves out of the sweep (``sweep: false``) is left out here: its grid is the shorter for it.
     """
     plan, runs = evidence.plan, evidence.runs
     pieces = []
     for problem in plan.problems:
+        if isinstance(plan, TrainingPlan) and not plan.config.problem(problem).sweep:
+            continue
         found = scores_of_rates(plan, runs, problem, (*wide, *narrow))
         if len({scores.phase for scores in found.values()}) > 1:
             runs_of_grid = runs[runs["phase"] != "sweep"]

@@ -47,7 +47,7 @@ RULES = {
         "order and dropout, each from its own stream."
     ),
     LOOKS: message(
-        "A primary contrast that is open after {looks} seeds gets more, up to {most}; these looks were declared before the runs. "
+        "A primary contrast is judged at {looks} seeds, as long as it is open; these looks were declared before the runs. "
         "Each spends the share of its level that it adds of the seeds, so that looking again makes no false alarm likelier. "
         "Only primary contrasts use the added seeds; everything else on this page is of the first {final}."
     ),
@@ -218,7 +218,6 @@ def protocol(evidence: Evidence) -> Section:
     if not isinstance(evidence.plan, TrainingPlan):
         return imported_protocol(evidence)
     config = evidence.plan.config
-    seeds = config.seeds
     optimizers_of: dict[str, list[str]] = {}
     for name, info in evidence.plan.optimizers.items():
         optimizers_of.setdefault(info.tuned_schedule, []).append(name)
@@ -228,13 +227,12 @@ def protocol(evidence: Evidence) -> Section:
         "tuning": numbers([config.seeds_of(problem).tuning for problem in evidence.plan.problems]),
         "final": numbers([config.seeds_of(problem).final for problem in evidence.plan.problems]),
         "patience": config.patience,
-        "looks": joined([str(number) for number in seeds.looks[:-1] or seeds.looks]),
-        "most": seeds.looks[-1],
+        "looks": looks_words(evidence.plan),
         "schedules": "; ".join(f"{schedule} ({', '.join(names)})" for schedule, names in optimizers_of.items()),
         "noise": noise_words(evidence.plan),
     }
     left_out = {PATIENCE} if config.patience is None else set()
-    left_out |= {LOOKS} if len(seeds.looks) == 1 else set()
+    left_out |= {LOOKS} if len(config.seeds.looks) == 1 else set()
     left_out |= {SCHEDULES, GRID, SELECTION} if Arm.TUNED not in config.arms else set()
     rules = [[words(rule), words(meaning, **fields)] for rule, meaning in RULES.items() if rule not in left_out]
     headers = [words("rule"), words("what it means")]
@@ -243,6 +241,17 @@ def protocol(evidence: Evidence) -> Section:
     if len(coverage):
         blocks.append(coverage_table(coverage))
     return Section("protocol", words("Protocol"), blocks)
+
+
+def looks_words(plan: TrainingPlan) -> str:
+    """The numbers of seeds of each look, with the problems that have them where not all have the same."""
+    problems_with: dict[tuple[int, ...], list[str]] = {}
+    for problem in plan.problems:
+        problems_with.setdefault(tuple(plan.config.seeds_of(problem).looks), []).append(problem)
+    numbers_of = {looks: joined([str(number) for number in looks]) for looks in problems_with}
+    if len(numbers_of) == 1:
+        return next(iter(numbers_of.values()))
+    return "; ".join(f"{numbers_of[looks]} ({', '.join(names)})" for looks, names in problems_with.items())
 
 
 def noise_words(plan: TrainingPlan) -> str:
