@@ -37,12 +37,12 @@ def device() -> str:
     """Threads and memory set before TensorFlow starts; the device's name.
 
     A module whose tests compute with TensorFlow asks for it: ``pytestmark = pytest.mark.usefixtures("device")``. XLA compiles
-    without optimizing, in a third of the time: what it compiles here runs for milliseconds. The processes that tests start,
-    workflows among them, compile as they do for a user.
+    without optimizing, in a third of the time, as what it compiles here runs for milliseconds, unless XLA_FLAGS says otherwise
+    (``make zoo``). The processes that tests start, workflows among them, compile as they do for a user.
     """
     from descentlab.training.engine.device import configure_device
 
-    os.environ["XLA_FLAGS"] = UNOPTIMIZED
+    os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
     configured = configure_device()
     import tensorflow as tf
 
