@@ -8,6 +8,7 @@ import sys
 from importlib.resources import files
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from descentlab.optimizers.table import OPTIMIZERS
 from descentlab.report.plotting import (
     COLORS,
     MARKERS,
+    PAGE_WIDTH,
     decade_label,
     figure_svg,
     label_room,
@@ -230,3 +232,18 @@ def test_coordinates_are_short() -> None:
 
 def test_labels_keep_their_decimals() -> None:
     assert ">0.125<" in drawn() and ">0.875<" in drawn()
+
+
+@pytest.mark.parametrize(("panels", "rows"), [(1, [1]), (5, [5]), (6, [3, 3]), (7, [4, 3]), (20, [5, 5, 5, 5])])
+def test_panels_that_are_wider_than_the_page_stand_in_rows(panels: int, rows: list[int]) -> None:
+    figure, axes = new_figure(panels, 1.95, 2.0, left=1.9, gap=0.15, share_y=True, share_x=True)
+    bottoms = [round(panel.get_position().y0, 6) for panel in axes]
+    assert [bottoms.count(bottom) for bottom in dict.fromkeys(bottoms)] == rows
+    assert bottoms == sorted(bottoms, reverse=True)
+    assert len(figure.axes) == len(axes) == panels
+    assert figure.get_size_inches()[0] <= PAGE_WIDTH
+    for panel in axes:
+        box = panel.get_window_extent()
+        assert (box.width / figure.dpi, box.height / figure.dpi) == pytest.approx((1.95, 2.0))
+        assert panel.xaxis.get_tick_params()["labelbottom"]
+    plt.close(figure)

@@ -41,6 +41,7 @@ COLORS = {
 }
 MARKERS = "osD^vP*X<>hdp8"
 LUMINANCE = 0.2  # of a derived color: midway between too faint on white and too faint on black
+PAGE_WIDTH = 12.5  # inches of a figure that fit a page 1,280 pixels wide
 GRAY = "#888888"  # of what isn't an optimizer: reference lines, bands, single seeds
 
 # Stand-ins that figure_svg replaces by the page's own colors.
@@ -120,16 +121,16 @@ def new_figure(
     share_y: bool = False,
     share_x: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a row of panels in the house style.
+    """A figure with a row of panels in the house style, or several rows of about as many, where one is wider than the page.
 
     Args:
         panels: number of panels.
         width, height: of one panel, in inches.
-        left, right: room for labels on either side of the row, in inches.
+        left, right: room for labels on either side of a row, in inches.
         gap: room between panels, in inches.
 
     Returns:
-        The figure and its panels, from left to right.
+        The figure and its panels, from left to right, row by row.
     """
     import matplotlib
 
@@ -139,16 +140,24 @@ def new_figure(
 
     sns.set_theme(style="whitegrid", rc=STYLE)
     top, bottom = 0.32, 0.48
-    size = (left + panels * width + (panels - 1) * gap + right, top + height + bottom)
-    figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, sharey=share_y, sharex=share_x)
+    rows = -(-panels // max(1, int((PAGE_WIDTH - left - right + gap) / (width + gap))))
+    columns = -(-panels // rows)
+    size = (left + columns * width + (columns - 1) * gap + right, rows * (top + height + bottom))
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=share_y, sharex=share_x)
+    axes, spare = list(grid.ravel()[:panels]), grid.ravel()[panels:]
+    for panel in spare:
+        panel.remove()
+    for panel in axes:
+        panel.tick_params(labelbottom=True)  # which sharing leaves to the last row
     figure.subplots_adjust(
         left=left / size[0],
         right=1 - right / size[0],
         top=1 - top / size[1],
         bottom=bottom / size[1],
         wspace=gap / width,
+        hspace=(top + bottom) / height,
     )
-    return figure, list(axes.ravel())
+    return figure, axes
 
 
 def new_row_figure(

@@ -9,7 +9,6 @@ import pandas as pd
 
 from descentlab.analysis.step_cost import summarize_step_cost
 from descentlab.experiment.plan import Plan
-from descentlab.experiment.step_cost import LARGE_MODEL, MODELS
 from descentlab.i18n.wording import joined, message, words
 from descentlab.optimizers.roles import ADAM, PLAIN
 from descentlab.report.blocks import (
@@ -27,7 +26,6 @@ from descentlab.report.drawing import draw_rows, finish, limit_ratios
 from descentlab.report.plotting import GRAY, new_row_figure
 from descentlab.report.sections.break_even import break_even_figure, break_even_table
 
-MOST_PANELS = 4
 NOT_COUNTED = message("Operations were not counted for {rows}; the log of the measurement says why.")
 NOT_TIMED = message(
     "The cost of a step was not measured for {rows}, so nothing here is in seconds for them; the log of the measurement says "
@@ -87,14 +85,6 @@ def left_out_rows(plan: Plan, table: pd.DataFrame, without: Collection[str]) -> 
     return rows
 
 
-def shown_models(ratios: pd.DataFrame) -> list[str]:
-    """The models that get a panel, smallest first: all if they are few, else the standard sizes."""
-    models = distinct(ratios["model"])
-    if len(models) <= MOST_PANELS:
-        return models
-    return [name for name in models if name in (*MODELS, LARGE_MODEL)] or models[-MOST_PANELS:]
-
-
 def operations_table(evidence: Evidence, operations: pd.DataFrame) -> Table:
     """What an update of each optimizer takes, counted, and how much of a whole step that is."""
     plain = operations[operations["optimizer"] == PLAIN].set_index("model")
@@ -148,8 +138,8 @@ def time_figure(evidence: Evidence, ratios: pd.DataFrame) -> Figure:
     Args:
         ratios: rows of :func:`summarize_step_cost`, models by size.
     """
-    models = shown_models(ratios)
-    shown = ratios[ratios["model"].isin(models) & (ratios["optimizer"] != PLAIN)]
+    models = distinct(ratios["model"])
+    shown = ratios[ratios["optimizer"] != PLAIN]
     order = evidence.optimizers_in(shown)
     figure, axes = new_row_figure(len(models), 1.95, order, margin=0.2, gap=0.15)
     for panel, model in zip(axes, models, strict=True):
