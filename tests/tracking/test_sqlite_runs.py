@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -100,12 +101,14 @@ def test_files_go_through_the_client_where_they_are_not_in_a_local_folder() -> N
     assert is_plain(entry(False), "s3://data")
 
 
-def test_a_name_that_mlflow_would_refuse_is_refused() -> None:
+def test_a_metrics_name_that_mlflow_would_refuse_is_made_fit() -> None:
     runs = some_runs()
-    runs["metric"] = "mean/../accuracy"
+    runs["metric"] = "mean/../accuracy (%)"
     write_jobs(runs)
-    with pytest.raises(TrackError, match="Invalid value"):
-        track(store_in("new"))
+    assert track(store_in("new")).logged == len(runs)
+    with contextlib.closing(sqlite3.connect("new/mlflow.db")) as store:
+        names = {name for (name,) in store.execute("select distinct key from latest_metrics")}
+    assert "test_mean_.._accuracy" in names and not any("/.." in name or "(" in name for name in names)
 
 
 def add_constraint(database: str, statement: str) -> None:
