@@ -21,7 +21,7 @@ from descentlab.analysis.statistics.stages import Stage
 from descentlab.analysis.statistics.verdicts import Verdict
 from descentlab.analysis.tuning_effects import TuningEffects
 from descentlab.experiment.config import Config
-from descentlab.experiment.looks import Contrast, Look
+from descentlab.experiment.looks import Contrast, Look, seeds_of_contrasts
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plateau import middle, plateau
 from descentlab.experiment.records import RUNS
@@ -81,9 +81,11 @@ def decide(plan: TrainingPlan, runs: pd.DataFrame, looks: Sequence[Look] = ()) -
 
 def test_what_is_settled_gets_no_more_seeds() -> None:
     differences = {"better": spread(0.1, 0.001), "level": spread(0.0, 0.001), "open": spread(0.01, 0.02)}
-    look = decide(plan_of(list(differences)), runs_of(differences))
+    plan = plan_of(list(differences))
+    look = decide(plan, runs_of(differences))
     assert look.number == 1
     assert look.contrasts == (contrast_of("open"),)
+    assert seeds_of_contrasts(plan, [look]) == {contrast_of("open"): 2 * FIRST}
     assert look.left == look.unpaid == ()
 
 

@@ -51,8 +51,12 @@ def test_metrics_that_mlflow_would_name_alike_are_told_apart() -> None:
     history = pd.DataFrame({"run_id": ["a", "a"], "updates": [0, 4]})
     rows = [("a", 4, "test", name, value) for name, value in (("top (1)", 1.0), ("top-1", 2.0), ("top 1", 3.0))]
     beside = pd.DataFrame(rows, columns=["run_id", "updates", "split", "name", "value"])
-    wide = with_beside(history, beside).set_index("updates").loc[4]
+    wide = with_beside(history, beside, "accuracy").set_index("updates").loc[4]
     assert wide.drop("run_id").to_dict() == {"test_top_1": 1.0, "test_top-1": 2.0, "test_top_1_2": 3.0}
+    like_the_metric = with_beside(history, beside, "top [1]").set_index("updates").loc[4]
+    assert like_the_metric.drop("run_id").to_dict() == {"test_top_1_2": 1.0, "test_top-1": 2.0, "test_top_1_3": 3.0}
+    named = with_beside(history, beside.replace({"name": {"top (1)": "metric", "top 1": "loss!"}}), "accuracy")
+    assert set(named.columns) == {"run_id", "updates", "test_metric_2", "test_top-1", "test_loss_2"}
 
 
 def test_curves_are_means_over_seeds_with_their_intervals() -> None:

@@ -125,28 +125,8 @@ class Config(StrictModel):
         for axis in ("schedules", "weight_decays"):
             if getattr(self, axis) and Arm.TUNED not in self.arms:
                 raise ValueError(f"{axis}: they are the tuned arm's, so arms needs 'tuned'")
-        names = [optimizer.name for optimizer in self.optimizers]
         for problem in self.problems:
-            for name in problem.optimizers or ():
-                if name not in names:
-                    raise ValueError(
-                        f"problems: '{problem.name}' has an optimizer that the experiment lacks: '{name}'"
-                        f"{suggestion(name, names)} Valid: {', '.join(names)}"
-                    )
-            try:
-                looks = self.seeds_of(problem.name).looks
-            except ValidationError as error:
-                raise ValueError(f"problems: '{problem.name}': seeds.{first_line(error, SeedsConfig)}") from None
-            if len(looks) > len(self.seeds.looks):
-                raise ValueError(
-                    f"problems: '{problem.name}' can't have more looks ({', '.join(map(str, looks))}) than the experiment's "
-                    f"seeds.final and seeds.most give ({', '.join(map(str, self.seeds.looks))})"
-                )
-            if (problem.tuning.points or 1) > self.tuning.points:
-                raise ValueError(
-                    f"problems: '{problem.name}' can't have grids of more points than the experiment's tuning.points "
-                    f"({self.tuning.points}); received {problem.tuning.points}"
-                )
+            self._check_own(problem)
         rows = list(dict.fromkeys(entry.name for problem in self.problems for entry in self._rows(problem)))
         reference = self.report.reference
         if reference != ReportConfig().reference and reference not in rows:
@@ -158,6 +138,30 @@ class Config(StrictModel):
                 f"sweep.optimizers: must be among the optimizers ({', '.join(rows)}); received '{unknown[0]}'"
             )
         return self
+
+    def _check_own(self, problem: ProblemConfig) -> None:
+        """Reject what a problem has of its own and the experiment doesn't allow."""
+        names = [optimizer.name for optimizer in self.optimizers]
+        for name in problem.optimizers or ():
+            if name not in names:
+                raise ValueError(
+                    f"problems: '{problem.name}' has an optimizer that the experiment lacks: '{name}'"
+                    f"{suggestion(name, names)} Valid: {', '.join(names)}"
+                )
+        try:
+            looks = self.seeds_of(problem.name).looks
+        except ValidationError as error:
+            raise ValueError(f"problems: '{problem.name}': seeds.{first_line(error, SeedsConfig)}") from None
+        if len(looks) > len(self.seeds.looks):
+            raise ValueError(
+                f"problems: '{problem.name}' can't have more looks ({', '.join(map(str, looks))}) than the experiment's "
+                f"seeds.final and seeds.most give ({', '.join(map(str, self.seeds.looks))})"
+            )
+        if (problem.tuning.points or 1) > self.tuning.points:
+            raise ValueError(
+                f"problems: '{problem.name}' can't have grids of more points than the experiment's tuning.points "
+                f"({self.tuning.points}); received {problem.tuning.points}"
+            )
 
     def entries(self, problem: ProblemConfig) -> list[OptimizerEntry]:
         """The optimizers of a problem; full-batch ones also have their second row."""

@@ -110,7 +110,7 @@ def track_problem(
         )
         for name, columns in (("runs", RUNS), ("history", HISTORY), ("beside", BESIDE))
     )
-    curves = curves_by_run(with_beside(history, beside), runs["run_id"])
+    curves = curves_by_run(with_beside(history, beside, str(runs["metric"].iloc[0])), runs["run_id"])
     # Of some jobs alone the targets could still change.
     targets = find_targets(plan, runs, history) if whole else {}
     done: Counter[str] = Counter()
@@ -157,14 +157,21 @@ def refresh_experiment(client: MlflowClient, experiment: str, plan: TrainingPlan
     set_experiment_tags(client, experiment, experiment_tags(plan, experiment, ids), owned=VIEW_TAG + OWNED)
 
 
-def with_beside(history: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
-    """The history with a column ``<split>_<name>`` for each value that was recorded beside loss and metric."""
+def with_beside(history: pd.DataFrame, beside: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The history with a column ``<split>_<name>`` for each value that was recorded beside loss and metric.
+
+    Names that MLflow would take for one, or for that of the loss or of the ``metric``, are numbered.
+    """
     if beside.empty:
         return history
     keys: dict[str, str] = {}
+    taken = {"loss", "metric", metric_name(metric)}
     for name in beside["name"].unique():
         key = metric_name(name)
-        keys[name] = f"{key}_{len(keys)}" if key in keys.values() else key
+        keys[name] = next(
+            free for free in (key, *(f"{key}_{n}" for n in range(2, len(taken) + 3))) if free not in taken
+        )
+        taken.add(keys[name])
     named = beside.assign(column=beside["split"] + "_" + beside["name"].map(keys))
     wide = named.pivot(index=["run_id", "updates"], columns="column", values="value")
     return history.merge(wide.reset_index(), on=["run_id", "updates"], how="left")

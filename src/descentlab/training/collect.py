@@ -70,23 +70,25 @@ def merge_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], speed: 
     Raises:
         JobFileError, TableError: a job's file is damaged.
     """
-    jobs = finished_jobs(plan, results, looks, speed)
+    # Of another problem, such files are of an earlier config.
+    timed = [problem for problem in plan.problems if speed and trains_for_speed(plan.config, problem)]
+    jobs = finished_jobs(plan, results, looks, timed)
     selections: list[dict[str, Any]] = []
     for problem in plan.problems:
-        read = timed_selections_of if speed and trains_for_speed(plan.config, problem) else selections_of
+        read = timed_selections_of if problem in timed else selections_of
         selections += read(plan, results, problem)
     runs = with_missing(plan, read_all(jobs, "runs", RUNS), selections, looks)
     return MergedJobs(jobs, runs, read_all(jobs, "examples", EXAMPLES), selections)
 
 
-def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], speed: bool) -> list[Path]:
+def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], timed: Sequence[str]) -> list[Path]:
     """The paths of every job's tables, without their suffixes; a job that wrote none is said.
 
     Args:
         plan: the experiment's plan.
         results: ``results/<experiment>``.
         looks: those whose added runs count.
-        speed: whether the runs at rates tuned for speed count.
+        timed: the problems whose runs at rates tuned for speed count.
     """
     jobs = {
         path: f"{problem}, job {path.name} ({', '.join(optimizers)})"
@@ -96,9 +98,8 @@ def finished_jobs(plan: TrainingPlan, results: Path, looks: Sequence[Look], spee
     for look in looks:
         for problem in extended_problems(look):
             jobs[added_tables(results, problem, look.number)] = f"{problem}, added by look {look.number}"
-    for problem in plan.jobs if speed else ():
-        if trains_for_speed(plan.config, problem):  # otherwise its files are of an earlier config
-            jobs[speed_job(results, problem)] = f"{problem}, rates tuned for speed"
+    for problem in timed:
+        jobs[speed_job(results, problem)] = f"{problem}, rates tuned for speed"
     finished = [path for path in jobs if job_table(path, "history").exists()]
     for path in jobs:
         if path not in finished:

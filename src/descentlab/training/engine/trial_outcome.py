@@ -72,13 +72,13 @@ def compare_weights(ours: Sequence[np.ndarray], by_keras: Sequence[np.ndarray], 
 
     Where Keras' are infinite or NaN, so must ours be.
     """
-    moved = [size_of(finite_gap(start, expected)) for expected, start in zip(by_keras, initial, strict=True)]
+    moved = [gap_between(start, expected) for expected, start in zip(by_keras, initial, strict=True)]
     for place, (weight, expected) in enumerate(zip(ours, by_keras, strict=True)):
         if expected.dtype.kind == "f":
             # A weight whose gradient is 0 but for rounding moves at random, by far less than the others.
-            size = size_of(finite_gap(np.zeros_like(expected), expected))
+            size = gap_between(np.zeros_like(expected), expected)
             rounding = 10 * np.finfo(np.float32).eps * size + ROUNDING * max(moved)
-            gap = size_of(finite_gap(weight, expected))
+            gap = gap_between(weight, expected)
             diverged = ~np.isfinite(expected)
             alike = np.array_equal(weight[diverged], expected[diverged], equal_nan=True)
             if not (alike and gap <= WEIGHT_TOLERANCE * moved[place] + rounding):
@@ -86,18 +86,13 @@ def compare_weights(ours: Sequence[np.ndarray], by_keras: Sequence[np.ndarray], 
     return ""
 
 
-def finite_gap(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """``expected - values``, and 0 where ``expected`` is infinite or NaN."""
-    if expected.dtype.kind != "f":
-        return np.zeros(expected.shape)
+def gap_between(values: np.ndarray, expected: np.ndarray) -> float:
+    """Root mean square of ``expected - values``, as 0 where ``expected`` is infinite or NaN; 0 of whole numbers."""
+    if expected.dtype.kind != "f" or not expected.size:
+        return 0.0
     with np.errstate(invalid="ignore"):
-        return np.where(np.isfinite(expected), expected - values, 0)
-
-
-def size_of(values: np.ndarray) -> float:
-    """Root mean square of a variable's values; 0 of one that isn't of numbers with a fraction."""
-    fractional = values.dtype.kind == "f" and values.size
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if fractional else 0.0
+        gaps = np.where(np.isfinite(expected), expected - values, 0)
+    return float(np.sqrt(np.mean(np.square(gaps, dtype=np.float64))))
 
 
 def values_of(evaluation: Evaluation) -> list[tuple[float, ...]]:
