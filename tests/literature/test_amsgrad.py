@@ -50,7 +50,7 @@ def linear_problem() -> Problem:
             [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_constraint=project, name="x")]
         )
 
-    metric = Metric("loss", higher_is_better=False, per_example=loss)
+    metric = Metric("linear loss", higher_is_better=False, per_example=loss)
     return Problem("linear", "Linear losses", build_model, lambda path: periodic_data(RARE), loss, metric)
 
 

@@ -131,7 +131,7 @@ def sampled_problem() -> Problem:
         build_model=lambda: keras.Sequential([keras.Input((FEW,)), Difference()]),
         load_data=lambda path: None,
         loss=half_square,
-        metric=Metric("loss", False, half_square),
+        metric=Metric("half the squared error", False, half_square),
     )
 
 

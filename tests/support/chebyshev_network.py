@@ -59,7 +59,7 @@ def network(start: str) -> Any:
 
 def chebyshev_problem(start: str) -> Problem:
     """The regression from one of :func:`network`'s starts."""
-    metric = Metric("loss", higher_is_better=False, per_example=half_square)
+    metric = Metric("half the squared error", higher_is_better=False, per_example=half_square)
     return Problem("chebyshev", "T₄", lambda: network(start), lambda path: chebyshev_data(), half_square, metric)
 
 
