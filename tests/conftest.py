@@ -12,6 +12,9 @@ import pytest
 from support.workflow_fixture import run_snakemake
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is first imported, which a test module may do
+# One thread of BLAS, as Snakemake gives a job. Two wait for each other on matrices as small as these: the optimum of
+# logistic regression takes ten times as long. Read when NumPy is first imported, and by the processes that tests start.
+os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 SLOWEST_FILES = 15
 UNOPTIMIZED = (

