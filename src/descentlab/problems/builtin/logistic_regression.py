@@ -18,27 +18,36 @@ def build_model() -> keras.Model:
 
 
 def least_objective(x: np.ndarray, y: np.ndarray) -> float:
-    """Least cross-entropy plus L2 penalty, by L-BFGS in double precision (gradient below 1e-9)."""
+    """Least cross-entropy plus L2 penalty, by a Newton method in double precision (gradient below 1e-9)."""
     from scipy.optimize import minimize
-    from scipy.special import logsumexp
 
-    inputs = x.astype(np.float64)
-    n, features = inputs.shape
-    rows = np.arange(n)
+    inputs = np.column_stack([x.astype(np.float64), np.ones(len(x))])
+    target = np.eye(10)[y]
+    penalty = np.full((inputs.shape[1], 1), L2)
+    penalty[-1] = 0  # the biases'
+
+    def shifted_exponentials(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits = inputs @ flat.reshape(-1, 10)
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits, np.exp(logits)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel, bias = flat[:-10].reshape(features, 10), flat[-10:]
-        logits = inputs @ kernel + bias
-        normalizer = logsumexp(logits, axis=1, keepdims=True)
-        error = np.exp(logits - normalizer)
-        error[rows, y] -= 1
-        value = float(np.mean(normalizer[:, 0] - logits[rows, y]) + L2 * np.sum(kernel**2))
-        gradient = inputs.T @ error / n + 2 * L2 * kernel
-        return value, np.concatenate([gradient.ravel(), error.mean(0)])
+        logits, exponentials = shifted_exponentials(flat)
+        total = exponentials.sum(axis=1, keepdims=True)
+        kernel = flat.reshape(-1, 10)
+        value = np.mean(np.log(total[:, 0]) - np.sum(logits * target, axis=1)) + np.sum(penalty * kernel**2)
+        gradient = inputs.T @ (exponentials / total - target) / len(x) + 2 * penalty * kernel
+        return float(value), gradient.ravel()
 
-    start = np.zeros((features + 1) * 10)
-    options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-9}
-    return float(minimize(objective, start, jac=True, method="L-BFGS-B", options=options).fun)
+    def hessian_product(flat: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        _, exponentials = shifted_exponentials(flat)
+        probability = exponentials / exponentials.sum(axis=1, keepdims=True)
+        moved = probability * (inputs @ direction.reshape(-1, 10))
+        moved -= probability * moved.sum(axis=1, keepdims=True)
+        return np.asarray(inputs.T @ moved / len(x) + 2 * penalty * direction.reshape(-1, 10)).ravel()
+
+    start, options = np.zeros(inputs.shape[1] * 10), {"gtol": 1e-9}
+    return float(minimize(objective, start, jac=True, hessp=hessian_product, method="trust-ncg", options=options).fun)
 
 
 PROBLEM = digits_problem(
