@@ -1,4 +1,5 @@
-# Histories to MLflow, beside the training of other problems.
+# Histories to MLflow, beside the training of other problems: as soon as a problem's are there, or they would all come last,
+# one after the other.
 #
 # A store that is away must not end the training: what it didn't take is said, marked in the .done file, and tracked again
 # by the last rule, which alone fails when the store is still away. The next snakemake then runs that rule again.
@@ -12,6 +13,7 @@ rule store:
         touch(f"{RESULTS}/tracking/store.done"),
     log:
         f"{RESULTS}/logs/store.log",
+    priority: 1
     conda:
         "../../environment.yml"
     params:
@@ -38,6 +40,7 @@ rule track:
         f"{RESULTS}/benchmarks/track/{{problem}}.tsv"
     wildcard_constraints:
         problem=r"(?!report\.done$|store\.done$|added/).+",
+    priority: 1
     conda:
         "../../environment.yml"
     threads: 1
