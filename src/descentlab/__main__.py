@@ -1,10 +1,11 @@
-"""The command line: one verb for each rule of the workflow, without logic of its own."""
+"""The command line: ``run``, and one verb for each rule of the workflow that it runs, without logic of their own."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from descentlab.experiment.config import Config, ConfigError, check_folders, load_config, parse_config, printable
 from descentlab.experiment.looks import Look, look_file, read_looks
 from descentlab.experiment.plan import PLAN_FILE, Plan, TrainingPlan
+from descentlab.experiment.workflow_root import default_config, workflow_root
 from descentlab.storage.atomic import write_text
 from descentlab.training.execution.running_jobs import running_job
 
@@ -19,7 +21,10 @@ from descentlab.training.execution.running_jobs import running_job
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit status, or 2 after printing one line that says what went wrong."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, others = parser.parse_known_args(arguments)
+    if others and options.verb is not _run:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    options.arguments = others
     try:
         with running_job(options.job_of) if options.job_of else contextlib.nullcontext():
             status: int | None = options.verb(options)
@@ -31,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     return status or 0
 
 
+def command() -> int:
+    """What the installed command ``descentlab`` calls: like ``python -m``, it finds modules in the current folder."""
+    sys.path.insert(0, "")
+    return main()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="descentlab", description="Which optimizer should a Keras model use?")
     parser.add_argument("--job-of", type=Path, metavar="RESULTS", help="register as one of the jobs of a workflow")
@@ -40,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=description, description=description)
         added.set_defaults(verb=function)
         return added
+
+    run = verb(
+        "run",
+        _run,
+        "run a whole experiment in this folder, from its config to its report; other options are Snakemake's",
+    )
+    run.add_argument("config", type=Path, nargs="?", help="YAML file; default: the default experiment")
+    run.add_argument("--cores", default="all", help="how many jobs run at once; default: all")
 
     plan = verb("plan", _plan, "check a config and everything it names, and write plan.json")
     plan.add_argument("config", type=Path, nargs="?", help="YAML file")
@@ -104,6 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: argparse.Namespace) -> None:
+    config = options.config or default_config()
+    check_folders(load_config(config).experiment)  # in a second, and in one line
+    command = [sys.executable, "-m", "snakemake", "--snakefile", workflow_root() / "Snakefile", "--configfile", config]
+    command += ["--cores", options.cores, "--rerun-incomplete", *options.arguments]
+    os.execv(sys.executable, [str(word) for word in command])  # so that Snakemake gets the keys and the signals
+
+
 def _plan(options: argparse.Namespace) -> None:
     from descentlab.analysis.power import most_added_runs, power_lines
     from descentlab.experiment.mode_lines import mode_lines
@@ -113,7 +140,7 @@ def _plan(options: argparse.Namespace) -> None:
     if options.config_json:
         config = parse_config(json.loads(options.config_json), "config")
     else:
-        config = load_config(options.config or Path("workflow/config/default.yaml"))
+        config = load_config(options.config or default_config())
     check_folders(config.experiment)
     output = options.output or Path("results", config.experiment, PLAN_FILE)
     plan = make_plan(config, output.absolute().parents[1] / "cache")

@@ -14,11 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import descentlab
 from descentlab.experiment.config import Config
 from descentlab.experiment.reader_code import belongs_to_package, imported_files
-
-PACKAGE = Path(descentlab.__file__).parent
+from descentlab.experiment.workflow_root import PACKAGE
 
 # The roots of each stage's code; a package stands for all its modules. Problems are imported by name, so they are listed.
 STAGES = {

@@ -25,6 +25,7 @@ from descentlab.experiment.jobs import cut_jobs, runs_per_optimizer
 from descentlab.experiment.plan import TrainingPlan
 from descentlab.experiment.plan_parts import Layer, PlannedOptimizer, PlannedProblem
 from descentlab.experiment.problem_config import ProblemConfig
+from descentlab.experiment.workflow_root import BUNDLED, workflow_root
 from descentlab.optimizers.arms import Arm
 from descentlab.optimizers.build import (
     OptimizerError,
@@ -246,11 +247,14 @@ def source_lines(entry: OptimizerEntry) -> int | None:
 
 
 def _versions() -> dict[str, str]:
-    """The versions that a result may depend on, and the commit that it was planned at."""
+    """The versions that a result may depend on, and the commit of the checkout that planned it."""
     packages = ("descentlab", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "mlflow", "snakemake")
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    # An installed package may lie in somebody else's repository, whose commit says nothing about it.
+    git = ["git", "-C", str(workflow_root()), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+        commit = (
+            "" if BUNDLED.is_dir() else subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+        )
     except OSError:  # git is not installed
         commit = ""
     return {"python": platform.python_version(), **{p: version(p) for p in packages}, "git_commit": commit or "unknown"}
