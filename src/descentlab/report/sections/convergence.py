@@ -294,7 +294,7 @@ def gap_figure(evidence: Evidence, problem: str) -> Figure:
     caption = words(
         "Final training loss plus penalty minus the least possible on the same training split, averaged over the final seeds "
         "that finished; 95 % t interval, n = up to {n} seeds. The optimum is known in closed form (linear regression) or by "
-        "L-BFGS in double precision (logistic regression).",
+        "a Newton method in double precision (logistic regression).",
         n=int(gaps["n"].max()),
     )
     return finish(figure, f"optimum-{problem}", takeaway=takeaway, caption=caption, data=gaps)
