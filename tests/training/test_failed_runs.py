@@ -181,7 +181,7 @@ def test_snakemake_fails_loudly_or_keeps_going(tmp_path: Path) -> None:
         ],
         "seeds": {"final": 1},
         "measurements": [],
-        "execution": {"run_minutes": 0.25},
+        "execution": {"run_minutes": 0.4},
     }
     config.write_text(yaml.safe_dump(wanted))
     run_id = "linear_regression.raises.default.final.lr=0.01.seed=0"
@@ -208,7 +208,7 @@ def test_snakemake_fails_loudly_or_keeps_going(tmp_path: Path) -> None:
     for told in (
         "raises on linear_regression, default arm: 1 of 1 final runs failed (ArithmeticError: no step &lt;today&gt; (line 11 of "
         "own_rules.py))",
-        "hangs on linear_regression, default arm: 1 of 1 final runs failed (took longer than execution.run_minutes (0.25))",
+        "hangs on linear_regression, default arm: 1 of 1 final runs failed (took longer than execution.run_minutes (0.4))",
         "sgd on lost, default arm: 1 of 1 final runs failed (FileNotFoundError: targets.txt not found (line 11 of own_data.py))",
     ):
         assert told in page
