@@ -52,11 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=function)
         return added
 
-    run = verb(
-        "run",
-        _run,
-        "run a whole experiment in this folder, from its config to its report; other options are Snakemake's",
-    )
+    run = verb("run", _run, "run a whole experiment in this folder, up to its report; other options are Snakemake's")
     run.add_argument("config", type=Path, nargs="?", help="YAML file; default: the default experiment")
     run.add_argument("--cores", default="all", help="how many jobs run at once; default: all")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from descentlab.experiment.config import load_config
 from descentlab.experiment.jobs import cut_jobs
 from descentlab.experiment.workflow_root import default_config
-from support.workflow_fixture import ROOT
+from support.workflow_fixture import ROOT, workflow_environment
 
 PARTS = ("src", "workflow", "Snakefile", "environment.yml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 CONFIG = """
@@ -50,15 +49,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_installed(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command ``descentlab`` of the installed package, in ``folder``."""
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [sys.executable, str(installed / "bin/descentlab"), *arguments],
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(installed)},
+        env=workflow_environment() | {"PYTHONPATH": str(installed)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=900,
     )
 
 

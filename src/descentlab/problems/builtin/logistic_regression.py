@@ -20,31 +20,26 @@ def build_model() -> keras.Model:
 def least_objective(x: np.ndarray, y: np.ndarray) -> float:
     """Least cross-entropy plus L2 penalty, by a Newton method in double precision (gradient below 1e-9)."""
     from scipy.optimize import minimize
+    from scipy.special import log_softmax, softmax
 
     inputs = np.column_stack([x.astype(np.float64), np.ones(len(x))])
     target = np.eye(10)[y]
     penalty = np.full((inputs.shape[1], 1), L2)
     penalty[-1] = 0  # the biases'
 
-    def shifted_exponentials(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits = inputs @ flat.reshape(-1, 10)
-        logits -= logits.max(axis=1, keepdims=True)
-        return logits, np.exp(logits)
-
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        logits, exponentials = shifted_exponentials(flat)
-        total = exponentials.sum(axis=1, keepdims=True)
         kernel = flat.reshape(-1, 10)
-        value = np.mean(np.log(total[:, 0]) - np.sum(logits * target, axis=1)) + np.sum(penalty * kernel**2)
-        gradient = inputs.T @ (exponentials / total - target) / len(x) + 2 * penalty * kernel
+        log_probability = log_softmax(inputs @ kernel, axis=1)
+        value = np.sum(penalty * kernel**2) - np.mean(np.sum(target * log_probability, axis=1))
+        gradient = inputs.T @ (np.exp(log_probability) - target) / len(x) + 2 * penalty * kernel
         return float(value), gradient.ravel()
 
     def hessian_product(flat: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        _, exponentials = shifted_exponentials(flat)
-        probability = exponentials / exponentials.sum(axis=1, keepdims=True)
-        moved = probability * (inputs @ direction.reshape(-1, 10))
+        step = direction.reshape(-1, 10)
+        probability = softmax(inputs @ flat.reshape(-1, 10), axis=1)
+        moved = probability * (inputs @ step)
         moved -= probability * moved.sum(axis=1, keepdims=True)
-        return np.asarray(inputs.T @ moved / len(x) + 2 * penalty * direction.reshape(-1, 10)).ravel()
+        return np.asarray(inputs.T @ moved / len(x) + 2 * penalty * step).ravel()
 
     start, options = np.zeros(inputs.shape[1] * 10), {"gtol": 1e-9}
     return float(minimize(objective, start, jac=True, hessp=hessian_product, method="trust-ncg", options=options).fun)

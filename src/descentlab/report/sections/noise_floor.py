@@ -36,9 +36,9 @@ def noise_floor_figure(evidence: Evidence) -> Figure | None:
         ends="; ".join(end_words(table, way) for way in ways),
     )
     caption = words(
-        "Training loss plus penalty above the least possible (a Newton method in double precision) on one fixed split; means with 95 % t"
-        " intervals over n = {n} seeds. Every optimizer begins with the same rate in every panel, high enough to show the floor "
-        "of a constant one. Anything below {least:g} is drawn there: single precision resolves no more.",
+        "Training loss plus penalty above the least possible (a Newton method in double precision) on one fixed split; "
+        "means with 95 % t intervals over n = {n} seeds. Every optimizer begins with the same rate in every panel, high enough "
+        "to show the floor of a constant one. Anything below {least:g} is drawn there: single precision resolves no more.",
         n=table["seed"].nunique(),
         least=LEAST,
     )
